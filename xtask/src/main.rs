@@ -1,0 +1,2 @@
+//! The one door to every development task.
+fn main() {}
