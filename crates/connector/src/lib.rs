@@ -1,1 +1,25 @@
-//! connector
+//! The contract between the engine of a task and the databases: what a source and a target promise.
+//!
+//! ```text
+//!  Source ── tables, type definitions ──► engine ──► Target: plan, prepare, finish
+//!    └─ Snapshot (one consistent view, many readers)    └─ Loader (one per running chunk)
+//!         └─ ChunkReader ── RowBlock, RowBlock, … ────────►  write, write, … commit
+//! ```
+//!
+//! Rows travel as [`RowBlock`]s: containers in the wire format in which the source sent them. A target either takes
+//! that format as it is ([`RawFormat`]), or asks the block to decode its rows into borrowed [`whimbrel_core::Value`]s.
+
+mod endpoint;
+mod error;
+mod rows;
+mod source;
+mod target;
+
+pub use endpoint::{Connector, ServerInfo};
+pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};
+pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
+pub use source::{ChunkReader, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition};
+pub use target::{
+    ChunkCommit, ChunkLoad, ChunkRecord, KeyPolicy, LoadRecord, Loader, PrepareMode, Target,
+    TargetColumn, TargetTable, TaskFence,
+};

@@ -1,1 +1,31 @@
-//! core
+//! The words of the project as types: values, column types, tables, mappings, settings and positions.
+//!
+//! Nothing here does I/O, knows SQL, or is asynchronous; every other crate may depend on this one.
+
+mod canonical;
+mod chunk;
+mod column;
+mod decimal;
+mod engine;
+pub mod mapping;
+mod position;
+mod secret;
+mod table;
+mod temporal;
+mod text;
+mod value;
+
+pub use canonical::{RowHash, RowHasher};
+pub use chunk::{ChunkBounds, ChunkId};
+pub use column::{Column, ColumnType, Generation};
+pub use decimal::{Decimal, DecimalDigits, InvalidDecimal};
+pub use engine::Engine;
+pub use position::Position;
+pub use secret::Secret;
+pub use table::{Table, TableName};
+pub use temporal::{
+    CivilDate, DAYS_1970_TO_2000, Date, Interval, MICROS_PER_DAY, MICROS_PER_SECOND, Time,
+    Timestamp,
+};
+pub use text::write_text;
+pub use value::{Bits, Value, ValueKind};

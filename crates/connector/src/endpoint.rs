@@ -1,0 +1,42 @@
+use async_trait::async_trait;
+use whimbrel_core::Engine;
+
+use crate::{ConnectError, Error, Source, Target};
+
+/// What a server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// The engine that answered (a `mysql://` endpoint may turn out to be MariaDB).
+    pub engine: Engine,
+    /// Its version as it prints it.
+    pub version: String,
+    /// Whether the connection is encrypted, and how: `TLSv1.3`; `None` for plain.
+    pub tls: Option<String>,
+}
+
+/// The settings of one endpoint, checked but not connected: what makes sources and targets.
+///
+/// Cheap to keep; holds the password in a redacting type. Every call makes connections of its own.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// The engine that the settings name.
+    fn engine(&self) -> Engine;
+
+    /// Host, port and database for messages: never the password.
+    fn describe(&self) -> String;
+
+    /// Signs in with the endpoint's TLS mode and certificate and runs a trivial query: a connection test.
+    ///
+    /// # Errors
+    /// The kind names what went wrong, the remedy what to do. Returns within the connect time limit.
+    async fn check(&self) -> Result<ServerInfo, ConnectError>;
+
+    /// The names of the user schemas (`MySQL`: databases), sorted, system schemas left out.
+    async fn schemas(&self) -> Result<Vec<String>, Error>;
+
+    /// Connects in the role of a source.
+    async fn source(&self) -> Result<Box<dyn Source>, Error>;
+
+    /// Connects in the role of a target.
+    async fn target(&self) -> Result<Box<dyn Target>, Error>;
+}

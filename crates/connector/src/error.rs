@@ -1,0 +1,126 @@
+use thiserror::Error;
+use whimbrel_core::{TableName, ValueKind};
+
+/// Why a connection could not be made. The kinds are those that a connection test tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectErrorKind {
+    /// The host name does not resolve.
+    NameNotResolved,
+    /// Nothing listens at the port.
+    PortClosed,
+    /// No answer within the time limit.
+    TimedOut,
+    /// The server does not offer TLS, or the handshake failed.
+    TlsRefused,
+    /// The server's certificate is not trusted, or is for another host.
+    CertificateNotTrusted,
+    /// User name or password are wrong.
+    WrongPassword,
+    /// The server does not let this client in (host rules).
+    NotAllowed,
+    /// The database does not exist.
+    UnknownDatabase,
+    /// The user lacks a privilege.
+    MissingPrivilege,
+    /// The server has no connection to spare.
+    TooManyConnections,
+    /// The endpoint's own settings are wrong.
+    InvalidSettings,
+    /// Anything else; the server's words are in the message.
+    Other,
+}
+
+/// A connection that could not be made: what was tried, what went wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}; {remedy}")]
+pub struct ConnectError {
+    /// What went wrong, as the test tells it apart.
+    pub kind: ConnectErrorKind,
+    /// What was tried and what happened: lower case, without a full stop, without secrets.
+    pub message: String,
+    /// What to do about it: lower case, without a full stop.
+    pub remedy: String,
+}
+
+/// A row that the target refused, or that cannot be written for it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("table {table}{}{}: {reason}", .key.as_deref().map(|k| format!(", key {k}")).unwrap_or_default(), .column.as_deref().map(|c| format!(", column {c}")).unwrap_or_default())]
+pub struct RowRefusal {
+    /// The table at the source.
+    pub table: TableName,
+    /// The row's key as `(a, b)`, if the table has one and the row could be found.
+    pub key: Option<String>,
+    /// The column, when a single one is to blame.
+    pub column: Option<String>,
+    /// What cannot be held and why, with the kind of value but not the value itself.
+    pub reason: String,
+}
+
+impl RowRefusal {
+    /// A value that the column of the target cannot hold.
+    pub fn value(table: &TableName, column: &str, kind: ValueKind, why: &str) -> Self {
+        Self {
+            table: table.clone(),
+            key: None,
+            column: Some(column.to_owned()),
+            reason: format!("the target cannot hold this {kind}: {why}"),
+        }
+    }
+}
+
+/// Something wrong with one table: the others go on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("table {table}: {message}")]
+pub struct TableFault {
+    /// The table at the source.
+    pub table: TableName,
+    /// What went wrong and what to do.
+    pub message: String,
+}
+
+/// What an operation of a source or a target failed with. The variant says what can be done next.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No connection could be made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// An open connection was lost, or the server is shutting down, out of disk or memory, or reports a deadlock or timeout:
+    /// the same call on a new connection may succeed. The fate of an unanswered commit is unknown.
+    #[error("{0}")]
+    Transient(String),
+    /// A row was refused. The open chunk was rolled back.
+    #[error(transparent)]
+    Row(Box<RowRefusal>),
+    /// The table cannot be read or written as it is (dropped, altered, missing privilege, constraint).
+    #[error(transparent)]
+    Table(Box<TableFault>),
+    /// Another worker with a later epoch owns the task: stop at once, touch nothing more.
+    #[error(
+        "the task was taken over by another worker: this worker's epoch {ours} is older than the target's {theirs}"
+    )]
+    Fenced {
+        /// The epoch this worker holds.
+        ours: i64,
+        /// The epoch found in the target.
+        theirs: i64,
+    },
+    /// Anything that no repetition will mend, with what to do.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl Error {
+    /// A fault of one table.
+    pub fn table(table: &TableName, message: impl Into<String>) -> Self {
+        Self::Table(Box::new(TableFault {
+            table: table.clone(),
+            message: message.into(),
+        }))
+    }
+}
+
+impl From<RowRefusal> for Error {
+    fn from(refusal: RowRefusal) -> Self {
+        Self::Row(Box::new(refusal))
+    }
+}

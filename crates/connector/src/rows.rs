@@ -1,0 +1,47 @@
+use bytes::Bytes;
+use whimbrel_core::Value;
+
+use crate::Error;
+
+/// A wire format that a source can hand over and a target can take without decoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RawFormat {
+    /// PostgreSQL `COPY … (FORMAT binary)`: CopyData messages exactly as the server sent them, type byte and length
+    /// included. The first block of a chunk begins with the format's signature, the last ends with its trailer.
+    PgCopyBinary,
+    /// PostgreSQL `COPY … (FORMAT text)`: CopyData messages exactly as the server sent them.
+    PgCopyText,
+}
+
+/// A block's bytes in a raw format.
+#[derive(Debug)]
+pub struct RawRows<'a> {
+    /// The format.
+    pub format: RawFormat,
+    /// Whole messages.
+    pub bytes: &'a Bytes,
+}
+
+/// Called with the cells of each row, in the order of the columns that were asked for.
+pub type RowVisitor<'v> = dyn FnMut(&[Value<'_>]) -> Result<(), Error> + Send + 'v;
+
+/// Some rows of a chunk, in the source's wire format. Rows are never split over blocks.
+///
+/// A block aims at a fixed size in bytes; a row larger than that is a block of its own.
+pub trait RowBlock: Send + Sync {
+    /// How many rows there are. 0 is possible (a raw block that only ends the format).
+    fn row_count(&self) -> usize;
+
+    /// Bytes of the rows in the wire format, for progress and bounds.
+    fn byte_count(&self) -> usize;
+
+    /// The rows in the format that was asked for; `None` when the chunk is read decoded.
+    fn raw(&self) -> Option<RawRows<'_>>;
+
+    /// Decodes row after row and hands each to `visit`, which may stop by error.
+    ///
+    /// # Errors
+    /// The visitor's; or [`Error::Row`] when a cell is not what its column type promises; or [`Error::Fatal`] for a raw
+    /// block, which cannot be decoded.
+    fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
+}

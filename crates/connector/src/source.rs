@@ -1,0 +1,107 @@
+use async_trait::async_trait;
+use whimbrel_core::{ChunkBounds, Position, Table, TableName};
+
+use crate::{Error, RawFormat, RowBlock};
+
+/// A type that columns of the selected tables need and that a target of the same engine must have first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeDefinition {
+    /// What it is, for messages: `enum public.mood`, `extension hstore`.
+    pub name: String,
+    /// Idempotent SQL of the source's engine that makes it, schema included. May be several statements.
+    pub sql: String,
+}
+
+/// One end in the role of a source: its catalog and its snapshots.
+///
+/// One call at a time. Nothing here changes the source.
+#[async_trait]
+pub trait Source: Send {
+    /// Describes the tables that `is_selected` accepts, sorted by name. System tables are never offered, views neither.
+    ///
+    /// A partitioned table is one table; its partitions are not offered beside it.
+    async fn tables(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error>;
+
+    /// The types (enums, domains, composites, extensions) that the tables' columns need on a target of the same engine,
+    /// each after those it needs itself.
+    async fn type_definitions(&mut self, tables: &[Table]) -> Result<Vec<TypeDefinition>, Error>;
+
+    /// Opens one consistent view of the whole server for up to `reader_count` readers at once (1..=64).
+    ///
+    /// On return the position is fixed: the view holds exactly the transactions committed up to it. Locks that were
+    /// needed to get there have been released. The view lives until the snapshot is dropped or its connections are lost.
+    async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error>;
+}
+
+/// A consistent view of a source.
+#[async_trait]
+pub trait Snapshot: Send + Sync {
+    /// The position in the source's log that the view corresponds to.
+    fn position(&self) -> &Position;
+
+    /// Splits a table into chunks of about `chunk_bytes` each: every row of the view lies in exactly one.
+    ///
+    /// Cost is bounded: no full scan. A small table, or one that cannot be split, is one chunk. Never empty.
+    async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error>;
+
+    /// Whether bounds planned under an earlier snapshot (`planned_at`) still cover every row of `table` exactly once under this
+    /// one, given that the chunks in `finished` will not be read again. `false` means that the table must start again.
+    ///
+    /// Asked once per table when a load resumes.
+    async fn plan_holds(
+        &self,
+        table: &Table,
+        planned_at: &Position,
+        finished: &[ChunkBounds],
+    ) -> Result<bool, Error>;
+
+    /// The raw formats in which rows of this table can be handed over, best first. Empty: only decoded.
+    fn raw_formats(&self, table: &Table) -> Vec<RawFormat>;
+
+    /// A reader with a connection of its own under this view. At most `reader_count` may exist at once; a dropped one
+    /// makes room again.
+    async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error>;
+}
+
+/// How a reader hands rows over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFormat {
+    /// To be decoded cell by cell.
+    Decoded,
+    /// In a raw format that [`Snapshot::raw_formats`] names for the table.
+    Raw(RawFormat),
+}
+
+/// Which rows to read, and how.
+#[derive(Clone, Debug)]
+pub struct ReadRequest<'a> {
+    /// The table as the catalog described it; rows hold its loaded columns in catalog order.
+    pub table: &'a Table,
+    /// The chunk.
+    pub bounds: &'a ChunkBounds,
+    /// The form of the rows.
+    pub format: ReadFormat,
+    /// About how many bytes a block should hold.
+    pub block_bytes: usize,
+}
+
+/// Reads chunks one after another over one connection.
+#[async_trait]
+pub trait ChunkReader: Send {
+    /// Begins to read a chunk. A chunk still open is given up first.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when the table is gone or changed since it was described.
+    async fn open(&mut self, request: ReadRequest<'_>) -> Result<(), Error>;
+
+    /// The next block, or `None` after the last row: only then has the server confirmed that the chunk is complete.
+    ///
+    /// At most one block is buffered beyond those returned.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when the connection is lost: the chunk must be opened again under a new snapshot or reader.
+    async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error>;
+}

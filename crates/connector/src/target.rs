@@ -1,0 +1,212 @@
+use async_trait::async_trait;
+use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
+
+use crate::{Error, RawFormat, RowBlock, TypeDefinition};
+
+/// What happens to a target table before its load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrepareMode {
+    /// Existing tables and rows stay as they are; missing tables are created.
+    DoNothing,
+    /// Existing tables are dropped and created again.
+    DropAndCreate,
+    /// Existing tables are emptied, missing ones created.
+    Truncate,
+}
+
+/// Whether a load creates primary keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPolicy {
+    /// When the target's engine loads fastest with them: before the rows or after.
+    Best,
+    /// After the rows.
+    AfterLoad,
+    /// Not at all.
+    None,
+}
+
+/// A column as the target will have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetColumn {
+    /// Name.
+    pub name: String,
+    /// The exact type in the target's SQL.
+    pub native: String,
+    /// What the source gives.
+    pub source_type: ColumnType,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+}
+
+/// A table as the target will have it: what [`Target::plan_table`] makes of a source's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetTable {
+    /// Schema (`MySQL`: database) and name at the target.
+    pub name: TableName,
+    /// The table at the source.
+    pub source: Table,
+    /// One for each loaded column of the source, in the same order.
+    pub columns: Vec<TargetColumn>,
+    /// Indexes into `columns`, in key order.
+    pub primary_key: Vec<usize>,
+    /// When to create the key.
+    pub keys: KeyPolicy,
+    /// Things a user should know: a type without an exact counterpart, a collation replaced.
+    pub notes: Vec<String>,
+}
+
+/// Which task and which of its runs writes.
+///
+/// The epoch grows each time a worker takes the task over. A target refuses the older epoch in the very transaction that
+/// would have written: a worker that was believed dead cannot write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFence {
+    /// The task's name: at most 128 characters, unique among the tasks of a target.
+    pub task: String,
+    /// The run's epoch.
+    pub epoch: i64,
+}
+
+/// One chunk in the record of a load that the target keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkRecord {
+    /// The chunk.
+    pub id: ChunkId,
+    /// Its rows at the source.
+    pub bounds: ChunkBounds,
+    /// Rows and bytes once it is committed; `None` while it is open.
+    pub done: Option<ChunkCommit>,
+}
+
+/// What was committed for a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkCommit {
+    /// Rows written.
+    pub row_count: u64,
+    /// Bytes received from the source, in its wire format.
+    pub byte_count: u64,
+}
+
+/// The record of one table's load, kept in the target beside the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadRecord {
+    /// The table at the source.
+    pub table: TableName,
+    /// The position of the snapshot under which the chunks were planned.
+    pub planned_at: Position,
+    /// All chunks of the plan, by id.
+    pub chunks: Vec<ChunkRecord>,
+    /// Whether keys were built after the last chunk.
+    pub is_finished: bool,
+}
+
+/// One chunk to load.
+#[derive(Clone, Debug)]
+pub struct ChunkLoad<'a> {
+    /// The table.
+    pub table: &'a TargetTable,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Whether it is the table's only chunk, so that it may be loaded in one transaction with the emptying of the table.
+    pub is_only_chunk: bool,
+    /// The raw format of its blocks; `None`: decoded.
+    pub raw: Option<RawFormat>,
+    /// The most rows to send in one statement, when the user set a bound (`CommitRate`).
+    pub statement_rows_max: Option<u32>,
+}
+
+/// One end in the role of a target: its tables, and the records of loads.
+///
+/// One call at a time, beside any number of its loaders. Every method may be repeated: done twice, it leaves what once left.
+#[async_trait]
+pub trait Target: Send {
+    /// The engine of the server.
+    fn engine(&self) -> Engine;
+
+    /// Says how a source's table will look here, under `name`. Does no I/O.
+    ///
+    /// Between servers of one engine columns keep their exact types; between engines each type maps to one that holds
+    /// every value of it, or every value that can be held at all (the rest is refused row by row, and noted here).
+    ///
+    /// # Errors
+    /// [`Error::Table`] when a column has no counterpart at all.
+    fn plan_table(
+        &self,
+        source: &Table,
+        name: TableName,
+        keys: KeyPolicy,
+    ) -> Result<TargetTable, Error>;
+
+    /// The raw formats that can be loaded into this table as they are.
+    fn raw_formats(&self, table: &TargetTable) -> Vec<RawFormat>;
+
+    /// The SQL that [`Self::prepare`] and [`Self::finish`] would run, in order, for a dry run.
+    fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String>;
+
+    /// Takes the task: makes the control tables if they are missing and raises the task's epoch by one.
+    ///
+    /// From its return on, loaders and targets of earlier epochs are refused.
+    async fn claim(&mut self, task: &str) -> Result<TaskFence, Error>;
+
+    /// The records of the task's load, one for each table that was prepared, in order of name.
+    async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error>;
+
+    /// Removes all records of the task, and the control tables when nobody else uses them.
+    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error>;
+
+    /// Makes the types that a source of the same engine lists; those that exist stay as they are.
+    async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<(), Error>;
+
+    /// Brings a table into the state before its load, and records its chunks as open: the record is the last thing written,
+    /// so that a table with a record is a prepared table.
+    ///
+    /// Creates the schema if it is missing. With a single chunk the emptying may be left to the loader's transaction.
+    async fn prepare(
+        &mut self,
+        fence: &TaskFence,
+        table: &TargetTable,
+        mode: PrepareMode,
+        planned_at: &Position,
+        chunks: &[ChunkBounds],
+    ) -> Result<(), Error>;
+
+    /// A loader with a connection of its own.
+    async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error>;
+
+    /// Builds what waits for the end of a table's load (keys), and marks its record finished.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when rows violate the key, naming it.
+    async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error>;
+}
+
+/// Writes chunks one after another over one connection.
+///
+/// `begin`, any number of `write`, then `commit`. The rows of a chunk and the record that it is done become visible in
+/// one transaction: after a crash at any point the record says exactly which chunks the table holds.
+///
+/// Dropping a loader, or beginning anew, rolls an open chunk back.
+#[async_trait]
+pub trait Loader: Send {
+    /// Opens a chunk.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a later epoch owns the task.
+    async fn begin(&mut self, load: ChunkLoad<'_>) -> Result<(), Error>;
+
+    /// Sends a block. Returns when the connection has taken it, not when it is durable.
+    ///
+    /// # Errors
+    /// [`Error::Row`] when a value cannot be held; the chunk is rolled back.
+    async fn write(&mut self, block: &dyn RowBlock) -> Result<(), Error>;
+
+    /// Commits the rows together with the chunk's record. On return both are durable.
+    ///
+    /// # Errors
+    /// [`Error::Row`] when the server refused a row; [`Error::Fenced`]; [`Error::Transient`] leaves the fate of the
+    /// chunk unknown: [`Target::load_records`] on a new connection tells.
+    async fn commit(&mut self) -> Result<ChunkCommit, Error>;
+
+    /// Gives the open chunk up.
+    async fn rollback(&mut self) -> Result<(), Error>;
+}

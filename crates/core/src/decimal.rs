@@ -1,0 +1,283 @@
+//! Exact decimals of any length, borrowed in the form in which their engine sent them.
+
+use thiserror::Error;
+
+/// An exact decimal number, or one of PostgreSQL's three special ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decimal<'a> {
+    /// Not a number.
+    NaN,
+    /// Greater than all numbers.
+    Infinity,
+    /// Less than all numbers.
+    NegInfinity,
+    /// `[-]digits[.digits]`: no exponent, no plus sign, at least one digit. The scale is the count of digits after the point.
+    Text(&'a str),
+    /// Groups of four decimal digits, as PostgreSQL sends them.
+    Groups(DecimalDigits<'a>),
+}
+
+/// A decimal in base 10,000: the value is the sum of `group[i] * 10000^(weight - i)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecimalDigits<'a> {
+    /// Whether the number is below zero.
+    pub negative: bool,
+    /// Power of 10,000 of the first group.
+    pub weight: i16,
+    /// Digits after the point that are shown.
+    pub scale: u16,
+    /// The groups, each two bytes, big-endian, below 10,000.
+    pub groups: &'a [u8],
+}
+
+/// Text that is not a decimal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("text is not a decimal number, or has more digits than a numeric can hold")]
+pub struct InvalidDecimal;
+
+impl<'a> Decimal<'a> {
+    /// Checks that `text` has the form of [`Decimal::Text`].
+    pub fn from_text(text: &'a str) -> Result<Self, InvalidDecimal> {
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if is_digits(whole) && is_digits(fraction) {
+            Ok(Self::Text(text))
+        } else {
+            Err(InvalidDecimal)
+        }
+    }
+
+    /// Appends the number as text: `NaN`, `Infinity`, `-Infinity` or `[-]digits[.digits]`.
+    pub fn write_text(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::NaN => out.extend_from_slice(b"NaN"),
+            Self::Infinity => out.extend_from_slice(b"Infinity"),
+            Self::NegInfinity => out.extend_from_slice(b"-Infinity"),
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Groups(digits) => digits.write_text(out),
+        }
+    }
+
+    /// Appends the number in PostgreSQL's binary form: group count, weight, sign, scale and groups, 16 bits each.
+    ///
+    /// # Errors
+    /// More digits than the form can count.
+    pub fn write_groups(&self, out: &mut Vec<u8>) -> Result<(), InvalidDecimal> {
+        match self {
+            Self::NaN => out.extend_from_slice(&[0, 0, 0, 0, 0xC0, 0, 0, 0]),
+            Self::Infinity => out.extend_from_slice(&[0, 0, 0, 0, 0xD0, 0, 0, 0]),
+            Self::NegInfinity => out.extend_from_slice(&[0, 0, 0, 0, 0xF0, 0, 0, 0]),
+            Self::Text(text) => write_groups_of_text(text, out)?,
+            Self::Groups(digits) => {
+                let count = u16::try_from(digits.groups.len() / 2).map_err(|_| InvalidDecimal)?;
+                let sign: u16 = if digits.negative { 0x4000 } else { 0 };
+                out.extend_from_slice(&count.to_be_bytes());
+                out.extend_from_slice(&digits.weight.to_be_bytes());
+                out.extend_from_slice(&sign.to_be_bytes());
+                out.extend_from_slice(&digits.scale.to_be_bytes());
+                out.extend_from_slice(digits.groups);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DecimalDigits<'_> {
+    fn group(&self, index: i32) -> u16 {
+        usize::try_from(index)
+            .ok()
+            .and_then(|i| self.groups.get(i * 2..i * 2 + 2))
+            .map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
+    }
+
+    fn write_text(&self, out: &mut Vec<u8>) {
+        if self.negative {
+            out.push(b'-');
+        }
+        let weight = i32::from(self.weight);
+        if weight < 0 {
+            out.push(b'0');
+        } else {
+            for index in 0..=weight {
+                let digits = four_digits(self.group(index));
+                let skip = if index == 0 { leading_zeros(digits) } else { 0 };
+                out.extend_from_slice(&digits[skip..]);
+            }
+        }
+        if self.scale > 0 {
+            out.push(b'.');
+            let mut left = usize::from(self.scale);
+            let mut index = weight + 1;
+            while left > 0 {
+                let digits = four_digits(self.group(index));
+                let take = left.min(4);
+                out.extend_from_slice(&digits[..take]);
+                left -= take;
+                index += 1;
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each digit is below ten, or bounded below ten by `min`"
+)]
+fn four_digits(group: u16) -> [u8; 4] {
+    let digit = |divisor: u16| b'0' + (group / divisor % 10) as u8;
+    [digit(1000), digit(100), digit(10), digit(1)]
+}
+
+/// How many leading zeros to leave out; the last digit always stays.
+fn leading_zeros(digits: [u8; 4]) -> usize {
+    digits[..3]
+        .iter()
+        .take_while(|&&digit| digit == b'0')
+        .count()
+}
+
+fn write_groups_of_text(text: &str, out: &mut Vec<u8>) -> Result<(), InvalidDecimal> {
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let whole = whole.trim_start_matches('0').as_bytes();
+    let fraction = fraction.as_bytes();
+    let scale = u16::try_from(fraction.len()).map_err(|_| InvalidDecimal)?;
+    let start = out.len();
+    out.extend_from_slice(&[0; 8]);
+
+    let whole_groups = whole.len().div_ceil(4);
+    let mut weight = i32::try_from(whole_groups).map_err(|_| InvalidDecimal)? - 1;
+    let first_length = whole.len() - whole_groups.saturating_sub(1) * 4;
+    let (first, rest) = whole.split_at(first_length.min(whole.len()));
+    let mut started = false;
+    let groups = std::iter::once(first)
+        .filter(|group| !group.is_empty())
+        .chain(rest.chunks(4))
+        .map(|group| group_value(group, group.len()))
+        .chain(fraction.chunks(4).map(|group| group_value(group, 4)));
+    for group in groups {
+        let group = group?;
+        if !started && group == 0 {
+            weight -= 1;
+            continue;
+        }
+        started = true;
+        out.extend_from_slice(&group.to_be_bytes());
+    }
+    let first_group = start + 8;
+    while out.len() > first_group && out[out.len() - 2..] == [0, 0] {
+        out.truncate(out.len() - 2);
+    }
+    let count = (out.len() - first_group) / 2;
+    let is_zero = count == 0;
+    let count = u16::try_from(count).map_err(|_| InvalidDecimal)?;
+    let weight = if is_zero {
+        0
+    } else {
+        i16::try_from(weight).map_err(|_| InvalidDecimal)?
+    };
+    let sign: u16 = if negative && !is_zero { 0x4000 } else { 0 };
+    let fields = [
+        count.to_be_bytes(),
+        weight.to_be_bytes(),
+        sign.to_be_bytes(),
+        scale.to_be_bytes(),
+    ];
+    for (field, at) in fields.iter().zip((start..).step_by(2)) {
+        out[at..at + 2].copy_from_slice(field);
+    }
+    Ok(())
+}
+
+/// The value of up to four digits, as if filled up with zeros on the right to `width`.
+fn group_value(digits: &[u8], width: usize) -> Result<u16, InvalidDecimal> {
+    let mut value = 0_u16;
+    for index in 0..width {
+        let digit = match digits.get(index) {
+            Some(byte) if byte.is_ascii_digit() => u16::from(byte - b'0'),
+            Some(_) => return Err(InvalidDecimal),
+            None => 0,
+        };
+        value = value * 10 + digit;
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(text: &str) -> String {
+        let mut groups = Vec::new();
+        Decimal::from_text(text)
+            .unwrap()
+            .write_groups(&mut groups)
+            .unwrap();
+        let digits = DecimalDigits {
+            negative: groups[4] == 0x40,
+            weight: i16::from_be_bytes([groups[2], groups[3]]),
+            scale: u16::from_be_bytes([groups[6], groups[7]]),
+            groups: &groups[8..],
+        };
+        assert_eq!(
+            usize::from(u16::from_be_bytes([groups[0], groups[1]])) * 2,
+            groups.len() - 8
+        );
+        let mut out = Vec::new();
+        Decimal::Groups(digits).write_text(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn text_and_groups_hold_the_same_number() {
+        let long = format!("-{}.{}", "123456789".repeat(30), "000987654321".repeat(20));
+        for text in [
+            "0",
+            "0.0",
+            "0.000",
+            "1",
+            "-1",
+            "10",
+            "9999",
+            "10000",
+            "100000000",
+            "0.1",
+            "0.0001",
+            "0.00001",
+            "-0.00000000012",
+            "12345.6789",
+            "1000000.0000001",
+            "10000.0001",
+            "99999999.99999999",
+            long.as_str(),
+        ] {
+            assert_eq!(round_trip(text), text);
+        }
+    }
+
+    #[test]
+    fn leading_zeros_and_negative_zero_are_dropped() {
+        assert_eq!(round_trip("00012.50"), "12.50");
+        assert_eq!(round_trip("-0.00"), "0.00");
+    }
+
+    #[test]
+    fn groups_are_the_ones_postgres_sends() {
+        let mut out = Vec::new();
+        Decimal::Text("12345.678").write_groups(&mut out).unwrap();
+        assert_eq!(out, [0, 3, 0, 1, 0, 0, 0, 3, 0, 1, 0x09, 0x29, 0x1A, 0x7C]);
+    }
+
+    #[test]
+    fn other_text_is_refused() {
+        for text in [
+            "", "-", ".", "1.", ".5", "1e5", "+1", "1 ", "NaN", "--1", "1.2.3",
+        ] {
+            assert_eq!(Decimal::from_text(text), Err(InvalidDecimal), "{text:?}");
+        }
+    }
+}

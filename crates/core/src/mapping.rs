@@ -1,0 +1,1 @@
+//! Table mappings: which tables of a source a task migrates.

@@ -1,0 +1,65 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Column, Engine};
+
+/// A table's schema (in `MySQL` terms: database) and name, spelled as in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableName {
+    /// Schema or, for `MySQL` and MariaDB, database.
+    pub schema: String,
+    /// Table.
+    pub name: String,
+}
+
+impl TableName {
+    /// Puts a name together.
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            schema: schema.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// A table as its source's catalog describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// The engine whose types `columns` names.
+    pub engine: Engine,
+    /// Schema and name at the source.
+    pub name: TableName,
+    /// All visible and invisible columns in catalog order, computed ones included.
+    pub columns: Vec<Column>,
+    /// Indexes into `columns` of the primary key, in key order; empty without one.
+    pub primary_key: Vec<usize>,
+    /// About how many rows there are, if the catalog has an idea.
+    pub row_estimate: Option<u64>,
+    /// About how many bytes the rows take at the source, if the catalog has an idea.
+    pub byte_estimate: Option<u64>,
+}
+
+impl Table {
+    /// The columns that a load reads and writes, in catalog order. Rows hold their values in this order.
+    pub fn loaded_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.is_loaded())
+    }
+
+    /// The positions of the key's columns within a row of loaded columns, in key order; empty without a key.
+    pub fn key_in_row(&self) -> Vec<usize> {
+        let loaded: Vec<usize> = (0..self.columns.len())
+            .filter(|&i| self.columns[i].is_loaded())
+            .collect();
+        self.primary_key
+            .iter()
+            .filter_map(|key| loaded.iter().position(|i| i == key))
+            .collect()
+    }
+}

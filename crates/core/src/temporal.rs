@@ -1,0 +1,191 @@
+//! Dates and times as engines hold them, counted from 2000-01-01 in the proleptic Gregorian calendar.
+//!
+//! That origin is PostgreSQL's: its whole range fits 64 bits of microseconds only from there.
+
+/// Microseconds in a second.
+pub const MICROS_PER_SECOND: i64 = 1_000_000;
+/// Microseconds in a day.
+pub const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+/// Days from 1970-01-01 to 2000-01-01.
+pub const DAYS_1970_TO_2000: i32 = 10_957;
+
+/// A calendar date. Year 0 is 1 BC, year -1 is 2 BC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CivilDate {
+    /// Astronomical year.
+    pub year: i32,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+}
+
+impl CivilDate {
+    /// The date that lies `days` after 2000-01-01.
+    ///
+    /// Counts in 400-year eras from 0000-03-01, where the leap day is the last day of a year.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each remainder is bounded by its divisor"
+    )]
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "Euclidean remainders are not negative"
+    )]
+    pub fn from_days(days: i32) -> Self {
+        let shifted = i64::from(days) + 730_425;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u8;
+        let month = if shifted_month < 10 {
+            shifted_month + 3
+        } else {
+            shifted_month - 9
+        } as u8;
+        let year = (year_of_era + era * 400 + i64::from(month <= 2)) as i32;
+        Self { year, month, day }
+    }
+
+    /// Days after 2000-01-01. `None` when month or day are out of range.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked against the range of i32 first"
+    )]
+    pub fn to_days(self) -> Option<i32> {
+        if !(1..=12).contains(&self.month) || self.day == 0 || self.day > self.days_in_month() {
+            return None;
+        }
+        let year = i64::from(self.year) - i64::from(self.month <= 2);
+        let era = year.div_euclid(400);
+        let year_of_era = year.rem_euclid(400);
+        let shifted_month = (i64::from(self.month) + 9) % 12;
+        let day_of_year = (153 * shifted_month + 2) / 5 + i64::from(self.day) - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 730_425;
+        i32::try_from(days).ok()
+    }
+
+    fn days_in_month(self) -> u8 {
+        match self.month {
+            2 if self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0) => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        }
+    }
+}
+
+/// A date as a column may hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Date {
+    /// Before all dates (PostgreSQL).
+    NegInfinity,
+    /// Days after 2000-01-01.
+    Days(i32),
+    /// After all dates (PostgreSQL).
+    Infinity,
+    /// A `MySQL` date that is none: month or day is zero, or the day does not exist in the month.
+    Zero {
+        /// 0 to 9999.
+        year: u16,
+        /// 0 to 12.
+        month: u8,
+        /// 0 to 31.
+        day: u8,
+    },
+}
+
+/// A date and time as a column may hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timestamp {
+    /// Before all times (PostgreSQL).
+    NegInfinity,
+    /// Microseconds after 2000-01-01 00:00:00.
+    Micros(i64),
+    /// After all times (PostgreSQL).
+    Infinity,
+    /// A `MySQL` date that is none, with its time of day.
+    Zero {
+        /// 0 to 9999.
+        year: u16,
+        /// 0 to 12.
+        month: u8,
+        /// 0 to 31.
+        day: u8,
+        /// Microseconds since midnight.
+        micros: i64,
+    },
+}
+
+/// Microseconds since midnight; from `MySQL` a signed duration of up to 838:59:59.999999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    /// Microseconds, negative only from `MySQL`.
+    pub micros: i64,
+}
+
+/// A PostgreSQL interval: three parts that do not convert into each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// Months.
+    pub months: i32,
+    /// Days.
+    pub days: i32,
+    /// Microseconds.
+    pub micros: i64,
+}
+
+impl Interval {
+    /// PostgreSQL 17 writes an infinite interval with every part at its maximum.
+    pub const INFINITY: Self = Self {
+        months: i32::MAX,
+        days: i32::MAX,
+        micros: i64::MAX,
+    };
+    /// The negative of [`Self::INFINITY`], with every part at its minimum.
+    pub const NEG_INFINITY: Self = Self {
+        months: i32::MIN,
+        days: i32::MIN,
+        micros: i64::MIN,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn civil_dates_round_trip_through_days() {
+        for days in (-2_451_545..2_147_483_000)
+            .step_by(99_991)
+            .chain(-800_000..800_000)
+        {
+            let date = CivilDate::from_days(days);
+            assert_eq!(date.to_days(), Some(days), "{date:?}");
+        }
+    }
+
+    #[test]
+    fn known_dates_have_their_day_numbers() {
+        let cases = [
+            ((2000, 1, 1), 0),
+            ((1970, 1, 1), -10_957),
+            ((2024, 2, 29), 8_825),
+        ];
+        for ((year, month, day), days) in cases {
+            assert_eq!(CivilDate { year, month, day }.to_days(), Some(days));
+        }
+        assert_eq!(CivilDate::from_days(-2_451_545).year, -4713);
+    }
+
+    #[test]
+    fn impossible_dates_have_no_day_number() {
+        for (year, month, day) in [(2023, 2, 29), (1900, 2, 29), (2020, 0, 1), (2020, 4, 31)] {
+            assert_eq!(CivilDate { year, month, day }.to_days(), None);
+        }
+    }
+}
