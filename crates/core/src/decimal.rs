@@ -119,11 +119,6 @@ impl DecimalDigits<'_> {
         }
     }
 }
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "each digit is below ten, or bounded below ten by `min`"
-)]
 fn four_digits(group: u16) -> [u8; 4] {
     let digit = |divisor: u16| b'0' + (group / divisor % 10) as u8;
     [digit(1000), digit(100), digit(10), digit(1)]

@@ -51,10 +51,6 @@ impl CivilDate {
     }
 
     /// Days after 2000-01-01. `None` when month or day are out of range.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "checked against the range of i32 first"
-    )]
     pub fn to_days(self) -> Option<i32> {
         if !(1..=12).contains(&self.month) || self.day == 0 || self.day > self.days_in_month() {
             return None;

@@ -83,13 +83,12 @@ impl Value<'_> {
             Self::Text(_) => "text",
             Self::Bytes(_) => "binary",
             Self::Bits(_) => "bit string",
-            Self::Date(Date::Zero { .. }) => "zero date",
+            Self::Date(Date::Zero { .. })
+            | Self::Timestamp(Timestamp::Zero { .. })
+            | Self::TimestampTz(Timestamp::Zero { .. }) => "zero date",
             Self::Date(Date::Infinity | Date::NegInfinity) => "infinite date",
             Self::Date(_) => "date",
             Self::Time(_) | Self::TimeTz(..) => "time",
-            Self::Timestamp(Timestamp::Zero { .. }) | Self::TimestampTz(Timestamp::Zero { .. }) => {
-                "zero date"
-            }
             Self::Timestamp(Timestamp::Infinity | Timestamp::NegInfinity)
             | Self::TimestampTz(Timestamp::Infinity | Timestamp::NegInfinity) => {
                 "infinite timestamp"

@@ -1,1 +1,0 @@
-//! Table mappings: which tables of a source a task migrates.
