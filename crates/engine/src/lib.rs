@@ -1,1 +1,17 @@
-//! engine
+//! The run of a task, from its mappings to the last row, over connectors that it knows only by their contracts.
+//!
+//! A run keeps no state of its own on disk: what is loaded is recorded at the target, in the transactions that
+//! wrote the rows. A resumed run reads that record and goes on; a crash needs no other care.
+
+mod error;
+mod full_load;
+mod progress;
+mod retry;
+mod spec;
+pub mod validate;
+
+pub use error::RunError;
+pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};
+pub use progress::{Progress, ProgressSnapshot, TableProgress, TableState};
+pub use retry::RetryPolicy;
+pub use spec::{FullLoadSpec, StartKind, TableErrorPolicy};

@@ -1,0 +1,102 @@
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use whimbrel_connector::{Error, Source, Target, TargetTable, TypeDefinition};
+use whimbrel_core::{Table, TableName};
+
+use crate::{FullLoadSpec, RunError};
+
+/// A table and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct PlannedTable {
+    /// As the source describes it.
+    pub source: Table,
+    /// As the target will have it; `Err` says why it cannot be.
+    pub target: Result<TargetTable, String>,
+}
+
+/// What a full load will do, before anything is done.
+#[derive(Clone, Debug)]
+pub struct LoadPlan {
+    /// The tables in the order in which their loads start.
+    pub tables: Vec<PlannedTable>,
+    /// Types to be made first on a target of the same engine.
+    pub types: Vec<TypeDefinition>,
+}
+
+/// Reads the source's catalog and plans the target's tables. Writes nothing.
+///
+/// Tables with a load order come first, higher first; then the largest, so that the longest load does not begin last.
+pub async fn plan_full_load(
+    source: &mut dyn Source,
+    target: &dyn Target,
+    spec: &FullLoadSpec,
+) -> Result<LoadPlan, RunError> {
+    let selects = |name: &TableName| spec.mappings.selects(name);
+    let mut tables = source.tables(&selects).await.map_err(RunError::Source)?;
+    if tables.is_empty() && spec.fails_without_tables {
+        return Err(RunError::NoTables);
+    }
+    tables.sort_by_key(|table| {
+        let order = spec.mappings.load_order(&table.name).unwrap_or(0);
+        (
+            Reverse(order),
+            Reverse(table.byte_estimate.unwrap_or(0)),
+            table.name.clone(),
+        )
+    });
+    let types = match tables.first() {
+        Some(first) if first.engine == target.engine() => source
+            .type_definitions(&tables)
+            .await
+            .map_err(RunError::Source)?,
+        _ => Vec::new(),
+    };
+    let mut planned: Vec<PlannedTable> = tables
+        .into_iter()
+        .map(|source| {
+            let name = spec.target_name(&source.name);
+            let target = target
+                .plan_table(&source, name, spec.keys)
+                .map_err(|error| match error {
+                    Error::Table(fault) => fault.message,
+                    other => other.to_string(),
+                });
+            PlannedTable { source, target }
+        })
+        .collect();
+    refuse_shared_targets(&mut planned);
+    Ok(LoadPlan {
+        tables: planned,
+        types,
+    })
+}
+
+/// Two source tables must not flow into one target table: the second to be prepared would wipe out the first.
+fn refuse_shared_targets(planned: &mut [PlannedTable]) {
+    let mut sources: HashMap<TableName, Vec<TableName>> = HashMap::new();
+    for table in planned.iter() {
+        if let Ok(target) = &table.target {
+            sources
+                .entry(target.name.clone())
+                .or_default()
+                .push(table.source.name.clone());
+        }
+    }
+    for table in planned {
+        let Ok(target) = &table.target else { continue };
+        let sharing = &sources[&target.name];
+        if sharing.len() > 1 {
+            let others: Vec<String> = sharing
+                .iter()
+                .filter(|name| **name != table.source.name)
+                .map(ToString::to_string)
+                .collect();
+            table.target = Err(format!(
+                "the target table {} would also receive {}; change the renaming rules so that each table has its own",
+                target.name,
+                others.join(", ")
+            ));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a run has done so far, for whoever watches: bars, statistics, reconcilers.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::SystemTime;
+
+use tokio::sync::Notify;
+use whimbrel_core::TableName;
+
+/// The state of one table's load. The run sets all of them; the texts are the API's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableState {
+    /// Selected, not begun.
+    BeforeLoad,
+    /// Being prepared or loaded, or its keys are being built.
+    FullLoad,
+    /// All rows and keys are there.
+    Completed,
+    /// The run was stopped before the table was complete.
+    Cancelled,
+    /// It could not be loaded; the message says why.
+    Error,
+}
+
+impl TableState {
+    /// The state's text in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeLoad => "Before load",
+            Self::FullLoad => "Full load",
+            Self::Completed => "Table completed",
+            Self::Cancelled => "Table cancelled",
+            Self::Error => "Table error",
+        }
+    }
+}
+
+/// How far one table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableProgress {
+    /// Its state.
+    pub state: TableState,
+    /// Rows sent to the target: committed ones and those of chunks being loaded.
+    pub row_count: u64,
+    /// Bytes received from the source for them.
+    pub byte_count: u64,
+    /// About how many rows there are in all; 0 when unknown.
+    pub row_estimate: u64,
+    /// Chunks of the plan; 0 before it is planned.
+    pub chunk_count: u32,
+    /// Chunks committed.
+    pub chunks_done: u32,
+    /// When its load began in this run.
+    pub started_at: Option<SystemTime>,
+    /// When it was complete or in error.
+    pub ended_at: Option<SystemTime>,
+    /// Why it is in error.
+    pub message: Option<String>,
+}
+
+impl TableProgress {
+    fn new(row_estimate: u64) -> Self {
+        Self {
+            state: TableState::BeforeLoad,
+            row_count: 0,
+            byte_count: 0,
+            row_estimate,
+            chunk_count: 0,
+            chunks_done: 0,
+            started_at: None,
+            ended_at: None,
+            message: None,
+        }
+    }
+}
+
+/// A copy of the whole progress at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ProgressSnapshot {
+    /// The tables by name.
+    pub tables: BTreeMap<TableName, TableProgress>,
+    /// The position of the snapshot that is being read.
+    pub position: Option<String>,
+}
+
+impl ProgressSnapshot {
+    /// How many tables are in `state`.
+    pub fn count(&self, state: TableState) -> usize {
+        self.tables
+            .values()
+            .filter(|table| table.state == state)
+            .count()
+    }
+
+    /// Rows of all tables.
+    pub fn row_count(&self) -> u64 {
+        self.tables.values().map(|table| table.row_count).sum()
+    }
+
+    /// Bytes of all tables.
+    pub fn byte_count(&self) -> u64 {
+        self.tables.values().map(|table| table.byte_count).sum()
+    }
+
+    /// 0 to 100: by rows where they are estimated, by tables otherwise; 100 only when no table is left to load.
+    pub fn percent(&self) -> u8 {
+        let is_over = |table: &TableProgress| {
+            matches!(table.state, TableState::Completed | TableState::Error)
+        };
+        if !self.tables.is_empty() && self.tables.values().all(is_over) {
+            return 100;
+        }
+        let (mut done, mut all) = (0_u128, 0_u128);
+        for table in self.tables.values() {
+            let estimate = u128::from(table.row_estimate.max(table.row_count).max(1));
+            all += estimate;
+            done += if is_over(table) {
+                estimate
+            } else {
+                u128::from(table.row_count)
+            };
+        }
+        let percent = (done * 100).checked_div(all).unwrap_or(0);
+        u8::try_from(percent.min(99)).unwrap_or(99)
+    }
+}
+
+/// The progress of a run, shared between it and its watchers.
+#[derive(Debug, Default)]
+pub struct Progress {
+    inner: Mutex<ProgressSnapshot>,
+    changed: Notify,
+}
+
+impl Progress {
+    /// Progress of a run that has not begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A copy of the present state.
+    pub fn snapshot(&self) -> ProgressSnapshot {
+        self.lock().clone()
+    }
+
+    /// Waits until a table changes its state. Counts alone do not wake.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(crate) fn reset(&self, tables: impl Iterator<Item = (TableName, u64)>) {
+        let mut inner = self.lock();
+        inner.tables = tables
+            .map(|(name, estimate)| (name, TableProgress::new(estimate)))
+            .collect();
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn set_position(&self, position: &str) {
+        self.lock().position = Some(position.to_owned());
+    }
+
+    /// Changes a table's entry and wakes the watchers.
+    pub(crate) fn update(&self, table: &TableName, change: impl FnOnce(&mut TableProgress)) {
+        self.count(table, change);
+        self.changed.notify_waiters();
+    }
+
+    /// Changes a table's counts without waking anybody.
+    pub(crate) fn count(&self, table: &TableName, change: impl FnOnce(&mut TableProgress)) {
+        if let Some(entry) = self.lock().tables.get_mut(table) {
+            change(entry);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ProgressSnapshot> {
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_reaches_a_hundred_only_at_the_end() {
+        let progress = Progress::new();
+        let name = |n: &str| TableName::new("s", n);
+        progress.reset([(name("a"), 10), (name("b"), 0)].into_iter());
+        assert_eq!(progress.snapshot().percent(), 0);
+        progress.update(&name("a"), |table| table.row_count = 5000);
+        assert_eq!(progress.snapshot().percent(), 99);
+        progress.update(&name("a"), |table| table.state = TableState::Completed);
+        assert_eq!(progress.snapshot().percent(), 99);
+        progress.update(&name("b"), |table| table.state = TableState::Error);
+        assert_eq!(progress.snapshot().percent(), 100);
+    }
+}

@@ -1,0 +1,191 @@
+//! Compares every row of the selected tables at both ends, and names by key what differs.
+//!
+//! Neither end sorts: each row is hashed in a form that engines agree on ([`whimbrel_core::RowHasher`]) and added to one of many
+//! buckets, chosen by its key. Equal sums and counts in every bucket mean equal tables. Where buckets differ, their rows
+//! alone are read again under the same snapshots and compared by key. Memory is bounded by the number of buckets and by
+//! [`ROWS_COMPARED_MAX`], whatever the size of the tables. Tables without a key are compared as multisets of rows.
+
+mod buckets;
+mod compare;
+mod layout;
+mod scan;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use whimbrel_connector::{Connector, Snapshot, Source};
+use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::{Table, TableName};
+
+use crate::RunError;
+use compare::compare_table;
+use layout::Layout;
+
+/// Rows of differing buckets that are held at once and compared by key; further buckets are only counted.
+pub const ROWS_COMPARED_MAX: u64 = 100_000;
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct ValidateSpec {
+    /// Which tables, under which names at the target.
+    pub mappings: TableMappings,
+    /// The one schema of all tables at the target, if so.
+    pub target_schema: Option<String>,
+    /// Chunks read at once from each end.
+    pub subtask_count: usize,
+    /// The most differences named for a table; the rest is counted.
+    pub differences_max: usize,
+}
+
+/// What became of one table's comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableReport {
+    /// The table at the source.
+    pub source: TableName,
+    /// The table at the target.
+    pub target: TableName,
+    /// Rows at the source.
+    pub source_row_count: u64,
+    /// Rows at the target.
+    pub target_row_count: u64,
+    /// The outcome.
+    pub verdict: Verdict,
+}
+
+/// The outcome of a table's comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Both ends hold the same rows.
+    Equal,
+    /// They do not.
+    Different {
+        /// The first differences by key.
+        differences: Vec<Difference>,
+        /// Whether there are more than those.
+        has_more: bool,
+    },
+    /// They could not be compared; the text says why.
+    NotComparable(String),
+}
+
+/// One row that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The key as `(a, b)`; for a table without one, the row's hash.
+    pub key: String,
+    /// What is different.
+    pub kind: DifferenceKind,
+}
+
+/// How a row differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// Only at the source.
+    MissingAtTarget,
+    /// Only at the target.
+    ExtraAtTarget,
+    /// At both, with other values in these columns.
+    Changed {
+        /// Their names at the source.
+        columns: Vec<String>,
+    },
+}
+
+/// One end of a comparison: a snapshot and its tables.
+struct End {
+    snapshot: Box<dyn Snapshot>,
+    tables: Vec<Table>,
+}
+
+/// Told of each table as it is done: its index, how many there are, and the report.
+pub type ReportSink<'a> = dyn FnMut(usize, usize, &TableReport) + Send + 'a;
+
+/// Compares the selected tables, one after another, each with `subtask_count` readers at either end.
+///
+/// Both ends are read under one snapshot each; on moving ends the comparison is of those two moments.
+///
+/// # Errors
+/// When an end cannot be reached or read. A table that cannot be compared is a verdict, not an error.
+pub async fn validate(
+    source: &Arc<dyn Connector>,
+    target: &Arc<dyn Connector>,
+    spec: &ValidateSpec,
+    stop: &CancellationToken,
+    report: &mut ReportSink<'_>,
+) -> Result<Vec<TableReport>, RunError> {
+    let (from, to) = tokio::join!(source.source(), target.source());
+    let mut from = from.map_err(RunError::Source)?;
+    let mut to = to.map_err(RunError::Target)?;
+    let selects = |name: &TableName| spec.mappings.selects(name);
+    let tables = from.tables(&selects).await.map_err(RunError::Source)?;
+    if tables.is_empty() {
+        return Err(RunError::NoTables);
+    }
+    let names: Vec<TableName> = tables
+        .iter()
+        .map(|table| spec.target_name(&table.name))
+        .collect();
+    let is_wanted = |name: &TableName| names.contains(name);
+    let target_tables = to.tables(&is_wanted).await.map_err(RunError::Target)?;
+    let source_end = open(&mut *from, tables, spec)
+        .await
+        .map_err(RunError::Source)?;
+    let target_end = open(&mut *to, target_tables, spec)
+        .await
+        .map_err(RunError::Target)?;
+
+    let mut reports = Vec::new();
+    for (index, table) in source_end.tables.iter().enumerate() {
+        if stop.is_cancelled() {
+            break;
+        }
+        let name = &names[index];
+        let counterpart = target_end.tables.iter().find(|table| table.name == *name);
+        let done = match counterpart.map(|counterpart| Layout::of(table, counterpart)) {
+            Some(Ok(layout)) => {
+                let compared = compare_table(&source_end, &target_end, layout, spec);
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    compared = compared => compared?,
+                }
+            }
+            Some(Err(reason)) => not_comparable(table, name, reason),
+            None => not_comparable(table, name, "the target has no such table".to_owned()),
+        };
+        report(index, names.len(), &done);
+        reports.push(done);
+    }
+    Ok(reports)
+}
+
+async fn open(
+    source: &mut dyn Source,
+    tables: Vec<Table>,
+    spec: &ValidateSpec,
+) -> Result<End, whimbrel_connector::Error> {
+    let snapshot = source.snapshot(spec.subtask_count).await?;
+    Ok(End { snapshot, tables })
+}
+
+fn not_comparable(table: &Table, target: &TableName, reason: String) -> TableReport {
+    TableReport {
+        source: table.name.clone(),
+        target: target.clone(),
+        source_row_count: 0,
+        target_row_count: 0,
+        verdict: Verdict::NotComparable(reason),
+    }
+}
+
+impl ValidateSpec {
+    fn target_name(&self, table: &TableName) -> TableName {
+        let mapped = self.mappings.target_name(table);
+        match &self.target_schema {
+            Some(schema) => TableName {
+                schema: schema.clone(),
+                name: mapped.name,
+            },
+            None => mapped,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::try_join_all;
+use whimbrel_connector::{Error, ReadFormat, ReadRequest, Snapshot};
+use whimbrel_core::{ChunkBounds, Table, Value};
+
+use crate::spec::{BLOCK_BYTES, CHUNK_BYTES};
+
+/// What a scan does with the rows: each reader has its own, fed row by row.
+pub(super) trait RowSink: Send {
+    /// Takes one row in the order of the table's loaded columns.
+    fn row(&mut self, row: &[Value<'_>]) -> Result<(), Error>;
+}
+
+/// Reads all rows of a table with several readers; each gets a sink of its own, all of which are returned.
+pub(super) async fn scan<S: RowSink>(
+    snapshot: &dyn Snapshot,
+    table: &Table,
+    reader_count: usize,
+    make_sink: impl Fn() -> S,
+) -> Result<Vec<S>, Error> {
+    let chunks = snapshot.plan(table, CHUNK_BYTES).await?;
+    let reader_count = reader_count.clamp(1, chunks.len().max(1));
+    let waiting: Arc<Mutex<Vec<ChunkBounds>>> = Arc::new(Mutex::new(chunks));
+    let readers =
+        (0..reader_count).map(|_| read(snapshot, table, Arc::clone(&waiting), make_sink()));
+    try_join_all(readers).await
+}
+
+async fn read<S: RowSink>(
+    snapshot: &dyn Snapshot,
+    table: &Table,
+    waiting: Arc<Mutex<Vec<ChunkBounds>>>,
+    mut sink: S,
+) -> Result<S, Error> {
+    let mut reader = snapshot.reader().await?;
+    loop {
+        let next = waiting
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop();
+        let Some(bounds) = next else { return Ok(sink) };
+        let request = ReadRequest {
+            table,
+            bounds: &bounds,
+            format: ReadFormat::Decoded,
+            block_bytes: BLOCK_BYTES,
+        };
+        reader.open(request).await?;
+        while let Some(block) = reader.next().await? {
+            block.decode(&mut |row| sink.row(row))?;
+            // Hashing a block takes milliseconds: the other end's reader gets its turn in between.
+            tokio::task::yield_now().await;
+        }
+    }
+}
