@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, watch};
+
+use crate::{Draft, Record, Store, StoreError, Transaction};
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    last_seq: i64,
+    records: BTreeMap<(&'static str, String), Record>,
+}
+
+/// A store that forgets everything at the end of the process, for tests.
+#[derive(Debug)]
+pub struct MemoryStore {
+    /// Held by the open transaction, so that there is one at a time.
+    turn: Arc<Mutex<()>>,
+    committed: Arc<RwLock<State>>,
+    revision: Arc<watch::Sender<u64>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self {
+            turn: Arc::default(),
+            committed: Arc::default(),
+            revision: Arc::new(watch::Sender::new(0)),
+        }
+    }
+}
+
+impl State {
+    fn get(&self, kind: &'static str, id: &str) -> Option<Record> {
+        self.records.get(&(kind, id.to_owned())).cloned()
+    }
+
+    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Record> {
+        self.records
+            .range((kind, String::new())..)
+            .take_while(move |(key, _)| key.0 == kind)
+            .map(|(_, record)| record)
+    }
+
+    fn get_by_name(&self, kind: &'static str, name: &str) -> Option<Record> {
+        self.of_kind(kind)
+            .find(|record| record.name == name)
+            .cloned()
+    }
+
+    fn page(
+        &self,
+        kind: &'static str,
+        parent: Option<&str>,
+        after_seq: i64,
+        limit: usize,
+    ) -> Vec<Record> {
+        let mut records: Vec<&Record> = self
+            .of_kind(kind)
+            .filter(|record| {
+                record.seq > after_seq && parent.is_none_or(|parent| parent == record.parent)
+            })
+            .collect();
+        records.sort_by_key(|record| record.seq);
+        records.into_iter().take(limit).cloned().collect()
+    }
+
+    fn check_name(&self, kind: &'static str, draft: &Draft) -> Result<(), StoreError> {
+        match self.get_by_name(kind, &draft.name) {
+            Some(other) if other.id != draft.id => Err(StoreError::AlreadyExists {
+                kind,
+                name: draft.name.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, kind: &'static str, id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(self.committed.read().await.get(kind, id))
+    }
+
+    async fn get_by_name(
+        &self,
+        kind: &'static str,
+        name: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        Ok(self.committed.read().await.get_by_name(kind, name))
+    }
+
+    async fn page(
+        &self,
+        kind: &'static str,
+        parent: Option<&str>,
+        after_seq: i64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        Ok(self
+            .committed
+            .read()
+            .await
+            .page(kind, parent, after_seq, limit))
+    }
+
+    async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        let state = self.committed.read().await.clone();
+        Ok(Box::new(MemoryTransaction {
+            _turn: turn,
+            state,
+            committed: Arc::clone(&self.committed),
+            revision: Arc::clone(&self.revision),
+        }))
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    async fn close(&self) {}
+}
+
+struct MemoryTransaction {
+    _turn: OwnedMutexGuard<()>,
+    /// The state with the writes of this transaction.
+    state: State,
+    committed: Arc<RwLock<State>>,
+    revision: Arc<watch::Sender<u64>>,
+}
+
+#[async_trait]
+impl Transaction for MemoryTransaction {
+    async fn get(&mut self, kind: &'static str, id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(self.state.get(kind, id))
+    }
+
+    async fn get_by_name(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+    ) -> Result<Option<Record>, StoreError> {
+        Ok(self.state.get_by_name(kind, name))
+    }
+
+    async fn page(
+        &mut self,
+        kind: &'static str,
+        parent: Option<&str>,
+        after_seq: i64,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        Ok(self.state.page(kind, parent, after_seq, limit))
+    }
+
+    async fn insert(&mut self, kind: &'static str, draft: Draft) -> Result<Record, StoreError> {
+        if self.state.get(kind, &draft.id).is_some() {
+            return Err(StoreError::AlreadyExists {
+                kind,
+                name: draft.id,
+            });
+        }
+        self.state.check_name(kind, &draft)?;
+        self.state.last_seq += 1;
+        let Draft {
+            id,
+            name,
+            parent,
+            doc,
+        } = draft;
+        let record = Record {
+            id,
+            name,
+            parent,
+            seq: self.state.last_seq,
+            version: 1,
+            doc,
+        };
+        self.state
+            .records
+            .insert((kind, record.id.clone()), record.clone());
+        Ok(record)
+    }
+
+    async fn update(
+        &mut self,
+        kind: &'static str,
+        draft: Draft,
+        expected_version: i64,
+    ) -> Result<Record, StoreError> {
+        let Some(old) = self.state.get(kind, &draft.id) else {
+            return Err(StoreError::NotFound { kind, id: draft.id });
+        };
+        if old.version != expected_version {
+            return Err(StoreError::VersionConflict { kind, id: draft.id });
+        }
+        self.state.check_name(kind, &draft)?;
+        let Draft {
+            id,
+            name,
+            parent,
+            doc,
+        } = draft;
+        let record = Record {
+            id,
+            name,
+            parent,
+            seq: old.seq,
+            version: old.version + 1,
+            doc,
+        };
+        self.state
+            .records
+            .insert((kind, record.id.clone()), record.clone());
+        Ok(record)
+    }
+
+    async fn delete(&mut self, kind: &'static str, id: &str) -> Result<bool, StoreError> {
+        Ok(self.state.records.remove(&(kind, id.to_owned())).is_some())
+    }
+
+    async fn delete_children(
+        &mut self,
+        kind: &'static str,
+        parent: &str,
+    ) -> Result<u64, StoreError> {
+        let before = self.state.records.len();
+        self.state
+            .records
+            .retain(|key, record| key.0 != kind || record.parent != parent);
+        Ok((before - self.state.records.len()) as u64)
+    }
+
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        *self.committed.write().await = self.state;
+        self.revision.send_modify(|revision| *revision += 1);
+        Ok(())
+    }
+}

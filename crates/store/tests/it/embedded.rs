@@ -1,0 +1,73 @@
+//! The data directory of one process.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use whimbrel_store::{Embedded, KeySource, Secret, StoreError, Tag, TagSet, VaultError};
+
+fn tags() -> TagSet {
+    TagSet {
+        arn: "arn:aws:dms:x".into(),
+        tags: vec![Tag {
+            key: "k".into(),
+            value: "v".into(),
+        }],
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    let temp = tempfile::tempdir().unwrap();
+    let first = Embedded::open(temp.path(), &KeySource::File).await.unwrap();
+    first.store().create(&tags()).await.unwrap();
+    drop(first);
+    let second = Embedded::open(temp.path(), &KeySource::File).await.unwrap();
+    assert_eq!(
+        second.store().list::<TagSet>().await.unwrap()[0].value,
+        tags()
+    );
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let _first = Embedded::open(temp.path(), &KeySource::File).await.unwrap();
+    let error = Embedded::open(temp.path(), &KeySource::File)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, VaultError::Store(StoreError::DataDirInUse { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_key_file_is_private_and_its_loss_is_told() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(Embedded::open(temp.path(), &KeySource::File).await.unwrap());
+    let key_file = temp.path().join("master.key");
+    assert_eq!(
+        std::fs::metadata(&key_file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    std::fs::remove_file(&key_file).unwrap();
+    let error = Embedded::open(temp.path(), &KeySource::File)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, VaultError::MissingKey { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_or_malformed_key_refuses_to_start() {
+    let temp = tempfile::tempdir().unwrap();
+    let right = KeySource::Given(Secret::new("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="));
+    let wrong = KeySource::Given(Secret::new("//////////////////////////////////////////8="));
+    let malformed = KeySource::Given(Secret::new("hunter2"));
+    drop(Embedded::open(temp.path(), &right).await.unwrap());
+    assert!(!temp.path().join("master.key").exists());
+    let error = Embedded::open(temp.path(), &wrong).await.unwrap_err();
+    assert!(matches!(error, VaultError::WrongKey { .. }), "{error}");
+    let error = Embedded::open(temp.path(), &malformed).await.unwrap_err();
+    assert!(matches!(error, VaultError::MalformedKey { .. }), "{error}");
+    assert!(!error.to_string().contains("hunter2"));
+    Embedded::open(temp.path(), &right).await.unwrap();
+}

@@ -1,0 +1,10 @@
+//! Both implementations of the store against one list of promises, and what only the embedded one has to keep.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed unwrap is a failed test, in helpers too"
+)]
+
+mod contract;
+mod embedded;
+mod secrets;
