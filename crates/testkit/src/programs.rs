@@ -40,9 +40,8 @@ impl Home {
     pub(crate) fn make_instance_dir(&self, parent: &Path) -> Result<PathBuf> {
         let parent = match self {
             Self::Machine => parent.to_owned(),
-            Self::Folder(root) => root.join("srv/whimbrel"),
+            Self::Folder(root) => root.join(sid::INSTANCES),
         };
-        make_dir(&parent, 0o755)?;
         let dir = tempfile::Builder::new()
             .prefix("i-")
             .tempdir_in(&parent)
@@ -77,14 +76,24 @@ impl Home {
         ]);
         match self {
             Self::Folder(dir) if root => say(&["chroot", &dir.display().to_string()]),
-            Self::Folder(dir) => say(&[
-                "unshare",
-                "--user",
-                "--map-current-user",
-                "--keep-caps",
-                "--root",
-                &dir.display().to_string(),
-            ]),
+            // Another user may change the root folder in a user namespace, and is `nobody` there, because
+            // PostgreSQL wants to find its user in the folder's list of users.
+            Self::Folder(dir) => {
+                let dir = dir.display().to_string();
+                let (user, group) = (
+                    format!("--map-user={NOBODY}"),
+                    format!("--map-group={NOBODY}"),
+                );
+                say(&[
+                    "unshare",
+                    "--user",
+                    &user,
+                    &group,
+                    "--keep-caps",
+                    "--root",
+                    &dir,
+                ]);
+            }
             Self::Machine => {}
         }
         say(&["setpriv", "--pdeathsig", signal]);

@@ -284,6 +284,10 @@ impl Instance {
         }
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Removes the files of a server that does not run.
     pub(crate) fn remove(&self) {
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {

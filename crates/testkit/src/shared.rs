@@ -7,6 +7,7 @@
 //! | `turn` | locked while a process looks for the server or starts it, so that only one does |
 //! | `users` | share-locked by every process that uses the server, for as long as it lives |
 //! | `keep` | present: the watchdog lets the server run although nobody uses it |
+//! | `instance` | the folder with its data |
 //! | `server.json` | its address, there once it has answered |
 //!
 //! A process takes its share of `users` *before* it reads `server.json`, and the watchdog removes
@@ -159,12 +160,18 @@ impl State {
         }
         // Something of an earlier server may still be there, if it hangs or has crashed.
         self.stop(engine)?;
+        self.remove_leftovers(engine)?;
         for name in ["server.json", "server.log", "watchdog.log"] {
             watchdog::remove_if_there(&dir.join(name))?;
         }
         eprintln!("testkit: starting {engine}");
         let tls = self.tls()?;
         let instance = Instance::make(engine, &dir, &tls)?;
+        fs::write(
+            dir.join("instance"),
+            instance.dir().as_os_str().as_encoded_bytes(),
+        )
+        .context("note the server's folder")?;
         let options = ServerOptions::default();
         let record = instance
             .start(&dir, None, self.unused_max_s, &options, &tls)
@@ -175,6 +182,20 @@ impl State {
             record,
             _users: users,
         })
+    }
+
+    /// Removes the files of a server whose watchdog was killed before it could.
+    fn remove_leftovers(&self, engine: Engine) -> Result<()> {
+        let note = self.engine_dir(engine).join("instance");
+        let Ok(instance) = fs::read_to_string(&note) else {
+            return Ok(());
+        };
+        match fs::remove_dir_all(&instance) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {instance}"))
+            }
+            _ => watchdog::remove_if_there(&note),
+        }
     }
 
     fn engine_dir(&self, engine: Engine) -> PathBuf {

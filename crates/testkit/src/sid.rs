@@ -17,6 +17,8 @@ use crate::packages::{self, Root};
 
 /// Changes when what is in the folder changes, so that an older one is left alone.
 const FOLDER: &str = "sid-1";
+/// Where the servers of all users keep their data, below the folder.
+pub(crate) const INSTANCES: &str = "srv/whimbrel";
 const PACKAGES: &[&str] = &["postgresql-18", "mysql-server-core", "mysql-client-core"];
 
 /// The folder, made first if it is missing.
