@@ -10,6 +10,7 @@ mod engine;
 pub mod mapping;
 mod position;
 mod secret;
+pub mod settings;
 mod table;
 mod temporal;
 mod text;

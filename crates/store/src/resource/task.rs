@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use whimbrel_core::settings::SettingsDocument;
 
 use super::wire::{id_type, wire_enum};
 use super::{EndpointId, InstanceId, Resource};
@@ -144,7 +144,7 @@ pub struct ReplicationTask {
     /// The mapping document as given.
     pub table_mappings: String,
     /// The whole settings document, defaults filled in.
-    pub settings: Value,
+    pub settings: SettingsDocument,
     /// Where it is in its life.
     pub status: TaskStatus,
     /// The status to go back to after `modifying`, `moving` or `testing`.

@@ -1,0 +1,320 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::SettingsError;
+use super::layout::{
+    DEFAULT_SEVERITY, Entry, Kind, LAYOUT, LOG_COMPONENTS, Member, OPTIONAL_LOG_COMPONENTS,
+    SEVERITIES,
+};
+
+type Object = Map<String, Value>;
+
+/// The two spellings of one setting.
+const HISTORY_SPELLINGS: [&str; 2] = ["HistoryTimeslotInMinutes", "historyTimeslotInMinutes"];
+
+/// A whole settings document: every member present and checked, in the order of the echo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SettingsDocument(Object);
+
+impl Default for SettingsDocument {
+    fn default() -> Self {
+        let group = |members: &[Member]| {
+            let pairs = members
+                .iter()
+                .filter_map(|member| Some((member.name.to_owned(), default_of(member)?)));
+            Value::Object(pairs.collect())
+        };
+        let document = LAYOUT.iter().map(|entry| match *entry {
+            Entry::Group(name, members) => (name.to_owned(), group(members)),
+            Entry::Value(ref member) => (
+                member.name.to_owned(),
+                default_of(member).unwrap_or_default(),
+            ),
+            Entry::Unsupported { name, .. } => (name.to_owned(), Value::Null),
+        });
+        Self(document.collect())
+    }
+}
+
+fn default_of(member: &Member) -> Option<Value> {
+    if matches!(member.kind, Kind::LogComponents) {
+        return Some(log_components(&[]));
+    }
+    member
+        .default
+        .map(|text| serde_json::from_str(text).expect("the defaults of the table are JSON"))
+}
+
+/// The full list in the service's order, with the given severities put in.
+fn log_components(given: &[(String, String)]) -> Value {
+    let severity_of = |id: &str| {
+        given
+            .iter()
+            .rev()
+            .find(|(given_id, _)| given_id == id)
+            .map(|(_, severity)| severity.as_str())
+    };
+    let always = LOG_COMPONENTS
+        .iter()
+        .map(|&id| (id, severity_of(id).unwrap_or(DEFAULT_SEVERITY)));
+    let when_sent = OPTIONAL_LOG_COMPONENTS
+        .iter()
+        .filter_map(|&id| Some((id, severity_of(id)?)));
+    always
+        .chain(when_sent)
+        .map(|(id, severity)| json!({"Id": id, "Severity": severity}))
+        .collect()
+}
+
+impl SettingsDocument {
+    /// The document of a new task: what the user sent, over the defaults. An empty text is as good as none.
+    pub fn for_create(sent: Option<&str>) -> Result<Self, SettingsError> {
+        Self::default().merged(sent)
+    }
+
+    /// The document after a modification: what the user sent, over what was there.
+    pub fn for_modify(&self, sent: &str) -> Result<Self, SettingsError> {
+        let merged = self.merged(Some(sent))?;
+        if merged.bool("ValidationSettings", "ValidationOnly")
+            != self.bool("ValidationSettings", "ValidationOnly")
+        {
+            return Err(SettingsError::Immutable {
+                path: "ValidationSettings.ValidationOnly",
+            });
+        }
+        Ok(merged)
+    }
+
+    /// The document as text, in the order of the echo. The same document gives the same bytes.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+
+    /// Whether the two differ in nothing but log severities, which alone may change while a task runs.
+    pub fn differs_in_severities_only(&self, other: &Self) -> bool {
+        let without = |document: &Self| {
+            let mut document = document.0.clone();
+            if let Some(Value::Object(logging)) = document.get_mut("Logging") {
+                logging.shift_remove("LogComponents");
+            }
+            document
+        };
+        without(self) == without(other)
+    }
+
+    /// A member of a group.
+    pub(super) fn get(&self, group: &str, member: &str) -> &Value {
+        self.0
+            .get(group)
+            .and_then(|group| group.get(member))
+            .unwrap_or(&Value::Null)
+    }
+
+    pub(super) fn bool(&self, group: &str, member: &str) -> bool {
+        self.get(group, member).as_bool().unwrap_or_default()
+    }
+
+    fn merged(&self, sent: Option<&str>) -> Result<Self, SettingsError> {
+        let Some(sent) = sent.filter(|text| !text.trim().is_empty()) else {
+            return Ok(self.clone());
+        };
+        let Ok(Value::Object(sent)) = serde_json::from_str(sent) else {
+            return Err(SettingsError::NotJson);
+        };
+        let mut merged = self.clone();
+        for entry in LAYOUT {
+            match *entry {
+                Entry::Group(name, members) => merge_group(&mut merged.0, name, members, &sent)?,
+                Entry::Value(ref member) => {
+                    if let Some(value) = sent.get(member.name).filter(|value| !value.is_null()) {
+                        check(member.name, member.kind, value)?;
+                        merged.0.insert(member.name.to_owned(), value.clone());
+                    }
+                }
+                Entry::Unsupported { name, switch } => check_unsupported(name, switch, &sent)?,
+            }
+        }
+        merged.settle_lob_mode(&sent)?;
+        if merged.bool("ValidationSettings", "ValidationOnly") {
+            merged.set(
+                "FullLoadSettings",
+                "TargetTablePrepMode",
+                json!("DO_NOTHING"),
+            );
+        }
+        Ok(merged)
+    }
+
+    /// The two LOB modes exclude each other; the one that was asked for alone wins over the one that was there.
+    fn settle_lob_mode(&mut self, sent: &Object) -> Result<(), SettingsError> {
+        const GROUP: &str = "TargetMetadata";
+        let (full, limited) = ("FullLobMode", "LimitedSizeLobMode");
+        if !(self.bool(GROUP, full) && self.bool(GROUP, limited)) {
+            return Ok(());
+        }
+        let is_sent = |member: &str| {
+            sent.get(GROUP)
+                .is_some_and(|group| group.get(member) == Some(&Value::Bool(true)))
+        };
+        match (is_sent(full), is_sent(limited)) {
+            (true, true) => Err(SettingsError::Exclusive {
+                first: "TargetMetadata.FullLobMode",
+                second: "TargetMetadata.LimitedSizeLobMode",
+            }),
+            (false, true) => {
+                self.set(GROUP, full, json!(false));
+                Ok(())
+            }
+            (_, false) => {
+                self.set(GROUP, limited, json!(false));
+                Ok(())
+            }
+        }
+    }
+
+    fn set(&mut self, group: &str, member: &str, value: Value) {
+        if let Some(Value::Object(group)) = self.0.get_mut(group) {
+            group.insert(member.to_owned(), value);
+        }
+    }
+}
+
+fn merge_group(
+    document: &mut Object,
+    name: &str,
+    members: &[Member],
+    sent: &Object,
+) -> Result<(), SettingsError> {
+    let sent = match sent.get(name) {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(sent)) => sent,
+        Some(other) => return Err(invalid(name, "an object", other)),
+    };
+    let mut merged = Object::new();
+    for member in members {
+        let path = format!("{name}.{}", member.name);
+        let old = document.get(name).and_then(|group| group.get(member.name));
+        let value = match sent.get(member.name) {
+            None | Some(Value::Null) => old.cloned(),
+            Some(value) => {
+                check(&path, member.kind, value)?;
+                match member.kind {
+                    Kind::LogComponents => Some(merged_components(old, value)),
+                    _ => Some(value.clone()),
+                }
+            }
+        };
+        if let Some(value) = value {
+            merged.insert(member.name.to_owned(), value);
+        }
+    }
+    if let Some(value) = HISTORY_SPELLINGS
+        .iter()
+        .find_map(|&spelling| sent.get(spelling))
+        .filter(|value| !value.is_null())
+    {
+        for (spelling, slot) in &mut merged {
+            if HISTORY_SPELLINGS.contains(&spelling.as_str()) {
+                *slot = value.clone();
+            }
+        }
+    }
+    document.insert(name.to_owned(), Value::Object(merged));
+    Ok(())
+}
+
+fn components_of(value: &Value) -> impl Iterator<Item = (String, String)> {
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|component| {
+            let text = |member: &str| component.get(member)?.as_str().map(str::to_owned);
+            Some((text("Id")?, text("Severity")?))
+        })
+}
+
+fn merged_components(old: Option<&Value>, sent: &Value) -> Value {
+    let given: Vec<_> = old
+        .into_iter()
+        .flat_map(components_of)
+        .chain(components_of(sent))
+        .collect();
+    log_components(&given)
+}
+
+fn invalid(path: &str, allowed: impl Into<String>, found: &Value) -> SettingsError {
+    SettingsError::InvalidValue {
+        path: path.to_owned(),
+        allowed: allowed.into(),
+        found: found.to_string(),
+    }
+}
+
+fn check(path: &str, kind: Kind, value: &Value) -> Result<(), SettingsError> {
+    match kind {
+        Kind::Bool if value.is_boolean() => Ok(()),
+        Kind::Bool => Err(invalid(path, "true or false", value)),
+        Kind::Int(min, max) => match value.as_i64() {
+            Some(number) if (min..=max).contains(&number) => Ok(()),
+            _ => Err(invalid(
+                path,
+                format!("a number from {min} to {max}"),
+                value,
+            )),
+        },
+        Kind::Text if value.is_string() => Ok(()),
+        Kind::Text => Err(invalid(path, "a text", value)),
+        Kind::OneOf(allowed) => match value.as_str() {
+            Some(text) if allowed.contains(&text) => Ok(()),
+            _ => Err(invalid(
+                path,
+                format!("one of {}", allowed.join(", ")),
+                value,
+            )),
+        },
+        Kind::LogName => Err(SettingsError::LogNamesGiven),
+        Kind::LogComponents => check_components(path, value),
+    }
+}
+
+fn check_components(path: &str, value: &Value) -> Result<(), SettingsError> {
+    let Some(components) = value.as_array() else {
+        return Err(invalid(path, "a list", value));
+    };
+    let known = |id: &str| LOG_COMPONENTS.contains(&id) || OPTIONAL_LOG_COMPONENTS.contains(&id);
+    for component in components {
+        let text = |member: &str| component.get(member).and_then(Value::as_str);
+        match (text("Id"), text("Severity")) {
+            (Some(id), Some(severity)) if known(id) && SEVERITIES.contains(&severity) => {}
+            _ => {
+                return Err(invalid(
+                    path,
+                    "a list of known components, each with an Id and a Severity",
+                    component,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_unsupported(name: &str, switch: Option<&str>, sent: &Object) -> Result<(), SettingsError> {
+    let is_off = match sent.get(name) {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(group)) => match switch {
+            Some(switch) => group.get(switch).and_then(Value::as_bool) != Some(true),
+            None => group.values().all(Value::is_null),
+        },
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(_) => false,
+    };
+    if is_off {
+        Ok(())
+    } else {
+        Err(SettingsError::NotSupported {
+            path: name.to_owned(),
+        })
+    }
+}

@@ -1,0 +1,180 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn create(sent: &str) -> Result<SettingsDocument, SettingsError> {
+    SettingsDocument::for_create(Some(sent))
+}
+
+fn refusal(sent: &str) -> String {
+    create(sent).unwrap_err().to_string()
+}
+
+#[test]
+fn without_settings_the_whole_default_document_is_answered() {
+    let document = SettingsDocument::for_create(None).unwrap();
+    let text = document.to_json();
+    assert!(
+        text.starts_with(
+            r#"{"TargetMetadata":{"TargetSchema":"","SupportLobs":true,"FullLobMode":false,"#
+        ),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(r#""FailTaskWhenCleanTaskResourceFailed":false,"TTSettings":null}"#),
+        "{text}"
+    );
+    assert!(text.contains(r#""ControlTablesSettings":{"historyTimeslotInMinutes":5,"ControlSchema":"","HistoryTimeslotInMinutes":5,"#));
+    assert!(text.contains(r#"{"Id":"TRANSFORMATION","Severity":"LOGGER_SEVERITY_DEFAULT"}"#));
+    assert_eq!(text, create("").unwrap().to_json());
+    assert_eq!(text, create("{}").unwrap().to_json());
+}
+
+#[test]
+fn partial_settings_are_merged_into_the_defaults() {
+    let document = create(r#"{"Logging":{"EnableLogging":true}}"#).unwrap();
+    let mut expected: Value = serde_json::from_str(&SettingsDocument::default().to_json()).unwrap();
+    expected["Logging"]["EnableLogging"] = json!(true);
+    assert_eq!(document.to_json(), expected.to_string());
+}
+
+#[test]
+fn what_is_answered_can_be_sent_again() {
+    let first = create(r#"{"FullLoadSettings":{"CommitRate":500},"Logging":{"LogComponents":[{"Id":"VALIDATOR","Severity":"LOGGER_SEVERITY_DEBUG"}]}}"#).unwrap();
+    assert_eq!(create(&first.to_json()).unwrap().to_json(), first.to_json());
+}
+
+#[test]
+fn what_is_not_an_object_is_refused() {
+    for sent in ["{", "[]", "7", "null", "\"x\""] {
+        assert_eq!(refusal(sent), "Invalid task settings json", "{sent}");
+    }
+}
+
+#[test]
+fn log_names_cannot_be_set_but_may_be_null() {
+    let text = "Task Settings CloudWatchLogGroup or CloudWatchLogStream cannot be set on create";
+    assert_eq!(refusal(r#"{"Logging":{"CloudWatchLogGroup":"x"}}"#), text);
+    assert_eq!(refusal(r#"{"Logging":{"CloudWatchLogStream":"x"}}"#), text);
+    create(r#"{"Logging":{"CloudWatchLogGroup":null,"CloudWatchLogStream":null}}"#).unwrap();
+}
+
+#[test]
+fn values_out_of_range_are_refused_by_name() {
+    for (sent, path) in [
+        (
+            r#"{"FullLoadSettings":{"MaxFullLoadSubTasks":50}}"#,
+            "FullLoadSettings.MaxFullLoadSubTasks",
+        ),
+        (
+            r#"{"FullLoadSettings":{"CommitRate":0}}"#,
+            "FullLoadSettings.CommitRate",
+        ),
+        (
+            r#"{"FullLoadSettings":{"TargetTablePrepMode":"DROP"}}"#,
+            "FullLoadSettings.TargetTablePrepMode",
+        ),
+        (
+            r#"{"Logging":{"EnableLogging":"yes"}}"#,
+            "Logging.EnableLogging",
+        ),
+        (r#"{"Logging":[]}"#, "Logging"),
+        (
+            r#"{"Logging":{"LogComponents":[{"Id":"X"}]}}"#,
+            "Logging.LogComponents",
+        ),
+    ] {
+        let text = refusal(sent);
+        assert!(text.contains(&format!("{path} must be")), "{text}");
+    }
+}
+
+#[test]
+fn unknown_members_are_ignored_and_not_echoed() {
+    let document = create(r#"{"Nonsense":{"A":1},"FullLoadSettings":{"Nonsense":1}}"#).unwrap();
+    assert_eq!(document, SettingsDocument::default());
+}
+
+#[test]
+fn features_that_change_the_data_and_are_not_built_are_refused() {
+    let text = refusal(r#"{"CharacterSetSettings":{"CharacterReplacements":[]}}"#);
+    assert!(
+        text.contains("CharacterSetSettings is not supported"),
+        "{text}"
+    );
+    create(r#"{"TTSettings":{"EnableTT":false},"BeforeImageSettings":null,"PostProcessingRules":null}"#).unwrap();
+    assert!(create(r#"{"TTSettings":{"EnableTT":true}}"#).is_err());
+}
+
+#[test]
+fn lob_modes_exclude_each_other() {
+    let document = create(r#"{"TargetMetadata":{"FullLobMode":true}}"#).unwrap();
+    assert!(!document.bool("TargetMetadata", "LimitedSizeLobMode"));
+    let back = document
+        .for_modify(r#"{"TargetMetadata":{"LimitedSizeLobMode":true}}"#)
+        .unwrap();
+    assert!(!back.bool("TargetMetadata", "FullLobMode"));
+    assert!(
+        create(r#"{"TargetMetadata":{"FullLobMode":true,"LimitedSizeLobMode":true}}"#).is_err()
+    );
+}
+
+#[test]
+fn both_spellings_of_the_history_slot_stay_equal() {
+    for spelling in ["HistoryTimeslotInMinutes", "historyTimeslotInMinutes"] {
+        let document =
+            create(&json!({"ControlTablesSettings": {spelling: 9}}).to_string()).unwrap();
+        assert_eq!(
+            document.get("ControlTablesSettings", "HistoryTimeslotInMinutes"),
+            9
+        );
+        assert_eq!(
+            document.get("ControlTablesSettings", "historyTimeslotInMinutes"),
+            9
+        );
+    }
+}
+
+#[test]
+fn a_change_of_severities_is_told_from_other_changes() {
+    let document = SettingsDocument::default();
+    let severities = document
+        .for_modify(
+            r#"{"Logging":{"LogComponents":[{"Id":"SORTER","Severity":"LOGGER_SEVERITY_DEBUG"}]}}"#,
+        )
+        .unwrap();
+    assert_ne!(document, severities);
+    assert!(document.differs_in_severities_only(&severities));
+    let other = document
+        .for_modify(r#"{"Logging":{"EnableLogging":true}}"#)
+        .unwrap();
+    assert!(!document.differs_in_severities_only(&other));
+}
+
+#[test]
+fn a_task_that_only_validates_prepares_nothing_and_stays_so() {
+    let document = create(r#"{"ValidationSettings":{"ValidationOnly":true}}"#).unwrap();
+    assert_eq!(
+        TaskSettings::of(&document).prepare,
+        TablePrepMode::DoNothing
+    );
+    assert!(
+        document
+            .for_modify(r#"{"ValidationSettings":{"ValidationOnly":false}}"#)
+            .is_err()
+    );
+}
+
+#[test]
+fn the_typed_view_holds_the_defaults() {
+    let settings = TaskSettings::of(&SettingsDocument::default());
+    assert_eq!(settings.target_schema, None);
+    assert_eq!(settings.prepare, TablePrepMode::DropAndCreate);
+    assert_eq!(settings.full_load_subtasks_max, 8);
+    assert_eq!(settings.commit_rate, 10_000);
+    assert_eq!(settings.table_errors, ErrorPolicy::SuspendTable);
+    assert_eq!(settings.recoverable_errors.retries_max, None);
+    assert_eq!(settings.recoverable_errors.interval.as_secs(), 5);
+    assert_eq!(settings.recoverable_errors.interval_max.as_secs(), 1800);
+    assert!(settings.fails_without_tables);
+}

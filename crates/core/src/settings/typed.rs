@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::SettingsDocument;
+
+/// What happens to target tables before their load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TablePrepMode {
+    /// Existing tables and rows stay; missing tables are created.
+    DoNothing,
+    /// Existing tables are dropped and created again.
+    DropAndCreate,
+    /// Existing tables are emptied, missing ones created.
+    TruncateBeforeLoad,
+}
+
+/// What an error of a row or table leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorPolicy {
+    /// Skip the row silently.
+    IgnoreRecord,
+    /// Log and skip the row.
+    LogError,
+    /// The table goes to error, the others go on.
+    SuspendTable,
+    /// The task fails.
+    StopTask,
+}
+
+/// How errors of the surroundings are retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoverableErrors {
+    /// Restarts after the first failure; `None`: as many as the service makes by itself.
+    pub retries_max: Option<u32>,
+    /// The first wait.
+    pub interval: Duration,
+    /// Whether each wait is twice the one before.
+    pub doubles: bool,
+    /// The longest wait.
+    pub interval_max: Duration,
+}
+
+/// The settings that act on a full load, as types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// Puts all tables into this schema of the target.
+    pub target_schema: Option<String>,
+    /// Before the load.
+    pub prepare: TablePrepMode,
+    /// Whether primary keys are made after the rows.
+    pub create_pk_after_full_load: bool,
+    /// Tables or chunks loaded at once, 1 to 49.
+    pub full_load_subtasks_max: u8,
+    /// Rows sent together to the target, 1 to 50000.
+    pub commit_rate: u32,
+    /// Errors of single rows.
+    pub data_errors: ErrorPolicy,
+    /// Errors of whole tables.
+    pub table_errors: ErrorPolicy,
+    /// Tables in error after which the task fails; 0: never.
+    pub table_error_escalation_count: u32,
+    /// Whether a task that matches no table fails.
+    pub fails_without_tables: bool,
+    /// Errors of the surroundings.
+    pub recoverable_errors: RecoverableErrors,
+    /// Whether the task only compares.
+    pub validation_only: bool,
+}
+
+impl TaskSettings {
+    /// The typed view of a checked document.
+    pub fn of(document: &SettingsDocument) -> Self {
+        let number =
+            |group: &str, member: &str| document.get(group, member).as_i64().unwrap_or_default();
+        let small =
+            |group: &str, member: &str| u32::try_from(number(group, member)).unwrap_or_default();
+        let seconds = |member: &str| Duration::from_secs(small("ErrorBehavior", member).into());
+        let policy = |member: &str| error_policy(document.get("ErrorBehavior", member));
+        let schema = document
+            .get("TargetMetadata", "TargetSchema")
+            .as_str()
+            .unwrap_or_default();
+        Self {
+            target_schema: Some(schema.to_owned()).filter(|schema| !schema.is_empty()),
+            prepare: match document
+                .get("FullLoadSettings", "TargetTablePrepMode")
+                .as_str()
+            {
+                Some("DO_NOTHING") => TablePrepMode::DoNothing,
+                Some("TRUNCATE_BEFORE_LOAD") => TablePrepMode::TruncateBeforeLoad,
+                _ => TablePrepMode::DropAndCreate,
+            },
+            create_pk_after_full_load: document.bool("FullLoadSettings", "CreatePkAfterFullLoad"),
+            full_load_subtasks_max: u8::try_from(number("FullLoadSettings", "MaxFullLoadSubTasks"))
+                .unwrap_or(8),
+            commit_rate: small("FullLoadSettings", "CommitRate"),
+            data_errors: policy("DataErrorPolicy"),
+            table_errors: policy("TableErrorPolicy"),
+            table_error_escalation_count: small("ErrorBehavior", "TableErrorEscalationCount"),
+            fails_without_tables: document.bool("ErrorBehavior", "FailOnNoTablesCaptured"),
+            recoverable_errors: RecoverableErrors {
+                retries_max: u32::try_from(number("ErrorBehavior", "RecoverableErrorCount")).ok(),
+                interval: seconds("RecoverableErrorInterval"),
+                doubles: document.bool("ErrorBehavior", "RecoverableErrorThrottling"),
+                interval_max: seconds("RecoverableErrorThrottlingMax"),
+            },
+            validation_only: document.bool("ValidationSettings", "ValidationOnly"),
+        }
+    }
+}
+
+fn error_policy(value: &Value) -> ErrorPolicy {
+    match value.as_str() {
+        Some("IGNORE_RECORD") => ErrorPolicy::IgnoreRecord,
+        Some("SUSPEND_TABLE") => ErrorPolicy::SuspendTable,
+        Some("STOP_TASK") => ErrorPolicy::StopTask,
+        _ => ErrorPolicy::LogError,
+    }
+}
