@@ -22,7 +22,15 @@ pub(crate) fn codegen(check: bool, mut args: Vec<String>) -> Result<()> {
 
 /// Runs every check, also after one has failed, and names those that failed.
 pub(crate) fn all() -> Result<()> {
-    let lint = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let lint = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
     let checks: [(&str, Result<()>); 4] = [
         ("fmt", fmt(true)),
         ("tidy", tidy::run()),

@@ -39,14 +39,22 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         }
         Command::Down { engines } => {
             for engine in or_all(engines) {
-                let stopped = if state.stop(engine)? { "stopped" } else { "was not running" };
+                let stopped = if state.stop(engine)? {
+                    "stopped"
+                } else {
+                    "was not running"
+                };
                 println!("{:<12} {stopped}", engine.name());
             }
         }
         Command::Status => {
             for engine in Engine::all() {
                 let url = state.running(engine);
-                println!("{:<12} {}", engine.name(), url.as_deref().unwrap_or("not running"));
+                println!(
+                    "{:<12} {}",
+                    engine.name(),
+                    url.as_deref().unwrap_or("not running")
+                );
             }
         }
     }
@@ -54,7 +62,11 @@ pub(crate) fn run(command: &Command) -> Result<()> {
 }
 
 fn or_all(engines: &[Engine]) -> Vec<Engine> {
-    if engines.is_empty() { Engine::all().to_vec() } else { engines.to_vec() }
+    if engines.is_empty() {
+        Engine::all().to_vec()
+    } else {
+        engines.to_vec()
+    }
 }
 
 /// The engine of this name, for the command line.

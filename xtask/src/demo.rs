@@ -12,5 +12,8 @@ pub(crate) struct Args {
 
 /// Shows a migration from MariaDB to PostgreSQL.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    bail!("the demonstration at scale {} is not written yet", args.scale)
+    bail!(
+        "the demonstration at scale {} is not written yet",
+        args.scale
+    )
 }

@@ -30,24 +30,36 @@ pub(crate) fn step(command: &mut Command) -> Result<()> {
 /// Runs the command to its end and answers how it ended.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     eprintln!("$ {}", shown(command));
-    command.status().with_context(|| format!("run `{}`", shown(command)))
+    command
+        .status()
+        .with_context(|| format!("run `{}`", shown(command)))
 }
 
 /// Runs the command and answers what it printed; failing is an error with its complaint.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("run `{}`", shown(command)))?;
+    let output = command
+        .output()
+        .with_context(|| format!("run `{}`", shown(command)))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` ended with {}: {}", shown(command), output.status, complaint.trim_end());
+        bail!(
+            "`{}` ended with {}: {}",
+            shown(command),
+            output.status,
+            complaint.trim_end()
+        );
     }
     String::from_utf8(output.stdout)
         .with_context(|| format!("`{}` printed bytes that are not UTF-8", shown(command)))
 }
 
 /// The command as one would type it, with the program's name alone.
-fn shown(command: &Command) -> String {
+pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
     let words = std::iter::once(name).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

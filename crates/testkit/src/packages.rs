@@ -6,7 +6,7 @@
 //! packages' scripts to start no service. Both measures are removed afterwards.
 
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -48,13 +48,30 @@ pub fn ensure(packages: &[Package]) -> Result<()> {
     if missing(packages).is_empty() {
         return Ok(());
     }
-    let lock = cache_dir()?.join("packages.lock");
-    let lock = OpenOptions::new().create(true).append(true).open(lock);
-    let lock = lock.context("open the lock file of the package installation")?;
-    lock.lock()
+    let _lock = lock()?;
+    // Another process may have installed them meanwhile.
+    install_now(&missing(packages))
+}
+
+/// Installs packages, there or not, as [`ensure`] does.
+///
+/// # Errors
+/// Names the packages when they cannot be installed.
+pub fn install(names: &[&str]) -> Result<()> {
+    let _lock = lock()?;
+    install_now(names)
+}
+
+fn lock() -> Result<File> {
+    let path = cache_dir()?.join("packages.lock");
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let file = file.context("open the lock file of the package installation")?;
+    file.lock()
         .context("wait for another process that installs packages")?;
-    // The other process may have installed them meanwhile.
-    let names = missing(packages);
+    Ok(file)
+}
+
+fn install_now(names: &[&str]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
@@ -66,7 +83,7 @@ pub fn ensure(packages: &[Package]) -> Result<()> {
         bail!("packages are missing and this is not root: run `apt-get install {list}`");
     };
     eprintln!("testkit: installing {list}");
-    install(&root, &names).with_context(|| format!("run `apt-get install {list}` yourself"))
+    install_as(&root, names).with_context(|| format!("run `apt-get install {list}` yourself"))
 }
 
 /// Whether the program is on the search path.
@@ -91,7 +108,7 @@ fn missing(packages: &[Package]) -> Vec<&'static str> {
         .collect()
 }
 
-fn install(root: &Root, names: &[&'static str]) -> Result<()> {
+fn install_as(root: &Root, names: &[&str]) -> Result<()> {
     root.run(&["apt-get", "-q", "update"])?;
     let _services = Measure::put(
         root,

@@ -1,5 +1,9 @@
 //! bench
 use anyhow::Result;
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command { FullLoad }
-pub(crate) fn run(_args: &Command) -> Result<()> { Ok(()) }
+pub(crate) enum Command {
+    FullLoad,
+}
+pub(crate) fn run(_args: &Command) -> Result<()> {
+    Ok(())
+}

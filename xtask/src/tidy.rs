@@ -1,3 +1,0 @@
-//! tidy
-use anyhow::Result;
-pub(crate) fn run() -> Result<()> { Ok(()) }
