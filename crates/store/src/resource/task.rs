@@ -87,14 +87,10 @@ wire_enum! {
 pub struct TaskRun {
     /// How StartReplicationTask asked for it.
     pub start_type: StartType,
-    /// Whether the run has begun to write, so that whoever takes it over resumes instead of starting afresh.
+    /// Whether a process took it up already: the next one to find it takes it over.
     pub begun: bool,
     /// When it was asked for.
     pub requested_at: EpochMs,
-    /// How often it was restarted after a recoverable error since it last made progress.
-    pub restarts: u32,
-    /// Not to be restarted before this moment.
-    pub not_before: Option<EpochMs>,
 }
 
 /// The figures of a task as a whole.
@@ -155,6 +151,9 @@ pub struct ReplicationTask {
     pub epoch: i64,
     /// Whether the task was ever started.
     pub ever_started: bool,
+    /// Whether the target has let go of what earlier loads recorded there. Until then every run is a fresh one, or it
+    /// would take the record of an earlier load for its own.
+    pub is_load_prepared: bool,
     /// Why the last run ended.
     pub stop_reason: Option<StopReason>,
     /// What went wrong in the last run.

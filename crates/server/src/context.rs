@@ -1,0 +1,42 @@
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use whimbrel_store::{Store, Vault};
+
+use crate::arn::Home;
+use crate::data_plane::DataPlane;
+use crate::runs::Runs;
+
+/// What handlers and reconcilers share.
+pub(crate) struct Context {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) data_plane: Arc<dyn DataPlane>,
+    pub(crate) home: Home,
+    pub(crate) runs: Runs,
+    /// Wakes the reconcilers for what is not in the store: a run that is over.
+    pub(crate) wake: watch::Sender<u64>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        vault: Arc<Vault>,
+        data_plane: Arc<dyn DataPlane>,
+        home: Home,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            vault,
+            data_plane,
+            home,
+            runs: Runs::default(),
+            wake: watch::Sender::new(0),
+        })
+    }
+
+    /// Lets all reconcilers look again.
+    pub(crate) fn wake(&self) {
+        self.wake.send_modify(|count| *count += 1);
+    }
+}

@@ -1,0 +1,152 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle, TaskSpec,
+};
+
+/// A data plane without databases, for tests: what it answers is set by server name, and runs do what the test says.
+#[derive(Clone, Default)]
+pub struct FakeDataPlane(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    failures: BTreeMap<String, ConnectionFailure>,
+    is_held: bool,
+    tests: Vec<EndpointConfig>,
+    schemas: Vec<String>,
+    runs: Vec<FakeRun>,
+}
+
+/// A run that a test steers.
+#[derive(Clone)]
+pub struct FakeRun {
+    /// What was asked for.
+    pub spec: TaskSpec,
+    progress: Arc<Mutex<RunProgress>>,
+    stop: CancellationToken,
+    end: Arc<Mutex<Option<oneshot::Sender<RunEnd>>>>,
+}
+
+impl FakeRun {
+    /// Sets how far the run is.
+    pub fn set_progress(&self, progress: RunProgress) {
+        *lock(&self.progress) = progress;
+    }
+
+    /// Ends the run; later ends are ignored.
+    pub fn end(&self, end: RunEnd) {
+        if let Some(sender) = lock(&self.end).take() {
+            drop(sender.send(end));
+        }
+    }
+
+    /// Waits until the run is asked to stop.
+    pub async fn stop_requested(&self) {
+        self.stop.cancelled().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FakeDataPlane {
+    /// Lets connections to this server fail.
+    pub fn fail(&self, server_name: &str, failure: ConnectionFailure) {
+        lock(&self.0.state)
+            .failures
+            .insert(server_name.to_owned(), failure);
+    }
+
+    /// Holds all connection tests until released.
+    pub fn hold(&self) {
+        lock(&self.0.state).is_held = true;
+    }
+
+    /// Lets held connection tests go on.
+    pub fn release(&self) {
+        lock(&self.0.state).is_held = false;
+        self.0.changed.notify_waiters();
+    }
+
+    /// Sets the schemas of every server.
+    pub fn set_schemas(&self, schemas: &[&str]) {
+        lock(&self.0.state).schemas = schemas.iter().map(|&schema| schema.to_owned()).collect();
+    }
+
+    /// The endpoints tested so far.
+    pub fn tests(&self) -> Vec<EndpointConfig> {
+        lock(&self.0.state).tests.clone()
+    }
+
+    /// Waits for the `number`th run, counted from 0.
+    pub async fn run(&self, number: usize) -> FakeRun {
+        loop {
+            let changed = self.0.changed.notified();
+            if let Some(run) = lock(&self.0.state).runs.get(number) {
+                return run.clone();
+            }
+            changed.await;
+        }
+    }
+
+    async fn released(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if !lock(&self.0.state).is_held {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn answer(&self, endpoint: &EndpointConfig) -> Result<(), ConnectionFailure> {
+        match lock(&self.0.state).failures.get(&endpoint.server_name) {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl DataPlane for FakeDataPlane {
+    async fn test_connection(&self, endpoint: &EndpointConfig) -> Result<(), ConnectionFailure> {
+        lock(&self.0.state).tests.push(endpoint.clone());
+        self.released().await;
+        self.answer(endpoint)
+    }
+
+    async fn list_schemas(
+        &self,
+        endpoint: &EndpointConfig,
+    ) -> Result<Vec<String>, ConnectionFailure> {
+        self.released().await;
+        self.answer(endpoint)?;
+        Ok(lock(&self.0.state).schemas.clone())
+    }
+
+    fn start_task(&self, spec: TaskSpec) -> TaskHandle {
+        let (sender, end) = oneshot::channel();
+        let run = FakeRun {
+            spec,
+            progress: Arc::default(),
+            stop: CancellationToken::new(),
+            end: Arc::new(Mutex::new(Some(sender))),
+        };
+        lock(&self.0.state).runs.push(run.clone());
+        self.0.changed.notify_waiters();
+        let FakeRun { progress, stop, .. } = run;
+        TaskHandle::new(Arc::new(move || lock(&progress).clone()), stop, end)
+    }
+}

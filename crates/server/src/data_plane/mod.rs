@@ -1,0 +1,186 @@
+//! What the control plane asks of the databases: the border behind which connections are made and rows move.
+
+mod fake;
+
+pub use fake::{FakeDataPlane, FakeRun};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::settings::TaskSettings;
+use whimbrel_core::{Secret, TableName};
+use whimbrel_store::{EndpointRole, EpochMs, SslMode, TableState};
+
+/// One endpoint with everything that is needed to connect, secrets opened.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// The name that the user gave, for messages.
+    pub identifier: String,
+    /// Source or target.
+    pub role: EndpointRole,
+    /// The engine by its API name.
+    pub engine_name: String,
+    /// Host name or address.
+    pub server_name: String,
+    /// Its port.
+    pub port: u16,
+    /// Who signs in.
+    pub username: String,
+    /// The password, if one was given.
+    pub password: Option<Secret>,
+    /// The database to connect to.
+    pub database_name: Option<String>,
+    /// Protection of the connection.
+    pub ssl_mode: SslMode,
+    /// The authorities to trust in PEM, if not those of the system.
+    pub ca_pem: Option<String>,
+    /// Extra connection attributes, names in lower case.
+    pub attributes: BTreeMap<String, String>,
+    /// The engine's own settings as given over the API, secrets left out.
+    pub settings: Map<String, Value>,
+}
+
+/// A connection that could not be made: the words for the user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}; {remedy}")]
+pub struct ConnectionFailure {
+    /// What went wrong, without secrets.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Whether a run begins anew or goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunMode {
+    /// Prepares every table and loads all rows.
+    Fresh,
+    /// Goes on from what is recorded at the target; where nothing is, begins anew.
+    Resume {
+        /// Tables known to be complete.
+        completed: Vec<TableName>,
+    },
+}
+
+/// One run of a full-load task.
+#[derive(Clone, Debug)]
+pub struct TaskSpec {
+    /// The task's name at the target: the last part of its ARN.
+    pub task: String,
+    /// Where rows come from.
+    pub source: EndpointConfig,
+    /// Where rows go.
+    pub target: EndpointConfig,
+    /// Which tables, under which names.
+    pub mappings: TableMappings,
+    /// The task's settings.
+    pub settings: TaskSettings,
+    /// Afresh, or on.
+    pub mode: RunMode,
+}
+
+/// How far one table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableProgress {
+    /// Its state.
+    pub state: TableState,
+    /// Rows loaded.
+    pub rows: i64,
+    /// When its load began.
+    pub started_at: Option<EpochMs>,
+    /// When it was complete or in error.
+    pub ended_at: Option<EpochMs>,
+    /// Why it is in error.
+    pub message: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunProgress {
+    /// Its tables by their names at the source.
+    pub tables: BTreeMap<TableName, TableProgress>,
+    /// 0 to 100.
+    pub percent: u8,
+    /// Whether the target has let go of what earlier loads recorded: from now on a run that takes over may resume.
+    pub is_prepared: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Every table is complete or in error.
+    Finished,
+    /// It was asked to stop.
+    Stopped,
+    /// It failed, retries used up.
+    Failed {
+        /// What went wrong, for the user.
+        message: String,
+        /// Whether it was an error of the surroundings.
+        is_recoverable: bool,
+    },
+}
+
+/// A run under way. Dropped, it lets the run go on unwatched: [`TaskHandle::stop`] ends it.
+pub struct TaskHandle {
+    progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
+    stop: CancellationToken,
+    end: oneshot::Receiver<RunEnd>,
+}
+
+impl TaskHandle {
+    /// A handle on a run that ends by sending its end, soon after `stop` is cancelled at the latest.
+    pub fn new(
+        progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
+        stop: CancellationToken,
+        end: oneshot::Receiver<RunEnd>,
+    ) -> Self {
+        Self {
+            progress,
+            stop,
+            end,
+        }
+    }
+
+    /// How far it is now.
+    pub fn progress(&self) -> RunProgress {
+        (self.progress)()
+    }
+
+    /// What ends the run early when cancelled.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Waits for the end. To be polled again after a dropped call, but not after an answer.
+    pub async fn ended(&mut self) -> RunEnd {
+        (&mut self.end).await.unwrap_or_else(|_| RunEnd::Failed {
+            message: "the run ended without saying how; this is a fault of whimbrel, see its log"
+                .to_owned(),
+            is_recoverable: false,
+        })
+    }
+}
+
+/// The databases, as far as the control plane knows them.
+#[async_trait]
+pub trait DataPlane: Send + Sync {
+    /// Makes a real connection, signs in, and asks for something trivial. Repeatable; leaves nothing behind.
+    ///
+    /// May take long: the caller bounds it. Dropping the future closes the connection.
+    async fn test_connection(&self, endpoint: &EndpointConfig) -> Result<(), ConnectionFailure>;
+
+    /// The user schemas of the endpoint's database (`MySQL`: databases), sorted.
+    async fn list_schemas(
+        &self,
+        endpoint: &EndpointConfig,
+    ) -> Result<Vec<String>, ConnectionFailure>;
+
+    /// Starts a run and returns at once. What cannot be started ends at once with its failure.
+    fn start_task(&self, spec: TaskSpec) -> TaskHandle;
+}

@@ -1,0 +1,107 @@
+//! Reconcilers: each reads intended and actual state of one concern and closes the gap.
+//!
+//! They take no input, so it does not matter what was missed: whatever a killed process left undone is found by the first pass of the
+//! next one. A pass runs when the store changed, and on a timer; what fails is tried again by a later pass.
+
+mod connections;
+mod deletions;
+mod instances;
+mod schema_refresh;
+mod tasks;
+
+use connections::Connections;
+use deletions::Deletions;
+use instances::Instances;
+use schema_refresh::SchemaRefreshes;
+use tasks::Tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, warn};
+
+use crate::context::Context;
+use crate::endpoint_config::EndpointConfigError;
+
+/// How long a pass waits for a change before it looks anyway.
+const PASS_INTERVAL: Duration = Duration::from_secs(15);
+/// How long after a failed pass the next one comes, whatever changes.
+const FAILED_PASS_WAIT: Duration = Duration::from_secs(1);
+
+/// Why a pass gave up. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    #[error(transparent)]
+    Store(#[from] whimbrel_store::StoreError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointConfigError),
+}
+
+#[async_trait]
+pub(crate) trait Reconciler: Send + Sync {
+    /// Its name in the log.
+    fn name(&self) -> &'static str;
+
+    /// Looks once and does what is to be done. Idempotent. Long work is started, not awaited.
+    async fn pass(&self) -> Result<(), PassError>;
+}
+
+/// All reconcilers over one context.
+pub(crate) fn all(context: &Arc<Context>) -> [Arc<dyn Reconciler>; 5] {
+    [
+        Arc::new(Instances(Arc::clone(context))),
+        Arc::new(Connections::new(Arc::clone(context))),
+        Arc::new(SchemaRefreshes::new(Arc::clone(context))),
+        Arc::new(Tasks(Arc::clone(context))),
+        Arc::new(Deletions(Arc::clone(context))),
+    ]
+}
+
+/// Runs passes until `shutdown`.
+pub(crate) async fn run(
+    reconciler: Arc<dyn Reconciler>,
+    context: Arc<Context>,
+    shutdown: CancellationToken,
+) {
+    let span = tracing::info_span!("reconciler", name = reconciler.name());
+    let passes = async {
+        let mut changes = context.store.watch();
+        let mut wakes = context.wake.subscribe();
+        loop {
+            // Marked before the pass looks: a change that comes while it does is looked at again.
+            changes.mark_unchanged();
+            wakes.mark_unchanged();
+            let wait = match reconciler.pass().await {
+                Ok(()) => PASS_INTERVAL,
+                Err(error) => {
+                    warn!(error = %chain(&error), "a pass failed and is tried again");
+                    tokio::time::sleep(FAILED_PASS_WAIT).await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = wakes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = passes.instrument(span) => {}
+    }
+}
+
+/// The error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,250 @@
+//! Starts, stops and settles tasks. Which step follows which: [`crate::task_lifecycle`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::info;
+use whimbrel_core::TableName;
+use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::settings::TaskSettings;
+use whimbrel_store::{
+    EpochMs, InstanceStatus, ReplicationInstance, ReplicationTask, Resource as _, StoreError,
+    TableState, TableStatistics, TaskId, TaskStatus,
+};
+
+use super::{PassError, Reconciler, chain};
+use crate::context::Context;
+use crate::data_plane::{RunEnd, RunMode, TaskSpec};
+use crate::events::task_event;
+use crate::task_lifecycle::{self, BegunRun};
+use crate::task_statistics::{self, RunStart};
+
+pub(crate) struct Tasks(pub(crate) Arc<Context>);
+
+impl Tasks {
+    async fn instance_is_available(&self, task: &ReplicationTask) -> Result<bool, StoreError> {
+        let instance = self
+            .0
+            .store
+            .find::<ReplicationInstance>(task.instance_id.as_str())
+            .await?;
+        Ok(instance.is_some_and(|instance| {
+            matches!(
+                instance.status,
+                InstanceStatus::Available | InstanceStatus::Modifying
+            )
+        }))
+    }
+
+    /// `creating`, `modifying` and `moving` end here.
+    async fn settle(&self, id: &TaskId) -> Result<(), StoreError> {
+        let mut transaction = self.0.store.begin().await?;
+        let Some(mut task) = transaction.find::<ReplicationTask>(id.as_str()).await? else {
+            return Ok(());
+        };
+        let before = task.status;
+        if before == TaskStatus::Moving {
+            let destination = match &task.move_to {
+                Some(destination) => {
+                    transaction
+                        .find::<ReplicationInstance>(destination.as_str())
+                        .await?
+                }
+                None => None,
+            };
+            match destination {
+                Some(instance) => {
+                    task.instance_id = instance.id.clone();
+                    task.move_to = None;
+                    task_lifecycle::settle(&mut task);
+                }
+                None => task_lifecycle::fail_move(&mut task),
+            }
+        } else if !task_lifecycle::settle(&mut task) {
+            return Ok(());
+        }
+        transaction.replace(&task).await?;
+        let event = match before {
+            TaskStatus::Creating => Some(("creation", "The replication task has been created.")),
+            TaskStatus::Modifying => Some((
+                "configuration change",
+                "The replication task has been modified.",
+            )),
+            TaskStatus::Moving => Some((
+                "configuration change",
+                "The replication task has been moved.",
+            )),
+            _ => None,
+        };
+        if let Some((category, text)) = event {
+            transaction
+                .create(&task_event(&task, category, text))
+                .await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Claims the task under a new epoch and starts its run.
+    async fn begin(&self, id: &TaskId) -> Result<(), PassError> {
+        let mut transaction = self.0.store.begin().await?;
+        let Some(mut task) = transaction.find::<ReplicationTask>(id.as_str()).await? else {
+            return Ok(());
+        };
+        let Some(begun) = task_lifecycle::begin_run(&mut task) else {
+            return Ok(());
+        };
+        if !begun.resumes {
+            transaction
+                .delete_children(TableStatistics::KIND, id.as_str())
+                .await?;
+        }
+        let task = transaction.replace(&task).await?.value;
+        if !begun.was_running {
+            let start_type = task.run.as_ref().map_or("", |run| run.start_type.as_str());
+            let text = format!(
+                "The replication task has started with taskType: {}, startType: {start_type}",
+                task.migration_type
+            );
+            transaction
+                .create(&task_event(&task, "state change", &text))
+                .await?;
+        }
+        transaction.commit().await?;
+        info!(task_id = %task.id, epoch = task.epoch, ?begun, "run begins");
+        match self.spec(&task, begun).await {
+            Ok(spec) => {
+                let start = RunStart {
+                    epoch: task.epoch,
+                    at: EpochMs::now(),
+                    elapsed_ms: task.statistics.elapsed_ms,
+                };
+                let handle = self.0.data_plane.start_task(spec);
+                self.0.runs.watch(&self.0, &task, start, handle);
+                Ok(())
+            }
+            Err(SpecError::Later(error)) => Err(error),
+            Err(SpecError::Never(message)) => {
+                let end = RunEnd::Failed {
+                    message,
+                    is_recoverable: false,
+                };
+                Ok(self.end_without_run(&task.id, &end).await?)
+            }
+        }
+    }
+
+    async fn spec(&self, task: &ReplicationTask, begun: BegunRun) -> Result<TaskSpec, SpecError> {
+        let mut endpoints = Vec::new();
+        for id in [&task.source_endpoint_id, &task.target_endpoint_id] {
+            let config = self.0.endpoint_config(id).await.map_err(|error| {
+                if error.is_transient() {
+                    SpecError::Later(error.into())
+                } else {
+                    SpecError::Never(chain(&error))
+                }
+            })?;
+            endpoints.push(config);
+        }
+        let (Some(target), Some(source)) = (endpoints.pop(), endpoints.pop()) else {
+            return Err(SpecError::Never("the task has no endpoints".to_owned()));
+        };
+        let mode = if begun.resumes {
+            let tables = self
+                .0
+                .store
+                .list_children::<TableStatistics>(task.id.as_str())
+                .await;
+            let completed = tables
+                .map_err(|error| SpecError::Later(error.into()))?
+                .into_iter()
+                .filter(|table| table.state == TableState::Completed)
+                .map(|table| TableName::new(table.schema.clone(), table.table.clone()));
+            RunMode::Resume {
+                completed: completed.collect(),
+            }
+        } else {
+            RunMode::Fresh
+        };
+        Ok(TaskSpec {
+            task: task.id.to_string(),
+            source,
+            target,
+            mappings: TableMappings::parse(&task.table_mappings)
+                .map_err(|error| SpecError::Never(error.to_string()))?,
+            settings: TaskSettings::of(&task.settings),
+            mode,
+        })
+    }
+
+    /// The end of a run that this process does not have: it could not be started, or was stopped while no process ran.
+    async fn end_without_run(&self, id: &TaskId, end: &RunEnd) -> Result<(), StoreError> {
+        let now = EpochMs::now();
+        let mut transaction = self.0.store.begin().await?;
+        let Some(mut task) = transaction.find::<ReplicationTask>(id.as_str()).await? else {
+            return Ok(());
+        };
+        if !task_lifecycle::is_active(task.status) || !task_lifecycle::end_run(&mut task, end, now)
+        {
+            return Ok(());
+        }
+        for mut table in transaction
+            .list_children::<TableStatistics>(id.as_str())
+            .await?
+        {
+            if table.state == TableState::FullLoad {
+                table.state = TableState::Cancelled;
+                table.updated_at = now;
+                transaction.replace(&table).await?;
+            }
+        }
+        let (category, text) = task_statistics::end_event(&task, end);
+        transaction
+            .create(&task_event(&task, category, &text))
+            .await?;
+        transaction.replace(&task).await?;
+        transaction.commit().await
+    }
+}
+
+enum SpecError {
+    /// The store failed; a later pass tries again.
+    Later(PassError),
+    /// The task cannot run as it stands.
+    Never(String),
+}
+
+#[async_trait]
+impl Reconciler for Tasks {
+    fn name(&self) -> &'static str {
+        "tasks"
+    }
+
+    async fn pass(&self) -> Result<(), PassError> {
+        for task in self.0.store.list::<ReplicationTask>().await? {
+            match task.status {
+                TaskStatus::Creating | TaskStatus::Modifying | TaskStatus::Moving => {
+                    self.settle(&task.id).await?
+                }
+                TaskStatus::Starting | TaskStatus::Running => {
+                    if !self.0.runs.contains(&task.id) && self.instance_is_available(&task).await? {
+                        self.begin(&task.id).await?;
+                    }
+                }
+                TaskStatus::Stopping => {
+                    if !self.0.runs.stop(&task.id) {
+                        self.end_without_run(&task.id, &RunEnd::Stopped).await?;
+                    }
+                }
+                TaskStatus::Deleting => {
+                    self.0.runs.stop(&task.id);
+                }
+                TaskStatus::Ready
+                | TaskStatus::Stopped
+                | TaskStatus::Failed
+                | TaskStatus::FailedMove
+                | TaskStatus::Testing => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! The runs of this process: at most one per task, each with a watcher that writes its figures down.
+//!
+//! A watcher writes the last figures and the new status in one transaction and only then takes its run off the list. So while a run
+//! is on the list the task is not claimed again, and once it is off, the store says how it ended.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+use whimbrel_store::{EpochMs, InstanceId, ReplicationTask, StoreError, TableStatistics, TaskId};
+
+use crate::context::Context;
+use crate::data_plane::{RunEnd, RunProgress, TaskHandle};
+use crate::events::task_event;
+use crate::reconcile::chain;
+use crate::task_lifecycle;
+use crate::task_statistics::{self, RunStart};
+
+/// How often figures are written while a run goes on: what users see is at most this old.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
+/// A store that refuses a write (disk full) is asked again this much later; the run goes on meanwhile.
+const STORE_RETRY_WAIT: Duration = Duration::from_secs(1);
+
+struct Run {
+    instance_id: InstanceId,
+    stop: CancellationToken,
+}
+
+/// The runs of this process and whatever else it has under way.
+#[derive(Default)]
+pub(crate) struct Runs {
+    runs: Mutex<HashMap<TaskId, Run>>,
+    under_way: TaskTracker,
+}
+
+impl Runs {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn contains(&self, task: &TaskId) -> bool {
+        self.lock().contains_key(task)
+    }
+
+    /// Asks a run to stop; `false` when there is none.
+    pub(crate) fn stop(&self, task: &TaskId) -> bool {
+        self.lock()
+            .get(task)
+            .inspect(|run| run.stop.cancel())
+            .is_some()
+    }
+
+    /// Asks all runs of an instance to stop; `false` when there are none.
+    pub(crate) fn stop_all_on(&self, instance: &InstanceId) -> bool {
+        let runs = self.lock();
+        let mut on_instance = runs
+            .values()
+            .filter(|run| run.instance_id == *instance)
+            .peekable();
+        let any = on_instance.peek().is_some();
+        on_instance.for_each(|run| run.stop.cancel());
+        any
+    }
+
+    /// Asks all runs to stop.
+    pub(crate) fn stop_all(&self) {
+        self.lock().values().for_each(|run| run.stop.cancel());
+    }
+
+    /// Starts work that a shutdown waits for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.under_way.spawn(work);
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn finished(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
+    /// Puts a run on the list and watches it to its end.
+    pub(crate) fn watch(
+        &self,
+        context: &Arc<Context>,
+        task: &ReplicationTask,
+        start: RunStart,
+        handle: TaskHandle,
+    ) {
+        let run = Run {
+            instance_id: task.instance_id.clone(),
+            stop: handle.stop().clone(),
+        };
+        self.lock().insert(task.id.clone(), run);
+        let watcher = Watcher {
+            context: Arc::clone(context),
+            task_id: task.id.clone(),
+            start,
+            written: RunProgress::default(),
+        };
+        self.under_way.spawn(watcher.run(handle));
+    }
+}
+
+/// Writes the figures of one run.
+struct Watcher {
+    context: Arc<Context>,
+    task_id: TaskId,
+    start: RunStart,
+    /// What was last written, so that only what changed is written again.
+    written: RunProgress,
+}
+
+impl Watcher {
+    async fn run(mut self, mut handle: TaskHandle) {
+        let mut tick = tokio::time::interval(FIGURES_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let end = loop {
+            tokio::select! {
+                end = handle.ended() => break end,
+                _ = tick.tick() => {
+                    if let Err(error) = self.write(handle.progress(), None).await {
+                        warn!(task_id = %self.task_id, error = %chain(&error), "the figures of the run could not be written");
+                    }
+                }
+            }
+        };
+        info!(task_id = %self.task_id, ?end, "run ended");
+        while let Err(error) = self.write(handle.progress(), Some(&end)).await {
+            error!(task_id = %self.task_id, error = %chain(&error), "the end of the run could not be written and is tried again");
+            tokio::time::sleep(STORE_RETRY_WAIT).await;
+        }
+        self.context.runs.lock().remove(&self.task_id);
+        self.context.wake();
+    }
+
+    /// Writes what changed since the last call and, at the end, what became of the task: all in one transaction.
+    async fn write(
+        &mut self,
+        progress: RunProgress,
+        end: Option<&RunEnd>,
+    ) -> Result<(), StoreError> {
+        if end.is_none() && progress == self.written {
+            return Ok(());
+        }
+        let now = EpochMs::now();
+        let mut transaction = self.context.store.begin().await?;
+        let Some(mut task) = transaction
+            .find::<ReplicationTask>(self.task_id.as_str())
+            .await?
+        else {
+            return Ok(());
+        };
+        if task.epoch != self.start.epoch {
+            // Somebody else has taken the task over; the figures are theirs.
+            return Ok(());
+        }
+        for (name, table) in &progress.tables {
+            if self.written.tables.get(name) == Some(table) {
+                continue;
+            }
+            let id = TableStatistics::id_of(&self.task_id, &name.schema, &name.name);
+            let old = transaction
+                .find::<TableStatistics>(&id)
+                .await?
+                .map(|stored| stored.value);
+            let mut new = old.unwrap_or_else(|| {
+                TableStatistics::new(&self.task_id, &name.schema, &name.name, now)
+            });
+            task_statistics::apply_table(&mut new, table, now);
+            transaction.put(&new).await?;
+        }
+        task.is_load_prepared |= progress.is_prepared;
+        task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
+        if let Some(end) = end {
+            if task_lifecycle::end_run(&mut task, end, now) {
+                task_statistics::finish_task(&mut task.statistics, end, now);
+                let (category, text) = task_statistics::end_event(&task, end);
+                transaction
+                    .create(&task_event(&task, category, &text))
+                    .await?;
+            }
+        }
+        transaction.replace(&task).await?;
+        transaction.commit().await?;
+        self.written = progress;
+        Ok(())
+    }
+}

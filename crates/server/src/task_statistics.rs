@@ -1,0 +1,189 @@
+//! From the progress of a run to the figures of its task and tables.
+//!
+//! A run knows only of itself. What earlier runs of the same load did, a resumed run may not count again: a table that was
+//! complete before keeps its rows and times, and elapsed time adds up.
+
+use whimbrel_store::{EpochMs, ReplicationTask, TableState, TableStatistics, TaskStatistics};
+
+use crate::data_plane::{RunEnd, RunProgress, TableProgress};
+
+/// Where the figures stood when a run began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunStart {
+    /// The epoch that the run was begun under.
+    pub(crate) epoch: i64,
+    /// When it began.
+    pub(crate) at: EpochMs,
+    /// Milliseconds that earlier runs of the same load took.
+    pub(crate) elapsed_ms: i64,
+}
+
+/// Brings a table's figures up to what the run says.
+pub(crate) fn apply_table(table: &mut TableStatistics, progress: &TableProgress, now: EpochMs) {
+    let was_complete = table.state == TableState::Completed;
+    if was_complete && progress.state == TableState::Completed && progress.rows == 0 {
+        return;
+    }
+    let goes_on = matches!(table.state, TableState::FullLoad | TableState::Cancelled);
+    if let Some(started_at) = progress.started_at {
+        let earlier = table.full_load_started_at.filter(|_| goes_on);
+        table.full_load_started_at =
+            Some(earlier.map_or(started_at, |earlier| earlier.min(started_at)));
+    }
+    table.state = progress.state;
+    table.full_load_rows = progress.rows;
+    table.full_load_ended_at = progress.ended_at;
+    table.error.clone_from(&progress.message);
+    table.updated_at = now;
+}
+
+/// Brings the task's figures up to what the run says.
+pub(crate) fn apply_task(
+    task: &mut TaskStatistics,
+    progress: &RunProgress,
+    start: RunStart,
+    now: EpochMs,
+) {
+    let count = |states: &[TableState]| {
+        let count = progress
+            .tables
+            .values()
+            .filter(|table| states.contains(&table.state))
+            .count();
+        i32::try_from(count).unwrap_or(i32::MAX)
+    };
+    task.tables_loaded = count(&[TableState::Completed]);
+    task.tables_loading = count(&[TableState::FullLoad, TableState::Reloading]);
+    task.tables_queued = count(&[TableState::BeforeLoad, TableState::Cancelled]);
+    task.tables_errored = count(&[TableState::Error]);
+    task.full_load_progress_percent = i32::from(progress.percent);
+    task.full_load_started_at.get_or_insert(start.at);
+    task.full_load_finished_at = None;
+    task.elapsed_ms = start.elapsed_ms.saturating_add(now.ms_since(start.at));
+}
+
+/// The last touch when the run has come to its end.
+pub(crate) fn finish_task(task: &mut TaskStatistics, end: &RunEnd, now: EpochMs) {
+    if *end == RunEnd::Finished {
+        task.full_load_progress_percent = 100;
+        task.full_load_finished_at = Some(now);
+    }
+}
+
+/// Category and text of the event that tells of the end.
+pub(crate) fn end_event(task: &ReplicationTask, end: &RunEnd) -> (&'static str, String) {
+    match end {
+        RunEnd::Failed { .. } => {
+            let message = task.last_failure_message.as_deref().unwrap_or_default();
+            (
+                "failure",
+                format!("Replication task has failed. Reason: {message}"),
+            )
+        }
+        RunEnd::Finished | RunEnd::Stopped => {
+            let reason = task.stop_reason.map_or("", |reason| reason.as_str());
+            (
+                "state change",
+                format!("Replication task has stopped. {reason}"),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::TableName;
+    use whimbrel_store::TaskId;
+
+    use super::*;
+
+    fn progress(state: TableState, rows: i64) -> TableProgress {
+        TableProgress {
+            state,
+            rows,
+            started_at: Some(EpochMs(50)),
+            ended_at: None,
+            message: None,
+        }
+    }
+
+    fn table() -> TableStatistics {
+        TableStatistics::new(&TaskId("T".into()), "s", "t", EpochMs(0))
+    }
+
+    #[test]
+    fn a_table_complete_before_the_resume_keeps_its_figures() {
+        let mut table = table();
+        apply_table(
+            &mut table,
+            &progress(TableState::Completed, 7),
+            EpochMs(100),
+        );
+        let before = table.clone();
+        apply_table(
+            &mut table,
+            &progress(TableState::Completed, 0),
+            EpochMs(200),
+        );
+        assert_eq!(table, before);
+    }
+
+    #[test]
+    fn a_table_that_goes_on_keeps_the_time_it_began() {
+        let mut table = table();
+        apply_table(
+            &mut table,
+            &progress(TableState::Cancelled, 7),
+            EpochMs(100),
+        );
+        let later = TableProgress {
+            started_at: Some(EpochMs(500)),
+            ..progress(TableState::FullLoad, 9)
+        };
+        apply_table(&mut table, &later, EpochMs(600));
+        assert_eq!(
+            (table.full_load_started_at, table.full_load_rows),
+            (Some(EpochMs(50)), 9)
+        );
+    }
+
+    #[test]
+    fn tables_are_counted_by_state_and_time_adds_up() {
+        let tables = [
+            TableState::Completed,
+            TableState::FullLoad,
+            TableState::BeforeLoad,
+            TableState::Error,
+            TableState::Completed,
+        ];
+        let tables = tables
+            .into_iter()
+            .enumerate()
+            .map(|(n, state)| (TableName::new("s", format!("t{n}")), progress(state, 1)));
+        let progress = RunProgress {
+            tables: tables.collect(),
+            percent: 40,
+            is_prepared: true,
+        };
+        let mut task = TaskStatistics::default();
+        let start = RunStart {
+            epoch: 1,
+            at: EpochMs(1000),
+            elapsed_ms: 300,
+        };
+        apply_task(&mut task, &progress, start, EpochMs(1500));
+        assert_eq!(
+            (
+                task.tables_loaded,
+                task.tables_loading,
+                task.tables_queued,
+                task.tables_errored
+            ),
+            (2, 1, 1, 1)
+        );
+        assert_eq!(
+            (task.full_load_progress_percent, task.elapsed_ms),
+            (40, 800)
+        );
+    }
+}
