@@ -137,13 +137,16 @@ pub trait Target: Send {
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error>;
 
-    /// The raw formats that can be loaded into this table as they are.
-    fn raw_formats(&self, table: &TargetTable) -> Vec<RawFormat>;
+    /// The raw formats that can be loaded into this table as they are. Asked once the table is prepared: where an existing table
+    /// was kept, it looks at the types of its columns, which may be others than planned.
+    async fn raw_formats(&mut self, table: &TargetTable) -> Result<Vec<RawFormat>, Error>;
 
     /// The SQL that [`Self::prepare`] and [`Self::finish`] would run, in order, for a dry run.
     fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String>;
 
-    /// Takes the task: makes the control tables if they are missing and raises the task's epoch by one.
+    /// Takes the task: makes the control tables if they are missing and raises the task's epoch to
+    /// `max(previous + 1, the target's clock in microseconds since 1970)`, so that no epoch is ever handed out twice, even
+    /// after [`Self::forget`].
     ///
     /// From its return on, loaders and targets of earlier epochs are refused.
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error>;

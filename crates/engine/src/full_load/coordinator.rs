@@ -300,8 +300,7 @@ impl Feeder<'_> {
             Some(record) if self.still_holds(&planned.source, &record).await? => record,
             _ => self.prepare(&planned.source, &target).await?,
         };
-        self.queue(planned.source, target, record).await;
-        Ok(())
+        self.queue(planned.source, target, record).await
     }
 
     fn is_completed(&self, name: &TableName) -> bool {
@@ -379,12 +378,17 @@ impl Feeder<'_> {
         })
     }
 
-    async fn queue(&self, source: whimbrel_core::Table, target: TargetTable, record: LoadRecord) {
+    async fn queue(
+        &mut self,
+        source: whimbrel_core::Table,
+        target: TargetTable,
+        record: LoadRecord,
+    ) -> Result<(), RunError> {
         self.shared
             .progress
             .update(&source.name, |entry| show_record(entry, &record));
         let offered = self.shared.snapshot.raw_formats(&source);
-        let accepted = self.target.raw_formats(&target);
+        let accepted = self.target.raw_formats(&target).await.map_err(RunError::Target)?;
         let open: Vec<_> = record
             .chunks
             .iter()
@@ -411,10 +415,11 @@ impl Feeder<'_> {
         }
         for job in jobs {
             tokio::select! {
-                () = self.shared.halt.cancelled() => return,
-                sent = self.jobs.send(job) => if sent.is_err() { return },
+                () = self.shared.halt.cancelled() => break,
+                sent = self.jobs.send(job) => if sent.is_err() { break },
             }
         }
+        Ok(())
     }
 }
 
