@@ -1,0 +1,157 @@
+"""Makes resources for tests, under names of their own, and waits for what the service does with them."""
+
+import contextlib
+import itertools
+import json
+
+import botocore.exceptions
+import pytest
+
+QUICK = {"Delay": 1, "MaxAttempts": 60}
+INCLUDE_ALL = {
+    "rules": [
+        {
+            "rule-type": "selection",
+            "rule-id": "1",
+            "rule-name": "1",
+            "object-locator": {"schema-name": "%", "table-name": "%"},
+            "rule-action": "include",
+        }
+    ]
+}
+
+_numbers = itertools.count(1)
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{next(_numbers)}"
+
+
+def mappings_of(schema: str, table: str = "%") -> str:
+    """Table mappings that include the tables of one schema."""
+    rules = json.loads(json.dumps(INCLUDE_ALL))
+    rules["rules"][0]["object-locator"] = {"schema-name": schema, "table-name": table}
+    return json.dumps(rules)
+
+
+@contextlib.contextmanager
+def refused(code: str, *words: str):
+    """The call inside is refused with this fault, whose message holds these words."""
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        yield caught
+    error = caught.value.response["Error"]
+    assert error["Code"] == code, error
+    for word in words:
+        assert word in error["Message"], error
+
+
+def make_instance(dms, identifier: str | None = None, wait: bool = True, **more) -> dict:
+    identifier = identifier or unique("instance")
+    made = dms.create_replication_instance(
+        ReplicationInstanceIdentifier=identifier,
+        ReplicationInstanceClass="dms.t3.medium",
+        **more,
+    )["ReplicationInstance"]
+    if wait:
+        dms.get_waiter("replication_instance_available").wait(
+            Filters=[{"Name": "replication-instance-arn", "Values": [made["ReplicationInstanceArn"]]}],
+            WaiterConfig=QUICK,
+        )
+    return made
+
+
+def make_endpoint(dms, role: str = "source", identifier: str | None = None, **more) -> dict:
+    settings = {
+        "EngineName": "postgres",
+        "ServerName": "127.0.0.1",
+        "Port": 1,
+        "Username": "nobody",
+        "Password": "secret-of-nobody",
+        "DatabaseName": "postgres",
+    }
+    return dms.create_endpoint(
+        EndpointIdentifier=identifier or unique(role), EndpointType=role, **{**settings, **more}
+    )["Endpoint"]
+
+
+def endpoint_of(dms, role: str, server, database: str | None = None, **more) -> dict:
+    """An endpoint on a running database server."""
+    settings = {
+        "EngineName": server.dms_engine_name,
+        "ServerName": server.host,
+        "Port": server.port,
+        "Username": server.user,
+        "Password": server.password,
+    }
+    if database is not None:
+        settings["DatabaseName"] = database
+    elif server.is_postgres:
+        settings["DatabaseName"] = "postgres"
+    return make_endpoint(dms, role, **{**settings, "DatabaseName": settings.get("DatabaseName", ""), **more})
+
+
+def connect(dms, instance: dict, endpoint: dict) -> dict:
+    """Tests a connection and waits for its success."""
+    arns = {
+        "ReplicationInstanceArn": instance["ReplicationInstanceArn"],
+        "EndpointArn": endpoint["EndpointArn"],
+    }
+    dms.test_connection(**arns)
+    filters = [
+        {"Name": "endpoint-arn", "Values": [arns["EndpointArn"]]},
+        {"Name": "replication-instance-arn", "Values": [arns["ReplicationInstanceArn"]]},
+    ]
+    try:
+        dms.get_waiter("test_connection_succeeds").wait(Filters=filters, WaiterConfig=QUICK)
+    except botocore.exceptions.WaiterError as error:
+        raise AssertionError(error.last_response) from error
+    [connection] = dms.describe_connections(Filters=filters)["Connections"]
+    return connection
+
+
+def make_task(dms, instance: dict, source: dict, target: dict, wait: bool = True, **more) -> dict:
+    settings = {
+        "ReplicationTaskIdentifier": unique("task"),
+        "MigrationType": "full-load",
+        "TableMappings": json.dumps(INCLUDE_ALL),
+    }
+    made = dms.create_replication_task(
+        SourceEndpointArn=source["EndpointArn"],
+        TargetEndpointArn=target["EndpointArn"],
+        ReplicationInstanceArn=instance["ReplicationInstanceArn"],
+        **{**settings, **more},
+    )["ReplicationTask"]
+    if wait:
+        wait_for_task(dms, made, "ready")
+    return made
+
+
+def describe_task(dms, task: dict) -> dict:
+    filters = [{"Name": "replication-task-arn", "Values": [task["ReplicationTaskArn"]]}]
+    [found] = dms.describe_replication_tasks(Filters=filters)["ReplicationTasks"]
+    return found
+
+
+def wait_for_task(dms, task: dict, waiter: str) -> dict:
+    """Waits with the SDK's own waiter: `ready`, `running` or `stopped`."""
+    filters = [{"Name": "replication-task-arn", "Values": [task["ReplicationTaskArn"]]}]
+    try:
+        dms.get_waiter(f"replication_task_{waiter}").wait(Filters=filters, WaiterConfig=QUICK)
+    except botocore.exceptions.WaiterError as error:
+        raise AssertionError(error.last_response) from error
+    return describe_task(dms, task)
+
+
+def start(dms, task: dict, start_type: str = "start-replication", **more) -> dict:
+    return dms.start_replication_task(
+        ReplicationTaskArn=task["ReplicationTaskArn"], StartReplicationTaskType=start_type, **more
+    )["ReplicationTask"]
+
+
+def table_statistics(dms, task: dict, **filters: list[str]) -> dict[str, dict]:
+    """Statistics by table name, through the paginator."""
+    pages = dms.get_paginator("describe_table_statistics").paginate(
+        ReplicationTaskArn=task["ReplicationTaskArn"],
+        Filters=[{"Name": name.replace("_", "-"), "Values": values} for name, values in filters.items()],
+    )
+    return {table["TableName"]: table for page in pages for table in page["TableStatistics"]}

@@ -1,0 +1,63 @@
+"""Certificates."""
+
+import pytest
+
+from resources import make_endpoint, refused, unique
+
+
+@pytest.fixture
+def pem(servers):
+    return servers["postgres15"].ca_pem
+
+
+def test_an_imported_certificate_says_whose_and_how_long(dms, pem):
+    identifier = unique("certificate")
+    made = dms.import_certificate(CertificateIdentifier=identifier, CertificatePem=pem)["Certificate"]
+    assert made["CertificateIdentifier"] == identifier
+    assert ":cert:" in made["CertificateArn"]
+    assert made["ValidFromDate"] < made["ValidToDate"]
+    assert made["KeyLength"] > 0
+    filters = [{"Name": "certificate-id", "Values": [identifier]}]
+    assert dms.describe_certificates(Filters=filters)["Certificates"] == [made]
+    filters = [{"Name": "certificate-arn", "Values": [made["CertificateArn"]]}]
+    assert dms.describe_certificates(Filters=filters)["Certificates"] == [made]
+
+
+def test_what_is_no_certificate_is_refused(dms, pem):
+    with refused("InvalidCertificateFault"):
+        dms.import_certificate(CertificateIdentifier=unique("bad"), CertificatePem="nonsense")
+    body = pem.replace("M", "N", 5)
+    with refused("InvalidCertificateFault"):
+        dms.import_certificate(CertificateIdentifier=unique("bad"), CertificatePem=body)
+    with refused("InvalidParameterValueException"):
+        dms.import_certificate(CertificateIdentifier=unique("none"))
+
+
+def test_an_identifier_is_taken_once(dms, pem):
+    identifier = unique("certificate")
+    dms.import_certificate(CertificateIdentifier=identifier, CertificatePem=pem)
+    with refused("ResourceAlreadyExistsFault"):
+        dms.import_certificate(CertificateIdentifier=identifier, CertificatePem=pem)
+
+
+def test_pages_of_certificates_hold_ten_unless_asked(dms, pem):
+    for _ in range(11):
+        dms.import_certificate(CertificateIdentifier=unique("many"), CertificatePem=pem)
+    page = dms.describe_certificates()
+    assert len(page["Certificates"]) == 10
+    assert page["Marker"]
+
+
+def test_a_certificate_in_use_stays(dms, pem):
+    made = dms.import_certificate(CertificateIdentifier=unique("used"), CertificatePem=pem)["Certificate"]
+    endpoint = make_endpoint(dms, SslMode="verify-full", CertificateArn=made["CertificateArn"])
+    assert endpoint["CertificateArn"] == made["CertificateArn"]
+    with refused("InvalidResourceStateFault"):
+        dms.delete_certificate(CertificateArn=made["CertificateArn"])
+
+
+def test_a_deleted_certificate_is_gone(dms, pem):
+    made = dms.import_certificate(CertificateIdentifier=unique("gone"), CertificatePem=pem)["Certificate"]
+    dms.delete_certificate(CertificateArn=made["CertificateArn"])
+    with refused("ResourceNotFoundFault"):
+        dms.delete_certificate(CertificateArn=made["CertificateArn"])

@@ -1,0 +1,123 @@
+"""Endpoints."""
+
+import pytest
+
+from resources import QUICK, make_endpoint, make_instance, make_task, refused, unique
+
+
+def find(dms, **filters):
+    listed = [{"Name": name.replace("_", "-"), "Values": values} for name, values in filters.items()]
+    return dms.describe_endpoints(Filters=listed)["Endpoints"]
+
+
+def test_an_endpoint_is_active_at_once_and_its_password_is_never_told(dms):
+    made = make_endpoint(dms, Password="planted-password-1")
+    assert made["Status"] == "active"
+    assert made["SslMode"] == "none"
+    [found] = find(dms, endpoint_arn=[made["EndpointArn"]])
+    assert "planted-password-1" not in repr([made, found])
+    assert found["EndpointIdentifier"] == made["EndpointIdentifier"]
+    assert found["PostgreSQLSettings"]["ServerName"] == "127.0.0.1"
+    assert "Password" not in found["PostgreSQLSettings"]
+
+
+def test_login_given_in_the_settings_alone_is_as_good(dms):
+    made = dms.create_endpoint(
+        EndpointIdentifier=unique("settings"),
+        EndpointType="target",
+        EngineName="mysql",
+        MySQLSettings={"ServerName": "db.example", "Port": 3307, "Username": "u", "Password": "planted-password-2"},
+    )["Endpoint"]
+    assert (made["ServerName"], made["Port"], made["Username"]) == ("db.example", 3307, "u")
+    assert "planted-password-2" not in repr(made)
+
+
+def test_a_server_must_be_given(dms):
+    with refused("InvalidParameterValueException", "serverName"):
+        make_endpoint(dms, ServerName="")
+
+
+@pytest.mark.parametrize("identifier", ["1x", "x-", "x--y", "x_y", "-x", "a b"])
+def test_identifiers_follow_their_rules(dms, identifier):
+    with refused("InvalidParameterValueException"):
+        make_endpoint(dms, identifier=identifier)
+
+
+def test_an_identifier_is_taken_once(dms):
+    made = make_endpoint(dms)
+    with refused("ResourceAlreadyExistsFault"):
+        make_endpoint(dms, identifier=made["EndpointIdentifier"])
+
+
+def test_unknown_engines_and_attributes_are_refused(dms):
+    with refused("InvalidParameterValueException"):
+        make_endpoint(dms, EngineName="dbase")
+    with refused("InvalidParameterValueException", "nonsense"):
+        make_endpoint(dms, ExtraConnectionAttributes="nonsense=1")
+
+
+def test_tls_modes_are_those_of_the_engine(dms):
+    with refused("InvalidParameterValueException"):
+        make_endpoint(dms, EngineName="mysql", SslMode="require")
+    assert make_endpoint(dms, SslMode="require")["SslMode"] == "require"
+
+
+def test_certificates_of_other_services_and_unknown_ones_are_refused(dms):
+    with refused("InvalidParameterValueException"):
+        make_endpoint(dms, CertificateArn="arn:aws:acm:eu-central-1:000000000000:certificate/x")
+    with refused("ResourceNotFoundFault"):
+        make_endpoint(dms, CertificateArn="arn:aws:dms:eu-central-1:000000000000:cert:NOTHERE")
+
+
+def test_filters_select_and_match_all_of_them(dms):
+    source, target = make_endpoint(dms), make_endpoint(dms, "target", EngineName="mariadb")
+    arns = [source["EndpointArn"], target["EndpointArn"]]
+    assert [e["EndpointArn"] for e in find(dms, endpoint_arn=arns)] == arns
+    assert [e["EndpointArn"] for e in find(dms, endpoint_arn=arns, endpoint_type=["target"])] == arns[1:]
+    assert [e["EndpointArn"] for e in find(dms, endpoint_arn=arns, engine_name=["postgres"])] == arns[:1]
+    assert [e["EndpointArn"] for e in find(dms, endpoint_id=[target["EndpointIdentifier"]])] == arns[1:]
+    with refused("ResourceNotFoundFault", "No Endpoints found matching provided filters"):
+        find(dms, endpoint_id=["nobody"])
+
+
+def test_modification_changes_what_is_given_and_keeps_the_rest(dms):
+    made = make_endpoint(dms, PostgreSQLSettings={"ExecuteTimeout": 7})
+    name = unique("renamed")
+    changed = dms.modify_endpoint(
+        EndpointArn=made["EndpointArn"],
+        EndpointIdentifier=name,
+        Port=5433,
+        PostgreSQLSettings={"CaptureDdls": False},
+    )["Endpoint"]
+    assert (changed["EndpointIdentifier"], changed["Port"], changed["Username"]) == (name, 5433, "nobody")
+    assert changed["PostgreSQLSettings"]["ExecuteTimeout"] == 7
+    assert changed["PostgreSQLSettings"]["CaptureDdls"] is False
+    exact = dms.modify_endpoint(
+        EndpointArn=made["EndpointArn"], ExactSettings=True, PostgreSQLSettings={"CaptureDdls": True}
+    )["Endpoint"]
+    assert "ExecuteTimeout" not in exact["PostgreSQLSettings"]
+
+
+def test_a_deleted_endpoint_is_gone(dms):
+    made = make_endpoint(dms)
+    answer = dms.delete_endpoint(EndpointArn=made["EndpointArn"])
+    assert answer["Endpoint"]["Status"] == "deleting"
+    filters = [{"Name": "endpoint-arn", "Values": [made["EndpointArn"]]}]
+    dms.get_waiter("endpoint_deleted").wait(Filters=filters, WaiterConfig=QUICK)
+    with refused("ResourceNotFoundFault"):
+        dms.delete_endpoint(EndpointArn=made["EndpointArn"])
+
+
+def test_an_endpoint_that_a_task_uses_stays(dms):
+    source, target = make_endpoint(dms), make_endpoint(dms, "target")
+    make_task(dms, make_instance(dms), source, target)
+    for endpoint in (source, target):
+        with refused("InvalidResourceStateFault"):
+            dms.delete_endpoint(EndpointArn=endpoint["EndpointArn"])
+
+
+def test_types_and_settings_of_engines_are_told(dms):
+    types = dms.describe_endpoint_types(Filters=[{"Name": "engine-name", "Values": ["postgres"]}])
+    assert {t["EndpointType"] for t in types["SupportedEndpointTypes"]} == {"source", "target"}
+    settings = dms.describe_endpoint_settings(EngineName="mysql")["EndpointSettings"]
+    assert "ServerTimezone" in {setting["Name"] for setting in settings}

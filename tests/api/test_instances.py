@@ -1,0 +1,124 @@
+"""Replication instances."""
+
+import pytest
+
+from resources import QUICK, make_instance, refused, unique
+
+
+def by_id(identifier):
+    return [{"Name": "replication-instance-id", "Values": [identifier]}]
+
+
+def test_an_instance_is_creating_then_available_with_its_defaults(dms):
+    identifier = unique("Mixed-Case")
+    made = make_instance(dms, identifier, wait=False)
+    assert made["ReplicationInstanceStatus"] == "creating"
+    assert made["ReplicationInstanceIdentifier"] == identifier.lower()
+    dms.get_waiter("replication_instance_available").wait(Filters=by_id(identifier), WaiterConfig=QUICK)
+    [found] = dms.describe_replication_instances(Filters=by_id(identifier))["ReplicationInstances"]
+    assert found["AutoMinorVersionUpgrade"] is True
+    assert found["PubliclyAccessible"] is True
+    assert found["MultiAZ"] is False
+    assert found["AllocatedStorage"] == 50
+    assert found["ReplicationSubnetGroup"]["SubnetGroupStatus"] == "Complete"
+    assert found["VpcSecurityGroups"] is not None
+    assert found["KmsKeyId"]
+    assert ":rep:" in found["ReplicationInstanceArn"]
+
+
+def test_an_identifier_names_one_instance_in_any_case(dms):
+    identifier = unique("twice")
+    make_instance(dms, identifier)
+    with refused("ResourceAlreadyExistsFault"):
+        make_instance(dms, identifier.upper())
+
+
+@pytest.mark.parametrize("identifier", ["1x", "x-", "x--y", "x_y", "x" * 64, "-x", "ä"])
+def test_identifiers_follow_their_rules(dms, identifier):
+    with refused("InvalidParameterValueException"):
+        make_instance(dms, identifier)
+
+
+def test_a_resource_identifier_becomes_the_end_of_the_arn(dms):
+    made = make_instance(dms, ResourceIdentifier="my-own-name")
+    assert made["ReplicationInstanceArn"].endswith(":rep:my-own-name")
+
+
+def test_several_zones_and_a_named_zone_exclude_each_other(dms):
+    with refused("InvalidParameterCombinationException"):
+        make_instance(dms, MultiAZ=True, AvailabilityZone="eu-central-1a")
+
+
+def test_an_unknown_subnet_group_is_not_found(dms):
+    with refused("ResourceNotFoundFault"):
+        make_instance(dms, ReplicationSubnetGroupIdentifier="nowhere")
+
+
+def test_modification_waits_for_the_window_unless_it_applies_at_once(dms):
+    made = make_instance(dms)
+    arn = made["ReplicationInstanceArn"]
+    changed = dms.modify_replication_instance(ReplicationInstanceArn=arn, AllocatedStorage=77)
+    assert changed["ReplicationInstance"]["PendingModifiedValues"]["AllocatedStorage"] == 77
+    assert changed["ReplicationInstance"]["AllocatedStorage"] == 50
+    changed = dms.modify_replication_instance(ReplicationInstanceArn=arn, AllocatedStorage=88, ApplyImmediately=True)
+    assert changed["ReplicationInstance"]["ReplicationInstanceStatus"] == "modifying"
+    identifier = made["ReplicationInstanceIdentifier"]
+    dms.get_waiter("replication_instance_available").wait(Filters=by_id(identifier), WaiterConfig=QUICK)
+    [found] = dms.describe_replication_instances(Filters=by_id(identifier))["ReplicationInstances"]
+    assert found["AllocatedStorage"] == 88
+    assert not found.get("PendingModifiedValues")
+
+
+def test_a_modification_that_changes_nothing_is_refused(dms):
+    made = make_instance(dms)
+    with refused("InvalidParameterCombinationException"):
+        dms.modify_replication_instance(ReplicationInstanceArn=made["ReplicationInstanceArn"])
+
+
+def test_an_instance_is_renamed(dms):
+    made = make_instance(dms)
+    name = unique("Renamed")
+    dms.modify_replication_instance(
+        ReplicationInstanceArn=made["ReplicationInstanceArn"], ReplicationInstanceIdentifier=name
+    )
+    [found] = dms.describe_replication_instances(Filters=by_id(name.lower()))["ReplicationInstances"]
+    assert found["ReplicationInstanceArn"] == made["ReplicationInstanceArn"]
+
+
+def test_a_reboot_ends_available(dms):
+    made = make_instance(dms)
+    answer = dms.reboot_replication_instance(ReplicationInstanceArn=made["ReplicationInstanceArn"])
+    assert answer["ReplicationInstance"]["ReplicationInstanceStatus"] == "rebooting"
+    dms.get_waiter("replication_instance_available").wait(
+        Filters=by_id(made["ReplicationInstanceIdentifier"]), WaiterConfig=QUICK
+    )
+
+
+def test_a_deleted_instance_is_gone(dms):
+    made = make_instance(dms)
+    answer = dms.delete_replication_instance(ReplicationInstanceArn=made["ReplicationInstanceArn"])
+    assert answer["ReplicationInstance"]["ReplicationInstanceStatus"] == "deleting"
+    dms.get_waiter("replication_instance_deleted").wait(
+        Filters=by_id(made["ReplicationInstanceIdentifier"]), WaiterConfig=QUICK
+    )
+    with refused("ResourceNotFoundFault"):
+        dms.delete_replication_instance(ReplicationInstanceArn=made["ReplicationInstanceArn"])
+
+
+def test_filters_select_and_match_all_of_them(dms):
+    first, second = make_instance(dms), make_instance(dms)
+    arns = [first["ReplicationInstanceArn"], second["ReplicationInstanceArn"]]
+    names = [first["ReplicationInstanceIdentifier"], second["ReplicationInstanceIdentifier"]]
+
+    def found(*filters):
+        page = dms.describe_replication_instances(Filters=[{"Name": n, "Values": v} for n, v in filters])
+        return [instance["ReplicationInstanceArn"] for instance in page["ReplicationInstances"]]
+
+    assert found(("replication-instance-arn", arns)) == arns
+    assert found(("replication-instance-arn", arns), ("replication-instance-id", names[1:])) == arns[1:]
+    assert set(found(("replication-instance-class", ["dms.t3.medium"]))) >= set(arns)
+    assert set(found(("engine-version", [first["EngineVersion"]]))) >= set(arns)
+    with refused("ResourceNotFoundFault"):
+        found(("replication-instance-id", ["nobody"]))
+    with refused("InvalidParameterValueException", "nonsense"):
+        found(("nonsense", ["x"]))
