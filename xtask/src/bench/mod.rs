@@ -1,9 +1,31 @@
-//! bench
+//! `cargo x bench`: measurements against other ways to do the same.
+
+mod contenders;
+mod floors;
+mod full_load;
+mod machine;
+mod measure;
+mod report;
+mod servers;
+mod tpch;
+
 use anyhow::Result;
-#[derive(Debug, clap::Subcommand)]
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    FullLoad,
+    /// Copy TPC-H tables between servers: Whimbrel, the engines' own clients, and other tools
+    FullLoad(full_load::Args),
+    /// Run one command and write down what it used; the other measurements use it
+    #[command(hide = true)]
+    Measure(measure::Args),
 }
-pub(crate) fn run(_args: &Command) -> Result<()> {
-    Ok(())
+
+/// Runs a measurement.
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::FullLoad(args) => full_load::run(args),
+        Command::Measure(args) => measure::in_this_process(args),
+    }
 }

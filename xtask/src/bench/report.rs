@@ -1,0 +1,195 @@
+//! Medians, ratios and the text of `bench/RESULTS.md`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use whimbrel_testkit::Engine;
+
+use super::contenders::Contender;
+use super::full_load::{Outcome, Score};
+use super::machine;
+use super::measure::Usage;
+
+/// The whole document.
+pub(crate) fn document(
+    scale: f64,
+    rounds: usize,
+    versions: &[(Engine, String)],
+    outcomes: &[Outcome],
+) -> String {
+    let versions: Vec<String> = versions
+        .iter()
+        .map(|(engine, version)| format!("{} {version}", engine.scheme()))
+        .collect();
+    let mut text = format!(
+        "# Full load, measured\n\n\
+         Written by `cargo x bench full-load`; run it to get the numbers of your machine.\n\n\
+         - Machine: {}.\n\
+         - Servers: {}, on the same machine as the tools, with `fsync` and its like on, buffers of 1 to 2 GB \
+           and the binary log on.\n\
+         - Data: TPC-H at scale {scale}.\n\
+         - Each number is the median of {rounds} rounds. In a round every contender has one turn, into an \
+           emptied target, and every row is counted afterwards. The ratio is the median of the ratios to \
+           the floor of the same round. Only numbers of one table compare: neighbours on the machine \
+           move the same item by up to half from one hour to the next.\n\
+         - The floor is the engines' own clients in a pipe, see `xtask/src/bench/floors.rs`. Processor time \
+           and memory are those of the tool, without the servers; memory is that of its largest \
+           process.\n",
+        machine::description(),
+        versions.join(", "),
+    );
+    for outcome in outcomes {
+        text.push('\n');
+        text.push_str(&section(outcome));
+    }
+    text
+}
+
+/// The table of one case.
+pub(crate) fn section(outcome: &Outcome) -> String {
+    let case = &outcome.case;
+    let keys = if case.keys {
+        "with primary keys"
+    } else {
+        "without keys"
+    };
+    let rows = thousands(outcome.row_count);
+    let mut text = format!(
+        "## {}\n\n{rows} rows, {keys}.\n\n\
+         | tool | wall, s | of the floor | processor, s | µs a row | peak, MB | rounds, s |\n\
+         |---|---:|---:|---:|---:|---:|---|\n",
+        case.name
+    );
+    let floor = outcome
+        .scores
+        .iter()
+        .find(|score| score.contender == Contender::Floor);
+    for score in &outcome.scores {
+        text.push_str(&row(score, floor, outcome.row_count));
+    }
+    text
+}
+
+/// Writes the document, in a folder made if missing.
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).context("make the folder of the results")?;
+    }
+    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn row(score: &Score, floor: Option<&Score>, row_count: u64) -> String {
+    let name = format!("{:?}", score.contender).to_lowercase();
+    if let Some(failure) = &score.failure {
+        let last = failure
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .replace('|', "\\|");
+        return format!("| {name} | failed: {last} | | | | | |\n");
+    }
+    let of = |value: fn(&Usage) -> f64| median(score.usages.iter().map(value).collect());
+    let cpu_s = of(|usage| usage.cpu_s);
+    let ratio = floor.and_then(|floor| ratio(score, floor));
+    let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+    let rounds: Vec<String> = score
+        .usages
+        .iter()
+        .map(|usage| format!("{:.1}", usage.wall_s))
+        .collect();
+    format!(
+        "| {name} | {:.1} | {ratio} | {cpu_s:.1} | {:.2} | {:.0} | {} |\n",
+        of(|usage| usage.wall_s),
+        cpu_s * 1e6 / as_f64(row_count),
+        of(|usage| usage.peak_mb),
+        rounds.join(" "),
+    )
+}
+
+/// The median of the ratios of turns in the same round.
+fn ratio(score: &Score, floor: &Score) -> Option<f64> {
+    let pairs = score.usages.iter().zip(&floor.usages);
+    let ratios: Vec<f64> = pairs
+        .map(|(own, floor)| own.wall_s / floor.wall_s)
+        .collect();
+    (!ratios.is_empty()).then(|| median(ratios))
+}
+
+/// The middle value, or the mean of the two in the middle; zero of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// Counts of rows are far below what a double holds exactly.
+fn as_f64(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
+}
+
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(contender: Contender, walls_s: &[f64]) -> Score {
+        let usage = |wall_s: &f64| Usage {
+            wall_s: *wall_s,
+            cpu_s: 1.0,
+            peak_mb: 10.0,
+        };
+        Score {
+            contender,
+            usages: walls_s.iter().map(usage).collect(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let floor = score(Contender::Floor, &[10.0, 20.0, 10.0]);
+        let slow = score(Contender::Sling, &[20.0, 40.0, 30.0]);
+        assert!((ratio(&slow, &floor).unwrap() - 2.0).abs() < 1e-9);
+        let row = row(&slow, Some(&floor), 1_000_000);
+        assert_eq!(
+            row,
+            "| sling | 30.0 | 2.00 | 1.0 | 1.00 | 10 | 20.0 40.0 30.0 |\n"
+        );
+    }
+
+    #[test]
+    fn failure_shows_its_last_line_and_no_numbers() {
+        let mut failed = score(Contender::Pgloader, &[]);
+        failed.failure = Some("trying\nno | login".to_owned());
+        assert_eq!(
+            row(&failed, None, 1),
+            "| pgloader | failed: no \\| login | | | | | |\n"
+        );
+    }
+
+    #[test]
+    fn median_of_an_even_number_is_between_the_two_in_the_middle() {
+        assert!((median(vec![4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-9);
+        assert!(median(Vec::new()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!(thousands(8_661_245), "8,661,245");
+        assert_eq!(thousands(25), "25");
+    }
+}
