@@ -148,7 +148,7 @@ impl Root {
             .then_some(Self::Sudo)
     }
 
-    /// Runs a command as root; its output goes to standard error.
+    /// Runs a command as root. Its output, often thousands of lines, shows only if it fails.
     pub(crate) fn run(&self, words: &[&str]) -> Result<()> {
         let mut command = match self {
             Self::Already => Command::new("env"),
@@ -158,15 +158,20 @@ impl Root {
                 sudo
             }
         };
-        let status = command
-            .arg("DEBIAN_FRONTEND=noninteractive")
+        let output = command
+            .args(["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8"])
             .args(words)
             .stdin(Stdio::null())
-            .stdout(std::io::stderr())
-            .status()
+            .output()
             .with_context(|| format!("run `{}`", words.join(" ")))?;
-        if !status.success() {
-            bail!("`{}` ended with {status}", words.join(" "));
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            bail!(
+                "`{}` ended with {}:\n{said}",
+                words.join(" "),
+                output.status
+            );
         }
         Ok(())
     }

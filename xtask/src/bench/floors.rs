@@ -7,10 +7,10 @@ use super::measure::Measured;
 use super::servers::shell_client;
 use super::tpch::Table;
 
-/// Two parallel pipes of binary COPY between PostgreSQL servers, then the keys, two at a time.
+/// Two parallel pipes of binary COPY between PostgreSQL servers, then the keys.
 ///
-/// The largest table goes through both pipes, half of its pages each; the others are dealt out so that
-/// both pipes end at about the same time.
+/// The largest table goes through both pipes first, half of its pages each. Then one side builds its key
+/// while the other copies the other tables, each followed by its key. Without keys both sides copy.
 pub(crate) fn postgres_to_postgres(
     source: &Server,
     target: &Server,
@@ -19,41 +19,31 @@ pub(crate) fn postgres_to_postgres(
 ) -> Measured {
     let (from, to) = (shell_client(source), shell_client(target));
     let create: String = tables.iter().map(|table| table.create()).collect();
-    let largest = tables[0].name;
-    let mut lanes = [Vec::new(), Vec::new()];
-    for (lane, half) in lanes.iter_mut().zip(["<", ">="]) {
-        lane.push(format!(
-            "pipe {largest} \"where ctid {half} '($middle,0)'\""
-        ));
-    }
-    let mut key_lanes = [vec![tables[0].add_key()], Vec::new()];
-    for (index, table) in tables.iter().enumerate().skip(1) {
-        // The second largest alone is about as large as all that come after it.
-        lanes[usize::from(index > 1)].push(format!("pipe {} ''", table.name));
-        key_lanes[1].push(table.add_key());
-    }
-    let keys = if keys {
-        let key_lane = |lane: &Vec<String>| format!("({to} -c \"{}\") & ", lane.join(" "));
-        let both: String = key_lanes
-            .iter()
-            .filter(|l| !l.is_empty())
-            .map(key_lane)
-            .collect();
-        format!("{both} wait_all\n")
+    let (largest, others) = (tables[0], &tables[1..]);
+    let name = largest.name;
+    let copy = |table: &Table| format!("pipe {} ''\n", table.name);
+    let key = |table: &Table| format!("{to} -c '{}'\n", table.add_key());
+    let sides: [String; 2] = if keys {
+        let copy_and_key = |table: &&Table| copy(table) + &key(table);
+        [key(largest), others.iter().map(copy_and_key).collect()]
     } else {
-        String::new()
+        // The second largest alone is about as large as all that come after it.
+        let (second, rest) = others.split_at(others.len().min(1));
+        [second, rest].map(|side| side.iter().map(|table| copy(table)).collect())
     };
-    let lanes = lanes
-        .map(|lane| format!("({}) & ", lane.join("; ")))
-        .join("");
+    let [one, other] = sides;
     Measured::script(&format!(
-        "wait_all() {{ for job in $(jobs -p); do wait \"$job\"; done; }}\n\
+        "both() {{ ($1) & local first=$!; ($2) & wait $!; wait $first; }}\n\
          pipe() {{ {from} -c \"copy (select * from $1 $2) to stdout (format binary)\" | \
              {to} -c \"copy $1 from stdin (format binary)\"; }}\n\
          {to} -c '{create}'\n\
-         middle=$({from} -A -t -c \"select relpages / 2 from pg_class where relname = '{largest}'\")\n\
-         {lanes} wait_all\n\
-         {keys}"
+         middle=$({from} -A -t -c \"select relpages / 2 from pg_class where relname = '{name}'\")\n\
+         low() {{ pipe {name} \"where ctid < '($middle,0)'\"; }}\n\
+         high() {{ pipe {name} \"where ctid >= '($middle,0)'\"; }}\n\
+         one() {{ :\n{one}}}\n\
+         other() {{ :\n{other}}}\n\
+         both low high\n\
+         both one other\n"
     ))
 }
 
