@@ -56,6 +56,18 @@ impl TableMappings {
         }
     }
 
+    /// Adds the inclusion of every table of one schema, whose name is no pattern.
+    #[must_use]
+    pub fn with_schema_included(mut self, schema: &str) -> Self {
+        self.selection.push(SelectionRule {
+            action: SelectionAction::Include,
+            schema: Pattern::exact(schema),
+            table: Pattern::new("%"),
+            load_order: None,
+        });
+        self
+    }
+
     /// Adds the renaming of a schema, after the rules there are.
     #[must_use]
     pub fn with_schema_renamed(mut self, from: &str, to: &str) -> Self {

@@ -2,6 +2,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     chars: Vec<char>,
+    is_exact: bool,
 }
 
 impl Pattern {
@@ -9,6 +10,15 @@ impl Pattern {
     pub fn new(text: &str) -> Self {
         Self {
             chars: text.chars().collect(),
+            is_exact: false,
+        }
+    }
+
+    /// A pattern that only this name matches, whatever characters it has.
+    pub fn exact(name: &str) -> Self {
+        Self {
+            chars: name.chars().collect(),
+            is_exact: true,
         }
     }
 
@@ -16,6 +26,9 @@ impl Pattern {
     ///
     /// Remembers only the last `%`: on a mismatch that one takes one more character. Time is at most the product of the lengths.
     pub fn matches(&self, name: &str) -> bool {
+        if self.is_exact {
+            return self.chars.iter().copied().eq(name.chars());
+        }
         let name: Vec<char> = name.chars().collect();
         let (mut at, mut in_pattern) = (0, 0);
         let mut last_percent: Option<(usize, usize)> = None;
@@ -44,13 +57,20 @@ impl Pattern {
 
     /// Whether the pattern has a `%`. A `_` does not count: it also matches itself, so exact names may contain it.
     pub fn has_wildcard(&self) -> bool {
-        self.chars.contains(&'%')
+        !self.is_exact && self.chars.contains(&'%')
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exact_pattern_matches_its_own_text_alone() {
+        let pattern = Pattern::exact("a_%");
+        assert!(pattern.matches("a_%"));
+        assert!(!pattern.matches("abc") && !pattern.matches("a_") && !pattern.has_wildcard());
+    }
 
     #[test]
     fn patterns_match_whole_names() {
