@@ -1,1 +1,10 @@
-//! mysql
+//! MySQL 8.0 and later and MariaDB 10.11 and later as source and target.
+//!
+//! The two share their protocol and most of their SQL; where they differ, the code asks the connection which of them answers.
+
+mod connect;
+mod options;
+mod quote;
+mod wire;
+
+pub use options::{InvalidUrl, Options, TlsMode};

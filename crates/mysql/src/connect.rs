@@ -1,0 +1,271 @@
+//! Opening connections, fixing their sessions, and saying why one could not be opened.
+
+use std::io::ErrorKind;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use whimbrel_connector::{ConnectError, ConnectErrorKind as Kind};
+use whimbrel_core::Engine;
+
+use crate::options::{Options, TlsMode};
+use crate::wire::{Connection, MyError, Purpose, StartError, TlsFailure, WireError};
+
+/// Connects, signs in and fixes the session.
+pub(crate) async fn connect(
+    options: &Options,
+    purpose: Purpose,
+) -> Result<Connection, ConnectError> {
+    match timeout(
+        options.connect_timeout,
+        Box::pin(connect_untimed(options, purpose)),
+    )
+    .await
+    {
+        Ok(connected) => connected,
+        Err(_) => Err(failure(
+            options,
+            Kind::TimedOut,
+            &format!("no answer within {} s", options.connect_timeout.as_secs()),
+            "check that host and port are right and that no firewall drops the connection",
+        )),
+    }
+}
+
+async fn connect_untimed(options: &Options, purpose: Purpose) -> Result<Connection, ConnectError> {
+    let addresses: Vec<_> = match lookup_host((options.host.as_str(), options.port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            return Err(failure(
+                options,
+                Kind::NameNotResolved,
+                &format!("the host name does not resolve: {error}"),
+                "check the spelling of the host name and the name servers of this machine",
+            ));
+        }
+    };
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(socket) => return start(socket, options, purpose).await,
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(match last {
+        None => failure(
+            options,
+            Kind::NameNotResolved,
+            "the host name has no address",
+            "check the host name",
+        ),
+        Some(error) => unreachable_host(options, &error),
+    })
+}
+
+async fn start(
+    socket: TcpStream,
+    options: &Options,
+    purpose: Purpose,
+) -> Result<Connection, ConnectError> {
+    // Commands are written whole; waiting to join them with others only costs time.
+    socket
+        .set_nodelay(true)
+        .map_err(|error| unreachable_host(options, &error))?;
+    let mut connection = Connection::start(socket, options, purpose)
+        .await
+        .map_err(|error| explain(options, error))?;
+    fix_session(&mut connection, purpose)
+        .await
+        .map_err(|error| explain(options, StartError::Wire(error)))?;
+    Ok(connection)
+}
+
+/// Fixes everything that the meaning of statements and cells depends on, whatever the server's defaults are.
+async fn fix_session(connection: &mut Connection, purpose: Purpose) -> Result<(), WireError> {
+    connection
+        .execute("SET NAMES utf8mb4 COLLATE utf8mb4_bin")
+        .await?;
+    let sql_mode = match purpose {
+        // Dates that a table holds can be compared with, whether they exist or not.
+        Purpose::Read => "ALLOW_INVALID_DATES",
+        // Zero and invalid dates are rows of the source like any other; 0 in a numbered column is 0.
+        Purpose::Write => {
+            "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES"
+        }
+    };
+    let isolation = match purpose {
+        Purpose::Read => "REPEATABLE READ",
+        Purpose::Write => "READ COMMITTED",
+    };
+    // A year: a load may wait for the other end for a long time, and says itself when it gives up.
+    let mut settings = format!(
+        "SET SESSION time_zone = '+00:00', SESSION sql_mode = '{sql_mode}', SESSION autocommit = 1, \
+         SESSION wait_timeout = 31536000, SESSION net_read_timeout = 31536000, \
+         SESSION net_write_timeout = 31536000, SESSION sql_select_limit = DEFAULT"
+    );
+    let (own, wishes): (&str, &[&str]) = match connection.engine() {
+        Engine::MariaDb => (
+            ", SESSION max_statement_time = 0, SESSION idle_transaction_timeout = 0, \
+             SESSION idle_readonly_transaction_timeout = 0, SESSION idle_write_transaction_timeout = 0",
+            &["explicit_defaults_for_timestamp = 1"],
+        ),
+        Engine::MySql | Engine::Postgres => (
+            ", SESSION max_execution_time = 0, SESSION information_schema_stats_expiry = 0, \
+             SESSION sql_quote_show_create = 1",
+            &[
+                "sql_generate_invisible_primary_key = 0",
+                "explicit_defaults_for_timestamp = 1",
+            ],
+        ),
+    };
+    settings.push_str(own);
+    if purpose == Purpose::Write {
+        // Unique checks stay on: without them InnoDB may take duplicates into secondary keys, and MariaDB loads slower.
+        settings.push_str(", SESSION foreign_key_checks = 0, SESSION unique_checks = 1");
+    }
+    connection.execute(&settings).await?;
+    connection
+        .execute(&format!(
+            "SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"
+        ))
+        .await?;
+    if purpose == Purpose::Write {
+        for wish in wishes {
+            // Only privileged users may set these, and only unusual servers have them otherwise.
+            match connection.execute(&format!("SET SESSION {wish}")).await {
+                Ok(_) | Err(WireError::Server(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unreachable_host(options: &Options, error: &std::io::Error) -> ConnectError {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => failure(
+            options,
+            Kind::PortClosed,
+            "nothing listens at this port",
+            "check the port, that the server runs, and its bind_address",
+        ),
+        ErrorKind::TimedOut => failure(
+            options,
+            Kind::TimedOut,
+            "no answer",
+            "check that host and port are right and that no firewall drops the connection",
+        ),
+        _ => failure(
+            options,
+            Kind::Other,
+            &error.to_string(),
+            "check the network between this machine and the server",
+        ),
+    }
+}
+
+fn failure(options: &Options, kind: Kind, what: &str, remedy: &str) -> ConnectError {
+    let engine = match options.engine {
+        Engine::MariaDb => "MariaDB",
+        Engine::MySql | Engine::Postgres => "MySQL",
+    };
+    ConnectError {
+        kind,
+        message: format!(
+            "cannot connect to {engine} at {}: {what}",
+            options.describe()
+        ),
+        remedy: remedy.to_owned(),
+    }
+}
+
+fn explain(options: &Options, error: StartError) -> ConnectError {
+    match error {
+        StartError::TlsNotOffered => failure(
+            options,
+            Kind::TlsRefused,
+            "the server does not offer TLS",
+            "give the server a certificate (ssl_cert and ssl_key), or set the SSL mode to none",
+        ),
+        StartError::Tls(failed) => explain_tls(options, failed),
+        StartError::Plugin(what) => failure(
+            options,
+            Kind::Other,
+            &what,
+            "create the user with caching_sha2_password or mysql_native_password",
+        ),
+        StartError::Wire(WireError::Server(error)) => explain_server(options, &error),
+        StartError::Wire(error) => failure(
+            options,
+            Kind::Other,
+            &error.to_string(),
+            "check that a MySQL or MariaDB server listens at this port",
+        ),
+    }
+}
+
+fn explain_tls(options: &Options, failed: TlsFailure) -> ConnectError {
+    match failed {
+        TlsFailure::Settings(what) => failure(
+            options,
+            Kind::InvalidSettings,
+            &what,
+            "give the certificate of the authority that signed the server's, as PEM",
+        ),
+        TlsFailure::NotTrusted(what) => failure(
+            options,
+            Kind::CertificateNotTrusted,
+            &format!("the server's certificate is not trusted: {what}"),
+            "give the certificate of the authority that signed it, and for verify-full the host name it was made for",
+        ),
+        TlsFailure::Handshake(what) => failure(
+            options,
+            Kind::TlsRefused,
+            &format!("the TLS handshake failed: {what}"),
+            "check the TLS versions and ciphers that the server allows",
+        ),
+    }
+}
+
+fn explain_server(options: &Options, error: &MyError) -> ConnectError {
+    let user = &options.user;
+    let (kind, remedy) = match error.code {
+        1045 if options.tls == TlsMode::None => (
+            Kind::WrongPassword,
+            format!(
+                "check the password of user {user}, the hosts it may come from, and whether the server lets it in only over TLS"
+            ),
+        ),
+        1045 | 1698 => (
+            Kind::WrongPassword,
+            format!("check the password of user {user} and the hosts it may come from"),
+        ),
+        1049 => (
+            Kind::UnknownDatabase,
+            "create the database, or name another".to_owned(),
+        ),
+        1044 | 1142 | 1227 => (
+            Kind::MissingPrivilege,
+            format!("grant user {user} its rights on the database: GRANT … ON … TO …"),
+        ),
+        1130 | 1129 => (
+            Kind::NotAllowed,
+            format!(
+                "create user {user} for this machine's address ('{user}'@'%' is every address); after too many failed attempts run FLUSH HOSTS"
+            ),
+        ),
+        3159 => (
+            Kind::NotAllowed,
+            "the server lets clients in only over TLS: set the SSL mode to require".to_owned(),
+        ),
+        1820 | 1862 | 3118 | 4151 => (
+            Kind::NotAllowed,
+            format!("unlock user {user} or renew its password at the server"),
+        ),
+        1040 | 1203 | 1226 => (
+            Kind::TooManyConnections,
+            "close other connections, or raise max_connections at the server".to_owned(),
+        ),
+        _ => (Kind::Other, "see the server's log".to_owned()),
+    };
+    failure(options, kind, &error.to_string(), &remedy)
+}

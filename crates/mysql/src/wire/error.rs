@@ -1,0 +1,130 @@
+use thiserror::Error;
+
+use super::packet::{Malformed, Reader};
+
+/// An error packet of the server.
+///
+/// Codes: <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>,
+/// <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message} (error {code}, SQLSTATE {sqlstate})")]
+pub(crate) struct MyError {
+    pub(crate) code: u16,
+    pub(crate) sqlstate: String,
+    pub(crate) message: String,
+}
+
+impl MyError {
+    /// Reads an error packet, its first byte (0xFF) included. Before sign-in the SQLSTATE is missing.
+    pub(super) fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        reader.u8()?;
+        let code = reader.u16()?;
+        let rest = reader.rest();
+        let (sqlstate, message) = match rest.split_first() {
+            Some((b'#', marked)) if marked.len() >= 5 => marked.split_at(5),
+            _ => (&b"HY000"[..], rest),
+        };
+        Ok(Self {
+            code,
+            sqlstate: String::from_utf8_lossy(sqlstate).into_owned(),
+            message: String::from_utf8_lossy(message).into_owned(),
+        })
+    }
+
+    /// Whether the same statement may succeed later or on another connection: shutdown, killed connection, deadlock, lock
+    /// wait, full disk or memory, too many connections.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(
+            self.code,
+            1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1077 | 1079 | 1114 | 1135 | 1158
+                ..=1161
+                    | 1180
+                    | 1203
+                    | 1205
+                    | 1206
+                    | 1213
+                    | 1226
+                    | 1317
+                    | 1927
+                    | 1836
+                    | 3024
+                    | 3168
+                    | 3169
+                    | 4031
+        )
+    }
+
+    /// Whether the user lacks a privilege for the statement.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(
+            self.code,
+            1044 | 1045 | 1095 | 1142 | 1143 | 1227 | 1290 | 1370
+        )
+    }
+
+    /// Whether the table or database is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self.code, 1049 | 1051 | 1146)
+    }
+}
+
+/// Why an exchange with the server failed.
+#[derive(Debug, Error)]
+pub(crate) enum WireError {
+    #[error("the connection to the server was lost: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("the server sent something unexpected: {0}")]
+    Protocol(String),
+    #[error("{0}")]
+    Server(Box<MyError>),
+    /// Another exchange was given up half-way, so that what comes next on the connection is unknown.
+    #[error("the connection was left in the middle of an exchange")]
+    Unusable,
+}
+
+impl WireError {
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        Self::Protocol(what.into())
+    }
+
+    /// The error of an error packet.
+    pub(super) fn server(payload: &[u8]) -> Self {
+        match MyError::parse(payload) {
+            Ok(error) => Self::Server(Box::new(error)),
+            Err(malformed) => malformed.into(),
+        }
+    }
+
+    /// The server's own error, if it is one.
+    pub(crate) fn as_server(&self) -> Option<&MyError> {
+        match self {
+            Self::Server(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Malformed> for WireError {
+    fn from(_: Malformed) -> Self {
+        Self::protocol("a packet that ends too early or holds an impossible length")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_packets_are_read_with_and_without_sqlstate() {
+        let error = MyError::parse(b"\xff\x15\x04#28000Access denied").unwrap();
+        assert_eq!((error.code, error.sqlstate.as_str()), (1045, "28000"));
+        assert_eq!(error.message, "Access denied");
+        let early = MyError::parse(b"\xff\x10\x04Too many connections").unwrap();
+        assert_eq!((early.code, early.sqlstate.as_str()), (1040, "HY000"));
+        assert!(early.is_transient());
+        assert!(MyError::parse(b"\xff\x10").is_err());
+    }
+}

@@ -1,0 +1,195 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::WireError;
+
+/// One read takes up to this much from the socket.
+pub(super) const READ_BYTES: usize = 256 * 1024;
+/// Length (three bytes) and sequence number.
+pub(super) const HEADER_BYTES: usize = 4;
+/// A packet of exactly this length goes on in the next one.
+pub(super) const PART_BYTES_MAX: usize = 0xFF_FFFF;
+/// The largest `max_allowed_packet` of a server is 1 GiB; a row of many such cells is not supported by the servers either.
+const PACKET_BYTES_MAX: usize = (1 << 30) + PART_BYTES_MAX;
+
+/// A plain or encrypted socket.
+pub(super) enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A socket with the bytes read ahead of it, and the sequence number of the next packet to write.
+pub(super) struct Stream {
+    io: Io,
+    inbox: BytesMut,
+    outbox: Vec<u8>,
+    sequence: u8,
+}
+
+impl Stream {
+    pub(super) fn new(io: Io) -> Self {
+        Self {
+            io,
+            inbox: BytesMut::new(),
+            outbox: Vec::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Gives the socket back for its encryption. Bytes read ahead would have come in plain: they are refused.
+    pub(super) fn into_plain(self) -> Result<(TcpStream, u8), WireError> {
+        match self.io {
+            Io::Plain(socket) if self.inbox.is_empty() => Ok((socket, self.sequence)),
+            _ => Err(WireError::protocol("bytes before the encryption began")),
+        }
+    }
+
+    /// Goes on with an encrypted socket.
+    pub(super) fn encrypted(io: Io, sequence: u8) -> Self {
+        Self {
+            sequence,
+            ..Self::new(io)
+        }
+    }
+
+    /// Bytes read from the socket and not taken yet.
+    pub(super) fn inbox(&self) -> &[u8] {
+        &self.inbox
+    }
+
+    /// Takes the first bytes of the inbox.
+    pub(super) fn take(&mut self, count: usize) -> Bytes {
+        self.inbox.split_to(count).freeze()
+    }
+
+    /// Makes room so that the inbox can grow to `bytes` without moving.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.inbox.reserve(bytes.saturating_sub(self.inbox.len()));
+    }
+
+    /// Waits for more bytes and appends them to the inbox. Cancel safe.
+    pub(super) async fn fill(&mut self) -> Result<(), WireError> {
+        self.inbox.reserve(READ_BYTES);
+        match self.io.read_buf(&mut self.inbox).await? {
+            0 => Err(WireError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next packet, its parts joined.
+    pub(super) async fn packet(&mut self) -> Result<Bytes, WireError> {
+        let first = self.part().await?;
+        if first.len() < PART_BYTES_MAX {
+            return Ok(first);
+        }
+        let mut joined = BytesMut::from(first);
+        loop {
+            let part = self.part().await?;
+            joined.extend_from_slice(&part);
+            if part.len() < PART_BYTES_MAX {
+                return Ok(joined.freeze());
+            }
+            if joined.len() > PACKET_BYTES_MAX {
+                return Err(WireError::protocol("a packet of more than 1 GiB"));
+            }
+        }
+    }
+
+    async fn part(&mut self) -> Result<Bytes, WireError> {
+        loop {
+            if let Some(header) = self.inbox.first_chunk::<HEADER_BYTES>() {
+                let length = part_length(header);
+                let sequence = header[3];
+                if self.inbox.len() >= HEADER_BYTES + length {
+                    self.sequence = sequence.wrapping_add(1);
+                    self.inbox.advance(HEADER_BYTES);
+                    return Ok(self.take(length));
+                }
+                self.reserve(HEADER_BYTES + length);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Begins a command: its packets are numbered from 0.
+    pub(super) fn restart_sequence(&mut self) {
+        self.sequence = 0;
+    }
+
+    /// Sends a packet, split into parts where it is too long for one.
+    pub(super) async fn send(&mut self, payload: &[u8]) -> Result<(), WireError> {
+        self.outbox.clear();
+        let mut rest = payload;
+        loop {
+            let part = &rest[..rest.len().min(PART_BYTES_MAX)];
+            self.outbox
+                .extend_from_slice(&header(part.len(), self.sequence));
+            self.outbox.extend_from_slice(part);
+            self.sequence = self.sequence.wrapping_add(1);
+            rest = &rest[part.len()..];
+            if part.len() < PART_BYTES_MAX {
+                break;
+            }
+        }
+        self.io.write_all(&self.outbox).await?;
+        self.io.flush().await?;
+        self.outbox.clear();
+        self.outbox.shrink_to(READ_BYTES);
+        Ok(())
+    }
+}
+
+fn header(length: usize, sequence: u8) -> [u8; HEADER_BYTES] {
+    let [a, b, c, ..] = length.to_le_bytes();
+    [a, b, c, sequence]
+}
+
+/// The length of the part that a header announces, without the header.
+pub(super) fn part_length(header: &[u8; HEADER_BYTES]) -> usize {
+    usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16
+}
