@@ -1,1 +1,15 @@
-//! postgres
+//! PostgreSQL 15 and later as source and target.
+
+mod catalog;
+mod connect;
+mod connector;
+mod errors;
+mod options;
+mod quote;
+mod source;
+mod target;
+mod types;
+mod wire;
+
+pub use connector::PostgresConnector;
+pub use options::{InvalidUrl, Options, TlsMode};

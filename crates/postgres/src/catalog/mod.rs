@@ -1,0 +1,34 @@
+//! What the catalog says of tables, their columns, and the types these need.
+
+mod definitions;
+mod tables;
+
+pub(crate) use definitions::type_definitions;
+pub(crate) use tables::{Relation, TableDetail, describe_tables, schemas};
+
+use crate::wire::{TextRow, WireError};
+
+/// The text of a column that the query never leaves NULL.
+fn text<'a>(row: &'a TextRow, column: usize) -> Result<&'a str, WireError> {
+    row.get(column)
+        .and_then(Option::as_deref)
+        .ok_or_else(|| WireError::Protocol(format!("the catalog gave no value in column {column}")))
+}
+
+/// A number that the query never leaves NULL.
+fn number<T: std::str::FromStr>(row: &TextRow, column: usize) -> Result<T, WireError> {
+    text(row, column)?
+        .parse()
+        .map_err(|_| WireError::Protocol(format!("the catalog gave no number in column {column}")))
+}
+
+/// A boolean as the server writes it.
+fn flag(row: &TextRow, column: usize) -> Result<bool, WireError> {
+    Ok(text(row, column)? == "t")
+}
+
+/// Object ids as an array literal. They are numbers, so nothing needs quoting.
+fn oid_array(oids: impl Iterator<Item = u32>) -> String {
+    let list: Vec<String> = oids.map(|oid| oid.to_string()).collect();
+    format!("'{{{}}}'::oid[]", list.join(","))
+}

@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use whimbrel_connector::{ConnectError, Connector, Error, ServerInfo, Source, Target};
+use whimbrel_core::Engine;
+
+use crate::options::{InvalidUrl, Options};
+use crate::source::PostgresSource;
+use crate::target::{KnownTables, PostgresTarget};
+use crate::wire::Connection;
+use crate::{catalog, connect, errors};
+
+/// One PostgreSQL database as an endpoint.
+#[derive(Clone, Debug)]
+pub struct PostgresConnector {
+    options: Arc<Options>,
+    known: Arc<KnownTables>,
+}
+
+impl PostgresConnector {
+    /// An endpoint with these options. Nothing is connected yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options: Arc::new(options),
+            known: Arc::default(),
+        }
+    }
+
+    /// An endpoint at a `postgres://` URL; see [`Options::from_url`].
+    pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
+        Options::from_url(url).map(Self::new)
+    }
+
+    async fn connect(&self) -> Result<Connection, ConnectError> {
+        connect::connect(&self.options).await
+    }
+}
+
+#[async_trait]
+impl Connector for PostgresConnector {
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    fn describe(&self) -> String {
+        self.options.describe()
+    }
+
+    async fn check(&self) -> Result<ServerInfo, ConnectError> {
+        let mut connection = self.connect().await?;
+        connect::ping(&self.options, &mut connection).await?;
+        Ok(ServerInfo {
+            engine: Engine::Postgres,
+            version: connection
+                .parameter("server_version")
+                .unwrap_or("unknown")
+                .to_owned(),
+            tls: connection.tls().map(str::to_owned),
+        })
+    }
+
+    async fn schemas(&self) -> Result<Vec<String>, Error> {
+        let mut connection = self.connect().await?;
+        let schemas = catalog::schemas(&mut connection).await;
+        schemas.map_err(|error| errors::general(error, "read the schemas"))
+    }
+
+    async fn source(&self) -> Result<Box<dyn Source>, Error> {
+        let connection = self.connect().await?;
+        Ok(Box::new(PostgresSource::new(
+            Arc::clone(&self.options),
+            connection,
+        )))
+    }
+
+    async fn target(&self) -> Result<Box<dyn Target>, Error> {
+        let connection = self.connect().await?;
+        Ok(Box::new(PostgresTarget::new(
+            Arc::clone(&self.options),
+            connection,
+            Arc::clone(&self.known),
+        )))
+    }
+}

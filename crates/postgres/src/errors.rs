@@ -1,0 +1,122 @@
+//! From the server's errors to what the engine can do about them.
+
+use whimbrel_connector::{Error, RowRefusal};
+use whimbrel_core::TableName;
+
+use crate::wire::{ServerError, WireError};
+
+/// An error of an exchange that is about no single table.
+pub(crate) fn general(error: WireError, during: &str) -> Error {
+    match error {
+        WireError::Server(error) if !error.is_transient() => {
+            Error::Fatal(format!("{during}: {}", with_detail(&error)))
+        }
+        WireError::Protocol(_) => Error::Fatal(format!("{during}: {error}")),
+        other => Error::Transient(format!("{during}: {other}")),
+    }
+}
+
+/// An error of an exchange about one table.
+pub(crate) fn of_table(error: WireError, table: &TableName, during: &str) -> Error {
+    match error {
+        WireError::Server(error) if error.is_transient() => {
+            Error::Transient(format!("{during} table {table}: {error}"))
+        }
+        WireError::Server(error) if error.blames_row() => refused_row(&error, table).into(),
+        WireError::Server(error) => {
+            let remedy = match error.code.as_str() {
+                "42P01" => {
+                    "; the table was dropped or renamed: exclude it, or start the load again"
+                }
+                "42703" => "; the table was altered: start its load again",
+                "42501" => "; grant the user the missing privilege",
+                "2BP01" => "; drop what depends on it first, or prepare with truncate",
+                _ => "",
+            };
+            Error::table(table, format!("{during}: {}{remedy}", with_detail(&error)))
+        }
+        WireError::Protocol(_) => Error::table(table, format!("{during}: {error}")),
+        other => Error::Transient(format!("{during} table {table}: {other}")),
+    }
+}
+
+fn with_detail(error: &ServerError) -> String {
+    // The detail of a data error quotes the row's values, which are not for messages and logs.
+    if error.detail.is_empty() || error.blames_row() {
+        error.to_string()
+    } else {
+        format!("{error}: {}", error.detail)
+    }
+}
+
+/// COPY tells where it stopped in the error's context: `COPY t, line 5, column x: "value"`.
+fn refused_row(error: &ServerError, table: &TableName) -> RowRefusal {
+    let place = error.context.lines().next().unwrap_or("");
+    let part = |name: &str| {
+        let (_, rest) = place.rsplit_once(name)?;
+        let end = rest.find([',', ':']).unwrap_or(rest.len());
+        Some(rest[..end].to_owned())
+    };
+    let line = part(", line ");
+    let column = match error.column.as_str() {
+        "" => part(", column "),
+        name => Some(name.to_owned()),
+    };
+    let row = line.map_or_else(String::new, |line| {
+        format!(", in row {line} of the statement")
+    });
+    RowRefusal {
+        table: table.clone(),
+        key: key_of_detail(&error.detail),
+        column,
+        reason: format!("the target refused the row: {error}{row}"),
+    }
+}
+
+/// A unique violation says `Key (a, b)=(1, 2) already exists.`
+fn key_of_detail(detail: &str) -> Option<String> {
+    let (_, rest) = detail.strip_prefix("Key (")?.split_once(")=")?;
+    let end = rest.rfind(')')?;
+    Some(rest[..=end].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> TableName {
+        TableName::new("s", "t")
+    }
+
+    #[test]
+    fn a_refused_row_is_named_by_column_and_key_but_not_by_its_values() {
+        let error = ServerError {
+            code: "22001".to_owned(),
+            message: "value too long for type character varying(3)".to_owned(),
+            context: "COPY t, line 7, column name: \"canary\"".to_owned(),
+            ..ServerError::default()
+        };
+        let text = of_table(WireError::Server(Box::new(error)), &table(), "load").to_string();
+        assert!(
+            text.contains("column name") && text.contains("in row 7"),
+            "{text}"
+        );
+        assert!(!text.contains("canary"), "{text}");
+        assert_eq!(
+            key_of_detail("Key (a, b)=(1, x) already exists."),
+            Some("(1, x)".to_owned())
+        );
+    }
+
+    #[test]
+    fn shutdown_and_full_disks_are_transient() {
+        for code in ["57P01", "53100", "40001", "08006"] {
+            let error = ServerError {
+                code: code.to_owned(),
+                ..ServerError::default()
+            };
+            let error = of_table(WireError::Server(Box::new(error)), &table(), "load");
+            assert!(matches!(error, Error::Transient(_)), "{code}");
+        }
+    }
+}

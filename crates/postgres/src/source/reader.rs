@@ -1,0 +1,170 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use whimbrel_connector::{ChunkReader, Error, RawFormat, ReadFormat, ReadRequest, RowBlock};
+use whimbrel_core::{ColumnType, Table, TableName};
+
+use super::chunk::ChunkRange;
+use super::rows::{PgRows, RowLayout};
+use super::snapshot::import_sql;
+use crate::connect::connect;
+use crate::errors::{general, of_table};
+use crate::options::Options;
+use crate::quote;
+use crate::wire::{Connection, WireError};
+
+/// Where a reader's connection stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Under the snapshot, no COPY running.
+    Idle,
+    /// In the middle of a COPY.
+    Copying,
+    /// The transaction was aborted by an error of the server.
+    Aborted,
+}
+
+/// Reads chunks under an imported snapshot.
+pub(super) struct PostgresReader {
+    options: Arc<Options>,
+    snapshot: String,
+    connection: Connection,
+    state: State,
+    open: Option<OpenChunk>,
+}
+
+struct OpenChunk {
+    table: TableName,
+    layout: Arc<RowLayout>,
+    block_bytes: usize,
+}
+
+impl PostgresReader {
+    pub(super) async fn open(options: Arc<Options>, snapshot: String) -> Result<Self, Error> {
+        let connection = under_snapshot(&options, &snapshot).await?;
+        Ok(Self {
+            options,
+            snapshot,
+            connection,
+            state: State::Idle,
+            open: None,
+        })
+    }
+
+    /// Brings the connection back under the snapshot, whatever happened on it.
+    async fn recover(&mut self) -> Result<(), Error> {
+        match self.state {
+            State::Idle => {}
+            // The rest of the rows would have to be read first: a new connection is cheaper.
+            State::Copying => {
+                self.connection = under_snapshot(&self.options, &self.snapshot).await?;
+            }
+            State::Aborted => {
+                let sql = format!("ROLLBACK; {}", import_sql(&self.snapshot));
+                self.connection.query(&sql).await.map_err(snapshot_lost)?;
+            }
+        }
+        self.state = State::Idle;
+        Ok(())
+    }
+
+    fn fail(&mut self, error: WireError, table: &TableName) -> Error {
+        self.state = match error {
+            WireError::Server(_) => State::Aborted,
+            _ => State::Copying,
+        };
+        of_table(error, table, "read")
+    }
+}
+
+async fn under_snapshot(options: &Options, snapshot: &str) -> Result<Connection, Error> {
+    let mut connection = connect(options).await?;
+    connection
+        .query(&import_sql(snapshot))
+        .await
+        .map_err(snapshot_lost)?;
+    Ok(connection)
+}
+
+/// The exporter's connection may be gone, and its snapshot with it: a new attempt takes a new one.
+fn snapshot_lost(error: WireError) -> Error {
+    match error {
+        WireError::Server(error) => {
+            Error::Transient(format!("the snapshot can no longer be imported: {error}"))
+        }
+        other => general(other, "import the snapshot"),
+    }
+}
+
+#[async_trait]
+impl ChunkReader for PostgresReader {
+    async fn open(&mut self, request: ReadRequest<'_>) -> Result<(), Error> {
+        self.open = None;
+        self.recover().await?;
+        let range = ChunkRange::parse(request.bounds)?;
+        let sql = copy_sql(request.table, &range, request.format);
+        self.state = State::Copying;
+        if let Err(error) = self.connection.copy_out(&sql).await {
+            return Err(self.fail(error, &request.table.name));
+        }
+        self.open = Some(OpenChunk {
+            table: request.table.name.clone(),
+            layout: Arc::new(RowLayout::new(request.table, request.format)),
+            block_bytes: request.block_bytes,
+        });
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error> {
+        let Some(open) = &self.open else {
+            return Ok(None);
+        };
+        match self.connection.copy_out_block(open.block_bytes).await {
+            Ok(Some(block)) => Ok(Some(Box::new(PgRows {
+                block,
+                layout: Arc::clone(&open.layout),
+            }))),
+            Ok(None) => {
+                self.state = State::Idle;
+                self.open = None;
+                Ok(None)
+            }
+            Err(error) => {
+                let table = open.table.clone();
+                self.open = None;
+                Err(self.fail(error, &table))
+            }
+        }
+    }
+}
+
+/// The COPY that reads a chunk. Names come from the catalog and pass through `quote`; the range holds numbers only.
+fn copy_sql(table: &Table, range: &ChunkRange, format: ReadFormat) -> String {
+    let relation = quote::table(range.partition.as_ref().unwrap_or(&table.name));
+    let is_decoded = format == ReadFormat::Decoded;
+    let columns: Vec<String> = table
+        .loaded_columns()
+        .map(|column| {
+            let name = quote::identifier(&column.name);
+            match column.ty {
+                ColumnType::Native { .. } if is_decoded => format!("{name}::text"),
+                _ => name,
+            }
+        })
+        .collect();
+    let columns = columns.join(", ");
+    let format = match format {
+        ReadFormat::Decoded | ReadFormat::Raw(RawFormat::PgCopyBinary) => "binary",
+        ReadFormat::Raw(RawFormat::PgCopyText) => "text",
+    };
+    // COPY of a table itself skips the executor. It takes no expressions, and no table without columns.
+    if range.is_whole() && !is_decoded && !columns.is_empty() {
+        return format!("COPY {relation} ({columns}) TO STDOUT (FORMAT {format})");
+    }
+    let condition = if range.is_whole() {
+        String::new()
+    } else {
+        format!(" WHERE {}", range.condition())
+    };
+    format!("COPY (SELECT {columns} FROM ONLY {relation}{condition}) TO STDOUT (FORMAT {format})")
+}

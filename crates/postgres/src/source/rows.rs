@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use whimbrel_connector::{Error, RawFormat, RawRows, ReadFormat, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_core::{ColumnType, Table, TableName, Value};
+
+use crate::types::decode_cell;
+use crate::wire::CopyBlock;
+
+/// Begins every binary COPY: signature, flags, length of an extension.
+pub(crate) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
+/// Ends every binary COPY, in place of a row's count of fields.
+pub(crate) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
+
+/// What is needed to read the rows of a chunk.
+#[derive(Debug)]
+pub(super) struct RowLayout {
+    table: TableName,
+    columns: Vec<(String, ColumnType)>,
+    format: ReadFormat,
+}
+
+impl RowLayout {
+    pub(super) fn new(table: &Table, format: ReadFormat) -> Self {
+        let columns = table
+            .loaded_columns()
+            .map(|c| (c.name.clone(), c.ty.clone()))
+            .collect();
+        Self {
+            table: table.name.clone(),
+            columns,
+            format,
+        }
+    }
+
+    fn is_binary(&self) -> bool {
+        matches!(
+            self.format,
+            ReadFormat::Decoded | ReadFormat::Raw(RawFormat::PgCopyBinary)
+        )
+    }
+}
+
+/// Rows as CopyData messages: the server puts each row into a message of its own, the header before the first, the trailer
+/// into the last (`CopySendEndOfRow` in `copyto.c`).
+pub(super) struct PgRows {
+    pub(super) block: CopyBlock,
+    pub(super) layout: Arc<RowLayout>,
+}
+
+impl PgRows {
+    /// The block's rows: messages without header and trailer.
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let is_binary = self.layout.is_binary();
+        self.block.messages().filter_map(move |message| {
+            if !is_binary {
+                return Some(message);
+            }
+            let row = message.strip_prefix(&BINARY_HEADER).unwrap_or(message);
+            (row != BINARY_TRAILER && !row.is_empty()).then_some(row)
+        })
+    }
+
+    fn refuse(&self, column: Option<&str>, reason: &str) -> Error {
+        RowRefusal {
+            table: self.layout.table.clone(),
+            key: None,
+            column: column.map(str::to_owned),
+            reason: format!("the source sent a row that cannot be read: {reason}"),
+        }
+        .into()
+    }
+
+    fn decode_row<'a>(&'a self, row: &'a [u8], values: &mut Vec<Value<'a>>) -> Result<(), Error> {
+        values.clear();
+        let cut = || self.refuse(None, "it ends too early");
+        let (count, mut rest) = row.split_first_chunk::<2>().ok_or_else(cut)?;
+        if usize::from(u16::from_be_bytes(*count)) != self.layout.columns.len() {
+            return Err(self.refuse(None, "it has another number of columns"));
+        }
+        for (name, ty) in &self.layout.columns {
+            let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
+            rest = tail;
+            let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+                values.push(Value::Null);
+                continue;
+            };
+            let (cell, tail) = rest.split_at_checked(length).ok_or_else(cut)?;
+            rest = tail;
+            values.push(decode_cell(ty, cell).map_err(|reason| self.refuse(Some(name), reason))?);
+        }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.refuse(None, "it goes on after its last column"))
+        }
+    }
+}
+
+impl RowBlock for PgRows {
+    /// Counting needs no look into the rows but the first and the last: header and trailer stand there.
+    fn row_count(&self) -> usize {
+        if !self.layout.is_binary() {
+            return self.block.message_count;
+        }
+        let has_trailer = self.block.bytes.ends_with(&BINARY_TRAILER)
+            && self.block.messages().last().is_some_and(|last| {
+                last.strip_prefix(&BINARY_HEADER).unwrap_or(last) == BINARY_TRAILER
+            });
+        self.block.message_count - usize::from(has_trailer)
+    }
+
+    fn byte_count(&self) -> usize {
+        self.block.bytes.len()
+    }
+
+    fn raw(&self) -> Option<RawRows<'_>> {
+        match self.layout.format {
+            ReadFormat::Decoded => None,
+            ReadFormat::Raw(format) => Some(RawRows {
+                format,
+                bytes: &self.block.bytes,
+            }),
+        }
+    }
+
+    fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        if self.layout.format != ReadFormat::Decoded {
+            return Err(Error::Fatal(
+                "a raw block was asked to decode its rows".to_owned(),
+            ));
+        }
+        let mut values = Vec::with_capacity(self.layout.columns.len());
+        for row in self.rows() {
+            self.decode_row(row, &mut values)?;
+            visit(&values)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,369 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use whimbrel_connector::{
+    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RowBlock, RowRefusal, TargetTable, TaskFence,
+};
+use whimbrel_core::{ChunkId, Value, write_text};
+
+use super::{ActualColumn, KnownTables, control, run};
+use crate::errors::of_table;
+use crate::quote::{self, identifier};
+use crate::types::{WireType, encode_binary, encode_text};
+use crate::wire::Connection;
+
+/// Begins and ends a binary COPY: `copyto.c`.
+const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
+const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
+/// Type byte and length of CopyData.
+const FRAME_BYTES: usize = 5;
+/// Encoded rows are sent when there are this many bytes.
+const SEND_BYTES: usize = 256 * 1024;
+
+/// Loads chunks by COPY, each in one transaction with its record.
+pub(super) struct PostgresLoader {
+    connection: Connection,
+    fence: TaskFence,
+    known: Arc<KnownTables>,
+    open: Option<OpenChunk>,
+    /// One CopyData message in the making, kept for its memory.
+    message: Vec<u8>,
+}
+
+struct OpenChunk {
+    table: TargetTable,
+    chunk: ChunkId,
+    format: Format,
+    copy_sql: String,
+    statement_rows_max: Option<u64>,
+    /// Rows of the running statement, and of the whole chunk.
+    statement_rows: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Format {
+    Raw(RawFormat),
+    /// Encoded here as COPY BINARY.
+    Binary(Arc<Vec<ActualColumn>>),
+    /// Encoded here as COPY text, because a column's type has no encoder of its own.
+    Text(Arc<Vec<ActualColumn>>),
+}
+
+impl Format {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Raw(RawFormat::PgCopyBinary) | Self::Binary(_) => "binary",
+            Self::Raw(RawFormat::PgCopyText) | Self::Text(_) => "text",
+        }
+    }
+}
+
+impl PostgresLoader {
+    pub(super) fn new(connection: Connection, fence: TaskFence, known: Arc<KnownTables>) -> Self {
+        Self {
+            connection,
+            fence,
+            known,
+            open: None,
+            message: Vec::new(),
+        }
+    }
+
+    async fn format_of(&mut self, load: &ChunkLoad<'_>) -> Result<Format, Error> {
+        if let Some(raw) = load.raw {
+            return Ok(Format::Raw(raw));
+        }
+        let columns = self.known.columns(&mut self.connection, load.table).await?;
+        let has_other = columns.iter().any(|column| column.wire == WireType::Other);
+        Ok(if has_other {
+            Format::Text(columns)
+        } else {
+            Format::Binary(columns)
+        })
+    }
+
+    async fn start_statement(&mut self, open: &OpenChunk) -> Result<(), Error> {
+        let copied = self.connection.copy_in(&open.copy_sql).await;
+        copied.map_err(|error| of_table(error, &open.table.source.name, "begin to load"))?;
+        if let Format::Binary(_) = open.format {
+            self.message.clear();
+            start_frame(&mut self.message);
+            self.message.extend_from_slice(&BINARY_HEADER);
+            self.send(open).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_statement(&mut self, open: &mut OpenChunk) -> Result<(), Error> {
+        let source = &open.table.source.name;
+        if let Format::Binary(_) = open.format {
+            start_frame(&mut self.message);
+            self.message.extend_from_slice(&BINARY_TRAILER);
+            self.send(open).await?;
+        }
+        let taken = self.connection.copy_in_done().await;
+        let taken = taken.map_err(|error| of_table(error, source, "load"))?;
+        if taken != open.statement_rows {
+            return Err(Error::table(
+                source,
+                format!(
+                    "the target took {taken} of {} rows; see its log",
+                    open.statement_rows
+                ),
+            ));
+        }
+        open.rows += taken;
+        open.statement_rows = 0;
+        Ok(())
+    }
+
+    /// Frames what is in `message` as one CopyData and sends it.
+    async fn send(&mut self, open: &OpenChunk) -> Result<(), Error> {
+        let source = &open.table.source.name;
+        let length = i32::try_from(self.message.len() - 1)
+            .map_err(|_| Error::table(source, "a row is longer than 1 GiB"))?;
+        self.message[1..FRAME_BYTES].copy_from_slice(&length.to_be_bytes());
+        let sent = self.connection.copy_in_framed(&self.message).await;
+        self.message.clear();
+        sent.map_err(|error| of_table(error, source, "load"))
+    }
+
+    async fn write_encoded(&mut self, open: &OpenChunk, block: &dyn RowBlock) -> Result<(), Error> {
+        start_frame(&mut self.message);
+        let mut encoder = RowEncoder {
+            open,
+            scratch: Vec::new(),
+        };
+        let message = &mut self.message;
+        block.decode(&mut |row| encoder.row(row, message))?;
+        self.send(open).await
+    }
+
+    async fn write_block(
+        &mut self,
+        open: &mut OpenChunk,
+        block: &dyn RowBlock,
+    ) -> Result<(), Error> {
+        let rows = block.row_count() as u64;
+        let is_full = open
+            .statement_rows_max
+            .is_some_and(|most| open.statement_rows > 0 && open.statement_rows + rows > most);
+        // A raw binary stream begins and ends once, so only what is encoded here is cut into statements.
+        if is_full && !matches!(open.format, Format::Raw(RawFormat::PgCopyBinary)) {
+            self.end_statement(open).await?;
+            self.start_statement(open).await?;
+        }
+        match block.raw() {
+            Some(raw) => {
+                let sent = self.connection.copy_in_framed(raw.bytes).await;
+                sent.map_err(|error| of_table(error, &open.table.source.name, "load"))?;
+            }
+            None => self.write_encoded(open, block).await?,
+        }
+        open.statement_rows += rows;
+        open.bytes += block.byte_count() as u64;
+        Ok(())
+    }
+
+    async fn commit_open(&mut self, open: &mut OpenChunk) -> Result<ChunkCommit, Error> {
+        self.end_statement(open).await?;
+        let source = &open.table.source.name;
+        let commit = ChunkCommit {
+            row_count: open.rows,
+            byte_count: open.bytes,
+        };
+        let recorded = control::record_chunk(
+            &mut self.connection,
+            &self.fence,
+            source,
+            open.chunk,
+            commit,
+        )
+        .await
+        .map_err(|error| of_table(error, source, "record a chunk of"))?;
+        if !recorded {
+            return Err(Error::table(
+                source,
+                format!(
+                    "chunk {} is recorded as loaded already; nothing was written",
+                    open.chunk.0
+                ),
+            ));
+        }
+        run(&mut self.connection, source, "commit a chunk of", "COMMIT").await?;
+        Ok(commit)
+    }
+}
+
+/// Makes room for type and length of a CopyData message.
+fn start_frame(message: &mut Vec<u8>) {
+    if message.is_empty() {
+        message.reserve(SEND_BYTES);
+        message.extend_from_slice(b"d\0\0\0\0");
+    }
+}
+
+/// Encodes rows into one message.
+struct RowEncoder<'a> {
+    open: &'a OpenChunk,
+    scratch: Vec<u8>,
+}
+
+impl RowEncoder<'_> {
+    fn row(&mut self, row: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
+        match &self.open.format {
+            Format::Binary(columns) => {
+                let count = i16::try_from(row.len()).map_err(|_| {
+                    Error::table(&self.open.table.source.name, "it has too many columns")
+                })?;
+                out.extend_from_slice(&count.to_be_bytes());
+                for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
+                    encode_binary(value, column.wire, out)
+                        .map_err(|reason| self.refuse(row, index, reason))?;
+                }
+            }
+            Format::Text(columns) => {
+                for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
+                    if index > 0 {
+                        out.push(b'\t');
+                    }
+                    encode_text(value, column.wire, &mut self.scratch, out)
+                        .map_err(|reason| self.refuse(row, index, reason))?;
+                }
+                out.push(b'\n');
+            }
+            Format::Raw(_) => return Err(Error::Fatal("a decoded row in a raw load".to_owned())),
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, row: &[Value<'_>], index: usize, reason: &str) -> Error {
+        let table = &self.open.table;
+        let mut refusal = RowRefusal::value(
+            &table.source.name,
+            &table.columns[index].name,
+            row[index].kind(),
+            reason,
+        );
+        refusal.key = key_text(table, row);
+        refusal.into()
+    }
+}
+
+/// The row's key as `(a, b)`.
+fn key_text(table: &TargetTable, row: &[Value<'_>]) -> Option<String> {
+    let key = table.source.key_in_row();
+    if key.is_empty() {
+        return None;
+    }
+    let mut text = Vec::new();
+    for (place, column) in key.into_iter().enumerate() {
+        text.extend_from_slice(if place == 0 { b"(" } else { b", " });
+        write_text(row.get(column)?, &mut text);
+    }
+    text.push(b')');
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The COPY of a chunk. `FREEZE` marks rows as old at once; the server allows it where the table was emptied in the same
+/// transaction, so that nobody can see them too early.
+fn copy_sql(table: &TargetTable, format: &Format, freezes: bool) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| identifier(&column.name))
+        .collect();
+    let freeze = if freezes { ", FREEZE" } else { "" };
+    format!(
+        "COPY {} ({}) FROM STDIN (FORMAT {}{freeze})",
+        quote::table(&table.name),
+        columns.join(", "),
+        format.name()
+    )
+}
+
+#[async_trait]
+impl Loader for PostgresLoader {
+    async fn begin(&mut self, load: ChunkLoad<'_>) -> Result<(), Error> {
+        self.rollback().await?;
+        let format = self.format_of(&load).await?;
+        let source = &load.table.source.name;
+        run(&mut self.connection, source, "begin to load", "BEGIN").await?;
+        let empties = load.is_only_chunk && self.known.is_emptied(&load.table.name);
+        let open = OpenChunk {
+            copy_sql: copy_sql(load.table, &format, empties),
+            table: load.table.clone(),
+            chunk: load.chunk,
+            format,
+            statement_rows_max: load.statement_rows_max.map(u64::from),
+            statement_rows: 0,
+            rows: 0,
+            bytes: 0,
+        };
+        self.message.clear();
+        let begun = async {
+            control::check_fence(&mut self.connection, &self.fence).await?;
+            if empties {
+                let sql = format!("TRUNCATE {}", quote::table(&load.table.name));
+                run(&mut self.connection, source, "empty", &sql).await?;
+            }
+            self.start_statement(&open).await
+        };
+        if let Err(error) = begun.await {
+            if !matches!(error, Error::Transient(_)) {
+                run(&mut self.connection, source, "roll back", "ROLLBACK").await?;
+            }
+            return Err(error);
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    async fn write(&mut self, block: &dyn RowBlock) -> Result<(), Error> {
+        let Some(mut open) = self.open.take() else {
+            return Err(Error::Fatal(
+                "a block was written without an open chunk".to_owned(),
+            ));
+        };
+        let written = self.write_block(&mut open, block).await;
+        self.open = Some(open);
+        match written {
+            Err(error) if !matches!(error, Error::Transient(_)) => {
+                self.rollback().await?;
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    async fn commit(&mut self) -> Result<ChunkCommit, Error> {
+        let Some(mut open) = self.open.take() else {
+            return Err(Error::Fatal("a commit without an open chunk".to_owned()));
+        };
+        let committed = self.commit_open(&mut open).await;
+        if let Err(error) = &committed
+            && !matches!(error, Error::Transient(_))
+        {
+            run(
+                &mut self.connection,
+                &open.table.source.name,
+                "roll back",
+                "ROLLBACK",
+            )
+            .await?;
+        }
+        committed
+    }
+
+    async fn rollback(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let source = &open.table.source.name;
+        let failed = self.connection.copy_in_fail().await;
+        failed.map_err(|error| of_table(error, source, "give up the load of"))?;
+        run(&mut self.connection, source, "roll back", "ROLLBACK").await
+    }
+}

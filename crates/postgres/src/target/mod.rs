@@ -1,0 +1,223 @@
+//! PostgreSQL as a target.
+//!
+//! The record of a load lives in schema `awsdms_control` of the target database ([`control`]). A chunk's COPY and the update of its
+//! record are one transaction, which also holds a share lock on the task's epoch: a worker that claims the task raises the
+//! epoch and so waits for running commits, and every later commit of the old worker finds the new epoch and is refused.
+
+mod control;
+mod load;
+mod plan;
+mod prepare;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use whimbrel_connector::{
+    Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence,
+    TypeDefinition,
+};
+use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
+
+use crate::connect::connect;
+use crate::errors::{general, of_table};
+use crate::options::Options;
+use crate::types::WireType;
+use crate::wire::Connection;
+use load::PostgresLoader;
+
+/// A database written as a target.
+pub(crate) struct PostgresTarget {
+    options: Arc<Options>,
+    connection: Connection,
+    known: Arc<KnownTables>,
+}
+
+/// What this process knows of the target's tables; the targets of one connector and their loaders share it.
+#[derive(Debug, Default)]
+pub(crate) struct KnownTables {
+    /// Tables that this process created or emptied, so that a single chunk may empty them again within its own transaction.
+    emptied: Mutex<HashSet<TableName>>,
+    /// The types that the columns of a table really have, in the order of the planned columns.
+    actual: Mutex<HashMap<TableName, Arc<Vec<ActualColumn>>>>,
+}
+
+/// A column as the target's catalog has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ActualColumn {
+    pub(crate) native: String,
+    pub(crate) wire: WireType,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KnownTables {
+    fn mark_emptied(&self, table: &TableName) {
+        lock(&self.emptied).insert(table.clone());
+    }
+
+    fn is_emptied(&self, table: &TableName) -> bool {
+        lock(&self.emptied).contains(table)
+    }
+
+    fn forget(&self, table: &TableName) {
+        lock(&self.emptied).remove(table);
+        lock(&self.actual).remove(table);
+    }
+
+    /// The columns of a table as they are; read once.
+    async fn columns(
+        &self,
+        connection: &mut Connection,
+        table: &TargetTable,
+    ) -> Result<Arc<Vec<ActualColumn>>, Error> {
+        if let Some(known) = lock(&self.actual).get(&table.name) {
+            return Ok(Arc::clone(known));
+        }
+        let columns = Arc::new(plan::actual_columns(connection, table).await?);
+        lock(&self.actual).insert(table.name.clone(), Arc::clone(&columns));
+        Ok(columns)
+    }
+}
+
+impl PostgresTarget {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        connection: Connection,
+        known: Arc<KnownTables>,
+    ) -> Self {
+        Self {
+            options,
+            connection,
+            known,
+        }
+    }
+}
+
+#[async_trait]
+impl Target for PostgresTarget {
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    fn plan_table(
+        &self,
+        source: &Table,
+        name: TableName,
+        keys: KeyPolicy,
+    ) -> Result<TargetTable, Error> {
+        plan::plan_table(source, name, keys)
+    }
+
+    async fn raw_formats(&mut self, table: &TargetTable) -> Result<Vec<RawFormat>, Error> {
+        if table.source.engine != Engine::Postgres {
+            return Ok(Vec::new());
+        }
+        let actual = self.known.columns(&mut self.connection, table).await?;
+        let is_as_planned = table
+            .columns
+            .iter()
+            .zip(actual.iter())
+            .all(|(planned, actual)| plan::without_collation(&planned.native) == actual.native);
+        // Text is read by the input function of whatever type the column has; binary must be of that very type.
+        Ok(if is_as_planned {
+            vec![RawFormat::PgCopyBinary, RawFormat::PgCopyText]
+        } else {
+            vec![RawFormat::PgCopyText]
+        })
+    }
+
+    fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String> {
+        prepare::preview(table, mode)
+    }
+
+    async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {
+        control::claim(&mut self.connection, task).await
+    }
+
+    async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
+        control::load_records(&mut self.connection, fence).await
+    }
+
+    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        control::forget(&mut self.connection, fence).await
+    }
+
+    async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<(), Error> {
+        for definition in types {
+            self.connection
+                .query(&definition.sql)
+                .await
+                .map_err(|error| {
+                    general(error, &format!("create {} at the target", definition.name))
+                })?;
+        }
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        fence: &TaskFence,
+        table: &TargetTable,
+        mode: PrepareMode,
+        planned_at: &Position,
+        chunks: &[ChunkBounds],
+    ) -> Result<(), Error> {
+        self.known.forget(&table.name);
+        let prepared =
+            prepare::prepare(&mut self.connection, fence, table, mode, planned_at, chunks).await;
+        let is_empty = match prepared {
+            Ok(is_empty) => is_empty,
+            Err(error) => {
+                self.roll_back().await?;
+                return Err(error);
+            }
+        };
+        if is_empty {
+            self.known.mark_emptied(&table.name);
+        }
+        Ok(())
+    }
+
+    async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {
+        let connection = connect(&self.options).await?;
+        Ok(Box::new(PostgresLoader::new(
+            connection,
+            fence.clone(),
+            Arc::clone(&self.known),
+        )))
+    }
+
+    async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error> {
+        let finished = prepare::finish(&mut self.connection, fence, table).await;
+        if finished.is_err() {
+            self.roll_back().await?;
+        }
+        finished
+    }
+}
+
+impl PostgresTarget {
+    async fn roll_back(&mut self) -> Result<(), Error> {
+        let rolled_back = self.connection.query("ROLLBACK").await;
+        rolled_back
+            .map(drop)
+            .map_err(|error| general(error, "roll back at the target"))
+    }
+}
+
+/// Runs statements that are about one table.
+async fn run(
+    connection: &mut Connection,
+    table: &TableName,
+    during: &str,
+    sql: &str,
+) -> Result<(), Error> {
+    connection
+        .query(sql)
+        .await
+        .map(drop)
+        .map_err(|error| of_table(error, table, during))
+}

@@ -1,0 +1,116 @@
+use whimbrel_connector::{Error, KeyPolicy, TargetColumn, TargetTable};
+use whimbrel_core::{Engine, Table, TableName};
+
+use super::ActualColumn;
+use crate::errors::of_table;
+use crate::quote::literal;
+use crate::types::{WireType, native_type, notes};
+use crate::wire::Connection;
+
+/// What a source's table becomes.
+pub(super) fn plan_table(
+    source: &Table,
+    name: TableName,
+    keys: KeyPolicy,
+) -> Result<TargetTable, Error> {
+    let is_same_engine = source.engine == Engine::Postgres;
+    let loaded: Vec<_> = source.loaded_columns().collect();
+    for column in &loaded {
+        // Longer names would be cut, and two of them could become one.
+        if column.name.len() > NAME_BYTES_MAX {
+            return Err(Error::table(
+                &source.name,
+                format!(
+                    "the name of column {} is longer than the 63 bytes PostgreSQL allows",
+                    column.name
+                ),
+            ));
+        }
+    }
+    if name.name.len() > NAME_BYTES_MAX || name.schema.len() > NAME_BYTES_MAX {
+        return Err(Error::table(
+            &source.name,
+            format!(
+                "the name {name} is longer than the 63 bytes PostgreSQL allows; rename it with a transformation rule"
+            ),
+        ));
+    }
+    let columns = loaded
+        .iter()
+        .map(|column| TargetColumn {
+            name: column.name.clone(),
+            native: if is_same_engine {
+                column.native.clone()
+            } else {
+                native_type(&column.ty)
+            },
+            source_type: column.ty.clone(),
+            nullable: column.nullable,
+        })
+        .collect();
+    let notes = loaded
+        .iter()
+        .filter(|_| !is_same_engine)
+        .filter_map(|column| {
+            notes(&column.ty).map(|note| format!("column {}: {note}", column.name))
+        })
+        .collect();
+    Ok(TargetTable {
+        name,
+        source: source.clone(),
+        columns,
+        primary_key: if keys == KeyPolicy::None {
+            Vec::new()
+        } else {
+            source.key_in_row()
+        },
+        keys,
+        notes,
+    })
+}
+
+/// `NAMEDATALEN` less the closing NUL.
+const NAME_BYTES_MAX: usize = 63;
+
+/// A planned type as the catalog prints it.
+pub(super) fn without_collation(native: &str) -> &str {
+    native.split_once(" COLLATE ").map_or(native, |(ty, _)| ty)
+}
+
+/// The types that the planned columns really have.
+pub(super) async fn actual_columns(
+    connection: &mut Connection,
+    table: &TargetTable,
+) -> Result<Vec<ActualColumn>, Error> {
+    let sql = format!(
+        "select a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a
+         join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = {} and c.relname = {} and a.attnum > 0 and not a.attisdropped",
+        literal(&table.name.schema),
+        literal(&table.name.name)
+    );
+    let rows = connection
+        .query(&sql)
+        .await
+        .map_err(|error| of_table(error, &table.source.name, "read the columns of the target"))?;
+    let mut columns = Vec::with_capacity(table.columns.len());
+    for planned in &table.columns {
+        let found = rows
+            .iter()
+            .find(|row| row[0].as_deref() == Some(planned.name.as_str()));
+        let native = found.and_then(|row| row[1].clone()).ok_or_else(|| {
+            Error::table(
+                &table.source.name,
+                format!(
+                    "the target table {} has no column {}; add it, or prepare with drop-and-create",
+                    table.name, planned.name
+                ),
+            )
+        })?;
+        columns.push(ActualColumn {
+            wire: WireType::of(&native),
+            native,
+        });
+    }
+    Ok(columns)
+}

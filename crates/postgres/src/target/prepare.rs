@@ -1,0 +1,206 @@
+use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetTable, TaskFence};
+use whimbrel_core::{ChunkBounds, Position};
+
+use super::{control, run};
+use crate::errors::of_table;
+use crate::quote::{self, identifier, literal};
+use crate::wire::Connection;
+
+/// Memory for building a key: sorts of a few million rows stay in memory, and any server can spare it.
+const KEY_MEMORY: &str = "SET LOCAL maintenance_work_mem = '256MB'";
+
+/// The statements that a load would run, in order.
+pub(super) fn preview(table: &TargetTable, mode: PrepareMode) -> Vec<String> {
+    let mut statements = vec![create_schema(table)];
+    let name = quote::table(&table.name);
+    match mode {
+        PrepareMode::DropAndCreate => {
+            statements.push(format!("DROP TABLE IF EXISTS {name}"));
+            statements.push(create_table(table));
+        }
+        PrepareMode::Truncate => {
+            statements.push(create_table(table).replacen(
+                "CREATE TABLE",
+                "CREATE TABLE IF NOT EXISTS",
+                1,
+            ));
+            statements.push(format!("TRUNCATE {name}"));
+        }
+        PrepareMode::DoNothing => {
+            statements.push(create_table(table).replacen(
+                "CREATE TABLE",
+                "CREATE TABLE IF NOT EXISTS",
+                1,
+            ));
+        }
+    }
+    statements.extend(add_key(table));
+    statements
+}
+
+fn create_schema(table: &TargetTable) -> String {
+    format!(
+        "CREATE SCHEMA IF NOT EXISTS {}",
+        identifier(&table.name.schema)
+    )
+}
+
+/// Types come from the source's catalog or our own mapping; both are SQL already.
+fn create_table(table: &TargetTable) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let not_null = if column.nullable { "" } else { " NOT NULL" };
+            format!("  {} {}{not_null}", identifier(&column.name), column.native)
+        })
+        .collect();
+    format!(
+        "CREATE TABLE {} (\n{}\n)",
+        quote::table(&table.name),
+        columns.join(",\n")
+    )
+}
+
+fn add_key(table: &TargetTable) -> Option<String> {
+    if table.primary_key.is_empty() || table.keys == KeyPolicy::None {
+        return None;
+    }
+    let columns: Vec<String> = table
+        .primary_key
+        .iter()
+        .map(|&column| identifier(&table.columns[column].name))
+        .collect();
+    Some(format!(
+        "ALTER TABLE {} ADD PRIMARY KEY ({})",
+        quote::table(&table.name),
+        columns.join(", ")
+    ))
+}
+
+/// Prepares a table and records its chunks, in one transaction. Answers whether the table is empty by our doing.
+pub(super) async fn prepare(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TargetTable,
+    mode: PrepareMode,
+    planned_at: &Position,
+    chunks: &[ChunkBounds],
+) -> Result<bool, Error> {
+    let source = &table.source.name;
+    run(connection, source, "begin to prepare", "BEGIN").await?;
+    control::check_fence(connection, fence).await?;
+    if !schema_exists(connection, table).await? {
+        run(
+            connection,
+            source,
+            "create the schema of",
+            &create_schema(table),
+        )
+        .await?;
+    }
+    let exists = exists(connection, table).await?;
+    let name = quote::table(&table.name);
+    let create = create_table(table);
+    let (sql, is_empty) = match (mode, exists) {
+        (_, false) => (create, true),
+        (PrepareMode::DropAndCreate, true) => (format!("DROP TABLE {name}; {create}"), true),
+        (PrepareMode::Truncate, true) => (format!("TRUNCATE {name}"), true),
+        (PrepareMode::DoNothing, true) => (String::new(), false),
+    };
+    if !sql.is_empty() {
+        run(connection, source, "prepare the target", &sql).await?;
+    }
+    control::record_table(connection, fence, source, planned_at, chunks)
+        .await
+        .map_err(|error| of_table(error, source, "record the chunks of"))?;
+    run(connection, source, "commit the preparation of", "COMMIT").await?;
+    Ok(is_empty)
+}
+
+/// Asked first, because even IF NOT EXISTS needs the right to create.
+async fn schema_exists(connection: &mut Connection, table: &TargetTable) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM pg_namespace WHERE nspname = {}",
+        literal(&table.name.schema)
+    );
+    let rows = connection.query(&sql).await;
+    let rows =
+        rows.map_err(|error| of_table(error, &table.source.name, "look for the schema of"))?;
+    Ok(!rows.is_empty())
+}
+
+async fn exists(connection: &mut Connection, table: &TargetTable) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = {} AND c.relname = {}",
+        literal(&table.name.schema),
+        literal(&table.name.name)
+    );
+    let rows = connection
+        .query(&sql)
+        .await
+        .map_err(|error| of_table(error, &table.source.name, "look for the target table of"))?;
+    match rows.into_iter().flatten().flatten().next().as_deref() {
+        None => Ok(false),
+        Some("r" | "p") => Ok(true),
+        Some(_) => Err(Error::table(
+            &table.source.name,
+            format!(
+                "{} exists at the target and is no table; drop or rename it",
+                table.name
+            ),
+        )),
+    }
+}
+
+/// Builds the key, if it is not there yet, and marks the table finished.
+pub(super) async fn finish(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TargetTable,
+) -> Result<(), Error> {
+    let source = &table.source.name;
+    run(connection, source, "begin to finish", "BEGIN").await?;
+    control::check_fence(connection, fence).await?;
+    if let Some(add_key) = add_key(table)
+        && !has_key(connection, table).await?
+    {
+        run(connection, source, "build the key of", KEY_MEMORY).await?;
+        run(connection, source, "build the primary key of", &add_key)
+            .await
+            .map_err(|error| duplicates_to_table(error, table))?;
+    }
+    control::record_finished(connection, fence, source)
+        .await
+        .map_err(|error| of_table(error, source, "record the end of"))?;
+    run(connection, source, "commit the end of", "COMMIT").await
+}
+
+async fn has_key(connection: &mut Connection, table: &TargetTable) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM pg_index WHERE indisprimary AND indrelid = {}::regclass",
+        literal(&quote::table(&table.name))
+    );
+    let rows = connection.query(&sql).await;
+    let rows = rows.map_err(|error| of_table(error, &table.source.name, "look for the key of"))?;
+    Ok(!rows.is_empty())
+}
+
+/// A duplicate found by building the key is no row of an open chunk, but a table whose source changed during the load.
+fn duplicates_to_table(error: Error, table: &TargetTable) -> Error {
+    match error {
+        Error::Row(refusal) => Error::table(
+            &table.source.name,
+            format!(
+                "the primary key cannot be built{}: {}; load the table again",
+                refusal
+                    .key
+                    .map(|key| format!(", key {key} is there twice"))
+                    .unwrap_or_default(),
+                refusal.reason
+            ),
+        ),
+        other => other,
+    }
+}

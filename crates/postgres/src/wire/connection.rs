@@ -1,0 +1,402 @@
+use std::collections::HashMap;
+
+use bytes::{Bytes, BytesMut};
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::copy::{CopyBlock, Run};
+use super::stream::{Io, Message, Stream};
+use super::{WireError, tls};
+use crate::options::{Options, TlsMode};
+
+/// A row of text, as the simple and the extended query give it; `None` is NULL.
+pub(crate) type TextRow = Vec<Option<String>>;
+
+/// What went wrong before the server was ready for queries.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The server does not offer TLS.
+    TlsNotOffered,
+    Tls(tls::TlsFailure),
+    /// The server wants a way of signing in that is not supported, or a password that was not given.
+    SignIn(String),
+    Wire(WireError),
+}
+
+impl From<WireError> for StartError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl From<std::io::Error> for StartError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Wire(error.into())
+    }
+}
+
+/// A signed-in connection. One exchange at a time.
+///
+/// After an error of the server the connection is ready again, unless a method says otherwise; after any other error it
+/// must be dropped. Dropping it in the middle of an exchange is safe: the server rolls back.
+pub(crate) struct Connection {
+    stream: Stream,
+    parameters: HashMap<String, String>,
+    tls: Option<String>,
+}
+
+impl Connection {
+    /// Signs in over a fresh socket.
+    pub(crate) async fn start(socket: TcpStream, options: &Options) -> Result<Self, StartError> {
+        socket.set_nodelay(true)?;
+        let (io, tls) = match options.tls {
+            TlsMode::None => (Io::Plain(socket), None),
+            _ => encrypted(socket, options).await?,
+        };
+        let mut connection = Self {
+            stream: Stream::new(io),
+            parameters: HashMap::new(),
+            tls,
+        };
+        connection.sign_in(options).await?;
+        Ok(connection)
+    }
+
+    async fn sign_in(&mut self, options: &Options) -> Result<(), StartError> {
+        let session = options.session_parameters();
+        let mut out = BytesMut::new();
+        frontend::startup_message(session.iter().map(|(k, v)| (*k, v.as_str())), &mut out)?;
+        self.send(&out).await?;
+        loop {
+            let Message { kind, body } = self.stream.message().await?;
+            match kind {
+                b'R' => self.authenticate(&body, options).await?,
+                b'S' => self.remember_parameter(&body),
+                b'K' | b'N' | b'v' => {}
+                b'Z' => return Ok(()),
+                b'E' => return Err(WireError::server(&body).into()),
+                other => return Err(unexpected(other, "signing in").into()),
+            }
+        }
+    }
+
+    async fn authenticate(&mut self, body: &[u8], options: &Options) -> Result<(), StartError> {
+        let Some((kind, rest)) = body.split_first_chunk::<4>() else {
+            return Err(WireError::protocol("a short authentication request").into());
+        };
+        let password = || {
+            options
+                .password
+                .as_ref()
+                .map(|secret| secret.expose().as_bytes())
+                .ok_or_else(|| {
+                    StartError::SignIn(
+                        "the server asks for a password and none was given".to_owned(),
+                    )
+                })
+        };
+        let mut out = BytesMut::new();
+        match u32::from_be_bytes(*kind) {
+            0 => return Ok(()),
+            3 => frontend::password_message(password()?, &mut out)?,
+            5 => {
+                let salt = rest
+                    .first_chunk::<4>()
+                    .ok_or_else(|| WireError::protocol("a short salt"))?;
+                let hash = md5_hash(options.user.as_bytes(), password()?, *salt);
+                frontend::password_message(hash.as_bytes(), &mut out)?;
+            }
+            10 => return self.scram(rest, password()?).await,
+            other => {
+                return Err(StartError::SignIn(format!(
+                    "the server asks for sign-in method {other}; set scram-sha-256 or md5 for this user in pg_hba.conf"
+                )));
+            }
+        }
+        self.send(&out).await?;
+        Ok(())
+    }
+
+    async fn scram(&mut self, mechanisms: &[u8], password: &[u8]) -> Result<(), StartError> {
+        let offered = mechanisms
+            .split(|&byte| byte == 0)
+            .any(|name| name == SCRAM_SHA_256.as_bytes());
+        if !offered {
+            return Err(StartError::SignIn(
+                "the server does not offer SCRAM-SHA-256".to_owned(),
+            ));
+        }
+        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+        let mut out = BytesMut::new();
+        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut out)?;
+        self.send(&out).await?;
+        let challenge = self.sasl_message(11).await?;
+        scram.update(&challenge)?;
+        out.clear();
+        frontend::sasl_response(scram.message(), &mut out)?;
+        self.send(&out).await?;
+        let last = self.sasl_message(12).await?;
+        scram.finish(&last).map_err(|error| {
+            StartError::SignIn(format!(
+                "the server could not prove that it knows the password: {error}"
+            ))
+        })
+    }
+
+    async fn sasl_message(&mut self, expected: u32) -> Result<Bytes, StartError> {
+        let Message { kind, body } = self.stream.message().await?;
+        match (kind, body.first_chunk::<4>()) {
+            (b'R', Some(code)) if u32::from_be_bytes(*code) == expected => Ok(body.slice(4..)),
+            (b'E', _) => Err(WireError::server(&body).into()),
+            (other, _) => Err(unexpected(other, "signing in").into()),
+        }
+    }
+
+    fn remember_parameter(&mut self, body: &[u8]) {
+        let mut parts = body.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+        if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            self.parameters
+                .insert(name.into_owned(), value.into_owned());
+        }
+    }
+
+    /// A parameter that the server reported, such as `server_version`.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// The TLS version in use.
+    pub(crate) fn tls(&self) -> Option<&str> {
+        self.tls.as_deref()
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        self.stream.write(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Runs one or several statements and gives the rows of all of them.
+    pub(crate) async fn query(&mut self, sql: &str) -> Result<Vec<TextRow>, WireError> {
+        let mut out = BytesMut::new();
+        frontend::query(sql, &mut out)?;
+        self.send(&out).await?;
+        self.rows().await
+    }
+
+    /// Runs one statement with parameters bound as text; `None` is NULL.
+    pub(crate) async fn query_with(
+        &mut self,
+        sql: &str,
+        parameters: &[Option<&str>],
+    ) -> Result<Vec<TextRow>, WireError> {
+        let mut out = BytesMut::new();
+        frontend::parse("", sql, [], &mut out)?;
+        frontend::bind(
+            "",
+            "",
+            [],
+            parameters,
+            |parameter, out| match parameter {
+                Some(text) => {
+                    out.extend_from_slice(text.as_bytes());
+                    Ok(postgres_protocol::IsNull::No)
+                }
+                None => Ok(postgres_protocol::IsNull::Yes),
+            },
+            [],
+            &mut out,
+        )
+        .map_err(|_| WireError::protocol("parameters that do not fit a message"))?;
+        frontend::execute("", 0, &mut out)?;
+        frontend::sync(&mut out);
+        self.send(&out).await?;
+        self.rows().await
+    }
+
+    /// Collects rows until the server is ready; an error of the server is answered once it is.
+    async fn rows(&mut self) -> Result<Vec<TextRow>, WireError> {
+        let mut rows = Vec::new();
+        let mut failure = None;
+        loop {
+            let Message { kind, body } = self.stream.message().await?;
+            match kind {
+                b'D' => rows.push(text_row(&body)?),
+                b'E' => failure = Some(WireError::server(&body)),
+                b'S' => self.remember_parameter(&body),
+                b'Z' => return failure.map_or(Ok(rows), Err),
+                b'T' | b'C' | b'I' | b'N' | b'1' | b'2' | b'n' | b's' | b'A' => {}
+                other => return Err(unexpected(other, "a query")),
+            }
+        }
+    }
+
+    /// Begins `COPY … TO STDOUT`.
+    pub(crate) async fn copy_out(&mut self, sql: &str) -> Result<(), WireError> {
+        self.begin_copy(sql, b'H').await
+    }
+
+    /// Begins `COPY … FROM STDIN`.
+    pub(crate) async fn copy_in(&mut self, sql: &str) -> Result<(), WireError> {
+        self.begin_copy(sql, b'G').await
+    }
+
+    async fn begin_copy(&mut self, sql: &str, expected: u8) -> Result<(), WireError> {
+        let mut out = BytesMut::new();
+        frontend::query(sql, &mut out)?;
+        self.send(&out).await?;
+        loop {
+            let Message { kind, body } = self.stream.message().await?;
+            match kind {
+                kind if kind == expected => return Ok(()),
+                b'N' | b'S' => {}
+                b'E' => {
+                    let error = WireError::server(&body);
+                    self.rows().await?;
+                    return Err(error);
+                }
+                other => return Err(unexpected(other, "the start of a COPY")),
+            }
+        }
+    }
+
+    /// The next block of CopyData, of about `block_bytes`; `None` once the server has confirmed the end.
+    pub(crate) async fn copy_out_block(
+        &mut self,
+        block_bytes: usize,
+    ) -> Result<Option<CopyBlock>, WireError> {
+        let mut run = Run::default();
+        loop {
+            run.extend(self.stream.inbox(), block_bytes)?;
+            if run.byte_count >= block_bytes || (run.is_last && run.message_count > 0) {
+                let bytes = self.stream.take(run.byte_count);
+                return Ok(Some(CopyBlock {
+                    bytes,
+                    message_count: run.message_count,
+                }));
+            }
+            if run.is_last {
+                if self.is_copy_out_over().await? {
+                    return Ok(None);
+                }
+                run = Run::default();
+            } else {
+                self.stream.fill().await?;
+            }
+        }
+    }
+
+    /// Takes the message that is not CopyData: the end, an error, or something to pass over.
+    async fn is_copy_out_over(&mut self) -> Result<bool, WireError> {
+        let Message { kind, body } = self.stream.message().await?;
+        match kind {
+            b'c' => {
+                self.rows().await?;
+                Ok(true)
+            }
+            b'N' | b'S' => Ok(false),
+            b'E' => {
+                let error = WireError::server(&body);
+                self.rows().await?;
+                Err(error)
+            }
+            other => Err(unexpected(other, "a COPY")),
+        }
+    }
+
+    /// Sends bytes that are framed as CopyData already.
+    pub(crate) async fn copy_in_framed(&mut self, messages: &[u8]) -> Result<(), WireError> {
+        self.stream.write(messages).await
+    }
+
+    /// Ends the COPY; answers how many rows the server took.
+    pub(crate) async fn copy_in_done(&mut self) -> Result<u64, WireError> {
+        let mut out = BytesMut::new();
+        frontend::copy_done(&mut out);
+        self.end_copy_in(&out).await
+    }
+
+    /// Gives the COPY up; the server then answers with an error, which is not one here.
+    pub(crate) async fn copy_in_fail(&mut self) -> Result<(), WireError> {
+        let mut out = BytesMut::new();
+        frontend::copy_fail("given up", &mut out)?;
+        match self.end_copy_in(&out).await {
+            Ok(_) | Err(WireError::Server(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn end_copy_in(&mut self, message: &[u8]) -> Result<u64, WireError> {
+        self.send(message).await?;
+        let mut count = 0;
+        let mut failure = None;
+        loop {
+            let Message { kind, body } = self.stream.message().await?;
+            match kind {
+                b'C' => count = row_count_of_tag(&body),
+                b'E' => failure = Some(WireError::server(&body)),
+                b'Z' => return failure.map_or(Ok(count), Err),
+                b'N' | b'S' => {}
+                other => return Err(unexpected(other, "the end of a COPY")),
+            }
+        }
+    }
+}
+
+async fn encrypted(
+    mut socket: TcpStream,
+    options: &Options,
+) -> Result<(Io, Option<String>), StartError> {
+    let mut out = BytesMut::new();
+    frontend::ssl_request(&mut out);
+    socket.write_all(&out).await?;
+    // Exactly one byte: anything after it would have been injected before the encryption.
+    match socket.read_u8().await? {
+        b'S' => {}
+        b'N' => return Err(StartError::TlsNotOffered),
+        _ => return Err(WireError::protocol("no answer to the request for TLS").into()),
+    }
+    let stream = tls::encrypt(socket, options)
+        .await
+        .map_err(StartError::Tls)?;
+    let version = stream
+        .get_ref()
+        .1
+        .protocol_version()
+        .and_then(|version| version.as_str().map(|name| name.replace('_', ".")));
+    Ok((Io::Tls(Box::new(stream)), version))
+}
+
+fn unexpected(kind: u8, during: &str) -> WireError {
+    WireError::protocol(format!("message '{}' during {during}", kind.escape_ascii()))
+}
+
+/// `COPY 42` → 42.
+fn row_count_of_tag(tag: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(tag);
+    let last = text.trim_end_matches('\0').rsplit(' ').next().unwrap_or("");
+    last.parse().unwrap_or(0)
+}
+
+fn text_row(body: &[u8]) -> Result<TextRow, WireError> {
+    let short = || WireError::protocol("a row that ends too early");
+    let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(short)?;
+    let mut row = Vec::with_capacity(usize::from(u16::from_be_bytes(*count)));
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        rest = tail;
+        match usize::try_from(i32::from_be_bytes(*length)) {
+            Err(_) => row.push(None),
+            Ok(length) => {
+                let (text, tail) = rest.split_at_checked(length).ok_or_else(short)?;
+                rest = tail;
+                let text = std::str::from_utf8(text)
+                    .map_err(|_| WireError::protocol("text that is not UTF-8"))?;
+                row.push(Some(text.to_owned()));
+            }
+        }
+    }
+    Ok(row)
+}

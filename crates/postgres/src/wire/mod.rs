@@ -1,0 +1,16 @@
+//! PostgreSQL's frontend/backend protocol 3.0, as far as a migration needs it.
+//!
+//! Why our own: during COPY the rows pass from socket to socket as the blocks in which they were read, framing included, so
+//! that a row costs no allocation and no copy of its own. Sign-in cryptography comes from `postgres-protocol`.
+//! Message formats: <https://www.postgresql.org/docs/18/protocol-message-formats.html>.
+
+mod connection;
+mod copy;
+mod error;
+mod stream;
+mod tls;
+
+pub(crate) use connection::{Connection, StartError, TextRow};
+pub(crate) use copy::CopyBlock;
+pub(crate) use error::{ServerError, WireError};
+pub(crate) use tls::TlsFailure;

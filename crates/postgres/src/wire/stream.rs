@@ -1,0 +1,139 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::WireError;
+
+/// One read takes up to this much from the socket.
+const READ_BYTES: usize = 256 * 1024;
+/// The server's own bound for a message.
+const MESSAGE_BYTES_MAX: usize = 1 << 30;
+/// Type byte and length.
+pub(super) const HEADER_BYTES: usize = 5;
+
+/// A plain or encrypted socket.
+pub(super) enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A socket with the bytes read ahead of it.
+pub(super) struct Stream {
+    io: Io,
+    inbox: BytesMut,
+}
+
+/// A whole message: its type and its body.
+pub(super) struct Message {
+    pub(super) kind: u8,
+    pub(super) body: Bytes,
+}
+
+impl Stream {
+    pub(super) fn new(io: Io) -> Self {
+        Self {
+            io,
+            inbox: BytesMut::new(),
+        }
+    }
+
+    /// Bytes read from the socket and not taken yet.
+    pub(super) fn inbox(&self) -> &[u8] {
+        &self.inbox
+    }
+
+    /// Takes the first bytes of the inbox.
+    pub(super) fn take(&mut self, count: usize) -> Bytes {
+        self.inbox.split_to(count).freeze()
+    }
+
+    /// Waits for more bytes and appends them to the inbox.
+    pub(super) async fn fill(&mut self) -> Result<(), WireError> {
+        self.inbox.reserve(READ_BYTES);
+        match self.io.read_buf(&mut self.inbox).await? {
+            0 => Err(WireError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next message, whole.
+    pub(super) async fn message(&mut self) -> Result<Message, WireError> {
+        loop {
+            if let Some(length) = message_length(&self.inbox)?
+                && self.inbox.len() >= length
+            {
+                let mut body = self.take(length);
+                let kind = body[0];
+                body.advance(HEADER_BYTES);
+                return Ok(Message { kind, body });
+            }
+            self.fill().await?;
+        }
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        self.io.write_all(bytes).await?;
+        Ok(())
+    }
+
+    pub(super) async fn flush(&mut self) -> Result<(), WireError> {
+        self.io.flush().await?;
+        Ok(())
+    }
+}
+
+/// The length with header of the message that begins at `bytes`; `None` while too little is there to tell.
+pub(super) fn message_length(bytes: &[u8]) -> Result<Option<usize>, WireError> {
+    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+    if !(4..=MESSAGE_BYTES_MAX).contains(&length) {
+        return Err(WireError::protocol(format!("a message of {length} bytes")));
+    }
+    Ok(Some(length + 1))
+}

@@ -1,0 +1,104 @@
+//! The three prepare modes.
+
+use whimbrel_connector::{KeyPolicy, PrepareMode};
+use whimbrel_testkit::Engine;
+
+use crate::support::{ENGINES, How, Pair, all_tables};
+
+const SOURCE: &str =
+    "create table t (id int primary key, v text); insert into t values (1, 'new'), (2, 'new')";
+const TARGET: &str = "create table t (id int, v varchar(20) default 'd', extra int); insert into t values (9, 'old', 1)";
+
+#[tokio::test]
+async fn drop_and_create_replaces_the_table() {
+    for engine in ENGINES {
+        for how in [How::RAW, How::DECODED] {
+            let pair = Pair::on(engine, "drop");
+            pair.source.sql(SOURCE).unwrap();
+            pair.target.sql(TARGET).unwrap();
+            pair.load(how).await.unwrap();
+            pair.same_table("t");
+        }
+    }
+}
+
+#[tokio::test]
+async fn truncate_keeps_the_table_and_replaces_its_rows() {
+    for engine in ENGINES {
+        for how in [How::RAW, How::DECODED] {
+            let pair = Pair::on(engine, "truncate");
+            pair.source.sql(SOURCE).unwrap();
+            pair.target.sql(TARGET).unwrap();
+            pair.load(how.mode(PrepareMode::Truncate)).await.unwrap();
+            assert_eq!(
+                pair.target.sql("select * from t order by 1").unwrap(),
+                "1\tnew\tNULL\n2\tnew\tNULL\n"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn do_nothing_adds_to_the_rows_that_are_there() {
+    for how in [How::RAW, How::DECODED] {
+        let pair = Pair::on(Engine::Postgres15, "nothing");
+        pair.source.sql(SOURCE).unwrap();
+        pair.target.sql(TARGET).unwrap();
+        pair.load(how.mode(PrepareMode::DoNothing)).await.unwrap();
+        assert_eq!(
+            pair.target.sql("select id, v from t order by 1").unwrap(),
+            "1\tnew\n2\tnew\n9\told\n"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_mode_creates_what_is_missing() {
+    for mode in [
+        PrepareMode::DropAndCreate,
+        PrepareMode::Truncate,
+        PrepareMode::DoNothing,
+    ] {
+        let pair = Pair::on(Engine::Postgres15, "missing");
+        pair.source.sql("create schema s; create table s.t (id int primary key); insert into s.t values (1)").unwrap();
+        pair.load(How::RAW.mode(mode)).await.unwrap();
+        pair.same_table("s.t");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_exists_may_have_wider_types_and_other_column_order() {
+    for how in [How::RAW, How::DECODED] {
+        let pair = Pair::on(Engine::Postgres15, "wider");
+        pair.source.sql("create table t (id int primary key, v varchar(5), n numeric(5,2)); insert into t values (1, 'a', 1.5)").unwrap();
+        pair.target
+            .sql("create table t (n numeric, v text, id bigint primary key)")
+            .unwrap();
+        pair.load(how.mode(PrepareMode::Truncate)).await.unwrap();
+        pair.same("select id, v, n from t");
+    }
+}
+
+#[tokio::test]
+async fn a_preview_runs_as_it_is_printed() {
+    let pair = Pair::on(Engine::Postgres15, "preview");
+    pair.source
+        .sql("create schema s; create table s.t (id int primary key, v numeric(9,2) not null)")
+        .unwrap();
+    let tables = all_tables(&mut *pair.from.source().await.unwrap())
+        .await
+        .unwrap();
+    let target = pair.to.target().await.unwrap();
+    let planned = target
+        .plan_table(&tables[0], tables[0].name.clone(), KeyPolicy::Best)
+        .unwrap();
+    for mode in [PrepareMode::DropAndCreate, PrepareMode::DropAndCreate] {
+        let script: Vec<_> = target.preview(&planned, mode);
+        let script: String = script
+            .iter()
+            .map(|line| format!("{};\n", line.trim_end_matches(';')))
+            .collect();
+        pair.target.sql(&script).unwrap();
+    }
+    pair.same_table("s.t");
+}

@@ -1,0 +1,209 @@
+//! Every reader sees one moment of the source, and the chunks of a plan cover it exactly.
+
+use whimbrel_connector::{Error, KeyPolicy, ReadFormat, ReadRequest, Snapshot};
+use whimbrel_core::{ChunkBounds, Table};
+use whimbrel_testkit::Engine;
+
+use crate::support::{ENGINES, How, Pair, TASK, all_tables, load_table};
+
+/// 40,000 rows on some hundred pages, with holes.
+const BIG: &str = "create table big (id int primary key, filler text);
+    insert into big select i, repeat('x', i % 200) from generate_series(1, 40000) i;
+    delete from big where id % 7 = 0; analyze big;";
+
+async fn row_count(snapshot: &dyn Snapshot, table: &Table, chunks: &[ChunkBounds]) -> usize {
+    let mut reader = snapshot.reader().await.unwrap();
+    let mut count = 0;
+    for bounds in chunks {
+        let request = ReadRequest {
+            table,
+            bounds,
+            format: ReadFormat::Decoded,
+            block_bytes: 32 << 10,
+        };
+        reader.open(request).await.unwrap();
+        while let Some(block) = reader.next().await.unwrap() {
+            count += block.row_count();
+        }
+    }
+    count
+}
+
+#[tokio::test]
+async fn chunks_cover_a_large_table_exactly() {
+    for engine in ENGINES {
+        for how in [How::RAW, How::DECODED] {
+            let pair = Pair::on(engine, "chunks");
+            pair.source.sql(BIG).unwrap();
+            let loaded = pair.load(how.chunk_bytes(256 << 10)).await.unwrap();
+            assert!(loaded[0].chunk_count > 5, "{}", loaded[0].chunk_count);
+            assert_eq!(loaded[0].row_count, 34286);
+            pair.same_table("big");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_small_or_empty_table_is_one_chunk() {
+    let pair = Pair::on(Engine::Postgres15, "one_chunk");
+    pair.source
+        .sql("create table a (id int); create table b (id int); insert into b values (1)")
+        .unwrap();
+    let loaded = pair.load(How::RAW).await.unwrap();
+    assert!(loaded.iter().all(|table| table.chunk_count == 1));
+    pair.same_table("a");
+    pair.same_table("b");
+}
+
+#[tokio::test]
+async fn rows_written_after_the_snapshot_are_not_read() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "moment");
+        pair.source.sql(BIG).unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let tables = all_tables(&mut *source).await.unwrap();
+        let snapshot = source.snapshot(2).await.unwrap();
+        drop(source);
+        let before = snapshot.plan(&tables[0], 256 << 10).await.unwrap();
+        pair.source
+            .sql(
+                "insert into big select i, 'late' from generate_series(50000, 60000) i;
+                 update big set filler = 'late' where id < 1000; delete from big where id > 39000;",
+            )
+            .unwrap();
+        let after = snapshot.plan(&tables[0], 256 << 10).await.unwrap();
+        for chunks in [before, after] {
+            assert_eq!(row_count(&*snapshot, &tables[0], &chunks).await, 34286);
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_readers_work_side_by_side() {
+    let pair = Pair::on(Engine::Postgres15, "readers");
+    pair.source.sql(BIG).unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    let snapshot = source.snapshot(2).await.unwrap();
+    let chunks = snapshot.plan(&tables[0], 512 << 10).await.unwrap();
+    let (left, right) = chunks.split_at(chunks.len() / 2);
+    let (a, b) = tokio::join!(
+        row_count(&*snapshot, &tables[0], left),
+        row_count(&*snapshot, &tables[0], right)
+    );
+    assert_eq!(a + b, 34286);
+}
+
+#[tokio::test]
+async fn the_position_is_an_lsn() {
+    let pair = Pair::on(Engine::Postgres18, "position");
+    let mut source = pair.from.source().await.unwrap();
+    let snapshot = source.snapshot(1).await.unwrap();
+    let answer = pair
+        .source
+        .sql(&format!("select '{}'::pg_lsn > '0/0'", snapshot.position()))
+        .unwrap();
+    assert_eq!(answer, "t\n");
+}
+
+#[tokio::test]
+async fn a_chunk_may_be_given_up_for_another() {
+    let pair = Pair::on(Engine::Postgres15, "given_up");
+    pair.source.sql(BIG).unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    let snapshot = source.snapshot(1).await.unwrap();
+    let chunks = snapshot.plan(&tables[0], 1 << 40).await.unwrap();
+    let mut reader = snapshot.reader().await.unwrap();
+    let request = ReadRequest {
+        table: &tables[0],
+        bounds: &chunks[0],
+        format: ReadFormat::Decoded,
+        block_bytes: 8192,
+    };
+    for _ in 0..3 {
+        reader.open(request.clone()).await.unwrap();
+        assert!(reader.next().await.unwrap().is_some());
+    }
+    reader.open(request).await.unwrap();
+    let mut count = 0;
+    while let Some(block) = reader.next().await.unwrap() {
+        count += block.row_count();
+    }
+    assert_eq!(count, 34286);
+}
+
+#[tokio::test]
+async fn a_table_dropped_after_planning_is_a_fault_of_that_table() {
+    let pair = Pair::on(Engine::Postgres15, "dropped");
+    pair.source
+        .sql(
+            "create table gone (id int); create table stays (id int); insert into stays values (1)",
+        )
+        .unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let mut target = pair.to.target().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    let fence = target.claim(TASK).await.unwrap();
+    let snapshot = source.snapshot(1).await.unwrap();
+    pair.source.sql("drop table gone").unwrap();
+    let error = load_table(&*snapshot, &mut *target, &fence, &tables[0], How::RAW)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Table(fault) if fault.table.name == "gone"),
+        "{error:?}"
+    );
+    // The view is as good as before for the others.
+    load_table(&*snapshot, &mut *target, &fence, &tables[1], How::RAW)
+        .await
+        .unwrap();
+    pair.same_table("stays");
+}
+
+#[tokio::test]
+async fn a_resumed_plan_holds_only_while_the_table_stays_as_it_was() {
+    let pair = Pair::on(Engine::Postgres15, "holds");
+    pair.source.sql(BIG).unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    let first = source.snapshot(1).await.unwrap();
+    let chunks = first.plan(&tables[0], 256 << 10).await.unwrap();
+    let planned_at = first.position().clone();
+    drop(first);
+    let holds = async |source: &mut Box<dyn whimbrel_connector::Source>| {
+        let snapshot = source.snapshot(1).await.unwrap();
+        snapshot
+            .plan_holds(&tables[0], &planned_at, &chunks[..2])
+            .await
+            .unwrap()
+    };
+    assert!(holds(&mut source).await, "nothing changed");
+    pair.source
+        .sql("insert into big values (100000, 'appended')")
+        .unwrap();
+    let still = holds(&mut source).await;
+    pair.source.sql("vacuum full big").unwrap();
+    assert!(!holds(&mut source).await, "rows moved");
+    println!("after an append the plan holds: {still}");
+}
+
+#[tokio::test]
+async fn keys_may_be_left_out() {
+    let pair = Pair::on(Engine::Postgres15, "no_keys");
+    pair.source
+        .sql("create table t (id int primary key); insert into t values (1), (2)")
+        .unwrap();
+    pair.load(How {
+        keys: KeyPolicy::None,
+        ..How::RAW
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        pair.target
+            .sql("select count(*) from pg_index where indrelid = 't'::regclass")
+            .unwrap(),
+        "0\n"
+    );
+}
