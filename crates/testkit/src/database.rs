@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::Engine;
-use crate::server::{Record, admin_database, url};
+use crate::instance::{Record, admin_database, url};
 
 /// Leaves room for the parts that make a name unique below PostgreSQL's 63 bytes.
 const HINT_CHARS_MAX: usize = 24;

@@ -35,6 +35,7 @@
 mod cache;
 mod database;
 mod engine;
+mod instance;
 mod mysql;
 pub mod packages;
 mod postgres;

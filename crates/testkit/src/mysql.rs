@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::Engine;
+use crate::ServerOptions;
+use crate::instance::{PASSWORD, USER};
 use crate::programs::{Home, write_owned};
-use crate::server::{PASSWORD, ServerOptions, USER};
 use crate::tls::Tls;
 
 /// Settings of every server: binary log on as change capture needs it, LOAD DATA LOCAL allowed, TCP on

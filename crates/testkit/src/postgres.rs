@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::Engine;
+use crate::ServerOptions;
+use crate::instance::{PASSWORD, USER};
 use crate::programs::{Home, write_owned};
-use crate::server::{PASSWORD, ServerOptions, USER};
 use crate::tls::Tls;
 
 /// Settings of every server: enough room for change capture and parallel tests, TCP on the loopback

@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use crate::{Engine, packages, sid};
 
 /// Debian's fixed ids of `nobody` and `nogroup`, the same on the machine and in the sid folder.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Where an engine's programs are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,11 +27,11 @@ use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
+use crate::instance::{Instance, Record};
 use crate::programs::make_dir;
-use crate::server::{Instance, Record, ServerOptions};
 use crate::tls::Tls;
 use crate::watchdog::{self, wait_until};
-use crate::{Engine, packages};
+use crate::{Engine, ServerOptions, packages};
 
 /// The environment variable with the path of a [`SharedServers`] file.
 pub const SERVERS_VARIABLE: &str = "WHIMBREL_TEST_SERVERS";

@@ -67,6 +67,24 @@ fn settings_of_a_private_server_win() {
 }
 
 #[test]
+fn small_disk_fills_up() {
+    let options = ServerOptions {
+        small_disk_mb: Some(10),
+        ..Default::default()
+    };
+    let server = Server::private_with(Engine::Postgres15, options).unwrap();
+    let place = server.small_disk().unwrap();
+    server
+        .sql(&format!("create tablespace small location '{place}'"))
+        .unwrap();
+    let database = server.database("full").unwrap();
+    let fill = "create table t (id int) tablespace small; \
+        insert into t select generate_series(1, 1000000)";
+    let error = database.sql(fill).unwrap_err().to_string();
+    assert!(error.contains("No space left on device"), "{error}");
+}
+
+#[test]
 fn shared_server_cannot_be_stopped_by_one_test() {
     let server = Server::get(Engine::Postgres15).unwrap();
     let error = server.kill().unwrap_err().to_string();
