@@ -75,6 +75,7 @@ impl Servers {
             ServerOptions {
                 durable: true,
                 settings,
+                ..Default::default()
             },
         )?;
         if role == Role::Source {
