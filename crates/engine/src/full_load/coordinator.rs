@@ -112,7 +112,7 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
     let (source, target) = tokio::join!(attempt.source.source(), attempt.target.target());
     let mut source = source.map_err(RunError::Source)?;
     let mut target = target.map_err(RunError::Target)?;
-    let plan = plan_full_load(&mut *source, &*target, attempt.spec).await?;
+    let plan = plan_full_load(&mut *source, &mut *target, attempt.spec).await?;
     attempt.progress.reset(
         plan.tables
             .iter()
@@ -321,7 +321,7 @@ impl Feeder<'_> {
 
     /// Whether a recorded plan may be gone on with.
     async fn still_holds(
-        &self,
+        &mut self,
         table: &whimbrel_core::Table,
         record: &LoadRecord,
     ) -> Result<bool, RunError> {

@@ -29,7 +29,7 @@ pub struct LoadPlan {
 /// Tables with a load order come first, higher first; then the largest, so that the longest load does not begin last.
 pub async fn plan_full_load(
     source: &mut dyn Source,
-    target: &dyn Target,
+    target: &mut dyn Target,
     spec: &FullLoadSpec,
 ) -> Result<LoadPlan, RunError> {
     let selects = |name: &TableName| spec.mappings.selects(name);
