@@ -82,6 +82,8 @@ impl Server {
         make_dir(state.path(), 0o755)?;
         let users = File::create(state.path().join("users")).context("make the lock file")?;
         users.lock_shared().context("hold the server")?;
+        // Tells the watchdog that the folder is of no use once the server is gone.
+        File::create(state.path().join("private")).context("mark the folder as private")?;
         let tls = State::machine()?.tls()?;
         let instance = Instance::make(engine, state.path(), &tls)?;
         // The watchdog sees the death of this process within a second or two.

@@ -1,7 +1,10 @@
 # Watches one throwaway server. Started by testkit with `sh -c`, in a session of its own.
 #
-#   $1 state folder: `users`, `keep` and the files written here   $2 seconds unused before it stops
-#   $3 signal that stops the server      $4 its folder, removed at the end     $5... its command
+#   $1 state folder: `users`, `keep`, `private` and the files written here
+#   $2 seconds unused before it stops
+#   $3 signal that stops the server
+#   $4 its folder, removed at the end
+#   $5... its command
 #
 # A process that uses the server holds a shared lock on `users`. Taking that lock exclusively proves
 # that nobody does; it is held while the server stops, so that nobody can join meanwhile.
@@ -24,6 +27,7 @@ finish() {
     kill -s "$signal" "$server" 2>/dev/null
     wait "$server"
     rm -rf "$instance" "$state/keep"
+    [ -e "$state/private" ] && rm -rf "$state"
     exit 0
 }
 trap finish TERM INT
@@ -43,5 +47,11 @@ while kill -0 "$server" 2>/dev/null; do
         unused=0
     fi
 done
-# The server ended by itself, or a test killed it and may start it again on the same data.
+# The server ended by itself, or a test killed it and may start it again on the same data, which brings
+# another watchdog. A private server that nobody starts again goes with the test.
 forget
+[ -e "$state/private" ] || exit 0
+while [ -d "$state" ] && [ ! -e "$state/watchdog.pid" ]; do
+    flock --nonblock "$state/users" true && rm -rf "$instance" "$state"
+    sleep 1
+done

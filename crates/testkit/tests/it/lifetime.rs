@@ -94,9 +94,13 @@ fn shared_server_cannot_be_stopped_by_one_test() {
 #[test]
 fn server_stops_when_the_process_that_uses_it_is_killed() {
     let dir = tempfile::tempdir().unwrap();
+    // The servers run as another user.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), open).unwrap();
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "lifetime::victim_holds_a_server", "--nocapture"])
         .env(VICTIM, dir.path())
+        .env("TMPDIR", dir.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -116,6 +120,13 @@ fn server_stops_when_the_process_that_uses_it_is_killed() {
             .count()
     };
     wait_until("its data is gone", || instances() == 0);
+    let private = || {
+        let dir = std::fs::read_dir(dir.path()).unwrap();
+        dir.flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("wk-"))
+            .count()
+    };
+    wait_until("the private server's folder is gone", || private() == 0);
 }
 
 /// Does nothing unless another test runs it in a process of its own.
@@ -125,6 +136,9 @@ fn victim_holds_a_server() {
         return;
     };
     let dir = Path::new(&dir);
+    let killed = Server::private(Engine::Postgres15).unwrap();
+    killed.kill().unwrap();
+    let _running = Server::private(Engine::Postgres15).unwrap();
     let state = State::at(&dir.join("state"), 1).unwrap();
     let servers = state.servers(&[Engine::Postgres15]).unwrap();
     let url = servers.urls().next().unwrap().1.to_owned();
