@@ -141,30 +141,6 @@ impl Options {
         Ok(())
     }
 
-    /// What the session is fixed to at sign-in, whatever server, database or role have set: every text form that is read
-    /// or written depends on it.
-    pub(crate) fn session_parameters(&self) -> Vec<(&'static str, String)> {
-        let fixed = [
-            ("client_encoding", "UTF8"),
-            ("application_name", "whimbrel"),
-            ("DateStyle", "ISO, YMD"),
-            ("IntervalStyle", "postgres"),
-            ("TimeZone", "UTC"),
-            ("extra_float_digits", "3"),
-            ("bytea_output", "hex"),
-            ("search_path", "pg_catalog"),
-            ("statement_timeout", "0"),
-            ("lock_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-        ];
-        let mut parameters = vec![
-            ("user", self.user.clone()),
-            ("database", self.database.clone()),
-        ];
-        parameters.extend(fixed.map(|(name, value)| (name, value.to_owned())));
-        parameters
-    }
-
     /// Host, port and database for messages.
     pub(crate) fn describe(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database)

@@ -72,13 +72,29 @@ pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<Tas
     }
 }
 
-/// Checks that the task is still ours, and keeps it so until the open transaction ends.
+/// For how long a task that is ours stays ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// For no longer than it takes to answer: to fail early.
+    Now,
+    /// Until the open transaction ends. A worker that takes the task over waits for that, so this is asked last, when only the
+    /// commit is left: a worker that stops in the middle of its rows must not keep others from taking over.
+    UntilCommit,
+}
+
+/// Checks that the task is still ours.
 pub(super) async fn check_fence(
     connection: &mut Connection,
     fence: &TaskFence,
+    until: Held,
 ) -> Result<(), Error> {
-    let sql = "SELECT epoch FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1 FOR SHARE";
-    let rows = match connection.query_with(sql, &[Some(&fence.task)]).await {
+    let lock = match until {
+        Held::Now => "",
+        Held::UntilCommit => " FOR SHARE",
+    };
+    let sql =
+        format!("SELECT epoch FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1{lock}");
+    let rows = match connection.query_with(&sql, &[Some(&fence.task)]).await {
         Ok(rows) => rows,
         // Without its control tables the task was forgotten: whoever did that owned it.
         Err(WireError::Server(error)) if matches!(error.code.as_str(), "42P01" | "3F000") => {
@@ -249,7 +265,7 @@ async fn forget_in_transaction(
         .query("BEGIN; SELECT pg_advisory_xact_lock(7021853190145)")
         .await
         .map_err(failed)?;
-    check_fence(connection, fence).await?;
+    check_fence(connection, fence, Held::UntilCommit).await?;
     for table in [
         "awsdms_load_chunk",
         "awsdms_load_table",

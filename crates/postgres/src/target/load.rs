@@ -6,7 +6,8 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{ChunkId, Value, write_text};
 
-use super::{ActualColumn, KnownTables, control, run};
+use super::control::{self, Held};
+use super::{ActualColumn, KnownTables, run};
 use crate::errors::of_table;
 use crate::quote::{self, identifier};
 use crate::types::{WireType, encode_binary, encode_text};
@@ -169,6 +170,7 @@ impl PostgresLoader {
 
     async fn commit_open(&mut self, open: &mut OpenChunk) -> Result<ChunkCommit, Error> {
         self.end_statement(open).await?;
+        control::check_fence(&mut self.connection, &self.fence, Held::UntilCommit).await?;
         let source = &open.table.source.name;
         let commit = ChunkCommit {
             row_count: open.rows,
@@ -304,7 +306,7 @@ impl Loader for PostgresLoader {
         };
         self.message.clear();
         let begun = async {
-            control::check_fence(&mut self.connection, &self.fence).await?;
+            control::check_fence(&mut self.connection, &self.fence, Held::Now).await?;
             if empties {
                 let sql = format!("TRUNCATE {}", quote::table(&load.table.name));
                 run(&mut self.connection, source, "empty", &sql).await?;

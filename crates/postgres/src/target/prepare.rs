@@ -1,7 +1,8 @@
 use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetTable, TaskFence};
 use whimbrel_core::{ChunkBounds, Position};
 
-use super::{control, run};
+use super::control::{self, Held};
+use super::run;
 use crate::errors::of_table;
 use crate::quote::{self, identifier, literal};
 use crate::wire::Connection;
@@ -89,7 +90,7 @@ pub(super) async fn prepare(
 ) -> Result<bool, Error> {
     let source = &table.source.name;
     run(connection, source, "begin to prepare", "BEGIN").await?;
-    control::check_fence(connection, fence).await?;
+    control::check_fence(connection, fence, Held::Now).await?;
     if !schema_exists(connection, table).await? {
         run(
             connection,
@@ -114,6 +115,7 @@ pub(super) async fn prepare(
     control::record_table(connection, fence, source, planned_at, chunks)
         .await
         .map_err(|error| of_table(error, source, "record the chunks of"))?;
+    control::check_fence(connection, fence, Held::UntilCommit).await?;
     run(connection, source, "commit the preparation of", "COMMIT").await?;
     Ok(is_empty)
 }
@@ -162,7 +164,7 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     let source = &table.source.name;
     run(connection, source, "begin to finish", "BEGIN").await?;
-    control::check_fence(connection, fence).await?;
+    control::check_fence(connection, fence, Held::Now).await?;
     if let Some(add_key) = add_key(table)
         && !has_key(connection, table).await?
     {
@@ -174,6 +176,7 @@ pub(super) async fn finish(
     control::record_finished(connection, fence, source)
         .await
         .map_err(|error| of_table(error, source, "record the end of"))?;
+    control::check_fence(connection, fence, Held::UntilCommit).await?;
     run(connection, source, "commit the end of", "COMMIT").await
 }
 

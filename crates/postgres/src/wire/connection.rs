@@ -38,6 +38,20 @@ impl From<std::io::Error> for StartError {
     }
 }
 
+/// What the session is fixed to, whatever server, database or role have set. Set once signed in, because poolers refuse
+/// most of these at sign-in.
+///
+/// Text forms depend on the first group. With `row_security` off, rows that a policy hides are an error instead of missing. A
+/// commit must be durable. Keepalives let the server notice within a minute that we are gone, and release our locks.
+const SESSION: &str = "
+SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
+SET bytea_output = 'hex'; SET search_path = pg_catalog; SET xmloption = content; SET standard_conforming_strings = on;
+SET row_security = off; SET default_transaction_read_only = off;
+SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off';
+SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 4; SET jit = off";
+
 /// A signed-in connection. One exchange at a time.
 ///
 /// After an error of the server the connection is ready again, unless a method says otherwise; after any other error it
@@ -46,6 +60,8 @@ pub(crate) struct Connection {
     stream: Stream,
     parameters: HashMap<String, String>,
     tls: Option<String>,
+    /// Whether the server reads CopyData: only then does it answer CopyDone and CopyFail.
+    is_copying_in: bool,
 }
 
 impl Connection {
@@ -60,15 +76,22 @@ impl Connection {
             stream: Stream::new(io),
             parameters: HashMap::new(),
             tls,
+            is_copying_in: false,
         };
         connection.sign_in(options).await?;
+        connection.query(SESSION).await?;
         Ok(connection)
     }
 
     async fn sign_in(&mut self, options: &Options) -> Result<(), StartError> {
-        let session = options.session_parameters();
+        let parameters = [
+            ("user", options.user.as_str()),
+            ("database", &options.database),
+            ("client_encoding", "UTF8"),
+            ("application_name", "whimbrel"),
+        ];
         let mut out = BytesMut::new();
-        frontend::startup_message(session.iter().map(|(k, v)| (*k, v.as_str())), &mut out)?;
+        frontend::startup_message(parameters, &mut out)?;
         self.send(&out).await?;
         loop {
             let Message { kind, body } = self.stream.message().await?;
@@ -240,7 +263,9 @@ impl Connection {
 
     /// Begins `COPY … FROM STDIN`.
     pub(crate) async fn copy_in(&mut self, sql: &str) -> Result<(), WireError> {
-        self.begin_copy(sql, b'G').await
+        self.begin_copy(sql, b'G').await?;
+        self.is_copying_in = true;
+        Ok(())
     }
 
     async fn begin_copy(&mut self, sql: &str, expected: u8) -> Result<(), WireError> {
@@ -318,8 +343,11 @@ impl Connection {
         self.end_copy_in(&out).await
     }
 
-    /// Gives the COPY up; the server then answers with an error, which is not one here.
+    /// Gives the COPY up, if one runs; the server then answers with an error, which is not one here.
     pub(crate) async fn copy_in_fail(&mut self) -> Result<(), WireError> {
+        if !self.is_copying_in {
+            return Ok(());
+        }
         let mut out = BytesMut::new();
         frontend::copy_fail("given up", &mut out)?;
         match self.end_copy_in(&out).await {
@@ -337,7 +365,10 @@ impl Connection {
             match kind {
                 b'C' => count = row_count_of_tag(&body),
                 b'E' => failure = Some(WireError::server(&body)),
-                b'Z' => return failure.map_or(Ok(count), Err),
+                b'Z' => {
+                    self.is_copying_in = false;
+                    return failure.map_or(Ok(count), Err);
+                }
                 b'N' | b'S' => {}
                 other => return Err(unexpected(other, "the end of a COPY")),
             }
