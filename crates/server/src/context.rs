@@ -35,6 +35,14 @@ impl Context {
         })
     }
 
+    /// The key that stands for our own encryption at rest where the API names a KMS key.
+    pub(crate) fn default_kms_key(&self) -> String {
+        format!(
+            "arn:aws:kms:{}:{}:alias/aws/dms",
+            self.home.region, self.home.account_id
+        )
+    }
+
     /// Lets all reconcilers look again.
     pub(crate) fn wake(&self) {
         self.wake.send_modify(|count| *count += 1);

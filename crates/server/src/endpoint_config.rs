@@ -7,6 +7,7 @@ use whimbrel_store::{Certificate, CertificateMaterial, Endpoint, EndpointId, Vau
 
 use crate::context::Context;
 use crate::data_plane::EndpointConfig;
+use crate::engine_catalog::connects_to;
 
 /// The path of the one secret that our engines have.
 pub(crate) const PASSWORD: &str = "Password";
@@ -38,14 +39,9 @@ impl EndpointConfigError {
     }
 }
 
-/// The engine that an API name stands for, if it is one we connect to.
-pub(crate) fn engine_of(engine_name: &str) -> Option<Engine> {
-    match engine_name {
-        "postgres" | "aurora-postgresql" | "aurora-postgresql-serverless" => Some(Engine::Postgres),
-        "mysql" | "aurora" | "aurora-serverless" | "gcp-mysql" => Some(Engine::MySql),
-        "mariadb" => Some(Engine::MariaDb),
-        _ => None,
-    }
+/// What tells one test or refresh from every other, of this or any earlier connection between the same ends.
+pub(crate) fn new_attempt() -> i64 {
+    rand::random_range(0..i64::MAX)
 }
 
 /// The pairs of an attribute text, names in lower case; `None` when it is malformed.
@@ -98,7 +94,7 @@ impl Context {
             identifier: endpoint.identifier.clone(),
             member,
         };
-        let default_port = engine_of(&endpoint.engine_name).map(Engine::default_port);
+        let default_port = connects_to(&endpoint.engine_name).map(Engine::default_port);
         let port = match endpoint.port {
             Some(port) => u16::try_from(port).ok(),
             None => default_port,

@@ -4,14 +4,22 @@ mod arn;
 mod context;
 mod data_plane;
 mod endpoint_config;
+mod engine_catalog;
 mod events;
+mod fault;
+mod identifier;
+mod keys;
+mod listing;
 mod operations;
+mod pem;
+mod quota;
 mod reconcile;
 mod runs;
 mod task_lifecycle;
 mod task_statistics;
 
 pub use data_plane::{
-    ConnectionFailure, DataPlane, EndpointConfig, FakeDataPlane, FakeRun, RunEnd, RunMode,
-    RunProgress, TableProgress, TaskHandle, TaskSpec,
+    ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, FakeDataPlane, FakeRun,
+    MakeConnector, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
 };
+pub use keys::{KeyPair, create_key, list_keys, remove_key, secret_of};

@@ -1,7 +1,9 @@
 //! What the control plane asks of the databases: the border behind which connections are made and rows move.
 
+mod engine;
 mod fake;
 
+pub use engine::{EngineDataPlane, MakeConnector};
 pub use fake::{FakeDataPlane, FakeRun};
 
 use std::collections::BTreeMap;

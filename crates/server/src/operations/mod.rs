@@ -1,5 +1,64 @@
 //! Operation handlers, one module per resource.
+//!
+//! A handler parses, checks, writes the intended state in one transaction, and answers. It does not do the work: reconcilers do.
 
+mod catalog;
+mod certificates;
+mod connections;
+mod endpoints;
+mod events;
 mod instances;
+mod schemas;
+mod service;
+mod subnet_groups;
+mod table_statistics;
+mod tags;
+mod tasks;
 
+pub(crate) use events::KEPT_MS as EVENTS_KEPT_MS;
 pub(crate) use instances::apply_pending;
+pub(crate) use service::Service;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use whimbrel_model as model;
+use whimbrel_store::EpochMs;
+
+use crate::fault::Fault;
+use crate::listing::Filters;
+
+fn filters(given: Option<Vec<model::Filter>>, known: &[&'static str]) -> Result<Filters, Fault> {
+    let given = given
+        .into_iter()
+        .flatten()
+        .map(|filter| (filter.name, filter.values));
+    Filters::parse(given, known)
+}
+
+fn timestamp(at: EpochMs) -> f64 {
+    at.as_seconds()
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "saturates, and no time of any use is out of range"
+)]
+fn epoch_ms(seconds: &f64) -> EpochMs {
+    EpochMs((seconds * 1000.0).round() as i64)
+}
+
+/// A structure of the wire as JSON under its names there.
+fn json_object(structure: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(structure) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) | Err(_) => Map::new(),
+    }
+}
+
+fn from_json_object<T: DeserializeOwned>(members: &Map<String, Value>) -> Option<T> {
+    serde_json::from_value(Value::Object(members.clone())).ok()
+}
+
+#[cfg(test)]
+mod tests;

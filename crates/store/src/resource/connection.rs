@@ -42,7 +42,7 @@ pub struct Connection {
     pub status: ConnectionStatus,
     /// What went wrong in the last test, and what to do.
     pub last_failure_message: Option<String>,
-    /// Grows with every request to test, so that the answer to an earlier request cannot be taken for that of a later one.
+    /// New and random with every request to test, so that the answer to another request cannot be taken for that of this one.
     pub attempt: i64,
     /// [`Endpoint::revision`](super::Endpoint::revision) when the test was asked for: a success is worth nothing for other settings.
     pub endpoint_revision: i64,

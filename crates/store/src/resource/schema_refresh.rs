@@ -31,7 +31,7 @@ pub struct SchemaRefresh {
     pub last_failure_message: Option<String>,
     /// The names, sorted.
     pub schemas: Vec<String>,
-    /// Grows with every request, as in [`Connection::attempt`](super::Connection::attempt).
+    /// New and random with every request, as in [`Connection::attempt`](super::Connection::attempt).
     pub attempt: i64,
 }
 

@@ -1,0 +1,230 @@
+//! The data plane over the engine and its connectors.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use whimbrel_connector::{ConnectError, Connector, Error, KeyPolicy, PrepareMode};
+use whimbrel_core::settings::{ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings};
+use whimbrel_engine::{
+    FullLoadSpec, LoadOutcome, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind,
+    TableErrorPolicy, run_full_load,
+};
+use whimbrel_store::{EpochMs, TableState};
+
+use super::{
+    ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunMode, RunProgress, TableProgress,
+    TaskHandle, TaskSpec,
+};
+
+/// Makes the connector of an endpoint: checks the settings, connects nothing.
+pub type MakeConnector =
+    dyn Fn(&EndpointConfig) -> Result<Arc<dyn Connector>, ConnectError> + Send + Sync;
+
+/// Real databases through their connectors, and full loads through the engine.
+pub struct EngineDataPlane {
+    make_connector: Arc<MakeConnector>,
+}
+
+impl EngineDataPlane {
+    /// A data plane over these connectors.
+    pub fn new(make_connector: Arc<MakeConnector>) -> Self {
+        Self { make_connector }
+    }
+}
+
+impl From<ConnectError> for ConnectionFailure {
+    fn from(error: ConnectError) -> Self {
+        Self {
+            message: error.message,
+            remedy: error.remedy,
+        }
+    }
+}
+
+#[async_trait]
+impl DataPlane for EngineDataPlane {
+    async fn test_connection(&self, endpoint: &EndpointConfig) -> Result<(), ConnectionFailure> {
+        let connector = (self.make_connector)(endpoint)?;
+        let server = connector.check().await?;
+        tracing::debug!(
+            endpoint = endpoint.identifier,
+            version = server.version,
+            tls = server.tls,
+            "server answered"
+        );
+        Ok(())
+    }
+
+    async fn list_schemas(
+        &self,
+        endpoint: &EndpointConfig,
+    ) -> Result<Vec<String>, ConnectionFailure> {
+        let connector = (self.make_connector)(endpoint)?;
+        connector.schemas().await.map_err(|error| match error {
+            Error::Connect(error) => error.into(),
+            error => ConnectionFailure {
+                message: error.to_string(),
+                remedy: "check the privileges of the endpoint's user on the catalog".to_owned(),
+            },
+        })
+    }
+
+    fn start_task(&self, spec: TaskSpec) -> TaskHandle {
+        let progress = Arc::new(Progress::new());
+        let stop = CancellationToken::new();
+        let (sender, end) = oneshot::channel();
+        let run = run(
+            Arc::clone(&self.make_connector),
+            spec,
+            Arc::clone(&progress),
+            stop.clone(),
+        );
+        let span = tracing::info_span!("run");
+        // The watcher of the run holds its handle until the end, so the run is joined through its answer.
+        tokio::spawn(
+            async move {
+                drop(sender.send(run.await));
+            }
+            .instrument(span),
+        );
+        TaskHandle::new(
+            Arc::new(move || progress_of(&progress.snapshot())),
+            stop,
+            end,
+        )
+    }
+}
+
+async fn run(
+    make_connector: Arc<MakeConnector>,
+    spec: TaskSpec,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> RunEnd {
+    let failed = |side: &str, error: ConnectError| RunEnd::Failed {
+        message: format!("{side}: {error}"),
+        is_recoverable: false,
+    };
+    let source = match make_connector(&spec.source) {
+        Ok(source) => source,
+        Err(error) => return failed("source", error),
+    };
+    let target = match make_connector(&spec.target) {
+        Ok(target) => target,
+        Err(error) => return failed("target", error),
+    };
+    match run_full_load(&source, &target, &full_load_spec(spec), &progress, &stop).await {
+        Ok(LoadOutcome::Finished { .. }) => RunEnd::Finished,
+        Ok(LoadOutcome::Stopped) => RunEnd::Stopped,
+        Err(error) => RunEnd::Failed {
+            message: error.to_string(),
+            is_recoverable: is_recoverable(&error),
+        },
+    }
+}
+
+fn is_recoverable(error: &RunError) -> bool {
+    error.is_transient()
+}
+
+fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
+    let TaskSettings {
+        target_schema,
+        prepare,
+        create_pk_after_full_load,
+        full_load_subtasks_max,
+        commit_rate,
+        table_errors,
+        fails_without_tables,
+        recoverable_errors,
+        ..
+    } = spec.settings;
+    FullLoadSpec {
+        target_schema,
+        prepare: match prepare {
+            TablePrepMode::DoNothing => PrepareMode::DoNothing,
+            TablePrepMode::DropAndCreate => PrepareMode::DropAndCreate,
+            TablePrepMode::TruncateBeforeLoad => PrepareMode::Truncate,
+        },
+        keys: if create_pk_after_full_load {
+            KeyPolicy::AfterLoad
+        } else {
+            KeyPolicy::Best
+        },
+        subtask_count: usize::from(full_load_subtasks_max),
+        statement_rows_max: Some(commit_rate).filter(|rows| *rows != DEFAULT_COMMIT_RATE),
+        start: match spec.mode {
+            RunMode::Fresh => StartKind::Fresh,
+            RunMode::Resume { completed } => StartKind::Resume {
+                completed: completed.into_iter().collect::<HashSet<_>>(),
+                needs_record: false,
+            },
+        },
+        on_table_error: match table_errors {
+            ErrorPolicy::StopTask => TableErrorPolicy::StopTask,
+            ErrorPolicy::IgnoreRecord | ErrorPolicy::LogError | ErrorPolicy::SuspendTable => {
+                TableErrorPolicy::SuspendTable
+            }
+        },
+        fails_without_tables,
+        retry: retry_policy(recoverable_errors),
+        ..FullLoadSpec::new(spec.task, spec.mappings)
+    }
+}
+
+/// Left at its default, the commit rate bounds nothing: rows then travel in the fastest way the target has.
+const DEFAULT_COMMIT_RATE: u32 = 10_000;
+
+fn retry_policy(errors: RecoverableErrors) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    RetryPolicy {
+        retries_max: errors.retries_max.unwrap_or(default.retries_max),
+        wait_first: errors.interval,
+        wait_max: if errors.doubles {
+            errors.interval_max
+        } else {
+            errors.interval
+        },
+    }
+}
+
+fn progress_of(snapshot: &ProgressSnapshot) -> RunProgress {
+    let tables = snapshot.tables.iter().map(|(name, table)| {
+        let progress = TableProgress {
+            state: table_state(table.state),
+            rows: i64::try_from(table.row_count).unwrap_or(i64::MAX),
+            started_at: table.started_at.map(epoch_ms),
+            ended_at: table.ended_at.map(epoch_ms),
+            message: table.message.clone(),
+        };
+        (name.clone(), progress)
+    });
+    RunProgress {
+        tables: tables.collect(),
+        percent: snapshot.percent(),
+        // A run opens its snapshot after the target has cleared the record of the task.
+        is_prepared: snapshot.position.is_some(),
+    }
+}
+
+fn table_state(state: whimbrel_engine::TableState) -> TableState {
+    match state {
+        whimbrel_engine::TableState::BeforeLoad => TableState::BeforeLoad,
+        whimbrel_engine::TableState::FullLoad => TableState::FullLoad,
+        whimbrel_engine::TableState::Completed => TableState::Completed,
+        whimbrel_engine::TableState::Cancelled => TableState::Cancelled,
+        whimbrel_engine::TableState::Error => TableState::Error,
+    }
+}
+
+fn epoch_ms(time: SystemTime) -> EpochMs {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    EpochMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,295 @@
+//! What endpoints of each engine can be told: TLS modes, settings, extra connection attributes.
+
+use whimbrel_core::Engine;
+use whimbrel_store::{EndpointRole, SslMode};
+
+/// Every engine name that the API knows. Endpoints of engines that we do not connect to are refused by name.
+pub(crate) const ENGINE_NAMES: &[&str] = &[
+    "mysql",
+    "oracle",
+    "postgres",
+    "mariadb",
+    "aurora",
+    "aurora-postgresql",
+    "opensearch",
+    "elasticsearch",
+    "redshift",
+    "redshift-serverless",
+    "s3",
+    "db2",
+    "db2-zos",
+    "azuredb",
+    "azure-sql-managed-instance",
+    "sybase",
+    "dynamodb",
+    "mongodb",
+    "docdb",
+    "kinesis",
+    "kafka",
+    "sqlserver",
+    "neptune",
+    "babelfish",
+    "aurora-serverless",
+    "aurora-postgresql-serverless",
+    "gcp-mysql",
+    "redis",
+    "dms-transfer",
+];
+
+/// The engine names that we connect to, with the name for people.
+pub(crate) const SUPPORTED: &[(&str, &str)] = &[
+    ("mysql", "MySQL"),
+    ("postgres", "PostgreSQL"),
+    ("mariadb", "MariaDB"),
+    ("aurora", "Amazon Aurora MySQL"),
+    ("aurora-postgresql", "Amazon Aurora PostgreSQL"),
+    ("aurora-serverless", "Amazon Aurora Serverless MySQL"),
+    (
+        "aurora-postgresql-serverless",
+        "Amazon Aurora Serverless PostgreSQL",
+    ),
+    ("gcp-mysql", "Google Cloud for MySQL"),
+];
+
+/// The engine that an API name stands for, if it is one that we connect to.
+pub(crate) fn connects_to(engine_name: &str) -> Option<Engine> {
+    match engine_name {
+        "postgres" | "aurora-postgresql" | "aurora-postgresql-serverless" => Some(Engine::Postgres),
+        "mysql" | "aurora" | "aurora-serverless" | "gcp-mysql" => Some(Engine::MySql),
+        "mariadb" => Some(Engine::MariaDb),
+        _ => None,
+    }
+}
+
+/// The engine's name for people.
+pub(crate) fn display_name(engine_name: &str) -> &'static str {
+    SUPPORTED
+        .iter()
+        .find(|(name, _)| *name == engine_name)
+        .map_or("", |(_, display)| display)
+}
+
+/// The member of the API that holds an engine's own settings.
+pub(crate) fn settings_member(engine_name: &str) -> Option<&'static str> {
+    Some(match engine_name {
+        "postgres" | "aurora-postgresql" | "aurora-postgresql-serverless" => "PostgreSQLSettings",
+        "mysql" | "mariadb" | "aurora" | "aurora-serverless" => "MySQLSettings",
+        "gcp-mysql" => "GcpMySQLSettings",
+        "oracle" => "OracleSettings",
+        "sqlserver" | "azuredb" | "azure-sql-managed-instance" | "babelfish" => {
+            "MicrosoftSQLServerSettings"
+        }
+        "sybase" => "SybaseSettings",
+        "db2" | "db2-zos" => "IBMDb2Settings",
+        "mongodb" => "MongoDbSettings",
+        "docdb" => "DocDbSettings",
+        "redshift" | "redshift-serverless" => "RedshiftSettings",
+        "redis" => "RedisSettings",
+        "s3" => "S3Settings",
+        "kafka" => "KafkaSettings",
+        "kinesis" => "KinesisSettings",
+        "dynamodb" => "DynamoDbSettings",
+        "opensearch" | "elasticsearch" => "ElasticsearchSettings",
+        "neptune" => "NeptuneSettings",
+        "dms-transfer" => "DmsTransferSettings",
+        _ => return None,
+    })
+}
+
+/// Whether an endpoint of the engine is a server that one signs in to, with name, port and user.
+pub(crate) fn has_login(engine_name: &str) -> bool {
+    !matches!(
+        engine_name,
+        "s3" | "kafka"
+            | "kinesis"
+            | "dynamodb"
+            | "opensearch"
+            | "elasticsearch"
+            | "neptune"
+            | "redis"
+            | "dms-transfer"
+    )
+}
+
+/// Whether the service offers the mode for the engine.
+pub(crate) fn allows_ssl_mode(engine: Engine, mode: SslMode) -> bool {
+    match engine {
+        Engine::Postgres => true,
+        Engine::MySql | Engine::MariaDb => mode != SslMode::Require,
+    }
+}
+
+/// The type of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SettingType {
+    Text,
+    Bool,
+    /// Inclusive bounds.
+    Int(i32, i32),
+    OneOf(&'static [&'static str]),
+}
+
+/// One setting of an engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) kind: SettingType,
+    pub(crate) default: Option<&'static str>,
+    pub(crate) units: Option<&'static str>,
+    /// The end it acts on; `None`: both.
+    pub(crate) role: Option<EndpointRole>,
+}
+
+const SOURCE: Option<EndpointRole> = Some(EndpointRole::Source);
+const TARGET: Option<EndpointRole> = Some(EndpointRole::Target);
+
+const fn setting(
+    name: &'static str,
+    kind: SettingType,
+    role: Option<EndpointRole>,
+    default: Option<&'static str>,
+) -> Setting {
+    Setting {
+        name,
+        kind,
+        default,
+        units: None,
+        role,
+    }
+}
+
+const fn measured(setting: Setting, units: &'static str) -> Setting {
+    Setting {
+        units: Some(units),
+        ..setting
+    }
+}
+
+use SettingType::{Bool, Int, OneOf, Text};
+
+const MAX: i32 = i32::MAX;
+
+const POSTGRES: &[Setting] = &[
+    setting("AfterConnectScript", Text, None, None),
+    setting("CaptureDdls", Bool, SOURCE, Some("true")),
+    measured(
+        setting("MaxFileSize", Int(1, 1_048_576), TARGET, Some("32768")),
+        "KB",
+    ),
+    setting("DdlArtifactsSchema", Text, SOURCE, Some("public")),
+    measured(
+        setting("ExecuteTimeout", Int(1, MAX), None, Some("60")),
+        "seconds",
+    ),
+    setting("FailTasksOnLobTruncation", Bool, SOURCE, Some("false")),
+    setting("HeartbeatEnable", Bool, SOURCE, Some("false")),
+    setting("HeartbeatSchema", Text, SOURCE, Some("public")),
+    measured(
+        setting("HeartbeatFrequency", Int(1, MAX), SOURCE, Some("5")),
+        "minutes",
+    ),
+    setting("SlotName", Text, SOURCE, None),
+    setting(
+        "PluginName",
+        OneOf(&["no-preference", "test-decoding", "pglogical"]),
+        SOURCE,
+        Some("pglogical"),
+    ),
+    setting("TrimSpaceInChar", Bool, None, Some("true")),
+    setting("MapBooleanAsBoolean", Bool, None, Some("false")),
+    setting("MapJsonbAsClob", Bool, SOURCE, Some("false")),
+    setting(
+        "MapLongVarcharAs",
+        OneOf(&["wstring", "clob", "nclob"]),
+        SOURCE,
+        Some("wstring"),
+    ),
+    setting(
+        "DatabaseMode",
+        OneOf(&["default", "babelfish"]),
+        TARGET,
+        Some("default"),
+    ),
+    setting("BabelfishDatabaseName", Text, TARGET, None),
+    setting("DisableUnicodeSourceFilter", Bool, SOURCE, Some("false")),
+    setting(
+        "AuthenticationMethod",
+        OneOf(&["password", "iam"]),
+        None,
+        Some("password"),
+    ),
+];
+
+const MYSQL: &[Setting] = &[
+    setting("AfterConnectScript", Text, None, None),
+    setting("CleanSourceMetadataOnMismatch", Bool, SOURCE, Some("false")),
+    measured(
+        setting("EventsPollInterval", Int(1, 60), SOURCE, Some("5")),
+        "seconds",
+    ),
+    setting(
+        "TargetDbType",
+        OneOf(&["specific-database", "multiple-databases"]),
+        TARGET,
+        Some("multiple-databases"),
+    ),
+    measured(
+        setting("MaxFileSize", Int(1, 1_048_576), TARGET, Some("32768")),
+        "KB",
+    ),
+    setting("ParallelLoadThreads", Int(1, 5), TARGET, Some("1")),
+    setting("ServerTimezone", Text, SOURCE, None),
+    measured(
+        setting("ExecuteTimeout", Int(1, MAX), None, Some("60")),
+        "seconds",
+    ),
+    setting(
+        "AuthenticationMethod",
+        OneOf(&["password", "iam"]),
+        None,
+        Some("password"),
+    ),
+];
+
+/// The settings of an engine beside those for signing in.
+pub(crate) fn settings(engine: Engine) -> &'static [Setting] {
+    match engine {
+        Engine::Postgres => POSTGRES,
+        Engine::MySql | Engine::MariaDb => MYSQL,
+    }
+}
+
+/// Extra connection attributes that are no settings of the API, in lower case.
+const POSTGRES_ATTRIBUTES: &[&str] = &[
+    "mapunboundednumericasstring",
+    "unboundedvarcharmaxsize",
+    "consumemonotonicevents",
+    "fetchcachesize",
+    "connectiontimeout",
+    "loadusingcsv",
+    "securitydbpropertiesfilepath",
+    "sslmode",
+    "heartbeatenable",
+    "databasemode",
+];
+const MYSQL_ATTRIBUTES: &[&str] = &[
+    "skiptablesuspensionforpartitionddl",
+    "ignoreopenxatransactionscheck",
+    "charsetmapping",
+    "connectiontimeout",
+    "loadusingcsv",
+    "initstmt",
+    "resourcebasedparallelload",
+];
+
+/// Whether an attribute (in lower case) is known for the engine.
+pub(crate) fn knows_attribute(engine: Engine, name: &str) -> bool {
+    let more = match engine {
+        Engine::Postgres => POSTGRES_ATTRIBUTES,
+        Engine::MySql | Engine::MariaDb => MYSQL_ATTRIBUTES,
+    };
+    more.contains(&name)
+        || settings(engine)
+            .iter()
+            .any(|setting| setting.name.eq_ignore_ascii_case(name))
+}

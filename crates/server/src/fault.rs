@@ -1,0 +1,117 @@
+//! Why a request is refused.
+//!
+//! A [`Fault`] is what the user is told. An error of our own surroundings (the store) is kept apart: it is logged in full and answered as
+//! an internal failure without detail.
+
+use whimbrel_model::{Fault as WireFault, FaultCode, FaultName};
+use whimbrel_store::StoreError;
+
+/// A refusal, or a failure of our own.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// What the user is told.
+    Refused {
+        code: FaultCode,
+        message: String,
+        /// The resource that is in the way, for faults that name it.
+        resource_arn: Option<String>,
+    },
+    /// Something of ours failed.
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<Fault> for WireFault {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Refused {
+                code,
+                message,
+                resource_arn,
+            } => {
+                let fault = Self::new(code, message);
+                match resource_arn {
+                    Some(arn) => fault.with_resource(arn),
+                    None => fault,
+                }
+            }
+            Fault::Internal(error) => Self::internal(&*error),
+        }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(Box::new(error))
+    }
+}
+
+pub(crate) fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    Fault::Internal(Box::new(error))
+}
+
+fn refused(code: FaultCode, message: impl Into<String>) -> Fault {
+    Fault::Refused {
+        code,
+        message: message.into(),
+        resource_arn: None,
+    }
+}
+
+pub(crate) fn invalid_value(message: impl Into<String>) -> Fault {
+    refused(FaultCode::InvalidParameterValue, message)
+}
+
+pub(crate) fn invalid_combination(message: impl Into<String>) -> Fault {
+    refused(FaultCode::InvalidParameterCombination, message)
+}
+
+pub(crate) fn invalid_state(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::InvalidResourceStateFault),
+        message,
+    )
+}
+
+pub(crate) fn not_found(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::ResourceNotFoundFault),
+        message,
+    )
+}
+
+pub(crate) fn invalid_certificate(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::InvalidCertificateFault),
+        message,
+    )
+}
+
+pub(crate) fn invalid_subnet(message: impl Into<String>) -> Fault {
+    refused(FaultCode::Modelled(FaultName::InvalidSubnet), message)
+}
+
+pub(crate) fn quota_exceeded(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::ResourceQuotaExceededFault),
+        message,
+    )
+}
+
+pub(crate) fn storage_quota_exceeded(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::StorageQuotaExceededFault),
+        message,
+    )
+}
+
+/// What an insert or update failed with: a name that is taken is the user's to know, anything else is ours.
+pub(crate) fn taken(error: StoreError, what: &str, name: &str, arn: &str) -> Fault {
+    match error {
+        StoreError::AlreadyExists { .. } => Fault::Refused {
+            code: FaultCode::Modelled(FaultName::ResourceAlreadyExistsFault),
+            message: format!("{what} {name} already exists."),
+            resource_arn: Some(arn.to_owned()),
+        },
+        error => error.into(),
+    }
+}

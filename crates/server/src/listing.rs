@@ -1,0 +1,226 @@
+//! What all Describe operations share: filters and pages.
+
+use std::ops::RangeInclusive;
+
+use whimbrel_store::{PageToken, Stored};
+
+use crate::fault::{Fault, invalid_value};
+
+/// The filters of a request: all of them must match, each by any of its values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filters(Vec<(&'static str, Vec<String>)>);
+
+impl Filters {
+    /// Checks the names against those that the operation knows.
+    pub(crate) fn parse(
+        given: impl IntoIterator<Item = (String, Vec<String>)>,
+        known: &[&'static str],
+    ) -> Result<Self, Fault> {
+        let mut filters = Vec::new();
+        for (name, values) in given {
+            let Some(&name) = known.iter().find(|known| **known == name) else {
+                return Err(invalid_value(format!(
+                    "The filter {name} is not valid. Valid filter names: {}",
+                    known.join(", ")
+                )));
+            };
+            if values.is_empty() {
+                return Err(invalid_value(format!("The filter {name} has no values.")));
+            }
+            filters.push((name, values));
+        }
+        Ok(Self(filters))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an item matches. `values_of` names the values that the item has under a filter; one match is enough.
+    pub(crate) fn match_item<'a>(&self, values_of: impl Fn(&str) -> Vec<&'a str>) -> bool {
+        self.0.iter().all(|(name, wanted)| {
+            let values = values_of(name);
+            wanted
+                .iter()
+                .any(|wanted| values.contains(&wanted.as_str()))
+        })
+    }
+
+    /// All filters but one.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|(found, _)| *found != name)
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// The values of one filter, if it was given.
+    pub(crate) fn values(&self, name: &str) -> Option<&[String]> {
+        self.0
+            .iter()
+            .find(|(found, _)| *found == name)
+            .map(|(_, values)| values.as_slice())
+    }
+}
+
+/// Which part of a list a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageRequest {
+    after_seq: i64,
+    limit: usize,
+    scope: &'static str,
+}
+
+/// The bounds of most operations.
+pub(crate) const USUAL_PAGE: RangeInclusive<i32> = 20..=100;
+const DEFAULT_LIMIT: i32 = 100;
+
+impl PageRequest {
+    /// `scope` names the list, so that a marker of another list is refused.
+    pub(crate) fn parse(
+        scope: &'static str,
+        max_records: Option<i32>,
+        marker: Option<&str>,
+        bounds: RangeInclusive<i32>,
+    ) -> Result<Self, Fault> {
+        Self::parse_with_default(scope, max_records, marker, bounds, DEFAULT_LIMIT)
+    }
+
+    pub(crate) fn parse_with_default(
+        scope: &'static str,
+        max_records: Option<i32>,
+        marker: Option<&str>,
+        bounds: RangeInclusive<i32>,
+        default: i32,
+    ) -> Result<Self, Fault> {
+        let limit = max_records.unwrap_or(default);
+        if max_records.is_some() && !bounds.contains(&limit) {
+            return Err(invalid_value(format!(
+                "Invalid value {limit} for MaxRecords. Must be between {} and {}",
+                bounds.start(),
+                bounds.end()
+            )));
+        }
+        let after_seq = match marker {
+            None | Some("") => 0,
+            Some(marker) => {
+                let token = PageToken::decode(scope, marker);
+                token
+                    .map_err(|_| {
+                        invalid_value(
+                            "Invalid Marker. Use the Marker of the previous page of the same list."
+                                .to_owned(),
+                        )
+                    })?
+                    .after_seq
+            }
+        };
+        Ok(Self {
+            after_seq,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            scope,
+        })
+    }
+
+    /// Cuts the page out of the whole list, in the order of `seq`; the marker is there when more follows.
+    pub(crate) fn cut<T>(&self, items: Vec<Stored<T>>) -> (Vec<T>, Option<String>) {
+        let items = items
+            .into_iter()
+            .map(|item| (item.seq, item.value))
+            .collect();
+        self.cut_numbered(items)
+    }
+
+    /// As [`cut`](Self::cut), for items that are not in the store: each with a number that stays its own and grows along the list.
+    pub(crate) fn cut_numbered<T>(&self, items: Vec<(i64, T)>) -> (Vec<T>, Option<String>) {
+        let mut rest = items
+            .into_iter()
+            .filter(|(seq, _)| *seq > self.after_seq)
+            .peekable();
+        let page: Vec<(i64, T)> = rest.by_ref().take(self.limit).collect();
+        let marker = match (rest.peek(), page.last()) {
+            (Some(_), Some((seq, _))) => Some(PageToken { after_seq: *seq }.encode(self.scope)),
+            _ => None,
+        };
+        (page.into_iter().map(|(_, item)| item).collect(), marker)
+    }
+
+    /// Cuts a page out of a fixed list, numbered by place.
+    pub(crate) fn cut_fixed<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+    ) -> (Vec<T>, Option<String>) {
+        self.cut_numbered((1..).zip(items).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(given: &[(&str, &[&str])]) -> Result<Filters, Fault> {
+        let owned = given.iter().map(|(name, values)| {
+            (
+                (*name).to_owned(),
+                values.iter().map(|&value| value.to_owned()).collect(),
+            )
+        });
+        Filters::parse(owned, &["colour", "size"])
+    }
+
+    #[test]
+    fn filters_match_any_value_of_all_names() {
+        let both = filters(&[("colour", &["red", "blue"]), ("size", &["big"])]).unwrap();
+        let item = |colour: &'static str, size: &'static str| {
+            move |name: &str| {
+                if name == "colour" {
+                    vec![colour]
+                } else {
+                    vec![size]
+                }
+            }
+        };
+        assert!(both.match_item(item("blue", "big")));
+        assert!(!both.match_item(item("green", "big")));
+        assert!(!both.match_item(item("red", "small")));
+        assert!(filters(&[]).unwrap().match_item(item("x", "y")));
+    }
+
+    #[test]
+    fn unknown_and_empty_filters_are_refused() {
+        assert!(filters(&[("taste", &["sweet"])]).is_err());
+        assert!(filters(&[("colour", &[])]).is_err());
+    }
+
+    #[test]
+    fn the_last_page_has_no_marker() {
+        let request = PageRequest::parse("x", Some(20), None, USUAL_PAGE).unwrap();
+        let (page, marker) = request.cut_fixed(1..=20);
+        assert_eq!((page.len(), marker), (20, None));
+        let (page, marker) = request.cut_fixed(1..=21);
+        assert_eq!(page.len(), 20);
+        let next = PageRequest::parse("x", Some(20), marker.as_deref(), USUAL_PAGE).unwrap();
+        assert_eq!(next.cut_fixed(1..=21), (vec![21], None));
+        assert!(PageRequest::parse("y", None, marker.as_deref(), USUAL_PAGE).is_err());
+    }
+
+    #[test]
+    fn pages_have_bounds() {
+        for (max_records, is_ok) in [
+            (None, true),
+            (Some(20), true),
+            (Some(100), true),
+            (Some(19), false),
+            (Some(101), false),
+        ] {
+            assert_eq!(
+                PageRequest::parse("x", max_records, Some(""), USUAL_PAGE).is_ok(),
+                is_ok,
+                "{max_records:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The settings of a message: taken apart into login, secrets and the rest, and put into the endpoint.
+
+use serde_json::{Map, Value};
+use whimbrel_core::{Engine, Secret};
+use whimbrel_model as model;
+use whimbrel_store::Endpoint;
+
+use crate::context::Context;
+use crate::endpoint_config::PASSWORD;
+use crate::engine_catalog::{self, SettingType};
+use crate::fault::{Fault, invalid_combination, invalid_value};
+use crate::operations::json_object;
+
+/// The members that say where to sign in, in the order that [`super::wire`] fills them.
+pub(super) const LOGIN: [&str; 4] = ["ServerName", "Port", "Username", "DatabaseName"];
+
+/// Members of settings that hold a secret.
+const SECRETS: &[&str] = &[
+    PASSWORD,
+    "AsmPassword",
+    "SecurityDbEncryption",
+    "SslClientKeyPassword",
+    "SaslPassword",
+    "AuthPassword",
+];
+
+/// How given settings act on those that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Members not given stay.
+    Merge,
+    /// The engine's structure, where given, is taken as a whole.
+    Replace,
+}
+
+/// Where to sign in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Login {
+    server_name: Option<String>,
+    port: Option<i32>,
+    username: Option<String>,
+    database_name: Option<String>,
+}
+
+/// What a message says of login, secrets and engine settings.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    login: Login,
+    /// By path: `Password`, or `KafkaSettings.SaslPassword`.
+    secrets: Vec<(String, Secret)>,
+    /// By member, login and secrets taken out.
+    structures: Vec<(String, Map<String, Value>)>,
+}
+
+impl Given {
+    pub(super) fn of_create(message: &model::CreateEndpointMessage) -> Result<Self, Fault> {
+        let login = Login {
+            server_name: message.server_name.clone(),
+            port: message.port,
+            username: message.username.clone(),
+            database_name: message.database_name.clone(),
+        };
+        Self::take_apart(login, message.password.as_ref(), json_object(message))
+    }
+
+    pub(super) fn of_modify(message: &model::ModifyEndpointMessage) -> Result<Self, Fault> {
+        let login = Login {
+            server_name: message.server_name.clone(),
+            port: message.port,
+            username: message.username.clone(),
+            database_name: message.database_name.clone(),
+        };
+        Self::take_apart(login, message.password.as_ref(), json_object(message))
+    }
+
+    fn take_apart(
+        login: Login,
+        password: Option<&model::SecretText>,
+        message: Map<String, Value>,
+    ) -> Result<Self, Fault> {
+        let mut given = Self {
+            login,
+            ..Self::default()
+        };
+        given
+            .secrets
+            .extend(password.map(|password| (PASSWORD.to_owned(), Secret::new(password.expose()))));
+        for (member, value) in message {
+            let Value::Object(mut structure) = value else {
+                continue;
+            };
+            if !member.ends_with("Settings") {
+                continue;
+            }
+            let has_flat_login = member != "RedisSettings";
+            for name in SECRETS {
+                let Some(Value::String(secret)) = structure.shift_remove(*name) else {
+                    continue;
+                };
+                let path = if *name == PASSWORD {
+                    PASSWORD.to_owned()
+                } else {
+                    format!("{member}.{name}")
+                };
+                given.secrets.push((path, Secret::new(secret)));
+            }
+            if has_flat_login {
+                given.login.take_from(&mut structure)?;
+            }
+            structure.retain(|_, value| !value.is_null());
+            given.structures.push((member, structure));
+        }
+        Ok(given)
+    }
+
+    /// Puts everything into the endpoint, secrets sealed.
+    pub(super) fn apply(
+        self,
+        context: &Context,
+        endpoint: &mut Endpoint,
+        mode: Mode,
+    ) -> Result<(), Fault> {
+        let own = engine_catalog::settings_member(&endpoint.engine_name);
+        for (member, structure) in self.structures {
+            if own != Some(member.as_str()) {
+                return Err(invalid_combination(format!(
+                    "{member} does not apply to the engine {}",
+                    endpoint.engine_name
+                )));
+            }
+            let settings = endpoint.settings.entry(member).or_default();
+            if mode == Mode::Replace {
+                settings.clear();
+            }
+            settings.extend(structure);
+        }
+        // Settings of an engine that the endpoint no longer is.
+        endpoint
+            .settings
+            .retain(|member, _| own == Some(member.as_str()));
+        let Login {
+            server_name,
+            port,
+            username,
+            database_name,
+        } = self.login;
+        put(&mut endpoint.server_name, server_name);
+        put(&mut endpoint.port, port);
+        put(&mut endpoint.username, username);
+        put(&mut endpoint.database_name, database_name);
+        for (path, secret) in self.secrets {
+            let sealed = context
+                .vault
+                .seal(Endpoint::secret_context(&endpoint.id, &path), &secret);
+            endpoint.secrets.insert(path, sealed);
+        }
+        Ok(())
+    }
+}
+
+fn put<T>(slot: &mut Option<T>, given: Option<T>) {
+    if given.is_some() {
+        *slot = given;
+    }
+}
+
+impl Login {
+    /// What the engine's structure says goes before what stands beside it.
+    fn take_from(&mut self, structure: &mut Map<String, Value>) -> Result<(), Fault> {
+        let [server_name, port, username, database_name] = LOGIN.map(|name| {
+            structure
+                .shift_remove(name)
+                .filter(|value| !value.is_null())
+        });
+        let text = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
+        put(&mut self.server_name, text(server_name));
+        put(&mut self.username, text(username));
+        put(&mut self.database_name, text(database_name));
+        if let Some(port) = port {
+            let number = port.as_i64().and_then(|port| i32::try_from(port).ok());
+            self.port = Some(number.ok_or_else(|| {
+                invalid_value("The parameter port must be between 1 and 65535.".to_owned())
+            })?);
+        }
+        Ok(())
+    }
+}
+
+/// A member of the engine's structure.
+pub(super) fn member<'a>(endpoint: &'a Endpoint, name: &str) -> Option<&'a Value> {
+    endpoint
+        .settings
+        .values()
+        .find_map(|settings| settings.get(name))
+}
+
+/// Checks the settings of an engine that we connect to.
+pub(super) fn check(endpoint: &Endpoint, engine: Engine) -> Result<(), Fault> {
+    for setting in engine_catalog::settings(engine) {
+        let Some(value) = member(endpoint, setting.name) else {
+            continue;
+        };
+        let allowed = match setting.kind {
+            SettingType::Int(min, max) => {
+                let is_in = value
+                    .as_i64()
+                    .is_some_and(|number| (i64::from(min)..=i64::from(max)).contains(&number));
+                (!is_in).then(|| format!("between {min} and {max}"))
+            }
+            SettingType::OneOf(values) => {
+                let is_one = value.as_str().is_some_and(|text| values.contains(&text));
+                (!is_one).then(|| format!("one of {}", values.join(", ")))
+            }
+            SettingType::Text | SettingType::Bool => None,
+        };
+        if let Some(allowed) = allowed {
+            return Err(invalid_value(format!(
+                "The endpoint setting {} must be {allowed}, not {value}",
+                setting.name
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The figures of a task's tables, and their reload.
+
+use std::ops::RangeInclusive;
+
+use whimbrel_model as model;
+use whimbrel_store::{MigrationType, TableStatistics, TaskStatus};
+
+use super::tasks;
+use crate::arn::ArnKind;
+use crate::context::Context;
+use crate::fault::{Fault, invalid_state, invalid_value};
+use crate::listing::PageRequest;
+
+const PAGE: RangeInclusive<i32> = 20..=500;
+const RELOADED_TABLES_MAX: usize = 10;
+
+pub(super) async fn describe(
+    context: &Context,
+    message: model::DescribeTableStatisticsMessage,
+) -> Result<model::DescribeTableStatisticsResponse, Fault> {
+    let filters = super::filters(
+        message.filters,
+        &["schema-name", "table-name", "table-state"],
+    )?;
+    let page = PageRequest::parse(
+        "table statistics",
+        message.max_records,
+        message.marker.as_deref(),
+        PAGE,
+    )?;
+    let mut transaction = context.store.begin().await?;
+    let task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
+    let mut tables = transaction
+        .list_children::<TableStatistics>(task.id.as_str())
+        .await?;
+    drop(transaction);
+    tables.retain(|table| {
+        filters.match_item(|name| match name {
+            "schema-name" => vec![table.schema.as_str()],
+            "table-name" => vec![table.table.as_str()],
+            _ => vec![table.state.as_str()],
+        })
+    });
+    let (tables, marker) = page.cut(tables);
+    Ok(model::DescribeTableStatisticsResponse {
+        replication_task_arn: Some(context.home.arn(ArnKind::Task, task.id.as_str())),
+        table_statistics: Some(tables.iter().map(to_wire).collect()),
+        marker,
+    })
+}
+
+pub(super) async fn reload(
+    context: &Context,
+    message: model::ReloadTablesMessage,
+) -> Result<model::ReloadTablesResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
+    if task.status != TaskStatus::Running {
+        return Err(invalid_state(format!(
+            "Tables can be reloaded only while the replication task is running, it is {}",
+            task.status
+        )));
+    }
+    if message.tables_to_reload.is_empty() || message.tables_to_reload.len() > RELOADED_TABLES_MAX {
+        return Err(invalid_value(format!(
+            "TablesToReload must name 1 to {RELOADED_TABLES_MAX} tables"
+        )));
+    }
+    if task.migration_type == MigrationType::Cdc {
+        return Err(invalid_state(
+            "Tables of a task of migration type cdc cannot be reloaded".to_owned(),
+        ));
+    }
+    Err(invalid_state(
+        "Reloading single tables of a running full load is not supported by this version; use reload-target when the task has stopped"
+            .to_owned(),
+    ))
+}
+
+fn to_wire(table: &TableStatistics) -> model::TableStatistics {
+    model::TableStatistics {
+        schema_name: Some(table.schema.clone()),
+        table_name: Some(table.table.clone()),
+        inserts: Some(table.captured.inserts),
+        deletes: Some(table.captured.deletes),
+        updates: Some(table.captured.updates),
+        ddls: Some(table.captured.ddls),
+        applied_inserts: Some(table.applied.inserts),
+        applied_deletes: Some(table.applied.deletes),
+        applied_updates: Some(table.applied.updates),
+        applied_ddls: Some(table.applied.ddls),
+        full_load_rows: Some(table.full_load_rows),
+        full_load_condtnl_chk_failed_rows: Some(0),
+        full_load_error_rows: Some(table.full_load_error_rows),
+        full_load_start_time: table.full_load_started_at.map(super::timestamp),
+        full_load_end_time: table.full_load_ended_at.map(super::timestamp),
+        full_load_reloaded: Some(table.full_load_reloaded),
+        last_update_time: Some(super::timestamp(table.updated_at)),
+        table_state: Some(table.state.to_string()),
+        validation_pending_records: Some(0),
+        validation_failed_records: Some(0),
+        validation_suspended_records: Some(0),
+        validation_state: Some("Not enabled".to_owned()),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,535 @@
+//! Replication tasks. Which call is allowed when: [`crate::task_lifecycle`].
+
+use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::settings::SettingsDocument;
+use whimbrel_model as model;
+use whimbrel_store::{
+    Connection, ConnectionId, ConnectionStatus, Endpoint, EndpointRole, EndpointStatus, EpochMs,
+    MigrationType, ReplicationInstance, ReplicationTask, StartType, Stored, TaskId, TaskStatistics,
+    TaskStatus, Transaction,
+};
+
+use super::{endpoints, instances, tags};
+use crate::arn::{ArnKind, random_id};
+use crate::context::Context;
+use crate::engine_catalog;
+use crate::events::task_event;
+use crate::fault::{self, Fault, invalid_combination, invalid_state, invalid_value};
+use crate::identifier;
+use crate::listing::{Filters, PageRequest, USUAL_PAGE};
+use crate::quota::{self, Quota};
+use crate::task_lifecycle::{self, Refusal};
+
+const ONLY_SEVERITIES: &str = "Replication Task, excluding logging severity task settings, cannot be modified while it is running state";
+
+pub(super) async fn create(
+    context: &Context,
+    message: model::CreateReplicationTaskMessage,
+) -> Result<model::CreateReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let source = end(
+        context,
+        &mut *transaction,
+        &message.source_endpoint_arn,
+        EndpointRole::Source,
+    )
+    .await?;
+    let target = end(
+        context,
+        &mut *transaction,
+        &message.target_endpoint_arn,
+        EndpointRole::Target,
+    )
+    .await?;
+    let instance = instances::find(
+        context,
+        &mut *transaction,
+        &message.replication_instance_arn,
+    )
+    .await?;
+    instances::check_available(&instance)?;
+    let cdc_start_time = message.cdc_start_time.as_ref().map(super::epoch_ms);
+    check_start_point(cdc_start_time, message.cdc_start_position.as_deref())?;
+    let id = match &message.resource_identifier {
+        Some(text) => identifier::resource_identifier(text)?,
+        None => random_id(),
+    };
+    let task = ReplicationTask {
+        id: TaskId(id),
+        identifier: identifier::task_identifier(&message.replication_task_identifier)?,
+        source_endpoint_id: source.id.clone(),
+        target_endpoint_id: target.id.clone(),
+        instance_id: instance.id.clone(),
+        move_to: None,
+        migration_type: migration_type(message.migration_type.as_str())?,
+        table_mappings: checked_mappings(message.table_mappings)?,
+        settings: SettingsDocument::for_create(message.replication_task_settings.as_deref())
+            .map_err(bad_settings)?,
+        status: TaskStatus::Creating,
+        resting_status: TaskStatus::Ready,
+        run: None,
+        epoch: 0,
+        ever_started: false,
+        is_load_prepared: false,
+        stop_reason: None,
+        last_failure_message: None,
+        cdc_start_time,
+        cdc_start_position: message.cdc_start_position,
+        cdc_stop_position: message
+            .cdc_stop_position
+            .map(checked_stop_position)
+            .transpose()?,
+        recovery_checkpoint: None,
+        task_data: message.task_data,
+        created_at: EpochMs::now(),
+        statistics: TaskStatistics::default(),
+    };
+    quota::check(
+        Quota::Tasks,
+        transaction.list::<ReplicationTask>().await?.len(),
+    )?;
+    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
+    let stored = transaction.create(&task).await;
+    stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
+    tags::create(&mut *transaction, &arn, message.tags).await?;
+    transaction.commit().await?;
+    Ok(model::CreateReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+/// The endpoint of one side.
+async fn end(
+    context: &Context,
+    transaction: &mut dyn Transaction,
+    arn: &str,
+    role: EndpointRole,
+) -> Result<Stored<Endpoint>, Fault> {
+    let endpoint = endpoints::find(context, transaction, arn).await?;
+    if endpoint.role != role {
+        return Err(invalid_value(format!(
+            "ReplicationEngineType [name={}, endpointType={}] endpoint must be of type {}",
+            endpoint.engine_name,
+            endpoint.role.as_str().to_uppercase(),
+            role.as_str().to_uppercase()
+        )));
+    }
+    if endpoint.status == EndpointStatus::Deleting {
+        return Err(invalid_state(format!(
+            "Endpoint {} is being deleted.",
+            endpoint.identifier
+        )));
+    }
+    Ok(endpoint)
+}
+
+fn migration_type(text: &str) -> Result<MigrationType, Fault> {
+    text.parse().map_err(|_| {
+        invalid_value(format!(
+            "Invalid MigrationType {text}. Valid values: full-load, cdc, full-load-and-cdc"
+        ))
+    })
+}
+
+fn checked_mappings(document: String) -> Result<String, Fault> {
+    match TableMappings::parse(&document) {
+        Ok(_) => Ok(document),
+        Err(error) => Err(invalid_value(error.to_string())),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "shaped for map_err")]
+fn bad_settings(error: whimbrel_core::settings::SettingsError) -> Fault {
+    invalid_value(error.to_string())
+}
+
+fn check_start_point(time: Option<EpochMs>, position: Option<&str>) -> Result<(), Fault> {
+    if time.is_some() && position.is_some() {
+        return Err(invalid_combination(
+            "CdcStartTime and CdcStartPosition cannot both be given".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// `server_time:2018-02-09T12:12:12` or `commit_time:…`.
+fn checked_stop_position(position: String) -> Result<String, Fault> {
+    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
+    let time_text = position
+        .split_once(':')
+        .filter(|(kind, _)| ["server_time", "commit_time"].contains(&kind.trim()));
+    match time_text.map(|(_, text)| time::PrimitiveDateTime::parse(text.trim(), format)) {
+        Some(Ok(_)) => Ok(position),
+        _ => Err(invalid_value(format!(
+            "Invalid CdcStopPosition {position}. It must be server_time:YYYY-MM-DDThh:mm:ss or commit_time:YYYY-MM-DDThh:mm:ss"
+        ))),
+    }
+}
+
+pub(super) async fn describe(
+    context: &Context,
+    message: model::DescribeReplicationTasksMessage,
+) -> Result<model::DescribeReplicationTasksResponse, Fault> {
+    let known = [
+        "replication-task-arn",
+        "replication-task-id",
+        "migration-type",
+        "endpoint-arn",
+        "replication-instance-arn",
+    ];
+    let filters = super::filters(message.filters, &known)?;
+    let page = PageRequest::parse(
+        "tasks",
+        message.max_records,
+        message.marker.as_deref(),
+        USUAL_PAGE,
+    )?;
+    let mut tasks = context.store.list::<ReplicationTask>().await?;
+    tasks.retain(|task| matches(context, &filters, task));
+    if tasks.is_empty() && !filters.is_empty() {
+        return Err(fault::not_found(
+            "No Tasks found matching provided filters".to_owned(),
+        ));
+    }
+    let (tasks, marker) = page.cut(tasks);
+    let with_settings = !message.without_settings.unwrap_or(false);
+    let tasks = tasks
+        .iter()
+        .map(|task| to_wire(context, task, with_settings))
+        .collect();
+    Ok(model::DescribeReplicationTasksResponse {
+        marker,
+        replication_tasks: Some(tasks),
+    })
+}
+
+fn matches(context: &Context, filters: &Filters, task: &ReplicationTask) -> bool {
+    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
+    let source = context
+        .home
+        .arn(ArnKind::Endpoint, task.source_endpoint_id.as_str());
+    let target = context
+        .home
+        .arn(ArnKind::Endpoint, task.target_endpoint_id.as_str());
+    let instance = context
+        .home
+        .arn(ArnKind::Instance, task.instance_id.as_str());
+    filters.match_item(|name| match name {
+        "replication-task-arn" => vec![arn.as_str()],
+        "replication-task-id" => vec![task.identifier.as_str()],
+        "migration-type" => vec![task.migration_type.as_str()],
+        "endpoint-arn" => vec![source.as_str(), target.as_str()],
+        _ => vec![instance.as_str()],
+    })
+}
+
+pub(super) async fn start(
+    context: &Context,
+    message: model::StartReplicationTaskMessage,
+) -> Result<model::StartReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
+    let text = message.start_replication_task_type.as_str();
+    let start_type: StartType = text.parse().map_err(|_| {
+        invalid_value(format!("Invalid StartReplicationTaskType {text}. Valid values: start-replication, resume-processing, reload-target"))
+    })?;
+    let start_time = message.cdc_start_time.as_ref().map(super::epoch_ms);
+    check_start_point(start_time, message.cdc_start_position.as_deref())?;
+    let stop_position = message
+        .cdc_stop_position
+        .map(checked_stop_position)
+        .transpose()?;
+    task_lifecycle::start(&mut task, start_type, EpochMs::now()).map_err(refused_start)?;
+    if task.migration_type != MigrationType::FullLoad {
+        return Err(invalid_combination(format!(
+            "Migration type {} is not supported by this version: following changes is not built yet. Use full-load.",
+            task.migration_type
+        )));
+    }
+    if start_time.is_some() || message.cdc_start_position.is_some() || stop_position.is_some() {
+        return Err(invalid_combination(
+            "CdcStartTime, CdcStartPosition and CdcStopPosition apply only to tasks that follow changes".to_owned(),
+        ));
+    }
+    let instance = transaction
+        .find::<ReplicationInstance>(task.instance_id.as_str())
+        .await?;
+    let instance = instance
+        .ok_or_else(|| invalid_state("The replication instance of the task is gone".to_owned()))?;
+    instances::check_available(&instance)?;
+    check_connections(&mut *transaction, &task).await?;
+    let task = transaction.replace(&task).await?;
+    transaction.commit().await?;
+    Ok(model::StartReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+fn refused_start(refusal: Refusal) -> Fault {
+    match refusal {
+        Refusal::WrongStatus => {
+            invalid_state("Replication Task cannot be started, invalid state".to_owned())
+        }
+        Refusal::NotFirstStart => invalid_combination(
+            "Start Type : START_REPLICATION, valid only for tasks running for the first time"
+                .to_owned(),
+        ),
+        Refusal::FirstStart => invalid_combination(
+            "Start Type : START_REPLICATION is required for tasks running for the first time"
+                .to_owned(),
+        ),
+        Refusal::NothingToReload => invalid_combination(
+            "Start Type : RELOAD_TARGET, not valid for tasks of migration type cdc".to_owned(),
+        ),
+    }
+}
+
+/// Both ends must have passed a test from the task's instance, with the settings that they have now.
+async fn check_connections(
+    transaction: &mut dyn Transaction,
+    task: &ReplicationTask,
+) -> Result<(), Fault> {
+    for endpoint_id in [&task.source_endpoint_id, &task.target_endpoint_id] {
+        let endpoint = transaction.find::<Endpoint>(endpoint_id.as_str()).await?;
+        let endpoint =
+            endpoint.ok_or_else(|| invalid_state("An endpoint of the task is gone".to_owned()))?;
+        if engine_catalog::connects_to(&endpoint.engine_name).is_none() {
+            return Err(invalid_state(format!(
+                "Test connection for the endpoint {} should be successful for starting the replication task; the engine {} is not \
+                 supported by this version",
+                endpoint.identifier, endpoint.engine_name
+            )));
+        }
+        let id = ConnectionId::of(&task.instance_id, endpoint_id);
+        let connection = transaction.find::<Connection>(id.as_str()).await?;
+        let is_tested = connection.is_some_and(|connection| {
+            connection.status == ConnectionStatus::Successful
+                && connection.endpoint_revision == endpoint.revision
+        });
+        if !is_tested {
+            return Err(invalid_state(format!(
+                "Test connection for replication instance and endpoint {} should be successful for starting the replication task",
+                endpoint.identifier
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn stop(
+    context: &Context,
+    message: model::StopReplicationTaskMessage,
+) -> Result<model::StopReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
+    task_lifecycle::stop(&mut task).map_err(|_| {
+        invalid_state("Replication Task cannot be stopped, invalid state".to_owned())
+    })?;
+    let task = transaction.replace(&task).await?;
+    transaction.commit().await?;
+    Ok(model::StopReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+pub(super) async fn modify(
+    context: &Context,
+    message: model::ModifyReplicationTaskMessage,
+) -> Result<model::ModifyReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
+    let settings = match &message.replication_task_settings {
+        Some(sent) => Some(task.settings.for_modify(sent).map_err(bad_settings)?),
+        None => None,
+    };
+    if task.status == TaskStatus::Running {
+        return modify_running(context, transaction, task, settings, &message).await;
+    }
+    task_lifecycle::modify(&mut task).map_err(|_| {
+        invalid_state(format!(
+            "Replication Task cannot be modified, invalid state {}",
+            task.status
+        ))
+    })?;
+    let start_time = message.cdc_start_time.as_ref().map(super::epoch_ms);
+    check_start_point(start_time, message.cdc_start_position.as_deref())?;
+    if let Some(identifier) = message.replication_task_identifier {
+        task.identifier = identifier::task_identifier(&identifier)?;
+    }
+    if let Some(migration) = message.migration_type {
+        task.migration_type = migration_type(migration.as_str())?;
+    }
+    if let Some(mappings) = message.table_mappings {
+        task.table_mappings = checked_mappings(mappings)?;
+    }
+    if let Some(settings) = settings {
+        task.settings = settings;
+    }
+    if start_time.is_some() || message.cdc_start_position.is_some() {
+        task.cdc_start_time = start_time;
+        task.cdc_start_position = message.cdc_start_position;
+    }
+    if let Some(position) = message.cdc_stop_position {
+        task.cdc_stop_position = Some(checked_stop_position(position)?);
+    }
+    if message.task_data.is_some() {
+        task.task_data = message.task_data;
+    }
+    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
+    let stored = transaction.replace(&task).await;
+    let task =
+        stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
+    transaction.commit().await?;
+    Ok(model::ModifyReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+/// While a task runs, only log severities may change, and they do so at once.
+async fn modify_running(
+    context: &Context,
+    mut transaction: Box<dyn Transaction>,
+    mut task: Stored<ReplicationTask>,
+    settings: Option<SettingsDocument>,
+    message: &model::ModifyReplicationTaskMessage,
+) -> Result<model::ModifyReplicationTaskResponse, Fault> {
+    let asks_for_more = message.replication_task_identifier.is_some()
+        || message.migration_type.is_some()
+        || message.table_mappings.is_some()
+        || message.cdc_start_time.is_some()
+        || message.cdc_start_position.is_some()
+        || message.cdc_stop_position.is_some()
+        || message.task_data.is_some();
+    match settings {
+        Some(settings) if !asks_for_more && task.settings.differs_in_severities_only(&settings) => {
+            task.settings = settings;
+        }
+        _ => return Err(invalid_state(ONLY_SEVERITIES.to_owned())),
+    }
+    let task = transaction.replace(&task).await?;
+    transaction.commit().await?;
+    Ok(model::ModifyReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+pub(super) async fn start_move(
+    context: &Context,
+    message: model::MoveReplicationTaskMessage,
+) -> Result<model::MoveReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
+    let instance = instances::find(
+        context,
+        &mut *transaction,
+        &message.target_replication_instance_arn,
+    )
+    .await?;
+    instances::check_available(&instance)?;
+    if instance.id == task.instance_id {
+        return Err(invalid_combination(
+            "The replication task is on that replication instance already".to_owned(),
+        ));
+    }
+    task_lifecycle::start_move(&mut task).map_err(|_| {
+        invalid_state(format!(
+            "Replication Task cannot be moved, invalid state {}",
+            task.status
+        ))
+    })?;
+    task.move_to = Some(instance.id.clone());
+    let task = transaction.replace(&task).await?;
+    transaction.commit().await?;
+    Ok(model::MoveReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+pub(super) async fn delete(
+    context: &Context,
+    message: model::DeleteReplicationTaskMessage,
+) -> Result<model::DeleteReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
+    task_lifecycle::delete(&mut task).map_err(|_| {
+        invalid_state(format!(
+            "Replication Task cannot be deleted, invalid state {}",
+            task.status
+        ))
+    })?;
+    let task = transaction.replace(&task).await?;
+    transaction
+        .create(&task_event(
+            &task,
+            "deletion",
+            "The replication task is being deleted.",
+        ))
+        .await?;
+    transaction.commit().await?;
+    Ok(model::DeleteReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+/// The task that an ARN names.
+pub(super) async fn find(
+    context: &Context,
+    transaction: &mut dyn Transaction,
+    arn: &str,
+) -> Result<Stored<ReplicationTask>, Fault> {
+    let found = match context.home.id_in(ArnKind::Task, arn) {
+        Some(id) => transaction.find::<ReplicationTask>(id).await?,
+        None => None,
+    };
+    found.ok_or_else(|| fault::not_found(format!("Replication Task {arn} not found.")))
+}
+
+fn to_wire(
+    context: &Context,
+    task: &ReplicationTask,
+    with_settings: bool,
+) -> model::ReplicationTask {
+    let home = &context.home;
+    model::ReplicationTask {
+        replication_task_identifier: Some(task.identifier.clone()),
+        source_endpoint_arn: Some(home.arn(ArnKind::Endpoint, task.source_endpoint_id.as_str())),
+        target_endpoint_arn: Some(home.arn(ArnKind::Endpoint, task.target_endpoint_id.as_str())),
+        replication_instance_arn: Some(home.arn(ArnKind::Instance, task.instance_id.as_str())),
+        migration_type: Some(task.migration_type.as_str().into()),
+        table_mappings: Some(task.table_mappings.clone()),
+        replication_task_settings: with_settings.then(|| task.settings.to_json()),
+        status: Some(task.status.to_string()),
+        last_failure_message: task.last_failure_message.clone(),
+        stop_reason: task.stop_reason.map(|reason| reason.to_string()),
+        replication_task_creation_date: Some(super::timestamp(task.created_at)),
+        replication_task_start_date: task.statistics.started_at.map(super::timestamp),
+        cdc_start_position: task.cdc_start_position.clone(),
+        cdc_stop_position: task.cdc_stop_position.clone(),
+        recovery_checkpoint: task.recovery_checkpoint.clone(),
+        replication_task_arn: Some(home.arn(ArnKind::Task, task.id.as_str())),
+        replication_task_stats: task
+            .ever_started
+            .then(|| statistics_to_wire(&task.statistics)),
+        task_data: task.task_data.clone(),
+        target_replication_instance_arn: task
+            .move_to
+            .as_ref()
+            .map(|id| home.arn(ArnKind::Instance, id.as_str())),
+    }
+}
+
+fn statistics_to_wire(figures: &TaskStatistics) -> model::ReplicationTaskStats {
+    model::ReplicationTaskStats {
+        full_load_progress_percent: Some(figures.full_load_progress_percent),
+        elapsed_time_millis: Some(figures.elapsed_ms),
+        tables_loaded: Some(figures.tables_loaded),
+        tables_loading: Some(figures.tables_loading),
+        tables_queued: Some(figures.tables_queued),
+        tables_errored: Some(figures.tables_errored),
+        fresh_start_date: figures.fresh_started_at.map(super::timestamp),
+        start_date: figures.started_at.map(super::timestamp),
+        stop_date: figures.stopped_at.map(super::timestamp),
+        full_load_start_date: figures.full_load_started_at.map(super::timestamp),
+        full_load_finish_date: figures.full_load_finished_at.map(super::timestamp),
+    }
+}

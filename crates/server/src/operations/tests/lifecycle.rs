@@ -1,0 +1,395 @@
+use serde_json::{Value, json};
+use whimbrel_core::TableName;
+use whimbrel_store::{EpochMs, TableState};
+
+use super::Harness;
+use crate::data_plane::{RunEnd, RunMode, RunProgress, TableProgress};
+
+const MAPPINGS: &str = r#"{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
+    "object-locator":{"schema-name":"s","table-name":"%"},"rule-action":"include"}]}"#;
+
+/// A ready task between two tested ends.
+struct Task {
+    harness: Harness,
+    arn: String,
+    instance: String,
+}
+
+impl Task {
+    async fn ready() -> Self {
+        let harness = Harness::start();
+        let instance = harness.instance("i").await;
+        let source = harness.endpoint("source", "s", "db1").await;
+        let target = harness.endpoint("target", "t", "db2").await;
+        let request = json!({
+            "ReplicationTaskIdentifier": "task", "SourceEndpointArn": source, "TargetEndpointArn": target,
+            "ReplicationInstanceArn": instance, "MigrationType": "full-load", "TableMappings": MAPPINGS,
+        });
+        let made = harness.ok("CreateReplicationTask", request).await;
+        assert_eq!(made["ReplicationTask"]["Status"], "creating");
+        let arn = made["ReplicationTask"]["ReplicationTaskArn"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let task = Self {
+            harness,
+            arn,
+            instance,
+        };
+        task.until("ready").await;
+        let text = task
+            .refused_start("start-replication", "InvalidResourceStateFault")
+            .await;
+        assert!(
+            text.starts_with("Test connection")
+                && text.ends_with("should be successful for starting the replication task"),
+            "{text}"
+        );
+        task.harness.tested(&task.instance, &source).await;
+        task.harness.tested(&task.instance, &target).await;
+        task
+    }
+
+    async fn until(&self, status: &str) -> Value {
+        let page = self
+            .harness
+            .until("DescribeReplicationTasks", json!({}), |page| {
+                page["ReplicationTasks"][0]["Status"] == status
+            })
+            .await;
+        page["ReplicationTasks"][0].clone()
+    }
+
+    fn request(&self) -> Value {
+        json!({"ReplicationTaskArn": self.arn})
+    }
+
+    async fn start(&self, start_type: &str) {
+        let request =
+            json!({"ReplicationTaskArn": self.arn, "StartReplicationTaskType": start_type});
+        let answer = self.harness.ok("StartReplicationTask", request).await;
+        assert_eq!(answer["ReplicationTask"]["Status"], "starting");
+    }
+
+    async fn refused_start(&self, start_type: &str, code: &str) -> String {
+        let request =
+            json!({"ReplicationTaskArn": self.arn, "StartReplicationTaskType": start_type});
+        self.harness
+            .refused("StartReplicationTask", request, code)
+            .await
+    }
+
+    fn after_a_crash(self) -> Self {
+        Self {
+            harness: self.harness.after_a_crash(),
+            arn: self.arn,
+            instance: self.instance,
+        }
+    }
+}
+
+fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
+    let tables = tables.iter().map(|(name, state, rows)| {
+        let table = TableProgress {
+            state: *state,
+            rows: *rows,
+            started_at: Some(EpochMs(5)),
+            ended_at: None,
+            message: None,
+        };
+        (TableName::new("s", *name), table)
+    });
+    RunProgress {
+        tables: tables.collect(),
+        percent: 50,
+        is_prepared: true,
+    }
+}
+
+#[tokio::test]
+async fn a_full_load_runs_to_its_end_and_keeps_its_last_figures() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.until("running").await;
+    let run = task.harness.data_plane.run(0).await;
+    assert_eq!(run.spec.mode, RunMode::Fresh);
+    run.set_progress(progress(&[
+        ("a", TableState::Completed, 7),
+        ("b", TableState::Error, 0),
+    ]));
+    run.end(RunEnd::Finished);
+    let done = task.until("stopped").await;
+    assert_eq!(done["StopReason"], "Stop Reason FULL_LOAD_ONLY_FINISHED");
+    let figures = &done["ReplicationTaskStats"];
+    assert_eq!(figures["FullLoadProgressPercent"], 100);
+    assert_eq!(
+        (&figures["TablesLoaded"], &figures["TablesErrored"]),
+        (&json!(1), &json!(1))
+    );
+    let page = task
+        .harness
+        .ok("DescribeTableStatistics", task.request())
+        .await;
+    assert_eq!(page["TableStatistics"][0]["FullLoadRows"], 7);
+    assert_eq!(page["TableStatistics"][1]["TableState"], "Table error");
+    let text = task
+        .refused_start("start-replication", "InvalidParameterCombinationException")
+        .await;
+    assert!(
+        text.contains("valid only for tasks running for the first time"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn figures_are_true_while_a_load_runs() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(progress(&[("a", TableState::FullLoad, 3)]));
+    task.harness
+        .until("DescribeTableStatistics", task.request(), |page| {
+            page["TableStatistics"][0]["FullLoadRows"] == 3
+        })
+        .await;
+    assert_eq!(
+        task.until("running").await["ReplicationTaskStats"]["TablesLoading"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_run_with_its_reason_and_a_resume_goes_on() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(progress(&[
+        ("a", TableState::Completed, 7),
+        ("b", TableState::Cancelled, 2),
+    ]));
+    task.until("running").await;
+    let answer = task.harness.ok("StopReplicationTask", task.request()).await;
+    assert_eq!(answer["ReplicationTask"]["Status"], "stopping");
+    run.stop_requested().await;
+    run.end(RunEnd::Stopped);
+    assert_eq!(
+        task.until("stopped").await["StopReason"],
+        "Stop Reason NORMAL"
+    );
+    task.start("resume-processing").await;
+    let run = task.harness.data_plane.run(1).await;
+    assert_eq!(
+        run.spec.mode,
+        RunMode::Resume {
+            completed: vec![TableName::new("s", "a")]
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_reload_begins_afresh_and_forgets_the_figures() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(progress(&[("a", TableState::Completed, 7)]));
+    run.end(RunEnd::Finished);
+    task.until("stopped").await;
+    task.start("reload-target").await;
+    assert_eq!(
+        task.harness.data_plane.run(1).await.spec.mode,
+        RunMode::Fresh
+    );
+    let page = task
+        .harness
+        .ok("DescribeTableStatistics", task.request())
+        .await;
+    assert_eq!(page["TableStatistics"], json!([]));
+}
+
+#[tokio::test]
+async fn a_failure_is_told_and_the_task_can_be_started_again() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.end(RunEnd::Failed {
+        message: "the table mappings match no table".into(),
+        is_recoverable: false,
+    });
+    let failed = task.until("failed").await;
+    assert_eq!(failed["StopReason"], "Stop Reason FATAL_ERROR");
+    assert!(
+        failed["LastFailureMessage"]
+            .as_str()
+            .unwrap()
+            .contains("match no table")
+    );
+    task.start("reload-target").await;
+}
+
+#[tokio::test]
+async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness
+        .data_plane
+        .run(0)
+        .await
+        .set_progress(progress(&[("a", TableState::Completed, 7)]));
+    task.harness
+        .until("DescribeTableStatistics", task.request(), |page| {
+            page["TableStatistics"][0]["FullLoadRows"] == 7
+        })
+        .await;
+    let task = task.after_a_crash();
+    let run = task.harness.data_plane.run(0).await;
+    assert_eq!(
+        run.spec.mode,
+        RunMode::Resume {
+            completed: vec![TableName::new("s", "a")]
+        }
+    );
+    assert_eq!(
+        task.until("running").await["ReplicationTaskStats"]["TablesLoaded"],
+        1
+    );
+    run.set_progress(progress(&[("a", TableState::Completed, 0)]));
+    run.end(RunEnd::Finished);
+    task.until("stopped").await;
+    let page = task
+        .harness
+        .ok("DescribeTableStatistics", task.request())
+        .await;
+    assert_eq!(page["TableStatistics"][0]["FullLoadRows"], 7);
+}
+
+#[tokio::test]
+async fn a_task_that_crashed_before_the_target_was_prepared_begins_afresh() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness.data_plane.run(0).await;
+    let task = task.after_a_crash();
+    assert_eq!(
+        task.harness.data_plane.run(0).await.spec.mode,
+        RunMode::Fresh
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_was_stopping_at_a_crash_is_stopped() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness
+        .data_plane
+        .run(0)
+        .await
+        .set_progress(progress(&[("a", TableState::FullLoad, 1)]));
+    task.harness
+        .until("DescribeTableStatistics", task.request(), |page| {
+            page["TableStatistics"][0]["FullLoadRows"] == 1
+        })
+        .await;
+    task.harness.ok("StopReplicationTask", task.request()).await;
+    let task = task.after_a_crash();
+    assert_eq!(
+        task.until("stopped").await["StopReason"],
+        "Stop Reason NORMAL"
+    );
+    let page = task
+        .harness
+        .ok("DescribeTableStatistics", task.request())
+        .await;
+    assert_eq!(page["TableStatistics"][0]["TableState"], "Table cancelled");
+}
+
+#[tokio::test]
+async fn a_reboot_interrupts_a_run_and_it_goes_on() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(progress(&[("a", TableState::FullLoad, 1)]));
+    task.until("running").await;
+    task.harness
+        .ok(
+            "RebootReplicationInstance",
+            json!({"ReplicationInstanceArn": task.instance}),
+        )
+        .await;
+    run.stop_requested().await;
+    run.end(RunEnd::Stopped);
+    let again = task.harness.data_plane.run(1).await;
+    assert_eq!(again.spec.mode, RunMode::Resume { completed: vec![] });
+    assert_eq!(task.until("running").await.get("StopReason"), None);
+}
+
+#[tokio::test]
+async fn only_severities_change_while_a_task_runs() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.until("running").await;
+    let modify = |settings: &str| json!({"ReplicationTaskArn": task.arn, "ReplicationTaskSettings": settings});
+    let severities =
+        r#"{"Logging":{"LogComponents":[{"Id":"SORTER","Severity":"LOGGER_SEVERITY_DEBUG"}]}}"#;
+    task.harness
+        .ok("ModifyReplicationTask", modify(severities))
+        .await;
+    let other = modify(r#"{"FullLoadSettings":{"CommitRate":5}}"#);
+    let text = task
+        .harness
+        .refused("ModifyReplicationTask", other, "InvalidResourceStateFault")
+        .await;
+    assert!(
+        text.contains("excluding logging severity task settings"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_task_uses_cannot_be_deleted_before_it() {
+    let task = Task::ready().await;
+    let request = json!({"ReplicationInstanceArn": task.instance});
+    task.harness
+        .refused(
+            "DeleteReplicationInstance",
+            request.clone(),
+            "InvalidResourceStateFault",
+        )
+        .await;
+    task.harness
+        .ok("DeleteReplicationTask", task.request())
+        .await;
+    task.harness
+        .until("DescribeReplicationTasks", json!({}), |page| {
+            page["ReplicationTasks"] == json!([])
+        })
+        .await;
+    task.harness.ok("DeleteReplicationInstance", request).await;
+    task.harness
+        .until("DescribeReplicationInstances", json!({}), |page| {
+            page["ReplicationInstances"] == json!([])
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn events_tell_the_story_of_a_task() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.until("stopped").await;
+    let page = task.harness.ok("DescribeEvents", json!({})).await;
+    let messages: Vec<&str> = page["Events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["SourceIdentifier"] == "task")
+        .map(|event| event["Message"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            "The replication task has been created.",
+            "The replication task has started with taskType: full-load, startType: start-replication",
+            "Replication task has stopped. Stop Reason FULL_LOAD_ONLY_FINISHED",
+        ]
+    );
+}
