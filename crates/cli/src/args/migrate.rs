@@ -1,0 +1,144 @@
+//! `whimbrel migrate`.
+
+use clap::{Args, ValueEnum};
+use whimbrel_connector::PrepareMode;
+
+use super::{EXIT_CODES, PasswordArgs, TableArgs, UrlText};
+use crate::format;
+
+/// A chunk below this is mostly the cost of its own transaction.
+const CHUNK_BYTES_MIN: u64 = 64 * 1024;
+const CHUNK_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+
+/// The engine takes no more.
+pub(crate) const JOBS_MAX: u16 = 49;
+
+const EXAMPLES: &str = "\
+URLs:
+  postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql://… and mariadb://…; special characters percent-encoded (@ is %40).
+  TLS: ?sslmode=require, verify-ca or verify-full, and &sslrootcert=FILE.
+  A password in the URL shows in the list of processes. Without one, WHIMBREL_SOURCE_PASSWORD and
+  WHIMBREL_TARGET_PASSWORD are used, or --source-password-file and --target-password-file.
+
+Names at the target:
+  A table keeps its name, and its schema's name: database shop of MySQL becomes schema shop of PostgreSQL. A MySQL or MariaDB
+  target URL with a database takes all tables into that database. --rename-schema and --target-schema change it.
+
+Examples:
+  whimbrel migrate postgres://me@old/shop postgres://me@new/shop
+  whimbrel migrate mysql://me@old/shop postgres://me@new/shop --rename-schema shop=public
+  whimbrel migrate mariadb://me@old/shop postgres://me@new/shop --tables 'shop.order%' --exclude shop.order_log
+  whimbrel migrate … --dry-run           what would be done, with the SQL; changes nothing
+  whimbrel migrate … --resume            after an interruption: finished chunks are not read again
+";
+
+/// Copies tables from one database to another, each row exactly as it is.
+///
+/// The source is read under one consistent snapshot, in parallel chunks. The rows of a chunk and the record that it is done are
+/// committed together, so that an interrupted migration can go on with --resume.
+#[derive(Clone, Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own on the command line"
+)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
+pub(crate) struct MigrateArgs {
+    /// Where rows come from: postgres://, mysql:// or mariadb://
+    pub(crate) source_url: UrlText,
+    /// Where rows go
+    pub(crate) target_url: UrlText,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) passwords: PasswordArgs,
+    /// What happens to tables that exist at the target
+    #[arg(long, value_name = "MODE", default_value = "drop-and-create")]
+    pub(crate) prepare: Prepare,
+    /// Chunks loaded at once; each takes a connection at either end [default: by the machine, 2 to 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
+    pub(crate) jobs: Option<u16>,
+    /// Aim for the size of a chunk, such as 64MiB or 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = chunk_bytes)]
+    pub(crate) chunk_size: u64,
+    /// Creates no primary keys
+    #[arg(long)]
+    pub(crate) no_keys: bool,
+    /// Ends at the first table in error, instead of going on with the others
+    #[arg(long)]
+    pub(crate) stop_on_error: bool,
+    /// Prints the plan and the SQL, and changes nothing
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) dry_run: bool,
+    /// Goes on with an interrupted migration of the same URLs and tables
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Prints events as JSON on the standard output, one object per line
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// How progress is shown on the standard error
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub(crate) progress: ProgressMode,
+}
+
+/// What happens to target tables before the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prepare {
+    /// Drops existing tables and creates them again
+    DropAndCreate,
+    /// Empties existing tables, creates missing ones
+    Truncate,
+    /// Leaves existing tables and their rows, creates missing ones
+    DoNothing,
+}
+
+impl From<Prepare> for PrepareMode {
+    fn from(prepare: Prepare) -> Self {
+        match prepare {
+            Prepare::DropAndCreate => Self::DropAndCreate,
+            Prepare::Truncate => Self::Truncate,
+            Prepare::DoNothing => Self::DoNothing,
+        }
+    }
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// Bars on a terminal, lines elsewhere, nothing with --json
+    Auto,
+    /// A bar per running table
+    Bars,
+    /// A line every ten seconds and for each table that is done
+    Lines,
+    /// Nothing
+    Off,
+}
+
+fn chunk_bytes(text: &str) -> Result<u64, String> {
+    let bytes = format::parse_bytes(text)?;
+    if (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err("a chunk has 64KiB to 64GiB".to_owned())
+    }
+}
+
+impl MigrateArgs {
+    /// The chunks to load at once: as given, else as many as this machine has processors, within 2 and 8. More than that
+    /// wait for the databases rather than for us.
+    pub(crate) fn job_count(&self) -> usize {
+        job_count(self.jobs)
+    }
+}
+
+pub(super) fn job_count(given: Option<u16>) -> usize {
+    given.map_or_else(
+        || std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)),
+        usize::from,
+    )
+}

@@ -1,0 +1,144 @@
+//! How a command fails: the words for the user and the exit code.
+
+use std::process::ExitCode;
+
+use whimbrel_connector::{ConnectError, Error};
+use whimbrel_engine::RunError;
+
+/// How a command ended, as its exit code tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All done.
+    Done,
+    /// Some tables are in error or different.
+    Incomplete,
+    /// The arguments are wrong.
+    Usage,
+    /// No connection could be made.
+    Connection,
+    /// It failed otherwise.
+    Failed,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Usage => 2,
+            Self::Connection => 3,
+            Self::Failed => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What was tried and what happened.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) help: Option<String>,
+    /// The exit code.
+    pub(crate) exit: Exit,
+}
+
+impl Failure {
+    /// Any failure.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: None,
+            exit,
+        }
+    }
+
+    /// The arguments are wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// A connection that could not be made; `end` says to what.
+    pub(crate) fn connect(end: &str, error: &ConnectError) -> Self {
+        Self::new(Exit::Connection, format!("{end}: {}", error.message)).with_help(&error.remedy)
+    }
+
+    /// An error of one end.
+    pub(crate) fn database(end: &str, error: &Error) -> Self {
+        let failed = Self::new(Exit::Failed, format!("{end}: {error}"));
+        match error {
+            Error::Connect(error) => Self::connect(end, error),
+            Error::Transient(_) => failed.with_help(
+                "see that both servers run and can be reached, then try again; a migration goes on with --resume",
+            ),
+            Error::Fenced { .. } => failed.with_help(
+                "the same migration was started a second time; let that one finish, or stop it and use --resume",
+            ),
+            Error::Row(_) | Error::Table(_) | Error::Fatal(_) => failed,
+        }
+    }
+
+    /// The lines for the standard error.
+    pub(crate) fn text(&self) -> String {
+        match &self.help {
+            None => format!("error: {}\n", self.message),
+            Some(help) => format!("error: {}\n  help: {help}\n", self.message),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match &error {
+            RunError::Source(error) => Self::database("source", error),
+            RunError::Target(error) => Self::database("target", error),
+            RunError::NoTables => Self::usage("no table of the source matches")
+                .with_help("check --tables and --exclude: names are case-sensitive and written SCHEMA.TABLE; whimbrel check lists the schemas"),
+            RunError::NothingToResume => {
+                Self::usage("there is nothing to resume: the target has no record of an unfinished migration of these URLs and tables")
+                    .with_help("give the same URLs and table options as before, or start afresh without --resume")
+            }
+            RunError::Table(_) => Self::new(Exit::Failed, error.to_string())
+                .with_help("mend the cause and go on with --resume, or leave the table out with --exclude"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_connector::ConnectErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_problem_has_its_own_exit_code_and_its_remedy_as_help() {
+        let error = ConnectError {
+            kind: ConnectErrorKind::PortClosed,
+            message: "connect to h:5432/x: nothing listens".to_owned(),
+            remedy: "start the server".to_owned(),
+        };
+        let failure = Failure::from(RunError::Source(Error::Connect(error)));
+        assert_eq!(failure.exit, Exit::Connection);
+        assert_eq!(
+            failure.text(),
+            "error: source: connect to h:5432/x: nothing listens\n  help: start the server\n"
+        );
+    }
+}

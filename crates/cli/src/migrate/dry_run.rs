@@ -1,0 +1,206 @@
+//! `--dry-run`: the plan and the SQL. The plan is printed as comments, so that the whole is a script.
+
+use serde_json::{Value, json};
+use whimbrel_connector::{Error, RawFormat, Snapshot, Target, TargetTable};
+use whimbrel_engine::{FullLoadSpec, PlannedTable, RunError};
+
+use super::Heading;
+use super::survey::Survey;
+use crate::failure::{Exit, Failure};
+use crate::format;
+use crate::output::{print, print_json};
+use crate::progress::aligned;
+
+/// One table of the plan.
+struct Entry<'a> {
+    planned: &'a PlannedTable,
+    chunk_count: usize,
+    format: &'static str,
+    sql: Vec<String>,
+}
+
+/// Prints what a migration would do. One snapshot is opened to split the tables; nothing is written.
+pub(super) async fn run(
+    survey: &mut Survey,
+    spec: &FullLoadSpec,
+    heading: &Heading,
+    is_json: bool,
+) -> Result<Exit, Failure> {
+    let snapshot = survey.source.snapshot(1).await.map_err(RunError::Source)?;
+    let mut entries = Vec::new();
+    for planned in &survey.plan.tables {
+        let Ok(table) = &planned.target else {
+            entries.push(Entry {
+                planned,
+                chunk_count: 0,
+                format: "-",
+                sql: Vec::new(),
+            });
+            continue;
+        };
+        let chunks = snapshot
+            .plan(&planned.source, spec.chunk_bytes)
+            .await
+            .map_err(RunError::Source)?;
+        let format = row_format(&*snapshot, &mut *survey.target, table, spec).await?;
+        entries.push(Entry {
+            planned,
+            chunk_count: chunks.len(),
+            format,
+            sql: survey.target.preview(table, spec.prepare),
+        });
+    }
+    if is_json {
+        print_json(&as_json(survey, heading, &entries));
+    } else {
+        print(&as_script(survey, heading, &entries));
+    }
+    let has_errors = entries.iter().any(|entry| entry.planned.target.is_err());
+    Ok(if has_errors {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    })
+}
+
+/// How rows of the table will travel.
+async fn row_format(
+    snapshot: &dyn Snapshot,
+    target: &mut dyn Target,
+    table: &TargetTable,
+    spec: &FullLoadSpec,
+) -> Result<&'static str, Failure> {
+    let offered = snapshot.raw_formats(&table.source);
+    let accepted = match target.raw_formats(table).await {
+        Ok(accepted) => accepted,
+        // A table that is not there yet will be created as planned.
+        Err(Error::Table(_)) if table.source.engine == target.engine() => offered.clone(),
+        Err(Error::Table(_)) => Vec::new(),
+        Err(error) => return Err(RunError::Target(error).into()),
+    };
+    // So will one that is dropped first, whatever it looks like now.
+    let is_created = spec.prepare == whimbrel_connector::PrepareMode::DropAndCreate;
+    let raw = offered
+        .iter()
+        .find(|format| accepted.contains(format) || (is_created && !accepted.is_empty()));
+    Ok(match raw {
+        Some(RawFormat::PgCopyBinary) => "binary copy, passed through",
+        Some(RawFormat::PgCopyText) => "text copy, passed through",
+        None => "decoded",
+    })
+}
+
+fn as_script(survey: &Survey, heading: &Heading, entries: &[Entry<'_>]) -> String {
+    let jobs = format::things(heading.jobs, "job");
+    let mut parts = vec![
+        comment(&format!("{} -> {}", heading.source, heading.target)),
+        comment(&format!(
+            "task {}, prepare {}, {jobs}",
+            heading.task, heading.prepare
+        )),
+        "--\n".to_owned(),
+        comment(&overview(entries)),
+    ];
+    for entry in entries {
+        let name = &entry.planned.source.name;
+        match &entry.planned.target {
+            Err(message) => parts.push(comment(&format!("error: {name}: {message}"))),
+            Ok(table) => {
+                let notes = table.notes.iter();
+                parts.extend(notes.map(|note| comment(&format!("note: {name}: {note}"))));
+            }
+        }
+    }
+    for definition in &survey.plan.types {
+        parts.push("\n".to_owned());
+        parts.push(comment(&definition.name));
+        parts.push(statement(&definition.sql));
+    }
+    for entry in entries.iter().filter(|entry| !entry.sql.is_empty()) {
+        parts.push("\n".to_owned());
+        parts.push(comment(&entry.planned.source.name.to_string()));
+        parts.extend(entry.sql.iter().map(|sql| statement(sql)));
+    }
+    parts.concat()
+}
+
+fn overview(entries: &[Entry<'_>]) -> String {
+    let columns = ["table", "rows", "bytes", "chunks", "rows travel"].map(str::to_owned);
+    let mut rows = vec![columns];
+    rows.extend(entries.iter().map(row));
+    aligned(&rows) + "(rows and bytes as the source's catalog estimates them)\n"
+}
+
+fn row(entry: &Entry<'_>) -> [String; 5] {
+    let source = &entry.planned.source;
+    let label = match &entry.planned.target {
+        Ok(target) if target.name != source.name => format!("{} -> {}", source.name, target.name),
+        _ => source.name.to_string(),
+    };
+    let unknown = || "?".to_owned();
+    [
+        label,
+        source.row_estimate.map_or_else(unknown, format::count),
+        source.byte_estimate.map_or_else(unknown, format::bytes),
+        entry.chunk_count.to_string(),
+        entry.format.to_owned(),
+    ]
+}
+
+/// A text as comments: a name with a line end in it must not end the comment.
+fn comment(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("-- {line}\n")).collect();
+    lines.concat()
+}
+
+fn statement(sql: &str) -> String {
+    format!("{};\n", sql.trim_end().trim_end_matches(';'))
+}
+
+fn as_json(survey: &Survey, heading: &Heading, entries: &[Entry<'_>]) -> Value {
+    let tables: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            let source = &entry.planned.source;
+            let target = entry.planned.target.as_ref();
+            json!({
+                "table": source.name.to_string(),
+                "target": target.ok().map(|table| table.name.to_string()),
+                "row_estimate": source.row_estimate,
+                "byte_estimate": source.byte_estimate,
+                "chunks": entry.chunk_count,
+                "format": entry.format,
+                "notes": target.map(|table| table.notes.clone()).unwrap_or_default(),
+                "error": target.err(),
+                "sql": entry.sql,
+            })
+        })
+        .collect();
+    let types: Vec<Value> = survey
+        .plan
+        .types
+        .iter()
+        .map(|definition| json!({ "name": definition.name, "sql": definition.sql }))
+        .collect();
+    json!({
+        "event": "plan",
+        "task": heading.task,
+        "source": heading.source,
+        "target": heading.target,
+        "prepare": heading.prepare,
+        "jobs": heading.jobs,
+        "types": types,
+        "tables": tables,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_end_their_comment_and_statements_end_once() {
+        assert_eq!(comment("a\ndrop table b"), "-- a\n-- drop table b\n");
+        assert_eq!(statement("CREATE TYPE x;\n"), "CREATE TYPE x;\n");
+    }
+}

@@ -1,0 +1,254 @@
+//! `whimbrel migrate`.
+
+mod dry_run;
+mod survey;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use whimbrel_connector::{Connector, KeyPolicy};
+use whimbrel_core::TableName;
+use whimbrel_engine::{
+    FullLoadSpec, LoadOutcome, Progress, RetryPolicy, RunError, StartKind, TableErrorPolicy,
+    run_full_load,
+};
+
+use crate::address::{Address, End};
+use crate::args::{MigrateArgs, Prepare};
+use crate::endpoint::connector;
+use crate::failure::{Exit, Failure};
+use crate::interrupt;
+use crate::logging::Screen;
+use crate::output::{print, print_json};
+use crate::progress::{TableFacts, Watcher, finished, summary};
+use crate::selection::Selection;
+use survey::Survey;
+
+/// Somebody waits at the terminal: a server that restarts is waited for, one that is gone is given up after some minutes.
+const RETRY: RetryPolicy = RetryPolicy {
+    retries_max: 9,
+    wait_first: Duration::from_secs(1),
+    wait_max: Duration::from_mins(1),
+};
+
+const INTERRUPTED: &str = "\nstopping: open chunks are rolled back; Ctrl-C again ends at once\n";
+const RESUME_HELP: &str =
+    "the same command with --resume goes on: finished chunks are not read again";
+
+/// What is printed of a migration besides its tables.
+struct Heading {
+    source: String,
+    target: String,
+    task: String,
+    prepare: &'static str,
+    jobs: usize,
+}
+
+/// A migration that is ready to run.
+struct Migration {
+    source_address: Address,
+    target_address: Address,
+    source: Arc<dyn Connector>,
+    target: Arc<dyn Connector>,
+    spec: FullLoadSpec,
+    heading: Heading,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
+    let migration = Migration::of(args)?;
+    let stop = interrupt::watch(screen, INTERRUPTED)?;
+    let survey = Survey::take(&migration.source, &migration.target, &migration.spec);
+    let mut survey = tokio::select! {
+        () = stop.cancelled() => return Ok(Exit::Interrupted),
+        survey = survey => survey?,
+    };
+    survey.check_ends_are_apart(&migration.source_address, &migration.target_address)?;
+    if args.dry_run {
+        let dry_run = dry_run::run(&mut survey, &migration.spec, &migration.heading, args.json);
+        return tokio::select! {
+            () = stop.cancelled() => Ok(Exit::Interrupted),
+            exit = dry_run => exit,
+        };
+    }
+    if args.json {
+        print_json(&start_event(&migration.heading, &survey));
+    }
+    let facts = survey.facts();
+    drop(survey);
+    migration.load(args, &facts, screen, stop).await
+}
+
+impl Migration {
+    fn of(args: &MigrateArgs) -> Result<Self, Failure> {
+        let passwords = &args.passwords;
+        let source_file = passwords.source_password_file.as_deref();
+        let target_file = passwords.target_password_file.as_deref();
+        let source_address = Address::resolve(&args.source_url, End::Source, source_file)?;
+        let target_address = Address::resolve(&args.target_url, End::Target, target_file)?;
+        let selection = Selection::of(&args.tables, &source_address, &target_address)?;
+        let heading = Heading {
+            source: source_address.to_string(),
+            target: target_address.to_string(),
+            task: selection.task.clone(),
+            prepare: prepare_name(args.prepare),
+            jobs: args.job_count(),
+        };
+        Ok(Self {
+            source: connector(&source_address)?,
+            target: connector(&target_address)?,
+            spec: spec(args, selection),
+            source_address,
+            target_address,
+            heading,
+        })
+    }
+
+    /// Runs the load and shows it, up to its last words.
+    async fn load(
+        self,
+        args: &MigrateArgs,
+        facts: &BTreeMap<TableName, TableFacts>,
+        screen: &Screen,
+        stop: CancellationToken,
+    ) -> Result<Exit, Failure> {
+        let progress = Arc::new(Progress::new());
+        let mut watcher = Watcher::new(args.progress, args.json, screen);
+        let began = Instant::now();
+        let load = {
+            let progress = Arc::clone(&progress);
+            tokio::spawn(async move {
+                run_full_load(&self.source, &self.target, &self.spec, &progress, &stop).await
+            })
+        };
+        tokio::pin!(load);
+        let mut ticks = tokio::time::interval(Watcher::PERIOD);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut load => break ended,
+                _ = ticks.tick() => watcher.look(&progress, began.elapsed()),
+            }
+        };
+        watcher.look(&progress, began.elapsed());
+        watcher.close();
+        let ended = ended.map_err(|error| {
+            Failure::new(Exit::Failed, format!("the load ended abnormally: {error}"))
+        })?;
+        Ok(conclude(
+            args,
+            ended,
+            &progress,
+            facts,
+            began.elapsed(),
+            screen,
+        ))
+    }
+}
+
+/// Prints how the load ended, and says so to the caller.
+fn conclude(
+    args: &MigrateArgs,
+    ended: Result<LoadOutcome, RunError>,
+    progress: &Progress,
+    facts: &BTreeMap<TableName, TableFacts>,
+    elapsed: Duration,
+    screen: &Screen,
+) -> Exit {
+    let snapshot = progress.snapshot();
+    if !args.json && !snapshot.tables.is_empty() {
+        print(&summary(&snapshot, facts, elapsed));
+    }
+    let (exit, failure) = match ended {
+        Ok(LoadOutcome::Finished { tables_errored: 0 }) => (Exit::Done, None),
+        Ok(LoadOutcome::Finished { tables_errored }) => {
+            let message = format!(
+                "{} could not be migrated",
+                crate::format::things(tables_errored, "table")
+            );
+            let help = "mend the cause, then run the same command with --resume: tables that are done stay as they are";
+            (
+                Exit::Incomplete,
+                Some(Failure::new(Exit::Incomplete, message).with_help(help)),
+            )
+        }
+        Ok(LoadOutcome::Stopped) => {
+            screen.print(&format!("interrupted; {RESUME_HELP}\n"));
+            (Exit::Interrupted, None)
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            (failure.exit, Some(failure))
+        }
+    };
+    if args.json {
+        finished(exit, &snapshot, elapsed, failure.as_ref());
+    }
+    if let Some(failure) = failure {
+        screen.print(&failure.text());
+    }
+    exit
+}
+
+fn spec(args: &MigrateArgs, selection: Selection) -> FullLoadSpec {
+    let mut spec = FullLoadSpec::new(selection.task, selection.mappings);
+    spec.target_schema = selection.target_schema;
+    spec.prepare = args.prepare.into();
+    spec.keys = if args.no_keys {
+        KeyPolicy::None
+    } else {
+        KeyPolicy::Best
+    };
+    spec.subtask_count = args.job_count();
+    spec.chunk_bytes = args.chunk_size;
+    spec.retry = RETRY;
+    if args.resume {
+        spec.start = StartKind::Resume {
+            completed: std::collections::HashSet::new(),
+            needs_record: true,
+        };
+    }
+    if args.stop_on_error {
+        spec.on_table_error = TableErrorPolicy::StopTask;
+    }
+    spec
+}
+
+fn prepare_name(prepare: Prepare) -> &'static str {
+    match prepare {
+        Prepare::DropAndCreate => "drop-and-create",
+        Prepare::Truncate => "truncate",
+        Prepare::DoNothing => "do-nothing",
+    }
+}
+
+fn start_event(heading: &Heading, survey: &Survey) -> Value {
+    let tables: Vec<Value> = survey
+        .plan
+        .tables
+        .iter()
+        .map(|table| {
+            let target = table.target.as_ref();
+            json!({
+                "table": table.source.name.to_string(),
+                "target": target.ok().map(|target| target.name.to_string()),
+                "row_estimate": table.source.row_estimate,
+                "byte_estimate": table.source.byte_estimate,
+                "notes": target.map(|target| target.notes.clone()).unwrap_or_default(),
+                "error": target.err(),
+            })
+        })
+        .collect();
+    json!({
+        "event": "start",
+        "version": env!("CARGO_PKG_VERSION"),
+        "task": heading.task,
+        "source": heading.source,
+        "target": heading.target,
+        "prepare": heading.prepare,
+        "jobs": heading.jobs,
+        "tables": tables,
+    })
+}

@@ -1,0 +1,127 @@
+//! Events for programs: one JSON object per line.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use whimbrel_core::TableName;
+use whimbrel_engine::{ProgressSnapshot, TableProgress, TableState};
+
+use super::{Display, View};
+use crate::failure::{Exit, Failure};
+use crate::output::print_json;
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The events of a run: `table` when a table's state changes, `progress` every second.
+#[derive(Default)]
+pub(super) struct Events {
+    next_at: Duration,
+}
+
+impl Display for Events {
+    fn show(&mut self, view: &View) {
+        for name in &view.changed {
+            if let Some(table) = view.snapshot.tables.get(name) {
+                print_json(&event("table", table_json(name, table)));
+            }
+        }
+        if view.elapsed >= self.next_at && !view.snapshot.tables.is_empty() {
+            self.next_at = view.elapsed + PERIOD;
+            print_json(&event("progress", progress_json(view)));
+        }
+    }
+}
+
+fn event(name: &str, mut members: Value) -> Value {
+    let mut event = json!({ "event": name });
+    if let (Some(event), Some(members)) = (event.as_object_mut(), members.as_object_mut()) {
+        event.append(members);
+    }
+    event
+}
+
+/// One table's state and counts.
+fn table_json(name: &TableName, table: &TableProgress) -> Value {
+    json!({
+        "table": name.to_string(),
+        "state": state_name(table.state),
+        "rows": table.row_count,
+        "bytes": table.byte_count,
+        "row_estimate": table.row_estimate,
+        "chunks": table.chunk_count,
+        "chunks_done": table.chunks_done,
+        "elapsed_ms": super::summary::time_of(table).map(millis),
+        "message": table.message,
+    })
+}
+
+fn progress_json(view: &View) -> Value {
+    let snapshot = &view.snapshot;
+    let running: Vec<Value> = snapshot
+        .tables
+        .iter()
+        .filter(|(_, table)| table.state == TableState::FullLoad)
+        .map(|(name, table)| table_json(name, table))
+        .collect();
+    json!({
+        "percent": snapshot.percent(),
+        "rows": snapshot.row_count(),
+        "bytes": snapshot.byte_count(),
+        "rows_per_s": view.speed.rows.round(),
+        "bytes_per_s": view.speed.bytes.round(),
+        "eta_s": view.remaining().map(|time| time.as_secs()),
+        "elapsed_ms": millis(view.elapsed),
+        "tables": counts(snapshot),
+        "running": running,
+    })
+}
+
+/// The last event: how the run ended.
+pub(crate) fn finished(
+    exit: Exit,
+    snapshot: &ProgressSnapshot,
+    elapsed: Duration,
+    failure: Option<&Failure>,
+) {
+    let outcome = match exit {
+        Exit::Done => "complete",
+        Exit::Incomplete => "tables_in_error",
+        Exit::Interrupted => "interrupted",
+        Exit::Usage | Exit::Connection | Exit::Failed => "failed",
+    };
+    print_json(&json!({
+        "event": "finished",
+        "outcome": outcome,
+        "exit_code": exit.code(),
+        "rows": snapshot.row_count(),
+        "bytes": snapshot.byte_count(),
+        "elapsed_ms": millis(elapsed),
+        "tables": counts(snapshot),
+        "error": failure.map(|failure| &failure.message),
+        "help": failure.and_then(|failure| failure.help.as_ref()),
+    }));
+}
+
+fn counts(snapshot: &ProgressSnapshot) -> Value {
+    json!({
+        "total": snapshot.tables.len(),
+        "completed": snapshot.count(TableState::Completed),
+        "loading": snapshot.count(TableState::FullLoad),
+        "error": snapshot.count(TableState::Error),
+    })
+}
+
+/// A state as programs spell it.
+fn state_name(state: TableState) -> &'static str {
+    match state {
+        TableState::BeforeLoad => "before_load",
+        TableState::FullLoad => "loading",
+        TableState::Completed => "completed",
+        TableState::Cancelled => "cancelled",
+        TableState::Error => "error",
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,170 @@
+//! The table at the end of a migration.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use whimbrel_core::TableName;
+use whimbrel_engine::{ProgressSnapshot, TableProgress, TableState};
+
+use crate::format;
+
+/// What is known of a table besides its progress.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TableFacts {
+    /// Its name at the target.
+    pub(crate) target: Option<TableName>,
+    /// What the user should know of it.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The time that a table's load took, or has taken so far.
+pub(super) fn time_of(table: &TableProgress) -> Option<Duration> {
+    let end = table.ended_at.unwrap_or_else(SystemTime::now);
+    end.duration_since(table.started_at?).ok()
+}
+
+/// The table of tables, and below it errors and notes.
+pub(crate) fn summary(
+    snapshot: &ProgressSnapshot,
+    facts: &BTreeMap<TableName, TableFacts>,
+    elapsed: Duration,
+) -> String {
+    let heading = ["table", "rows", "bytes", "time", "rows/s", "state"].map(str::to_owned);
+    let mut rows = vec![heading];
+    rows.extend(
+        snapshot
+            .tables
+            .iter()
+            .map(|(name, table)| row(name, table, facts.get(name))),
+    );
+    let all = |label: String| {
+        [
+            label,
+            format::count(snapshot.row_count()),
+            format::bytes(snapshot.byte_count()),
+            format::duration(elapsed),
+            rate(snapshot.row_count(), elapsed),
+            String::new(),
+        ]
+    };
+    rows.push(all(format::things(snapshot.tables.len(), "table")));
+    let mut text = aligned(&rows);
+    for (name, table) in &snapshot.tables {
+        if let Some(message) = &table.message {
+            line(&mut text, &format!("error: {name}: {message}"));
+        }
+    }
+    for (name, facts) in facts {
+        for note in &facts.notes {
+            line(&mut text, &format!("note: {name}: {note}"));
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("a String takes everything");
+}
+
+fn row(name: &TableName, table: &TableProgress, facts: Option<&TableFacts>) -> [String; 6] {
+    let label = match facts.and_then(|facts| facts.target.as_ref()) {
+        Some(target) if target != name => format!("{name} → {target}"),
+        _ => name.to_string(),
+    };
+    let time = time_of(table);
+    [
+        label,
+        format::count(table.row_count),
+        format::bytes(table.byte_count),
+        time.map_or_else(|| "-".to_owned(), format::duration),
+        time.map_or_else(|| "-".to_owned(), |time| rate(table.row_count, time)),
+        state(table.state).to_owned(),
+    ]
+}
+
+fn state(state: TableState) -> &'static str {
+    match state {
+        TableState::BeforeLoad | TableState::Cancelled => "not complete",
+        TableState::FullLoad => "loading",
+        TableState::Completed => "done",
+        TableState::Error => "error",
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn rate(row_count: u64, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 0.001 {
+        return "-".to_owned();
+    }
+    format::rough_count(row_count as f64 / seconds)
+}
+
+/// Columns of equal width: the first and the last flush left, numbers flush right.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let mut cells = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            let gap = if column == 0 { "" } else { "  " };
+            let written = if column == 0 || column + 1 == N {
+                write!(cells, "{gap}{cell:<width$}")
+            } else {
+                write!(cells, "{gap}{cell:>width$}")
+            };
+            written.expect("a String takes everything");
+        }
+        line(&mut text, cells.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_renamed_tables_errors_and_notes() {
+        let name = TableName::new("shop", "orders");
+        let started_at = SystemTime::UNIX_EPOCH;
+        let table = TableProgress {
+            state: TableState::Error,
+            row_count: 12_000,
+            byte_count: 1 << 20,
+            row_estimate: 0,
+            chunk_count: 1,
+            chunks_done: 0,
+            started_at: Some(started_at),
+            ended_at: Some(started_at + Duration::from_secs(2)),
+            message: Some("the row is too long".to_owned()),
+        };
+        let snapshot = ProgressSnapshot {
+            tables: BTreeMap::from([(name.clone(), table)]),
+            position: None,
+        };
+        let facts = TableFacts {
+            target: Some(TableName::new("public", "orders")),
+            notes: vec!["column a: a becomes b".to_owned()],
+        };
+        let text = summary(
+            &snapshot,
+            &BTreeMap::from([(name, facts)]),
+            Duration::from_secs(4),
+        );
+        assert_eq!(
+            text,
+            "table                          rows     bytes    time  rows/s  state\n\
+             shop.orders → public.orders  12,000  1.00 MiB  2.00 s   6.00k  error\n\
+             1 table                      12,000  1.00 MiB  4.00 s   3.00k\n\
+             error: shop.orders: the row is too long\n\
+             note: shop.orders: column a: a becomes b\n"
+        );
+    }
+}
