@@ -18,6 +18,21 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// The folder that `cargo` builds into.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let metadata = output(&mut cargo(&[
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let target = metadata["target_directory"]
+        .as_str()
+        .context("no target folder")?;
+    Ok(PathBuf::from(target))
+}
+
 /// Runs the command to its end, output and all; failing is an error.
 pub(crate) fn step(command: &mut Command) -> Result<()> {
     let status = status(command)?;

@@ -180,13 +180,7 @@ fn has_tests(suite: &Path) -> Result<bool> {
 
 /// The program that was built from this tree.
 fn binary() -> Result<PathBuf> {
-    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output();
-    let metadata = metadata.context("run `cargo metadata`")?.stdout;
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata)?;
-    let target = metadata["target_directory"]
-        .as_str()
-        .context("no target folder")?;
-    Ok(Path::new(target).join("debug/whimbrel"))
+    crate::run::target_dir().map(|target| target.join("debug/whimbrel"))
 }
 
 /// Runs a test runner, passes its output on, and keeps the lines from the last one on that is its

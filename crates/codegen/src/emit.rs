@@ -64,27 +64,7 @@ fn operations(service: &Service) -> Result<String> {
     let mut source = format!(
         "{HEADER}//! The operations and the faults they declare.\n\nuse crate::shape::Shape;\nuse super::constraints;\n\n"
     );
-    let faults: Vec<&String> = service
-        .shapes
-        .iter()
-        .filter(|(_, shape)| matches!(shape, Shape::Structure { is_fault: true, .. }))
-        .map(|(name, _)| name)
-        .collect();
-    writeln!(
-        source,
-        "/// A fault that the service model declares.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\npub enum FaultName {{"
-    )?;
-    for fault in &faults {
-        writeln!(source, "/// `{fault}`.\n{},", type_name(fault))?;
-    }
-    writeln!(
-        source,
-        "}}\n\nimpl FaultName {{\n/// The name on the wire.\npub fn as_str(self) -> &'static str {{ match self {{"
-    )?;
-    for fault in &faults {
-        writeln!(source, "Self::{} => \"{fault}\",", type_name(fault))?;
-    }
-    writeln!(source, "}} }} }}\n")?;
+    fault_names(&mut source, service)?;
     writeln!(
         source,
         "/// An operation of the API.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum Operation {{"
@@ -92,10 +72,9 @@ fn operations(service: &Service) -> Result<String> {
     for name in service.operations.keys() {
         writeln!(source, "/// `{name}`.\n{name},")?;
     }
-    writeln!(source, "}}\n\nimpl Operation {{")?;
     writeln!(
         source,
-        "/// All operations by name.\npub const ALL: &'static [Self] = &["
+        "}}\n\nimpl Operation {{\n/// All operations by name.\npub const ALL: &'static [Self] = &["
     )?;
     for name in service.operations.keys() {
         writeln!(source, "Self::{name},")?;
@@ -106,20 +85,51 @@ fn operations(service: &Service) -> Result<String> {
         "/// What comes before the operation's name in `X-Amz-Target`.\npub const TARGET_PREFIX: &'static str = {:?};\n",
         service.target_prefix
     )?;
+    operation_tables(&mut source, service)?;
+    writeln!(source, "}}")?;
+    Ok(source)
+}
+
+fn fault_names(source: &mut String, service: &Service) -> Result<()> {
+    let is_fault = |shape: &Shape| matches!(shape, Shape::Structure { is_fault: true, .. });
+    let faults = service
+        .shapes
+        .iter()
+        .filter(|(_, shape)| is_fault(shape))
+        .map(|(name, _)| name);
+    writeln!(
+        source,
+        "/// A fault that the service model declares.\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\npub enum FaultName {{"
+    )?;
+    for fault in faults.clone() {
+        writeln!(source, "/// `{fault}`.\n{},", type_name(fault))?;
+    }
+    writeln!(
+        source,
+        "}}\n\nimpl FaultName {{\n/// The name on the wire.\npub fn as_str(self) -> &'static str {{ match self {{"
+    )?;
+    for fault in faults {
+        writeln!(source, "Self::{} => \"{fault}\",", type_name(fault))?;
+    }
+    writeln!(source, "}} }} }}\n")?;
+    Ok(())
+}
+
+fn operation_tables(source: &mut String, service: &Service) -> Result<()> {
     table(
-        &mut source,
+        source,
         service,
         "/// The name on the wire.\npub fn name(self) -> &'static str",
         |name, _| format!("{name:?}"),
     )?;
     table(
-        &mut source,
+        source,
         service,
         "/// The family it belongs to.\npub fn family(self) -> &'static str",
         |name, _| format!("{:?}", family::of_operation(name)),
     )?;
     table(
-        &mut source,
+        source,
         service,
         "/// The faults it declares.\npub fn faults(self) -> &'static [FaultName]",
         |_, operation| {
@@ -132,13 +142,13 @@ fn operations(service: &Service) -> Result<String> {
         },
     )?;
     table(
-        &mut source,
+        source,
         service,
         "/// Whether clients page through it.\npub fn is_paged(self) -> bool",
         |_, operation| operation.is_paged.to_string(),
     )?;
     table(
-        &mut source,
+        source,
         service,
         "/// What its request must look like.\npub(crate) fn input(self) -> &'static Shape",
         |_, operation| {
@@ -147,9 +157,7 @@ fn operations(service: &Service) -> Result<String> {
                 |input| format!("&constraints::{}", constant_case(input)),
             )
         },
-    )?;
-    writeln!(source, "}}")?;
-    Ok(source)
+    )
 }
 
 /// A function that answers something for each operation; operations with the same answer share an arm.

@@ -71,10 +71,9 @@ fn mark(
 ) {
     match service.shapes.get(name) {
         Some(Shape::Structure { members, .. }) => {
-            if users.entry(name.to_owned()).or_default().insert(family) {
-                for member in members {
-                    mark(service, &member.shape, family, users);
-                }
+            let is_new = users.entry(name.to_owned()).or_default().insert(family);
+            for member in members.iter().filter(|_| is_new) {
+                mark(service, &member.shape, family, users);
             }
         }
         Some(Shape::List { member, .. }) => mark(service, member, family, users),

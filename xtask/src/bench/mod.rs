@@ -6,7 +6,7 @@ mod full_load;
 mod machine;
 mod measure;
 mod report;
-mod servers;
+pub(crate) mod servers;
 mod tpch;
 
 use anyhow::Result;
