@@ -1,9 +1,16 @@
 //! Access keys: what requests are signed with.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use rand::Rng as _;
+use whimbrel_model::SecretText;
+use whimbrel_protocol::{KeyStore, KeyStoreError};
 use whimbrel_store::{
     AccessKey, AccessKeyId, EpochMs, Secret, Store, StoreError, Vault, VaultError,
 };
+
+use crate::context::Context;
 
 const ID_PREFIX: &str = "AKIA";
 const ID_RANDOM_LENGTH: usize = 16;
@@ -85,6 +92,28 @@ pub async fn secret_of(
     vault
         .open_secret(AccessKey::secret_context(&key.id), &key.secret)
         .map(Some)
+}
+
+/// The keys of the store, for those who verify signatures.
+pub(crate) struct StoredKeys(pub(crate) Arc<Context>);
+
+#[async_trait]
+impl KeyStore for StoredKeys {
+    async fn find(
+        &self,
+        access_key_id: &str,
+    ) -> Result<Option<whimbrel_protocol::AccessKey>, KeyStoreError> {
+        let secret = secret_of(&*self.0.store, &self.0.vault, access_key_id).await;
+        let secret = secret.map_err(|error| KeyStoreError(Box::new(error)))?;
+        Ok(secret.map(|secret| whimbrel_protocol::AccessKey {
+            secret: SecretText::new(secret.expose()),
+            principal: format!(
+                "arn:aws:iam::{}:user/{access_key_id}",
+                self.0.home.account_id
+            ),
+            account_id: self.0.home.account_id.clone(),
+        }))
+    }
 }
 
 /// Sees to it that there is an administrator key: the given one, or at the first start a new one, which is returned to be told once.

@@ -15,6 +15,7 @@ mod pem;
 mod quota;
 mod reconcile;
 mod runs;
+mod serve;
 mod task_lifecycle;
 mod task_statistics;
 
@@ -23,3 +24,4 @@ pub use data_plane::{
     MakeConnector, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
 };
 pub use keys::{KeyPair, create_key, list_keys, remove_key, secret_of};
+pub use serve::{RunningServer, ServeConfig, ServeError, serve};

@@ -175,14 +175,14 @@ impl Watcher {
         }
         task.is_load_prepared |= progress.is_prepared;
         task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
-        if let Some(end) = end {
-            if task_lifecycle::end_run(&mut task, end, now) {
-                task_statistics::finish_task(&mut task.statistics, end, now);
-                let (category, text) = task_statistics::end_event(&task, end);
-                transaction
-                    .create(&task_event(&task, category, &text))
-                    .await?;
-            }
+        if let Some(end) = end
+            && task_lifecycle::end_run(&mut task, end, now)
+        {
+            task_statistics::finish_task(&mut task.statistics, end, now);
+            let (category, text) = task_statistics::end_event(&task, end);
+            transaction
+                .create(&task_event(&task, category, &text))
+                .await?;
         }
         transaction.replace(&task).await?;
         transaction.commit().await?;

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_store::{Embedded, KeySource, StoreError, VaultError};
@@ -16,7 +16,8 @@ use crate::arn::Home;
 use crate::context::Context;
 use crate::data_plane::DataPlane;
 use crate::keys::{self, KeyPair};
-use crate::{operations, reconcile};
+use crate::operations::Service;
+use crate::reconcile;
 
 /// A run rolls open chunks back when it is stopped; one that hangs on a dead server is left to the kernel, and resumed later.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +46,9 @@ pub enum ServeError {
     #[error("the account id {0} is not valid; give twelve digits")]
     AccountId(String),
     /// The region has characters that no region has.
-    #[error("the region {0} is not valid; give lower-case letters, digits and hyphens, such as eu-central-1")]
+    #[error(
+        "the region {0} is not valid; give lower-case letters, digits and hyphens, such as eu-central-1"
+    )]
     Region(String),
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
@@ -70,7 +73,8 @@ pub struct RunningServer {
     new_administrator: Option<KeyPair>,
     context: Arc<Context>,
     shutdown: CancellationToken,
-    tasks: JoinSet<()>,
+    reconcilers: JoinSet<()>,
+    listener: JoinHandle<()>,
     /// Holds the lock of the data directory.
     _embedded: Embedded,
 }
@@ -91,9 +95,13 @@ impl RunningServer {
     pub async fn shut_down(mut self) {
         info!("shutting down");
         self.shutdown.cancel();
-        while self.tasks.join_next().await.is_some() {}
-        self.context.runs.stop_all();
-        if tokio::time::timeout(STOP_PATIENCE, self.context.runs.finished()).await.is_err() {
+        let ended = async {
+            // Reconcilers first: one that still passes could begin a run after all were asked to stop.
+            while self.reconcilers.join_next().await.is_some() {}
+            self.context.runs.stop_all();
+            tokio::join!(self.context.runs.finished(), self.listener)
+        };
+        if tokio::time::timeout(STOP_PATIENCE, ended).await.is_err() {
             warn!("work under way did not end in time; it is done again after the next start");
         }
         self.context.store.close().await;
@@ -114,29 +122,62 @@ fn check(config: &ServeConfig) -> Result<(), ServeError> {
 }
 
 /// Starts the service on the embedded store.
-pub async fn serve(config: ServeConfig, data_plane: Arc<dyn DataPlane>) -> Result<RunningServer, ServeError> {
+pub async fn serve(
+    config: ServeConfig,
+    data_plane: Arc<dyn DataPlane>,
+) -> Result<RunningServer, ServeError> {
     check(&config)?;
     let embedded = Embedded::open(&config.data_dir, &config.master_key).await?;
     let (store, vault) = (embedded.store(), embedded.vault());
-    let new_administrator = keys::ensure_administrator(&*store, &vault, config.administrator.as_ref()).await?;
-    let home = Home { region: config.region, account_id: config.account_id };
+    let new_administrator =
+        keys::ensure_administrator(&*store, &vault, config.administrator.as_ref()).await?;
+    let home = Home {
+        region: config.region,
+        account_id: config.account_id,
+    };
     let context = Context::new(store, vault, data_plane, home);
-    let listen_error = |source| ServeError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+    let listen_error = |source| ServeError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
 
     let shutdown = CancellationToken::new();
-    let mut tasks = JoinSet::new();
+    let mut reconcilers = JoinSet::new();
     for reconciler in reconcile::all(&context) {
-        tasks.spawn(reconcile::run(reconciler, Arc::clone(&context), shutdown.clone()));
+        reconcilers.spawn(reconcile::run(
+            reconciler,
+            Arc::clone(&context),
+            shutdown.clone(),
+        ));
     }
-    let router = operations::router(&context);
+    let protocol = whimbrel_protocol::Config {
+        region: context.home.region.clone(),
+        clock: Arc::new(SystemTime::now),
+    };
+    let keys = Arc::new(keys::StoredKeys(Arc::clone(&context)));
+    let router = whimbrel_protocol::router(Arc::new(Service(Arc::clone(&context))), keys, protocol);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = shutdown.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+    let listener = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, service)
+            .with_graceful_shutdown(stopped)
+            .await
+        {
             tracing::error!(%error, "the listener failed");
         }
     });
     info!(%address, "whimbrel listens");
-    Ok(RunningServer { address, new_administrator, context, shutdown, tasks, _embedded: embedded })
+    Ok(RunningServer {
+        address,
+        new_administrator,
+        context,
+        shutdown,
+        reconcilers,
+        listener,
+        _embedded: embedded,
+    })
 }

@@ -43,7 +43,7 @@ pub(super) async fn create(
         username: None,
         database_name: None,
         extra_connection_attributes: message.extra_connection_attributes,
-        ssl_mode: ssl_mode(message.ssl_mode.as_ref().map(|mode| mode.as_str()))?,
+        ssl_mode: ssl_mode(message.ssl_mode.as_deref())?,
         certificate_id: None,
         kms_key_id: Some(
             message

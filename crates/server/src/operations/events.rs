@@ -42,8 +42,8 @@ fn window(
     message: &model::DescribeEventsMessage,
     now: EpochMs,
 ) -> Result<(EpochMs, EpochMs), Fault> {
-    let start = message.start_time.as_ref().map(super::epoch_ms);
-    let end = message.end_time.as_ref().map(super::epoch_ms);
+    let start = message.start_time.map(super::epoch_ms);
+    let end = message.end_time.map(super::epoch_ms);
     if message.duration.is_some() && (start.is_some() || end.is_some()) {
         return Err(invalid_combination(
             "Duration cannot be given together with StartTime or EndTime".to_owned(),

@@ -30,8 +30,43 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 pub(super) async fn create(
     context: &Context,
-    message: model::CreateReplicationInstanceMessage,
+    mut message: model::CreateReplicationInstanceMessage,
 ) -> Result<model::CreateReplicationInstanceResponse, Fault> {
+    let given_tags = message.tags.take();
+    let instance = instance_from_create(context, message)?;
+    let mut transaction = context.store.begin().await?;
+    let group =
+        subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;
+    let used = transaction.list::<ReplicationInstance>().await?;
+    quota::check(Quota::Instances, used.len())?;
+    let storage = used
+        .iter()
+        .map(|other| i64::from(other.allocated_storage_gb))
+        .sum::<i64>();
+    quota::check_storage(storage + i64::from(instance.allocated_storage_gb))?;
+    let arn = context.home.arn(ArnKind::Instance, instance.id.as_str());
+    let stored = transaction.create(&instance).await;
+    stored
+        .map_err(|error| fault::taken(error, "Replication Instance", &instance.identifier, &arn))?;
+    tags::create(&mut *transaction, &arn, given_tags).await?;
+    transaction
+        .create(&instance_event(
+            &instance,
+            "creation",
+            "The replication instance is being created.",
+        ))
+        .await?;
+    transaction.commit().await?;
+    info!(instance = %instance.id, identifier = instance.identifier, "instance is being created");
+    Ok(model::CreateReplicationInstanceResponse {
+        replication_instance: Some(to_wire(context, &instance, &group)),
+    })
+}
+
+fn instance_from_create(
+    context: &Context,
+    message: model::CreateReplicationInstanceMessage,
+) -> Result<ReplicationInstance, Fault> {
     let multi_az = message.multi_az.unwrap_or(false);
     if multi_az && message.availability_zone.is_some() {
         return Err(invalid_combination(
@@ -43,7 +78,7 @@ pub(super) async fn create(
         None => random_id(),
     };
     let region = &context.home.region;
-    let instance = ReplicationInstance {
+    Ok(ReplicationInstance {
         id: InstanceId(id),
         identifier: identifier::instance_identifier(&message.replication_instance_identifier)?,
         class: checked_class(&message.replication_instance_class)?,
@@ -84,33 +119,6 @@ pub(super) async fn create(
             .map(super::json_object),
         pending: PendingModification::default(),
         created_at: EpochMs::now(),
-    };
-    let mut transaction = context.store.begin().await?;
-    let group =
-        subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;
-    let used = transaction.list::<ReplicationInstance>().await?;
-    quota::check(Quota::Instances, used.len())?;
-    let storage = used
-        .iter()
-        .map(|other| i64::from(other.allocated_storage_gb))
-        .sum::<i64>();
-    quota::check_storage(storage + i64::from(instance.allocated_storage_gb))?;
-    let arn = context.home.arn(ArnKind::Instance, instance.id.as_str());
-    let stored = transaction.create(&instance).await;
-    stored
-        .map_err(|error| fault::taken(error, "Replication Instance", &instance.identifier, &arn))?;
-    tags::create(&mut *transaction, &arn, message.tags).await?;
-    transaction
-        .create(&instance_event(
-            &instance,
-            "creation",
-            "The replication instance is being created.",
-        ))
-        .await?;
-    transaction.commit().await?;
-    info!(instance = %instance.id, identifier = instance.identifier, "instance is being created");
-    Ok(model::CreateReplicationInstanceResponse {
-        replication_instance: Some(to_wire(context, &instance, &group)),
     })
 }
 

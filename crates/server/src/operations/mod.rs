@@ -44,7 +44,7 @@ fn timestamp(at: EpochMs) -> f64 {
     clippy::cast_possible_truncation,
     reason = "saturates, and no time of any use is out of range"
 )]
-fn epoch_ms(seconds: &f64) -> EpochMs {
+fn epoch_ms(seconds: f64) -> EpochMs {
     EpochMs((seconds * 1000.0).round() as i64)
 }
 

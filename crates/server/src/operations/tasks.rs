@@ -4,9 +4,9 @@ use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::SettingsDocument;
 use whimbrel_model as model;
 use whimbrel_store::{
-    Connection, ConnectionId, ConnectionStatus, Endpoint, EndpointRole, EndpointStatus, EpochMs,
-    MigrationType, ReplicationInstance, ReplicationTask, StartType, Stored, TaskId, TaskStatistics,
-    TaskStatus, Transaction,
+    Connection, ConnectionId, ConnectionStatus, Endpoint, EndpointId, EndpointRole, EndpointStatus,
+    EpochMs, InstanceId, MigrationType, ReplicationInstance, ReplicationTask, StartType, Stored,
+    TaskId, TaskStatistics, TaskStatus, Transaction,
 };
 
 use super::{endpoints, instances, tags};
@@ -24,7 +24,7 @@ const ONLY_SEVERITIES: &str = "Replication Task, excluding logging severity task
 
 pub(super) async fn create(
     context: &Context,
-    message: model::CreateReplicationTaskMessage,
+    mut message: model::CreateReplicationTaskMessage,
 ) -> Result<model::CreateReplicationTaskResponse, Fault> {
     let mut transaction = context.store.begin().await?;
     let source = end(
@@ -48,18 +48,40 @@ pub(super) async fn create(
     )
     .await?;
     instances::check_available(&instance)?;
-    let cdc_start_time = message.cdc_start_time.as_ref().map(super::epoch_ms);
+    let given_tags = message.tags.take();
+    let ends = (source.id.clone(), target.id.clone());
+    let task = task_from_create(ends, instance.id.clone(), message)?;
+    quota::check(
+        Quota::Tasks,
+        transaction.list::<ReplicationTask>().await?.len(),
+    )?;
+    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
+    let stored = transaction.create(&task).await;
+    stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
+    tags::create(&mut *transaction, &arn, given_tags).await?;
+    transaction.commit().await?;
+    Ok(model::CreateReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+fn task_from_create(
+    (source_endpoint_id, target_endpoint_id): (EndpointId, EndpointId),
+    instance_id: InstanceId,
+    message: model::CreateReplicationTaskMessage,
+) -> Result<ReplicationTask, Fault> {
+    let cdc_start_time = message.cdc_start_time.map(super::epoch_ms);
     check_start_point(cdc_start_time, message.cdc_start_position.as_deref())?;
     let id = match &message.resource_identifier {
         Some(text) => identifier::resource_identifier(text)?,
         None => random_id(),
     };
-    let task = ReplicationTask {
+    Ok(ReplicationTask {
         id: TaskId(id),
         identifier: identifier::task_identifier(&message.replication_task_identifier)?,
-        source_endpoint_id: source.id.clone(),
-        target_endpoint_id: target.id.clone(),
-        instance_id: instance.id.clone(),
+        source_endpoint_id,
+        target_endpoint_id,
+        instance_id,
         move_to: None,
         migration_type: migration_type(message.migration_type.as_str())?,
         table_mappings: checked_mappings(message.table_mappings)?,
@@ -83,18 +105,6 @@ pub(super) async fn create(
         task_data: message.task_data,
         created_at: EpochMs::now(),
         statistics: TaskStatistics::default(),
-    };
-    quota::check(
-        Quota::Tasks,
-        transaction.list::<ReplicationTask>().await?.len(),
-    )?;
-    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
-    let stored = transaction.create(&task).await;
-    stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
-    tags::create(&mut *transaction, &arn, message.tags).await?;
-    transaction.commit().await?;
-    Ok(model::CreateReplicationTaskResponse {
-        replication_task: Some(to_wire(context, &task, true)),
     })
 }
 
@@ -233,7 +243,7 @@ pub(super) async fn start(
     let start_type: StartType = text.parse().map_err(|_| {
         invalid_value(format!("Invalid StartReplicationTaskType {text}. Valid values: start-replication, resume-processing, reload-target"))
     })?;
-    let start_time = message.cdc_start_time.as_ref().map(super::epoch_ms);
+    let start_time = message.cdc_start_time.map(super::epoch_ms);
     check_start_point(start_time, message.cdc_start_position.as_deref())?;
     let stop_position = message
         .cdc_stop_position
@@ -351,7 +361,7 @@ pub(super) async fn modify(
             task.status
         ))
     })?;
-    let start_time = message.cdc_start_time.as_ref().map(super::epoch_ms);
+    let start_time = message.cdc_start_time.map(super::epoch_ms);
     check_start_point(start_time, message.cdc_start_position.as_deref())?;
     if let Some(identifier) = message.replication_task_identifier {
         task.identifier = identifier::task_identifier(&identifier)?;

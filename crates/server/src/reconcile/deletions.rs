@@ -5,14 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::info;
 use whimbrel_store::{
-    Connection, Endpoint, EndpointStatus, InstanceStatus, ReplicationInstance, ReplicationTask,
-    Resource, SchemaRefresh, StoreError, TableStatistics, TagSet, TaskStatus,
+    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
+    ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
+    TagSet, TaskStatus,
 };
 
 use super::{PassError, Reconciler};
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::events::{instance_event, task_event};
+use crate::operations::EVENTS_KEPT_MS;
+
+/// A commit wakes this reconciler again, so more than this go in several passes.
+const EVENTS_REMOVED_AT_ONCE: usize = 200;
 
 pub(crate) struct Deletions(pub(crate) Arc<Context>);
 
@@ -98,6 +103,30 @@ impl Deletions {
         info!(instance = %instance.id, "instance deleted");
         Ok(())
     }
+
+    /// Events older than the service keeps them.
+    async fn remove_old_events(&self) -> Result<(), StoreError> {
+        let oldest = EpochMs::now().plus_ms(-EVENTS_KEPT_MS);
+        // They stand in the order in which they happened, so only the first ones need a look.
+        let batch = self
+            .0
+            .store
+            .page(Event::KIND, None, 0, EVENTS_REMOVED_AT_ONCE)
+            .await?;
+        let at = |record: &Record| record.doc.get("at").and_then(serde_json::Value::as_i64);
+        let old: Vec<&Record> = batch
+            .iter()
+            .take_while(|record| at(record).is_some_and(|at| at < oldest.0))
+            .collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.0.store.begin().await?;
+        for event in old {
+            transaction.delete(Event::KIND, &event.id).await?;
+        }
+        transaction.commit().await
+    }
 }
 
 #[async_trait]
@@ -123,6 +152,7 @@ impl Reconciler for Deletions {
                 self.remove_instance(&instance).await?;
             }
         }
+        self.remove_old_events().await?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::{PassError, Reconciler, chain};
 use crate::context::Context;
 
 /// Reading the names of schemas is quick even on large catalogs; this guards against a server that hangs.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
+const READ_TIMEOUT: Duration = Duration::from_mins(2);
 
 pub(crate) struct SchemaRefreshes {
     context: Arc<Context>,

@@ -223,7 +223,7 @@ impl Reconciler for Tasks {
         for task in self.0.store.list::<ReplicationTask>().await? {
             match task.status {
                 TaskStatus::Creating | TaskStatus::Modifying | TaskStatus::Moving => {
-                    self.settle(&task.id).await?
+                    self.settle(&task.id).await?;
                 }
                 TaskStatus::Starting | TaskStatus::Running => {
                     if !self.0.runs.contains(&task.id) && self.instance_is_available(&task).await? {

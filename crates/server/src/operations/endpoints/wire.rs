@@ -50,7 +50,7 @@ pub(super) fn to_wire(context: &Context, endpoint: &Endpoint) -> Result<model::E
             !value.is_null() && value.as_object().is_none_or(|object| !object.is_empty())
         });
     }
-    serde_json::from_value(wire).map_err(|error| fault::internal(error))
+    serde_json::from_value(wire).map_err(fault::internal)
 }
 
 fn login_of(endpoint: &Endpoint) -> Map<String, Value> {

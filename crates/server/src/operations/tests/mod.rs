@@ -125,13 +125,13 @@ impl Harness {
                 drop(changes.changed().await);
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(answer) => answer,
-            Err(_) => panic!(
-                "{operation} never answered as wanted, but {:?}",
-                self.call(operation, request).await
-            ),
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, wait).await {
+            return answer;
         }
+        panic!(
+            "{operation} never answered as wanted, but {:?}",
+            self.call(operation, request).await
+        )
     }
 
     /// An available instance; its ARN.
