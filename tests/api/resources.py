@@ -1,8 +1,10 @@
 """Makes resources for tests, under names of their own, and waits for what the service does with them."""
 
 import contextlib
+import functools
 import itertools
 import json
+import pathlib
 
 import botocore.exceptions
 import pytest
@@ -25,6 +27,11 @@ _numbers = itertools.count(1)
 
 def unique(prefix: str) -> str:
     return f"{prefix}-{next(_numbers)}"
+
+
+def ca_of(server) -> str:
+    """The certificate of the authority that a database server's certificate is from."""
+    return pathlib.Path(server.ca_pem).read_text()
 
 
 def mappings_of(schema: str, table: str = "%") -> str:
@@ -58,6 +65,12 @@ def make_instance(dms, identifier: str | None = None, wait: bool = True, **more)
             WaiterConfig=QUICK,
         )
     return made
+
+
+@functools.cache
+def an_instance(dms) -> dict:
+    """An instance for tests that do nothing to it: an account has room for sixty."""
+    return make_instance(dms)
 
 
 def make_endpoint(dms, role: str = "source", identifier: str | None = None, **more) -> dict:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from resources import make_endpoint, refused, unique
+from resources import ca_of, make_endpoint, refused, unique
 
 
 @pytest.fixture
 def pem(servers):
-    return servers["postgres15"].ca_pem
+    return ca_of(servers["postgres15"])
 
 
 def test_an_imported_certificate_says_whose_and_how_long(dms, pem):

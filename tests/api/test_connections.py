@@ -2,7 +2,7 @@
 
 import pytest
 
-from resources import QUICK, connect, endpoint_of, make_endpoint, make_instance, refused, unique, make_task, start
+from resources import QUICK, an_instance, ca_of, connect, endpoint_of, make_endpoint, make_instance, refused, unique, make_task, start
 from conftest import wait_until
 
 ENGINES = ["postgres15", "postgres18", "mariadb1011", "mysql97"]
@@ -62,7 +62,7 @@ def test_a_connection_is_testing_then_successful(dms, servers, engine):
 )
 def test_a_failure_names_what_went_wrong(dms, servers, engine, change, words):
     endpoint = endpoint_of(dms, "source", servers[engine], **change)
-    connection = outcome(dms, make_instance(dms), endpoint)
+    connection = outcome(dms, an_instance(dms), endpoint)
     assert connection["Status"] == "failed"
     for word in words:
         assert word in connection["LastFailureMessage"]
@@ -72,8 +72,8 @@ def test_a_failure_names_what_went_wrong(dms, servers, engine, change, words):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_certificate_of_the_endpoint_is_used(dms, servers, engine):
     server = servers[engine]
-    certificate = dms.import_certificate(CertificateIdentifier=unique("ca"), CertificatePem=server.ca_pem)["Certificate"]
-    instance = make_instance(dms)
+    certificate = dms.import_certificate(CertificateIdentifier=unique("ca"), CertificatePem=ca_of(server))["Certificate"]
+    instance = an_instance(dms)
     trusted = endpoint_of(
         dms, "source", server, SslMode="verify-full", CertificateArn=certificate["CertificateArn"]
     )
@@ -85,14 +85,14 @@ def test_the_certificate_of_the_endpoint_is_used(dms, servers, engine):
 
 
 def test_a_changed_password_takes_effect(dms, servers):
-    instance, endpoint = make_instance(dms), endpoint_of(dms, "source", servers["postgres15"], Password="wrong")
+    instance, endpoint = an_instance(dms), endpoint_of(dms, "source", servers["postgres15"], Password="wrong")
     assert outcome(dms, instance, endpoint)["Status"] == "failed"
     dms.modify_endpoint(EndpointArn=endpoint["EndpointArn"], Password=servers["postgres15"].password)
     assert connect(dms, instance, endpoint)["Status"] == "successful"
 
 
 def test_what_does_not_exist_cannot_be_tested(dms):
-    instance, endpoint = make_instance(dms), make_endpoint(dms)
+    instance, endpoint = an_instance(dms), make_endpoint(dms)
     nobody = {**arns(instance, endpoint), "EndpointArn": endpoint["EndpointArn"] + "X"}
     with refused("ResourceNotFoundFault"):
         dms.test_connection(**nobody)
@@ -124,7 +124,7 @@ def test_filters_take_several_values_and_match_all_of_them(dms):
 
 
 def test_a_deleted_connection_is_gone(dms):
-    instance, endpoint = make_instance(dms), make_endpoint(dms)
+    instance, endpoint = an_instance(dms), make_endpoint(dms)
     outcome(dms, instance, endpoint)
     answer = dms.delete_connection(**arns(instance, endpoint))["Connection"]
     assert answer["Status"] == "deleting"
@@ -132,7 +132,7 @@ def test_a_deleted_connection_is_gone(dms):
 
 
 def test_a_connection_that_a_task_needs_is_told_at_its_start(dms):
-    instance, source, target = make_instance(dms), make_endpoint(dms), make_endpoint(dms, "target")
+    instance, source, target = an_instance(dms), make_endpoint(dms), make_endpoint(dms, "target")
     task = make_task(dms, instance, source, target)
     with refused("InvalidResourceStateFault", "Test connection", "should be successful for starting the replication task"):
         start(dms, task)
@@ -171,7 +171,7 @@ def test_pages_have_their_bounds(dms):
 
 
 def test_the_command_line_shows_connections(dms, aws):
-    instance, endpoint = make_instance(dms), make_endpoint(dms)
+    instance, endpoint = an_instance(dms), make_endpoint(dms)
     outcome(dms, instance, endpoint)
     shown = aws("describe-connections", "--filters", f"Name=endpoint-arn,Values={endpoint['EndpointArn']}")
     [connection] = shown["Connections"]

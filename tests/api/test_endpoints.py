@@ -2,7 +2,7 @@
 
 import pytest
 
-from resources import QUICK, make_endpoint, make_instance, make_task, refused, unique
+from resources import QUICK, an_instance, make_endpoint, make_task, refused, unique
 
 
 def find(dms, **filters):
@@ -110,7 +110,7 @@ def test_a_deleted_endpoint_is_gone(dms):
 
 def test_an_endpoint_that_a_task_uses_stays(dms):
     source, target = make_endpoint(dms), make_endpoint(dms, "target")
-    make_task(dms, make_instance(dms), source, target)
+    make_task(dms, an_instance(dms), source, target)
     for endpoint in (source, target):
         with refused("InvalidResourceStateFault"):
             dms.delete_endpoint(EndpointArn=endpoint["EndpointArn"])

@@ -6,10 +6,10 @@ import pytest
 
 from conftest import wait_until
 from resources import (
+    an_instance,
     connect,
     describe_task,
     endpoint_of,
-    make_instance,
     make_task,
     mappings_of,
     refused,
@@ -20,10 +20,10 @@ from resources import (
 )
 
 PAIRS = [
+    ("postgres15", "postgres18"),
     ("postgres15", "mariadb1011"),
     ("mariadb1011", "postgres15"),
     ("mysql97", "postgres18"),
-    ("postgres15", "postgres18"),
 ]
 ROWS = "1\tone\n2\ttwo\n3\tNULL\n"
 
@@ -39,7 +39,7 @@ class Pair:
         for table in ("a", "b"):
             self.source.sql(f"create table {self.schema}.{table} (id int primary key, name varchar(20))")
             self.source.sql(f"insert into {self.schema}.{table} values (1, 'one'), (2, 'two'), (3, null)")
-        self.instance = make_instance(dms)
+        self.instance = an_instance(dms)
         self.source_endpoint = endpoint_of(dms, "source", self.source)
         self.target_endpoint = endpoint_of(dms, "target", self.target)
         connect(dms, self.instance, self.source_endpoint)

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import wait_until
-from resources import endpoint_of, make_endpoint, make_instance, refused
+from resources import an_instance, endpoint_of, make_endpoint, refused
 
 
 def refresh(dms, instance, endpoint):
@@ -27,7 +27,7 @@ def test_schemas_are_read_and_listed(dms, servers, engine):
     server.sql("create schema whimbrel_schema_test")
     try:
         endpoint = endpoint_of(dms, "source", server)
-        status = refresh(dms, make_instance(dms), endpoint)
+        status = refresh(dms, an_instance(dms), endpoint)
         assert status["Status"] == "successful"
         assert status["LastRefreshDate"]
         schemas = dms.describe_schemas(EndpointArn=endpoint["EndpointArn"], MaxRecords=100)["Schemas"]
@@ -39,7 +39,7 @@ def test_schemas_are_read_and_listed(dms, servers, engine):
 
 def test_a_failed_refresh_says_why(dms):
     endpoint = make_endpoint(dms)
-    status = refresh(dms, make_instance(dms), endpoint)
+    status = refresh(dms, an_instance(dms), endpoint)
     assert status["Status"] == "failed"
     assert status["LastFailureMessage"]
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from resources import describe_task, make_endpoint, make_instance, make_task, refused
+from resources import an_instance, describe_task, make_endpoint, make_task, refused
 
 
 @pytest.fixture(scope="module")
 def place(dms):
-    return make_instance(dms), make_endpoint(dms), make_endpoint(dms, "target")
+    return an_instance(dms), make_endpoint(dms), make_endpoint(dms, "target")
 
 
 def settings_of(dms, task):

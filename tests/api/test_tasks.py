@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from conftest import wait_until
 from resources import (
     INCLUDE_ALL,
     QUICK,
@@ -127,7 +128,9 @@ def test_a_task_is_modified_and_ready_again(dms, place):
         ReplicationTaskSettings='{"FullLoadSettings":{"MaxFullLoadSubTasks":3}}',
     )["ReplicationTask"]
     assert answer["Status"] == "modifying"
-    ready = wait_for_task(dms, made, "ready")
+    # The SDK's waiter for `ready` gives up when it sees `modifying`.
+    wait_until(lambda: describe_task(dms, made)["Status"] == "ready", 30, "the task is modified")
+    ready = describe_task(dms, made)
     assert ready["ReplicationTaskIdentifier"] == name
     assert json.loads(ready["ReplicationTaskSettings"])["FullLoadSettings"]["MaxFullLoadSubTasks"] == 3
 

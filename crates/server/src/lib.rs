@@ -1,6 +1,7 @@
 //! The service: operation handlers, reconcilers, and what starts and stops them.
 
 mod arn;
+mod connectors;
 mod context;
 mod data_plane;
 mod endpoint_config;
@@ -19,6 +20,7 @@ mod serve;
 mod task_lifecycle;
 mod task_statistics;
 
+pub use connectors::make_connector;
 pub use data_plane::{
     ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, FakeDataPlane, FakeRun,
     MakeConnector, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
