@@ -11,14 +11,7 @@ use whimbrel_testkit::{Engine, Server, ServerOptions, State};
 const VICTIM: &str = "WHIMBREL_TESTKIT_VICTIM";
 
 fn comes_back_with_its_rows(engine: Engine) {
-    let server = Server::private_with(
-        engine,
-        ServerOptions {
-            durable: true,
-            ..Default::default()
-        },
-    );
-    let server = server.unwrap();
+    let server = Server::private(engine).unwrap();
     let database = server.database("crash").unwrap();
     database
         .sql("create table t (id int primary key); insert into t values (1)")
