@@ -21,7 +21,7 @@ pub(crate) struct RunStart {
 /// Brings a table's figures up to what the run says.
 pub(crate) fn apply_table(table: &mut TableStatistics, progress: &TableProgress, now: EpochMs) {
     let was_complete = table.state == TableState::Completed;
-    if was_complete && progress.state == TableState::Completed && progress.rows == 0 {
+    if was_complete && progress.state == TableState::Completed && progress.ended_at.is_none() {
         return;
     }
     let goes_on = matches!(table.state, TableState::FullLoad | TableState::Cancelled);
@@ -120,9 +120,10 @@ mod tests {
             EpochMs(100),
         );
         let before = table.clone();
+        // The run knows the rows from the record at the target, but not when they came.
         apply_table(
             &mut table,
-            &progress(TableState::Completed, 0),
+            &progress(TableState::Completed, 7),
             EpochMs(200),
         );
         assert_eq!(table, before);
