@@ -1,7 +1,6 @@
 //! `whimbrel check`.
 
 use serde_json::json;
-use whimbrel_connector::Error;
 
 use crate::address::{Address, End};
 use crate::args::CheckArgs;
@@ -59,12 +58,12 @@ struct Found {
 
 async fn check(address: &Address) -> Result<Found, Failure> {
     let connector = connector(address)?;
-    let info = connector.check().await.map_err(Error::from);
-    let info = info.map_err(|error| Failure::database("connection", &error))?;
+    let info = connector.check().await;
+    let info = info.map_err(|error| Failure::connect(&error))?;
     let schemas = connector
         .schemas()
         .await
-        .map_err(|error| Failure::database("schemas", &error))?;
+        .map_err(|error| Failure::database(&error))?;
     Ok(Found {
         engine: info.engine.name(),
         version: info.version,

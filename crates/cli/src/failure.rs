@@ -75,16 +75,16 @@ impl Failure {
         self
     }
 
-    /// A connection that could not be made; `end` says to what.
-    pub(crate) fn connect(end: &str, error: &ConnectError) -> Self {
-        Self::new(Exit::Connection, format!("{end}: {}", error.message)).with_help(&error.remedy)
+    /// A connection that could not be made.
+    pub(crate) fn connect(error: &ConnectError) -> Self {
+        Self::new(Exit::Connection, &error.message).with_help(&error.remedy)
     }
 
-    /// An error of one end.
-    pub(crate) fn database(end: &str, error: &Error) -> Self {
-        let failed = Self::new(Exit::Failed, format!("{end}: {error}"));
+    /// An error of a database.
+    pub(crate) fn database(error: &Error) -> Self {
+        let failed = Self::new(Exit::Failed, error.to_string());
         match error {
-            Error::Connect(error) => Self::connect(end, error),
+            Error::Connect(error) => Self::connect(error),
             Error::Transient(_) => failed.with_help(
                 "see that both servers run and can be reached, then try again; a migration goes on with --resume",
             ),
@@ -93,6 +93,12 @@ impl Failure {
             ),
             Error::Row(_) | Error::Table(_) | Error::Fatal(_) => failed,
         }
+    }
+
+    /// Says which end it was.
+    fn of_end(self, end: &str) -> Self {
+        let message = format!("{end}: {}", self.message);
+        Self { message, ..self }
     }
 
     /// The lines for the standard error.
@@ -107,8 +113,8 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match &error {
-            RunError::Source(error) => Self::database("source", error),
-            RunError::Target(error) => Self::database("target", error),
+            RunError::Source(error) => Self::database(error).of_end("source"),
+            RunError::Target(error) => Self::database(error).of_end("target"),
             RunError::NoTables => Self::usage("no table of the source matches")
                 .with_help("check --tables and --exclude: names are case-sensitive and written SCHEMA.TABLE; whimbrel check lists the schemas"),
             RunError::NothingToResume => {

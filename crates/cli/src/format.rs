@@ -93,7 +93,8 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         "gb" => 1_000_000_000,
         _ => return Err(wrong()),
     };
-    if let Ok(number) = number.parse::<u64>() {
+    if !number.contains('.') {
+        let number: u64 = number.parse().map_err(|_| wrong())?;
         return number.checked_mul(factor).ok_or_else(wrong);
     }
     let number: f64 = number.parse().map_err(|_| wrong())?;

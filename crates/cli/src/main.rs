@@ -7,11 +7,13 @@ mod endpoint;
 mod failure;
 mod format;
 mod interrupt;
+mod keys;
 mod logging;
 mod migrate;
 mod output;
 mod progress;
 mod selection;
+mod serve;
 mod validate;
 
 use std::process::ExitCode;
@@ -49,7 +51,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failure> {
-    logging::start(&cli.log, QUIET_LOG, screen)?;
+    let default_log = match &cli.command {
+        Command::Serve(_) => "info",
+        _ => QUIET_LOG,
+    };
+    logging::start(&cli.log, default_log, screen)?;
     if let Command::Completions { shell } = &cli.command {
         let mut script = Vec::new();
         clap_complete::generate(*shell, &mut Cli::command(), "whimbrel", &mut script);
@@ -70,6 +76,8 @@ fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failure> {
             Command::Migrate(args) => Box::pin(migrate::run(args, screen)).await,
             Command::Validate(args) => Box::pin(validate::run(args, screen)).await,
             Command::Check(args) => Box::pin(check::run(args)).await,
+            Command::Serve(args) => Box::pin(serve::run(args, screen)).await,
+            Command::Keys(args) => Box::pin(keys::run(args)).await,
             Command::Completions { .. } => Ok(Exit::Done),
         }
     });

@@ -15,19 +15,21 @@ pub(crate) const JOBS_MAX: u16 = 49;
 
 const EXAMPLES: &str = "\
 URLs:
-  postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql://… and mariadb://…; special characters percent-encoded (@ is %40).
+  postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql://… or mariadb://…,
+  special characters as %xx (@ is %40).
   TLS: ?sslmode=require, verify-ca or verify-full, and &sslrootcert=FILE.
   A password in the URL shows in the list of processes. Without one, WHIMBREL_SOURCE_PASSWORD and
   WHIMBREL_TARGET_PASSWORD are used, or --source-password-file and --target-password-file.
 
 Names at the target:
-  A table keeps its name, and its schema's name: database shop of MySQL becomes schema shop of PostgreSQL. A MySQL or MariaDB
-  target URL with a database takes all tables into that database. --rename-schema and --target-schema change it.
+  A table keeps its name and its schema's name: database shop of MySQL becomes schema shop of PostgreSQL.
+  A MySQL or MariaDB target URL with a database takes all tables into that database.
+  --rename-schema and --target-schema change it.
 
 Examples:
   whimbrel migrate postgres://me@old/shop postgres://me@new/shop
   whimbrel migrate mysql://me@old/shop postgres://me@new/shop --rename-schema shop=public
-  whimbrel migrate mariadb://me@old/shop postgres://me@new/shop --tables 'shop.order%' --exclude shop.order_log
+  whimbrel migrate mariadb://me@old/shop postgres://me@new/shop --tables 'shop.o%' --exclude shop.old
   whimbrel migrate … --dry-run           what would be done, with the SQL; changes nothing
   whimbrel migrate … --resume            after an interruption: finished chunks are not read again
 ";

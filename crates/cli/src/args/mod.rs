@@ -2,11 +2,13 @@
 
 mod migrate;
 mod refusal;
+mod service;
 mod tables;
 mod validate;
 
 pub(crate) use migrate::{MigrateArgs, Prepare, ProgressMode};
 pub(crate) use refusal::explain;
+pub(crate) use service::{KeysArgs, KeysCommand, ServeArgs};
 pub(crate) use tables::{PasswordArgs, TableArgs, UrlText};
 pub(crate) use validate::{CheckArgs, ValidateArgs};
 
@@ -47,16 +49,15 @@ pub(crate) struct Cli {
     pub(crate) log: LogArgs,
 }
 
-/// The commands.
+/// The commands. Those with arguments of their own are described there.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Copy tables from one database to another
     Migrate(Box<MigrateArgs>),
-    /// Compare every row of both databases and name what differs
     Validate(Box<ValidateArgs>),
-    /// Test the connection to a database
     Check(Box<CheckArgs>),
-    /// Write a shell's completion script to the standard output
+    Serve(Box<ServeArgs>),
+    Keys(Box<KeysArgs>),
+    /// Writes a shell's completion script to the standard output
     #[command(
         after_help = "Examples:\n  whimbrel completions bash > /etc/bash_completion.d/whimbrel\n  whimbrel completions zsh  > ~/.zfunc/_whimbrel"
     )]

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use whimbrel_connector::{Connector, KeyPolicy};
 use whimbrel_core::TableName;
 use whimbrel_engine::{
-    FullLoadSpec, LoadOutcome, Progress, RetryPolicy, RunError, StartKind, TableErrorPolicy,
-    run_full_load,
+    FullLoadSpec, LoadOutcome, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind,
+    TableErrorPolicy, run_full_load,
 };
 
 use crate::address::{Address, End};
@@ -59,6 +59,22 @@ struct Migration {
 
 /// Runs the command.
 pub(crate) async fn run(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
+    let ended = migrate(args, screen).await;
+    if let Err(failure) = &ended
+        && args.json
+    {
+        // Who reads events hears of the end in any case.
+        finished(
+            failure.exit,
+            &ProgressSnapshot::default(),
+            Duration::ZERO,
+            Some(failure),
+        );
+    }
+    ended
+}
+
+async fn migrate(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
     let migration = Migration::of(args)?;
     let stop = interrupt::watch(screen, INTERRUPTED)?;
     let survey = Survey::take(&migration.source, &migration.target, &migration.spec);
@@ -158,7 +174,11 @@ fn conclude(
     screen: &Screen,
 ) -> Exit {
     let snapshot = progress.snapshot();
-    if !args.json && !snapshot.tables.is_empty() {
+    let has_begun = snapshot
+        .tables
+        .values()
+        .any(|table| table.started_at.is_some());
+    if !args.json && (has_begun || ended.is_ok()) {
         print(&summary(&snapshot, facts, elapsed));
     }
     let (exit, failure) = match ended {

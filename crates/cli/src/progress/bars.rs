@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use whimbrel_core::TableName;
 use whimbrel_engine::{TableProgress, TableState};
 
@@ -26,7 +26,7 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new(screen: &Screen) -> Self {
-        let overall = ProgressBar::new(100);
+        let overall = hidden_bar();
         overall.set_style(style("{spinner} {wide_msg}"));
         overall.set_message("connecting");
         let overall = screen.bars().add(overall);
@@ -55,7 +55,7 @@ impl Bars {
             if self.tables.len() >= BARS_MAX {
                 return;
             }
-            let bar = ProgressBar::new(1).with_style(self.style.clone());
+            let bar = hidden_bar().with_style(self.style.clone());
             bar.set_prefix(fitted(&name.to_string()));
             let bar = self.bars().insert_before(&self.overall, bar);
             self.tables.insert(name.clone(), bar);
@@ -101,6 +101,11 @@ impl Display for Bars {
         }
         self.overall.finish_and_clear();
     }
+}
+
+/// A bar that does not draw before it has its place among the others: it would leave a line behind.
+fn hidden_bar() -> ProgressBar {
+    ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::hidden())
 }
 
 fn style(template: &str) -> ProgressStyle {
