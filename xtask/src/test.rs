@@ -1,6 +1,5 @@
 //! `cargo x test`: every test, against real servers that it starts and stops.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -183,40 +182,39 @@ fn binary() -> Result<PathBuf> {
     crate::run::target_dir().map(|target| target.join("debug/whimbrel"))
 }
 
-/// Runs a test runner, passes its output on, and keeps the lines from the last one on that is its
-/// verdict.
+/// Runs a test runner, passes its output on, and keeps its last verdict with the failures listed after it.
 fn watched(command: &mut Command, is_verdict: impl Fn(&str) -> bool) -> Result<Verdict> {
-    /// More failures than this are not repeated; they are in the output above.
-    const CLOSING_LINES_MAX: usize = 50;
-
     eprintln!("$ {}", crate::run::shown(command));
     let (reader, writer) = std::io::pipe().context("make a pipe")?;
     let errors = writer.try_clone().context("share the pipe")?;
-    let mut child = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(writer)
         .stderr(errors)
         .spawn();
-    // The command holds copies of the pipe's end, which keep the reader waiting.
+    // The command holds copies of the pipe's end, which would keep the reader waiting.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let child = child
-        .as_mut()
-        .map_err(|error| anyhow::anyhow!("run the tests: {error}"))?;
-    let mut closing: VecDeque<String> = VecDeque::new();
+    let mut child = child.context("run the tests")?;
+    let mut closing = Vec::new();
     for line in BufReader::new(reader).split(b'\n') {
         let line = line.context("read the tests' output")?;
         let line = String::from_utf8_lossy(&line).into_owned();
         println!("{line}");
+        // `cargo test` gives a verdict for each of its programs, the others give one.
         if is_verdict(&line) && !line.contains("test result: ") {
             closing.clear();
         }
-        if (!closing.is_empty() || is_verdict(&line)) && closing.len() < CLOSING_LINES_MAX {
-            closing.push_back(line);
+        if is_verdict(&line) || (!closing.is_empty() && is_failure(&line)) {
+            closing.push(line);
         }
     }
     let passed = child.wait().context("wait for the tests")?.success();
-    Ok(Verdict {
-        passed,
-        closing: closing.into(),
-    })
+    Ok(Verdict { passed, closing })
+}
+
+/// Whether the line is one of nextest's list of failed tests.
+fn is_failure(line: &str) -> bool {
+    ["FAIL [", "TIMEOUT [", "SIGABRT [", "SIGSEGV [", "SIGKILL ["]
+        .iter()
+        .any(|state| line.trim_start().starts_with(state))
 }
