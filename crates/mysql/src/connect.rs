@@ -31,6 +31,21 @@ pub(crate) async fn connect(
     }
 }
 
+/// Connects, and asks the server for a sign of life.
+pub(crate) async fn check(options: &Options) -> Result<Connection, ConnectError> {
+    let mut connection = connect(options, Purpose::Read).await?;
+    match timeout(options.connect_timeout, connection.ping()).await {
+        Ok(Ok(())) => Ok(connection),
+        Ok(Err(error)) => Err(explain(options, StartError::Wire(error))),
+        Err(_) => Err(failure(
+            options,
+            Kind::TimedOut,
+            "no answer after signing in",
+            "check the server's load and log",
+        )),
+    }
+}
+
 async fn connect_untimed(options: &Options, purpose: Purpose) -> Result<Connection, ConnectError> {
     let addresses: Vec<_> = match lookup_host((options.host.as_str(), options.port)).await {
         Ok(addresses) => addresses.collect(),

@@ -2,9 +2,16 @@
 //!
 //! The two share their protocol and most of their SQL; where they differ, the code asks the connection which of them answers.
 
+mod catalog;
 mod connect;
+mod connector;
+mod errors;
 mod options;
 mod quote;
+mod source;
+mod target;
+mod types;
 mod wire;
 
+pub use connector::MysqlConnector;
 pub use options::{InvalidUrl, Options, TlsMode};

@@ -80,7 +80,6 @@ impl Done {
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     id: u32,
-    pub(crate) columns: Vec<ResultColumn>,
 }
 
 /// A signed-in connection. One exchange at a time.
@@ -234,15 +233,12 @@ impl Connection {
         let id = reader.u32()?;
         let column_count = usize::from(reader.u16()?);
         let parameter_count = usize::from(reader.u16()?);
-        for _ in 0..parameter_count {
+        // The columns are announced again when the statement runs, and only then are they sure.
+        for _ in 0..parameter_count + column_count {
             self.packet().await?;
         }
-        let mut columns = Vec::with_capacity(column_count);
-        for _ in 0..column_count {
-            columns.push(ResultColumn::parse(&self.packet().await?)?);
-        }
         self.state = State::Ready;
-        Ok(Statement { id, columns })
+        Ok(Statement { id })
     }
 
     /// Runs a prepared query; its rows, in the binary protocol, are then taken by [`Self::block`].

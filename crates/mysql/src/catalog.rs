@@ -1,0 +1,305 @@
+//! What `information_schema` tells of databases, tables and columns.
+
+use std::collections::{HashMap, HashSet};
+
+use whimbrel_core::{Column, Engine, Generation, Table, TableName};
+
+use crate::quote;
+use crate::types::CatalogType;
+use crate::wire::{Connection, TextRow, WireError};
+
+/// The database that holds our own records at a target.
+pub(crate) const CONTROL_DATABASE: &str = "awsdms_control";
+/// Databases of the servers themselves, and ours.
+const SYSTEM_DATABASES: [&str; 5] = [
+    "information_schema",
+    "mysql",
+    "performance_schema",
+    "sys",
+    CONTROL_DATABASE,
+];
+
+/// Rows written per page of an estimate: a table's data length is rounded to pages, so a smaller one says nothing.
+const SMALLEST_DATA_BYTES: u64 = 16 * 1024;
+
+fn not_system(column: &str) -> String {
+    let names: Vec<String> = SYSTEM_DATABASES
+        .iter()
+        .map(|name| quote::literal(name))
+        .collect();
+    format!("lower({column}) NOT IN ({})", names.join(", "))
+}
+
+/// The names of the user databases, sorted.
+pub(crate) async fn databases(connection: &mut Connection) -> Result<Vec<String>, WireError> {
+    let sql = format!(
+        "SELECT schema_name FROM information_schema.schemata WHERE {}",
+        not_system("schema_name")
+    );
+    let rows = connection.rows(&sql).await?;
+    let mut names: Vec<String> = rows.iter().map(|row| row.text(0).to_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A column as the catalog has it.
+#[derive(Clone, Debug)]
+pub(crate) struct CatalogColumn {
+    pub(crate) name: String,
+    pub(crate) ty: CatalogType,
+    pub(crate) nullable: bool,
+    pub(crate) generation: Generation,
+}
+
+impl CatalogColumn {
+    fn column(&self) -> Column {
+        Column {
+            name: self.name.clone(),
+            ty: self.ty.column_type(),
+            native: self.ty.native(),
+            nullable: self.nullable,
+            generation: self.generation,
+        }
+    }
+}
+
+/// Which tables a query of the catalog is about.
+#[derive(Clone, Copy, Debug)]
+enum Scope<'a> {
+    /// All that are not the server's own.
+    User,
+    /// One.
+    Table(&'a TableName),
+}
+
+impl Scope<'_> {
+    /// A condition on the columns that hold database and table.
+    fn condition(self, database: &str, table: &str) -> String {
+        match self {
+            Self::User => not_system(database),
+            Self::Table(name) => format!(
+                "{database} = {} AND {table} = {}",
+                quote::literal(&name.schema),
+                quote::literal(&name.name)
+            ),
+        }
+    }
+}
+
+/// Describes the user's tables that are selected, sorted by name. Views and sequences are left out.
+pub(crate) async fn tables(
+    connection: &mut Connection,
+    is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<Table>, WireError> {
+    let sql = format!(
+        "SELECT table_schema, table_name, table_rows, data_length FROM information_schema.tables \
+         WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {}",
+        not_system("table_schema")
+    );
+    let mut tables: Vec<Table> = connection
+        .rows(&sql)
+        .await?
+        .iter()
+        .map(|row| Table {
+            engine: connection.engine(),
+            name: name_of(row),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            row_estimate: row.number(2),
+            byte_estimate: row
+                .number(3)
+                .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
+        })
+        .filter(|table| is_selected(&table.name))
+        .collect();
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    if tables.is_empty() {
+        return Ok(tables);
+    }
+    let scope = match tables.as_slice() {
+        [only] => Scope::Table(&only.name.clone()),
+        _ => Scope::User,
+    };
+    let mut columns = columns_of(connection, scope).await?;
+    let mut keys = keys_of(connection, scope).await?;
+    for table in &mut tables {
+        let found = columns.remove(&table.name).unwrap_or_default();
+        let key = keys.remove(&table.name).unwrap_or_default();
+        table.primary_key = key
+            .iter()
+            .filter_map(|name| found.iter().position(|column| column.name == *name))
+            .collect();
+        table.columns = found.iter().map(CatalogColumn::column).collect();
+    }
+    // A table dropped since the first query has no columns any more.
+    tables.retain(|table| !table.columns.is_empty());
+    Ok(tables)
+}
+
+/// The columns of one table; empty when it does not exist.
+pub(crate) async fn columns(
+    connection: &mut Connection,
+    table: &TableName,
+) -> Result<Vec<CatalogColumn>, WireError> {
+    let mut columns = columns_of(connection, Scope::Table(table)).await?;
+    Ok(pick(&mut columns, table))
+}
+
+/// The columns of one table's primary key, in key order; empty without one.
+pub(crate) async fn primary_key(
+    connection: &mut Connection,
+    table: &TableName,
+) -> Result<Vec<String>, WireError> {
+    let mut keys = keys_of(connection, Scope::Table(table)).await?;
+    Ok(pick(&mut keys, table))
+}
+
+/// What was found for a table. A server that folds the case of names answers under another spelling; one that compares
+/// names without regard to case may answer for two tables.
+fn pick<T: Default>(found: &mut HashMap<TableName, T>, table: &TableName) -> T {
+    if let Some(exact) = found.remove(table) {
+        return exact;
+    }
+    let only = found.keys().next().cloned().filter(|_| found.len() == 1);
+    only.and_then(|name| found.remove(&name))
+        .unwrap_or_default()
+}
+
+/// The storage engine of a table; `None` when it does not exist.
+pub(crate) async fn storage_engine(
+    connection: &mut Connection,
+    table: &TableName,
+) -> Result<Option<String>, WireError> {
+    let sql = format!(
+        "SELECT coalesce(engine, table_type) FROM information_schema.tables WHERE {}",
+        Scope::Table(table).condition("table_schema", "table_name")
+    );
+    Ok(connection
+        .row(&sql)
+        .await?
+        .map(|row| row.text(0).to_owned()))
+}
+
+fn name_of(row: &TextRow) -> TableName {
+    TableName::new(row.text(0), row.text(1))
+}
+
+async fn columns_of(
+    connection: &mut Connection,
+    scope: Scope<'_>,
+) -> Result<HashMap<TableName, Vec<CatalogColumn>>, WireError> {
+    let json_texts = json_texts_of(connection, scope).await?;
+    let srid = if connection.engine() == Engine::MySql {
+        "srs_id"
+    } else {
+        "NULL"
+    };
+    let sql = format!(
+        "SELECT table_schema, table_name, column_name, data_type, column_type, \
+         character_maximum_length, numeric_precision, numeric_scale, datetime_precision, \
+         character_set_name, collation_name, is_nullable, extra, {srid} \
+         FROM information_schema.columns WHERE {} \
+         ORDER BY table_schema, table_name, ordinal_position",
+        scope.condition("table_schema", "table_name")
+    );
+    let mut columns: HashMap<TableName, Vec<CatalogColumn>> = HashMap::new();
+    for row in connection.rows(&sql).await? {
+        let table = name_of(&row);
+        let name = row.text(2).to_owned();
+        let is_json_text = json_texts.contains(&(table.clone(), name.clone()))
+            && row.text(3) == "longtext"
+            && row.text(9) == "utf8mb4";
+        let extra = row.text(12).to_ascii_uppercase();
+        let column = CatalogColumn {
+            ty: CatalogType {
+                name: row.text(3).to_ascii_lowercase(),
+                full: row.text(4).to_owned(),
+                length: row.number(5),
+                precision: row.number(6),
+                scale: row.number(7),
+                fraction_digits: row.number(8),
+                charset: row.get(9).map(str::to_owned),
+                collation: row.get(10).map(str::to_owned),
+                srid: row.number(13),
+                is_json_text,
+            },
+            name,
+            nullable: row.text(11) == "YES",
+            generation: generation(&extra),
+        };
+        columns.entry(table).or_default().push(column);
+    }
+    Ok(columns)
+}
+
+/// `EXTRA` holds several notes; `DEFAULT_GENERATED` of MySQL only says that the default is an expression.
+fn generation(extra: &str) -> Generation {
+    if extra.contains("VIRTUAL GENERATED")
+        || extra.contains("STORED GENERATED")
+        || extra.contains("PERSISTENT GENERATED")
+    {
+        Generation::Computed
+    } else if extra.contains("AUTO_INCREMENT") {
+        Generation::Identity
+    } else {
+        Generation::None
+    }
+}
+
+/// MariaDB's JSON is a text whose own check constraint demands valid JSON.
+async fn json_texts_of(
+    connection: &mut Connection,
+    scope: Scope<'_>,
+) -> Result<HashSet<(TableName, String)>, WireError> {
+    if connection.engine() != Engine::MariaDb {
+        return Ok(HashSet::new());
+    }
+    let sql = format!(
+        "SELECT constraint_schema, table_name, constraint_name FROM information_schema.check_constraints \
+         WHERE level = 'Column' AND check_clause = concat('json_valid(`', replace(constraint_name, '`', '``'), '`)') \
+         AND {}",
+        scope.condition("constraint_schema", "table_name")
+    );
+    let rows = connection.rows(&sql).await?;
+    Ok(rows
+        .iter()
+        .map(|row| (name_of(row), row.text(2).to_owned()))
+        .collect())
+}
+
+async fn keys_of(
+    connection: &mut Connection,
+    scope: Scope<'_>,
+) -> Result<HashMap<TableName, Vec<String>>, WireError> {
+    let sql = format!(
+        "SELECT table_schema, table_name, column_name FROM information_schema.statistics \
+         WHERE index_name = 'PRIMARY' AND {} ORDER BY table_schema, table_name, seq_in_index",
+        scope.condition("table_schema", "table_name")
+    );
+    let mut keys: HashMap<TableName, Vec<String>> = HashMap::new();
+    for row in connection.rows(&sql).await? {
+        keys.entry(name_of(&row))
+            .or_default()
+            .push(row.text(2).to_owned());
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn computed_columns_are_told_from_defaults() {
+        assert_eq!(
+            generation("STORED GENERATED INVISIBLE"),
+            Generation::Computed
+        );
+        assert_eq!(generation("VIRTUAL GENERATED"), Generation::Computed);
+        assert_eq!(
+            generation("DEFAULT_GENERATED ON UPDATE CURRENT_TIMESTAMP"),
+            Generation::None
+        );
+        assert_eq!(generation("AUTO_INCREMENT"), Generation::Identity);
+    }
+}

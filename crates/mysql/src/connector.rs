@@ -1,0 +1,64 @@
+use async_trait::async_trait;
+use whimbrel_connector::{ConnectError, Connector, Error, ServerInfo, Source, Target};
+use whimbrel_core::Engine;
+
+use crate::catalog;
+use crate::connect::{check, connect};
+use crate::errors::general;
+use crate::options::Options;
+use crate::source::MysqlSource;
+use crate::target::MysqlTarget;
+use crate::wire::Purpose;
+
+/// Connects to a MySQL or MariaDB server in either role.
+#[derive(Clone, Debug)]
+pub struct MysqlConnector {
+    options: Options,
+}
+
+impl MysqlConnector {
+    /// A connector with these settings.
+    pub fn new(options: Options) -> Self {
+        Self { options }
+    }
+}
+
+#[async_trait]
+impl Connector for MysqlConnector {
+    fn engine(&self) -> Engine {
+        self.options.engine
+    }
+
+    fn describe(&self) -> String {
+        self.options.describe()
+    }
+
+    async fn check(&self) -> Result<ServerInfo, ConnectError> {
+        let connection = check(&self.options).await?;
+        let info = ServerInfo {
+            engine: connection.engine(),
+            version: connection.version().to_owned(),
+            tls: connection.tls().map(str::to_owned),
+        };
+        // The answer is known; a failed farewell changes nothing.
+        connection.quit().await.ok();
+        Ok(info)
+    }
+
+    async fn schemas(&self) -> Result<Vec<String>, Error> {
+        let mut connection = connect(&self.options, Purpose::Read).await?;
+        catalog::databases(&mut connection)
+            .await
+            .map_err(|error| general(error, "list the databases"))
+    }
+
+    async fn source(&self) -> Result<Box<dyn Source>, Error> {
+        let connection = connect(&self.options, Purpose::Read).await?;
+        Ok(Box::new(MysqlSource::new(self.options.clone(), connection)))
+    }
+
+    async fn target(&self) -> Result<Box<dyn Target>, Error> {
+        let connection = connect(&self.options, Purpose::Write).await?;
+        Ok(Box::new(MysqlTarget::new(self.options.clone(), connection)))
+    }
+}

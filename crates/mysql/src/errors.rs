@@ -1,0 +1,44 @@
+//! Errors of the wire as errors of the contract, which say what can be done next.
+
+use whimbrel_connector::Error;
+use whimbrel_core::TableName;
+
+use crate::wire::{MyError, WireError};
+
+/// The error of an exchange that concerns no single table. `doing` says what was tried: `read the catalog`.
+pub(crate) fn general(error: WireError, doing: &str) -> Error {
+    match error {
+        WireError::Server(error) if error.is_transient() => transient(doing, &error),
+        WireError::Server(error) if error.is_denied() => Error::Fatal(format!(
+            "cannot {doing}: {error}; grant the user this privilege"
+        )),
+        WireError::Server(error) => Error::Fatal(format!("cannot {doing}: {error}")),
+        WireError::Protocol(_) => Error::Fatal(format!("cannot {doing}: {error}")),
+        WireError::Io(_) | WireError::Closed | WireError::Unusable => transient(doing, &error),
+    }
+}
+
+/// The error of an exchange that concerns one table.
+pub(crate) fn of_table(error: WireError, table: &TableName, doing: &str) -> Error {
+    match error {
+        WireError::Server(error) if error.is_transient() => transient(doing, &error),
+        WireError::Server(error) => {
+            Error::table(table, format!("cannot {doing}: {error}{}", remedy(&error)))
+        }
+        other => general(other, doing),
+    }
+}
+
+fn transient(doing: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::Transient(format!("cannot {doing}: {error}"))
+}
+
+fn remedy(error: &MyError) -> &'static str {
+    match error.code {
+        1044 | 1142 | 1143 | 1227 => "; grant the user this privilege",
+        1146 | 1051 => "; it was dropped or renamed since it was described",
+        1054 | 1412 => "; it was altered since it was described: start the load again",
+        1148 | 3948 | 4166 => "; the server forbids LOAD DATA LOCAL: set local_infile = 1 there",
+        _ => "",
+    }
+}

@@ -1,0 +1,67 @@
+//! A MySQL or MariaDB server as a source.
+
+mod axis;
+mod block;
+mod plan;
+mod pool;
+mod position;
+mod range;
+mod reader;
+mod snapshot;
+
+use async_trait::async_trait;
+use whimbrel_connector::{Error, Snapshot, Source, TypeDefinition};
+use whimbrel_core::{Table, TableName};
+
+use crate::catalog;
+use crate::errors::general;
+use crate::options::Options;
+use crate::wire::Connection;
+
+/// The source's catalog and the maker of its snapshots.
+pub(crate) struct MysqlSource {
+    options: Options,
+    connection: Connection,
+    /// The tables that were offered last: those that a snapshot may have to lock one by one.
+    offered: Vec<TableName>,
+}
+
+impl MysqlSource {
+    pub(crate) fn new(options: Options, connection: Connection) -> Self {
+        Self {
+            options,
+            connection,
+            offered: Vec::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for MysqlSource {
+    async fn tables(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        let tables = catalog::tables(&mut self.connection, is_selected)
+            .await
+            .map_err(|error| general(error, "read the catalog of the source"))?;
+        self.offered = tables.iter().map(|table| table.name.clone()).collect();
+        Ok(tables)
+    }
+
+    async fn type_definitions(&mut self, _: &[Table]) -> Result<Vec<TypeDefinition>, Error> {
+        // Types belong to columns here: there are none to make first.
+        Ok(Vec::new())
+    }
+
+    async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
+        let snapshot = snapshot::open(
+            &self.options,
+            &mut self.connection,
+            &self.offered,
+            reader_count.clamp(1, snapshot::READERS_MAX),
+        )
+        .await?;
+        Ok(Box::new(snapshot))
+    }
+}

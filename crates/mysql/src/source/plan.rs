@@ -1,0 +1,367 @@
+//! Splitting a table into ranges of its primary key, without reading it.
+//!
+//! Starting from the least and the greatest key, a range that holds too many rows is cut in two. How many rows it holds, the
+//! server estimates by looking at the two ends of the range in the index (`EXPLAIN`), which costs two descents whatever the
+//! size of the table. Where one value of a key column alone has too many rows, the next column of the key is cut.
+//!
+//! Why every row lies in exactly one chunk: the first range is open below and the last one above, a cut `m` turns `[a, b)`
+//! into `[a, m)` and `[m, b)` with `a < m < b`, and the rows of one value `v` are those below `v`, at `v` and above. Neither
+//! estimates nor the rows that happen to be there matter for it. For texts the server confirms `a < m < b` by the column's own
+//! collation.
+
+use whimbrel_core::{ChunkBounds, Column, Engine, Table};
+
+use super::axis::Axis;
+use super::range::{KeyRange, KeyValue};
+use crate::quote;
+use crate::wire::{Connection, WireError};
+
+/// Chunks of a table; a larger one gets larger chunks.
+const CHUNKS_MAX: u64 = 4096;
+/// Questions to the server per chunk that is wanted, and for a start: enough for keys with large gaps, and a bound.
+const QUESTIONS_PER_CHUNK: u64 = 6;
+const QUESTIONS_MIN: u64 = 100;
+
+/// Plans the chunks of a table, about `chunk_bytes` each.
+pub(super) async fn plan_table(
+    connection: &mut Connection,
+    table: &Table,
+    chunk_bytes: u64,
+) -> Result<Vec<ChunkBounds>, WireError> {
+    let rows = table.row_estimate.unwrap_or(0);
+    let bytes = table.byte_estimate.unwrap_or(0);
+    let whole = vec![KeyRange::default().to_bounds(rows)];
+    let chunk_count = (bytes / chunk_bytes.max(1)).min(CHUNKS_MAX).min(rows);
+    if chunk_count < 2 || table.primary_key.is_empty() || has_partial_key(connection, table).await?
+    {
+        return Ok(whole);
+    }
+    let mut planner = Planner {
+        connection,
+        table,
+        rows_per_chunk: rows.div_ceil(chunk_count),
+        questions_left: QUESTIONS_MIN + chunk_count * QUESTIONS_PER_CHUNK,
+        done: Vec::new(),
+    };
+    let start = Level {
+        columns: Vec::new(),
+        equal: Vec::new(),
+    };
+    Box::pin(planner.split_level(start, rows)).await?;
+    let ranges = merge(planner.done, planner.rows_per_chunk);
+    if ranges.is_empty() {
+        return Ok(whole);
+    }
+    Ok(ranges
+        .iter()
+        .map(|(range, rows)| range.to_bounds(*rows))
+        .collect())
+}
+
+/// Whether the key holds only the beginnings of a column's values: then its least value cannot be looked up.
+async fn has_partial_key(connection: &mut Connection, table: &Table) -> Result<bool, WireError> {
+    let sql = format!(
+        "SELECT 1 FROM information_schema.statistics WHERE table_schema = {} AND table_name = {} \
+         AND index_name = 'PRIMARY' AND sub_part IS NOT NULL LIMIT 1",
+        quote::literal(&table.name.schema),
+        quote::literal(&table.name.name)
+    );
+    Ok(connection.row(&sql).await?.is_some())
+}
+
+/// The rows with these values in the first columns of the key.
+#[derive(Clone, Debug)]
+struct Level {
+    /// Names of the fixed columns.
+    columns: Vec<String>,
+    /// Their values.
+    equal: Vec<KeyValue>,
+}
+
+/// A range with the values between which it can be cut, both inclusive.
+#[derive(Clone, Debug)]
+struct Piece {
+    from: Option<KeyValue>,
+    to: Option<KeyValue>,
+    low: KeyValue,
+    high: KeyValue,
+    rows: u64,
+}
+
+struct Planner<'a> {
+    connection: &'a mut Connection,
+    table: &'a Table,
+    rows_per_chunk: u64,
+    questions_left: u64,
+    done: Vec<(KeyRange, u64)>,
+}
+
+impl Level {
+    fn range(&self, column: &Column, from: Option<KeyValue>, to: Option<KeyValue>) -> KeyRange {
+        let mut columns = self.columns.clone();
+        columns.push(column.name.clone());
+        KeyRange {
+            columns,
+            equal: self.equal.clone(),
+            from,
+            to,
+        }
+    }
+}
+
+impl Planner<'_> {
+    fn key_column(&self, index: usize) -> Option<&Column> {
+        self.table.columns.get(*self.table.primary_key.get(index)?)
+    }
+
+    /// Splits the rows of a level by the next column of the key, in order.
+    async fn split_level(&mut self, level: Level, rows: u64) -> Result<(), WireError> {
+        let Some(column) = self.key_column(level.columns.len()).cloned() else {
+            return Ok(());
+        };
+        let whole = level.range(&column, None, None);
+        let ends = match Axis::of(&column) {
+            Some(axis) => self
+                .ends(&whole, &column, axis)
+                .await?
+                .map(|ends| (axis, ends)),
+            None => None,
+        };
+        let Some((axis, (low, high))) = ends else {
+            self.done.push((whole, rows));
+            return Ok(());
+        };
+        let mut pieces = vec![Piece {
+            from: None,
+            to: None,
+            low,
+            high,
+            rows,
+        }];
+        while let Some(piece) = pieces.pop() {
+            let is_small = piece.rows <= self.rows_per_chunk + self.rows_per_chunk / 2;
+            if is_small || self.questions_left == 0 {
+                self.done
+                    .push((level.range(&column, piece.from, piece.to), piece.rows));
+                continue;
+            }
+            match self.cut(&level, &column, axis, &piece).await? {
+                Some([left, right]) => pieces.extend([right, left]),
+                None => self.descend(&level, &column, axis, piece).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts a piece in two and estimates both.
+    async fn cut(
+        &mut self,
+        level: &Level,
+        column: &Column,
+        axis: Axis,
+        piece: &Piece,
+    ) -> Result<Option<[Piece; 2]>, WireError> {
+        let Some(middle) = axis.between(&piece.low, &piece.high) else {
+            return Ok(None);
+        };
+        if !axis.is_exact() && !self.lies_between(column, piece, &middle).await? {
+            return Ok(None);
+        }
+        let left = level.range(column, piece.from.clone(), Some(middle.clone()));
+        let right = level.range(column, Some(middle.clone()), piece.to.clone());
+        let (left_rows, right_rows) = (self.estimate(&left).await?, self.estimate(&right).await?);
+        Ok(Some([
+            Piece {
+                from: left.from,
+                to: left.to,
+                low: piece.low.clone(),
+                // The middle itself lies on the right. On the line of whole numbers the step matters.
+                high: axis.before(&middle).unwrap_or_else(|| middle.clone()),
+                rows: left_rows,
+            },
+            Piece {
+                from: right.from,
+                to: right.to,
+                low: middle,
+                high: piece.high.clone(),
+                rows: right_rows,
+            },
+        ]))
+    }
+
+    /// A piece that cannot be cut. If it is one whole number, its rows are split by the next column of the key.
+    async fn descend(
+        &mut self,
+        level: &Level,
+        column: &Column,
+        axis: Axis,
+        piece: Piece,
+    ) -> Result<(), WireError> {
+        let has_next_column = self.key_column(level.columns.len() + 1).is_some();
+        let (true, true, Some(after)) = (
+            has_next_column,
+            piece.low == piece.high,
+            axis.next(&piece.low),
+        ) else {
+            self.done
+                .push((level.range(column, piece.from, piece.to), piece.rows));
+            return Ok(());
+        };
+        if piece.from.as_ref() != Some(&piece.low) {
+            self.done
+                .push((level.range(column, piece.from, Some(piece.low.clone())), 0));
+        }
+        let mut inner = level.clone();
+        inner.columns.push(column.name.clone());
+        inner.equal.push(piece.low);
+        Box::pin(self.split_level(inner, piece.rows)).await?;
+        if piece.to.as_ref() != Some(&after) {
+            self.done
+                .push((level.range(column, Some(after), piece.to), 0));
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self) {
+        self.questions_left = self.questions_left.saturating_sub(1);
+    }
+
+    /// The least and the greatest value of the column in a range; `None` when there are no rows.
+    async fn ends(
+        &mut self,
+        range: &KeyRange,
+        column: &Column,
+        axis: Axis,
+    ) -> Result<Option<(KeyValue, KeyValue)>, WireError> {
+        let key: Vec<&str> = self
+            .table
+            .primary_key
+            .iter()
+            .filter_map(|&i| self.table.columns.get(i))
+            .map(|c| c.name.as_str())
+            .collect();
+        let mut ends = Vec::new();
+        for direction in ["", " DESC"] {
+            self.ask();
+            let order: Vec<String> = key
+                .iter()
+                .map(|name| format!("{}{direction}", quote::identifier(name)))
+                .collect();
+            let sql = format!(
+                "SELECT {} FROM {} FORCE INDEX (PRIMARY){} ORDER BY {} LIMIT 1",
+                axis.expression(&quote::identifier(&column.name)),
+                quote::table(&self.table.name),
+                self.filter(range),
+                order.join(", ")
+            );
+            if let Some(row) = self.connection.row(&sql).await? {
+                ends.extend(row.get(0).map(|text| axis.value(text)));
+            }
+        }
+        let mut ends = ends.into_iter();
+        Ok(ends.next().zip(ends.next()))
+    }
+
+    fn filter(&self, range: &KeyRange) -> String {
+        match range.condition(self.table) {
+            Some(condition) if !condition.is_empty() => format!(" WHERE {condition}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether a cut lies between the ends of a piece by the column's own rules of comparison.
+    async fn lies_between(
+        &mut self,
+        column: &Column,
+        piece: &Piece,
+        middle: &KeyValue,
+    ) -> Result<bool, WireError> {
+        let sides = [middle, &piece.low, &piece.high].map(|value| value.literal(column));
+        let [Some(middle), Some(low), Some(high)] = sides else {
+            return Ok(false);
+        };
+        self.ask();
+        // UUIDs are compared as text here but as themselves in the index, so they are cast.
+        let cast = |literal: String| match column.ty {
+            whimbrel_core::ColumnType::Uuid => format!("CAST({literal} AS UUID)"),
+            _ => literal,
+        };
+        let (middle, low, high) = (cast(middle), cast(low), cast(high));
+        let sql = format!("SELECT {low} < {middle} AND {middle} < {high}");
+        Ok(self
+            .connection
+            .row(&sql)
+            .await?
+            .is_some_and(|row| row.text(0) == "1"))
+    }
+
+    /// About how many rows lie in a range, by the server's look at the index.
+    async fn estimate(&mut self, range: &KeyRange) -> Result<u64, WireError> {
+        self.ask();
+        let (explain, rows_at) = match self.connection.engine() {
+            Engine::MariaDb => ("EXPLAIN", 8),
+            Engine::MySql | Engine::Postgres => ("EXPLAIN FORMAT=TRADITIONAL", 9),
+        };
+        let sql = format!(
+            "{explain} SELECT * FROM {} FORCE INDEX (PRIMARY){}",
+            quote::table(&self.table.name),
+            self.filter(range)
+        );
+        // No number: the server has seen that there are no rows.
+        Ok(self
+            .connection
+            .row(&sql)
+            .await?
+            .and_then(|row| row.number(rows_at))
+            .unwrap_or(0))
+    }
+}
+
+/// Joins neighbours that are small together: gaps in the key leave many almost empty ranges.
+fn merge(ranges: Vec<(KeyRange, u64)>, rows_per_chunk: u64) -> Vec<(KeyRange, u64)> {
+    let mut merged: Vec<(KeyRange, u64)> = Vec::new();
+    for (range, rows) in ranges {
+        if let Some((last, last_rows)) = merged.last_mut()
+            && *last_rows + rows <= rows_per_chunk
+            && last.columns == range.columns
+            && last.equal == range.equal
+            && last.to.is_some()
+            && last.to == range.from
+        {
+            last.to = range.to;
+            *last_rows += rows;
+        } else {
+            merged.push((range, rows));
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: Option<&str>, to: Option<&str>) -> KeyRange {
+        let value = |text: &str| KeyValue::Number(text.to_owned());
+        KeyRange {
+            columns: vec!["a".to_owned()],
+            equal: Vec::new(),
+            from: from.map(value),
+            to: to.map(value),
+        }
+    }
+
+    #[test]
+    fn small_neighbours_are_joined_without_a_gap() {
+        let ranges = vec![
+            (range(None, Some("5")), 90),
+            (range(Some("5"), Some("9")), 5),
+            (range(Some("9"), Some("20")), 50),
+            (range(Some("20"), None), 40),
+        ];
+        assert_eq!(
+            merge(ranges, 100),
+            vec![(range(None, Some("9")), 95), (range(Some("9"), None), 90)]
+        );
+    }
+}

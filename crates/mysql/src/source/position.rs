@@ -1,0 +1,73 @@
+//! The place in the binary log.
+
+use whimbrel_core::{Engine, Position};
+
+use crate::wire::{Connection, WireError};
+
+/// Stands for a server that writes no log, or does not let us see it: a full load needs none.
+const NO_LOG: &str = "none";
+
+/// The place up to which transactions have been written to the log, as `file:offset;gtid-set`. The GTID set is left out when
+/// it is empty.
+pub(super) async fn current(connection: &mut Connection) -> Result<Position, WireError> {
+    let (file, offset, gtids) = match connection.engine() {
+        Engine::MariaDb => {
+            let Some(row) = allowed(connection.row("SHOW MASTER STATUS").await)? else {
+                return Ok(Position::new(NO_LOG));
+            };
+            let gtids = connection.row("SELECT @@global.gtid_binlog_pos").await?;
+            let gtids = gtids.map(|row| row.text(0).to_owned()).unwrap_or_default();
+            (row.text(0).to_owned(), row.text(1).to_owned(), gtids)
+        }
+        Engine::MySql | Engine::Postgres => {
+            // The statement was renamed in 8.2, and its old name removed in 8.4.
+            let row = match connection.row("SHOW BINARY LOG STATUS").await {
+                Err(WireError::Server(error)) if error.code == 1064 => {
+                    connection.row("SHOW MASTER STATUS").await
+                }
+                other => other,
+            };
+            let Some(row) = allowed(row)? else {
+                return Ok(Position::new(NO_LOG));
+            };
+            (
+                row.text(0).to_owned(),
+                row.text(1).to_owned(),
+                row.text(4).to_owned(),
+            )
+        }
+    };
+    Ok(written(&file, &offset, &gtids))
+}
+
+/// A position in our notation.
+pub(super) fn written(file: &str, offset: &str, gtids: &str) -> Position {
+    let gtids: String = gtids.split_whitespace().collect();
+    let separator = if gtids.is_empty() { "" } else { ";" };
+    Position::new(format!("{file}:{offset}{separator}{gtids}"))
+}
+
+/// A user who may not see the log gets no position.
+fn allowed<T>(row: Result<Option<T>, WireError>) -> Result<Option<T>, WireError> {
+    match row {
+        Err(WireError::Server(error)) if error.is_denied() => Ok(None),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_hold_file_offset_and_gtids() {
+        assert_eq!(
+            written("binlog.000002", "157", "").as_str(),
+            "binlog.000002:157"
+        );
+        assert_eq!(
+            written("b.1", "4", "u:1-5,\nv:1").as_str(),
+            "b.1:4;u:1-5,v:1"
+        );
+    }
+}

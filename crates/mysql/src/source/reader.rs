@@ -1,0 +1,137 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use whimbrel_connector::{ChunkReader, Error, ReadFormat, ReadRequest, RowBlock};
+use whimbrel_core::Table;
+
+use super::block::{BlockLayout, MysqlBlock};
+use super::pool::Loan;
+use super::range::KeyRange;
+use crate::errors::of_table;
+use crate::quote;
+use crate::types::RowDecoder;
+use crate::wire::Statement;
+
+const DOING: &str = "read rows of the table";
+
+/// Reads chunks over one connection of the snapshot.
+pub(super) struct MysqlReader {
+    loan: Loan,
+    open: Option<OpenChunk>,
+}
+
+struct OpenChunk {
+    statement: Statement,
+    layout: Arc<BlockLayout>,
+    block_bytes: usize,
+}
+
+impl MysqlReader {
+    pub(super) fn new(loan: Loan) -> Self {
+        Self { loan, open: None }
+    }
+
+    async fn give_up(&mut self) -> Result<(), Error> {
+        self.loan.end_open_result().await?;
+        if let Some(OpenChunk {
+            statement, layout, ..
+        }) = self.open.take()
+        {
+            let connection = self.loan.connection();
+            let closed = match connection {
+                Ok(connection) => connection.close(statement).await,
+                Err(error) => Err(error),
+            };
+            closed.map_err(|error| of_table(error, &layout.table, DOING))?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a chunk in the order of the primary key, in which the target's own key is built fastest.
+fn select(table: &Table, range: &KeyRange) -> Result<String, Error> {
+    let stale = || {
+        Error::table(
+            &table.name,
+            "the chunk's range does not fit the table's key any more; start the load again",
+        )
+    };
+    let condition = range.condition(table).ok_or_else(stale)?;
+    let columns = quote::list(table.loaded_columns().map(|column| column.name.as_str()));
+    let mut sql = format!("SELECT {columns} FROM {}", quote::table(&table.name));
+    if !table.primary_key.is_empty() {
+        // Without the hint a server may read the whole table and sort it.
+        sql.push_str(" FORCE INDEX (PRIMARY)");
+    }
+    if !condition.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&condition);
+    }
+    if !table.primary_key.is_empty() {
+        let key = table
+            .primary_key
+            .iter()
+            .filter_map(|&i| table.columns.get(i));
+        sql.push_str(" ORDER BY ");
+        sql.push_str(&quote::list(key.map(|column| column.name.as_str())));
+    }
+    Ok(sql)
+}
+
+#[async_trait]
+impl ChunkReader for MysqlReader {
+    async fn open(&mut self, request: ReadRequest<'_>) -> Result<(), Error> {
+        let ReadRequest {
+            table,
+            bounds,
+            format,
+            block_bytes,
+        } = request;
+        if format != ReadFormat::Decoded {
+            return Err(Error::Fatal(
+                "rows of MySQL and MariaDB can only be read decoded".to_owned(),
+            ));
+        }
+        self.give_up().await?;
+        let range = KeyRange::from_bounds(bounds)
+            .ok_or_else(|| Error::table(&table.name, "the chunk's range cannot be understood"))?;
+        let sql = select(table, &range)?;
+        let failed = |error| of_table(error, &table.name, DOING);
+        let connection = self.loan.connection().map_err(failed)?;
+        let statement = connection.prepare(&sql).await.map_err(failed)?;
+        let announced = connection.open(&statement).await.map_err(failed)?;
+        let decoder = RowDecoder::new(table.loaded_columns(), &announced).map_err(|what| {
+            Error::table(
+                &table.name,
+                format!("it was altered since it was described ({what}); start the load again"),
+            )
+        })?;
+        let layout = BlockLayout {
+            table: table.name.clone(),
+            columns: table
+                .loaded_columns()
+                .map(|column| column.name.clone())
+                .collect(),
+            decoder,
+        };
+        self.open = Some(OpenChunk {
+            statement,
+            layout: Arc::new(layout),
+            block_bytes,
+        });
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error> {
+        let Some(open) = &self.open else {
+            return Ok(None);
+        };
+        let failed = |error| of_table(error, &open.layout.table, DOING);
+        let connection = self.loan.connection().map_err(failed)?;
+        let packets = connection.block(open.block_bytes).await.map_err(failed)?;
+        Ok(packets.map(|packets| {
+            let layout = Arc::clone(&open.layout);
+            Box::new(MysqlBlock { layout, packets }) as Box<dyn RowBlock>
+        }))
+    }
+}

@@ -1,0 +1,362 @@
+//! The control tables: the epoch of each task, and the record of its load.
+//!
+//! Whoever makes or drops the tables holds a named lock of the server, so that nobody finds them gone between a look and a
+//! write. Everybody else who writes has a row in the table of epochs, which keeps the tables from being dropped.
+
+use std::collections::BTreeMap;
+
+use whimbrel_connector::{ChunkCommit, ChunkRecord, Error, LoadRecord, TaskFence};
+use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, TableName};
+
+use crate::catalog::CONTROL_DATABASE as DATABASE;
+use crate::errors::general;
+use crate::quote::literal;
+use crate::wire::{Connection, TextRow, WireError};
+
+/// How long to wait for others who make or drop the control tables, in seconds.
+const LOCK_SECONDS: u32 = 60;
+/// Chunks recorded per statement: far below `max_allowed_packet`, few round trips.
+const CHUNKS_PER_STATEMENT: usize = 200;
+
+fn tables(engine: Engine) -> [String; 3] {
+    // The collation compares names as the API does, by their characters alone.
+    let collation = match engine {
+        Engine::MariaDb => "utf8mb4_nopad_bin",
+        Engine::MySql | Engine::Postgres => "utf8mb4_0900_bin",
+    };
+    let end = format!("ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}");
+    [
+        format!(
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_task_epoch (\
+             task_name varchar(128) NOT NULL PRIMARY KEY, epoch bigint NOT NULL) {end}"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_load_table (\
+             task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, \
+             planned_at mediumtext NOT NULL, is_finished tinyint(1) NOT NULL, \
+             PRIMARY KEY (task_name, table_owner, table_name)) {end}"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_load_chunk (\
+             task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, \
+             chunk int unsigned NOT NULL, chunk_range mediumtext NOT NULL, row_estimate bigint unsigned NOT NULL, \
+             row_count bigint unsigned NULL, byte_count bigint unsigned NULL, \
+             PRIMARY KEY (task_name, table_owner, table_name, chunk)) {end}"
+        ),
+    ]
+}
+
+/// Takes the lock under which control tables come and go.
+async fn lock(connection: &mut Connection) -> Result<(), Error> {
+    let sql = format!("SELECT get_lock('{DATABASE}', {LOCK_SECONDS})");
+    let row = connection
+        .row(&sql)
+        .await
+        .map_err(|error| general(error, "lock the control tables"))?;
+    if row.is_some_and(|row| row.text(0) == "1") {
+        return Ok(());
+    }
+    Err(Error::Transient(
+        "the control tables of the target are locked by another task".to_owned(),
+    ))
+}
+
+async fn unlock(connection: &mut Connection) -> Result<(), Error> {
+    let sql = format!("SELECT release_lock('{DATABASE}')");
+    connection
+        .row(&sql)
+        .await
+        .map(drop)
+        .map_err(|error| general(error, "unlock the control tables"))
+}
+
+pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<TaskFence, Error> {
+    lock(connection).await?;
+    let claimed = claim_locked(connection, task).await;
+    if connection.is_ready() {
+        unlock(connection).await?;
+    }
+    let epoch = claimed.map_err(|error| {
+        general(
+            error,
+            "make the control tables and claim the task at the target",
+        )
+    })?;
+    Ok(TaskFence {
+        task: task.to_owned(),
+        epoch,
+    })
+}
+
+async fn claim_locked(connection: &mut Connection, task: &str) -> Result<i64, WireError> {
+    // Asked first, because even IF NOT EXISTS needs the right to create.
+    let exists =
+        format!("SELECT 1 FROM information_schema.schemata WHERE schema_name = '{DATABASE}'");
+    if connection.row(&exists).await?.is_none() {
+        connection
+            .execute(&format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"))
+            .await?;
+    }
+    for sql in tables(connection.engine()) {
+        connection.execute(&sql).await?;
+    }
+    connection.execute("START TRANSACTION").await?;
+    let clock = connection
+        .row("SELECT CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)")
+        .await?;
+    let clock: i64 = clock.and_then(|row| row.number(0)).unwrap_or(0);
+    let name = literal(task);
+    // The epoch never falls back, even after the task was forgotten: it is at least the clock.
+    connection
+        .execute(&format!(
+            "INSERT INTO {DATABASE}.awsdms_task_epoch (task_name, epoch) VALUES ({name}, {clock}) \
+             ON DUPLICATE KEY UPDATE epoch = greatest(epoch + 1, {clock})"
+        ))
+        .await?;
+    let row = connection.row(&epoch_of(task, "")).await?;
+    connection.execute("COMMIT").await?;
+    row.and_then(|row| row.number(0))
+        .ok_or_else(|| WireError::protocol("no epoch after it was written"))
+}
+
+fn epoch_of(task: &str, lock: &str) -> String {
+    format!(
+        "SELECT epoch FROM {DATABASE}.awsdms_task_epoch WHERE task_name = {}{lock}",
+        literal(task)
+    )
+}
+
+/// For how long a task that is ours stays ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// For no longer than it takes to answer: to fail early.
+    Now,
+    /// Until the open transaction ends. A worker that takes the task over waits for that, so this is asked last, when only the
+    /// commit is left: a worker that stops in the middle of its rows must not keep others from taking over.
+    UntilCommit,
+}
+
+/// Checks that the task is still ours.
+pub(super) async fn check_fence(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    until: Held,
+) -> Result<(), Error> {
+    let lock = match until {
+        Held::Now => "",
+        // Understood by both flavours, unlike FOR SHARE.
+        Held::UntilCommit => " LOCK IN SHARE MODE",
+    };
+    let row = match connection.row(&epoch_of(&fence.task, lock)).await {
+        Ok(row) => row,
+        // Without its control tables the task was forgotten: whoever did that owned it.
+        Err(WireError::Server(error)) if error.is_missing() => None,
+        Err(error) => return Err(general(error, "check the task's epoch at the target")),
+    };
+    let theirs = row.and_then(|row| row.number(0)).unwrap_or(i64::MAX);
+    if theirs == fence.epoch {
+        Ok(())
+    } else {
+        Err(Error::Fenced {
+            ours: fence.epoch,
+            theirs,
+        })
+    }
+}
+
+/// A condition on the rows of one table's load.
+fn of_load(fence: &TaskFence, table: &TableName) -> String {
+    format!(
+        "task_name = {} AND table_owner = {} AND table_name = {}",
+        literal(&fence.task),
+        literal(&table.schema),
+        literal(&table.name)
+    )
+}
+
+pub(super) async fn load_records(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Vec<LoadRecord>, Error> {
+    let sql = format!(
+        "SELECT t.table_owner, t.table_name, t.planned_at, t.is_finished, \
+         c.chunk, c.chunk_range, c.row_estimate, c.row_count, c.byte_count \
+         FROM {DATABASE}.awsdms_load_table t \
+         JOIN {DATABASE}.awsdms_load_chunk c USING (task_name, table_owner, table_name) \
+         WHERE t.task_name = {} ORDER BY t.table_owner, t.table_name, c.chunk",
+        literal(&fence.task)
+    );
+    let rows = connection
+        .rows(&sql)
+        .await
+        .map_err(|error| general(error, "read the record of the load"))?;
+    let mut records: BTreeMap<TableName, LoadRecord> = BTreeMap::new();
+    for row in &rows {
+        let table = TableName::new(row.text(0), row.text(1));
+        let record = records.entry(table.clone()).or_insert_with(|| LoadRecord {
+            table,
+            planned_at: Position::new(row.text(2)),
+            chunks: Vec::new(),
+            is_finished: row.text(3) == "1",
+        });
+        record.chunks.push(chunk_record(row)?);
+    }
+    Ok(records.into_values().collect())
+}
+
+fn chunk_record(row: &TextRow) -> Result<ChunkRecord, Error> {
+    let broken = || {
+        Error::Fatal("the control tables of the target hold no number where one belongs".to_owned())
+    };
+    let done = match row.get(7) {
+        Some(_) => Some(ChunkCommit {
+            row_count: row.number(7).ok_or_else(broken)?,
+            byte_count: row.number(8).ok_or_else(broken)?,
+        }),
+        None => None,
+    };
+    Ok(ChunkRecord {
+        id: ChunkId(row.number(4).ok_or_else(broken)?),
+        bounds: ChunkBounds {
+            range: row.text(5).to_owned(),
+            row_estimate: row.number(6).ok_or_else(broken)?,
+        },
+        done,
+    })
+}
+
+/// Writes the record of a prepared table into the open transaction.
+pub(super) async fn record_table(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    planned_at: &Position,
+    chunks: &[ChunkBounds],
+) -> Result<(), WireError> {
+    for name in ["awsdms_load_chunk", "awsdms_load_table"] {
+        let sql = format!(
+            "DELETE FROM {DATABASE}.{name} WHERE {}",
+            of_load(fence, table)
+        );
+        connection.execute(&sql).await?;
+    }
+    let key = [&fence.task, &table.schema, &table.name]
+        .map(|text| literal(text))
+        .join(", ");
+    let planned_at = literal(planned_at.as_str());
+    let sql = format!("INSERT INTO {DATABASE}.awsdms_load_table VALUES ({key}, {planned_at}, 0)");
+    connection.execute(&sql).await?;
+    let numbered: Vec<(usize, &ChunkBounds)> = chunks.iter().enumerate().collect();
+    for some in numbered.chunks(CHUNKS_PER_STATEMENT) {
+        let rows: Vec<String> = some
+            .iter()
+            .map(|(id, chunk)| {
+                format!(
+                    "({key}, {id}, {}, {}, NULL, NULL)",
+                    literal(&chunk.range),
+                    chunk.row_estimate
+                )
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO {DATABASE}.awsdms_load_chunk VALUES {}",
+            rows.join(", ")
+        );
+        connection.execute(&sql).await?;
+    }
+    Ok(())
+}
+
+/// Marks a chunk done within the open transaction. `false` when it was done already or is not recorded.
+pub(super) async fn record_chunk(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    chunk: ChunkId,
+    commit: ChunkCommit,
+) -> Result<bool, WireError> {
+    let ChunkCommit {
+        row_count,
+        byte_count,
+    } = commit;
+    let sql = format!(
+        "UPDATE {DATABASE}.awsdms_load_chunk SET row_count = {row_count}, byte_count = {byte_count} \
+         WHERE {} AND chunk = {} AND row_count IS NULL",
+        of_load(fence, table),
+        chunk.0
+    );
+    Ok(connection.execute(&sql).await?.affected_rows == 1)
+}
+
+/// Marks a table finished within the open transaction.
+pub(super) async fn record_finished(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+) -> Result<(), WireError> {
+    let sql = format!(
+        "UPDATE {DATABASE}.awsdms_load_table SET is_finished = 1 WHERE {}",
+        of_load(fence, table)
+    );
+    connection.execute(&sql).await.map(drop)
+}
+
+/// Removes the task's rows, and the tables when no task has rows then.
+pub(super) async fn forget(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+    lock(connection).await?;
+    let forgotten = forget_locked(connection, fence).await;
+    if connection.is_ready() {
+        if forgotten.is_err() {
+            connection
+                .execute("ROLLBACK")
+                .await
+                .map_err(|error| general(error, "roll back"))?;
+        }
+        unlock(connection).await?;
+    }
+    forgotten
+}
+
+async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+    let failed = |error| general(error, "remove the record of the load");
+    connection
+        .execute("START TRANSACTION")
+        .await
+        .map_err(failed)?;
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    let names = [
+        "awsdms_load_chunk",
+        "awsdms_load_table",
+        "awsdms_task_epoch",
+    ];
+    for name in names {
+        let sql = format!(
+            "DELETE FROM {DATABASE}.{name} WHERE task_name = {}",
+            literal(&fence.task)
+        );
+        connection.execute(&sql).await.map_err(failed)?;
+    }
+    connection.execute("COMMIT").await.map_err(failed)?;
+    let others = format!("SELECT 1 FROM {DATABASE}.awsdms_task_epoch LIMIT 1");
+    if connection.row(&others).await.map_err(failed)?.is_some() {
+        return Ok(());
+    }
+    for name in names {
+        let sql = format!("DROP TABLE IF EXISTS {DATABASE}.{name}");
+        connection.execute(&sql).await.map_err(failed)?;
+    }
+    let tables = format!(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = '{DATABASE}' LIMIT 1"
+    );
+    if connection.row(&tables).await.map_err(failed)?.is_none() {
+        match connection
+            .execute(&format!("DROP DATABASE IF EXISTS {DATABASE}"))
+            .await
+        {
+            // The tables were ours, the database may be somebody's.
+            Ok(_) | Err(WireError::Server(_)) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}

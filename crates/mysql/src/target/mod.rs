@@ -1,0 +1,142 @@
+//! A MySQL or MariaDB server as a target.
+
+mod control;
+mod layout;
+mod loader;
+mod prepare;
+mod verdict;
+
+use async_trait::async_trait;
+use whimbrel_connector::{
+    Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence,
+    TypeDefinition,
+};
+use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
+
+use self::control::Held;
+use self::loader::MysqlLoader;
+use crate::connect::connect;
+use crate::errors::of_table;
+use crate::options::Options;
+use crate::types::plan_columns;
+use crate::wire::{Connection, Purpose};
+
+/// The target's tables and the records of loads.
+pub(crate) struct MysqlTarget {
+    options: Options,
+    connection: Connection,
+}
+
+impl MysqlTarget {
+    pub(crate) fn new(options: Options, connection: Connection) -> Self {
+        Self {
+            options,
+            connection,
+        }
+    }
+
+    /// After an error a transaction may be open; the next call must not find it.
+    async fn clean_up<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.is_err() && self.connection.is_ready() {
+            if let Err(error) = self.connection.execute("ROLLBACK").await {
+                tracing::debug!(%error, "the rollback failed too");
+            }
+        }
+        result
+    }
+}
+
+/// Runs a statement that concerns a table of the source.
+async fn run(
+    connection: &mut Connection,
+    table: &TableName,
+    doing: &str,
+    sql: &str,
+) -> Result<(), Error> {
+    connection
+        .execute(sql)
+        .await
+        .map(drop)
+        .map_err(|error| of_table(error, table, doing))
+}
+
+#[async_trait]
+impl Target for MysqlTarget {
+    fn engine(&self) -> Engine {
+        self.connection.engine()
+    }
+
+    fn plan_table(
+        &self,
+        source: &Table,
+        name: TableName,
+        keys: KeyPolicy,
+    ) -> Result<TargetTable, Error> {
+        let (columns, notes) = plan_columns(source, self.engine(), keys);
+        if columns.is_empty() {
+            return Err(Error::table(
+                &source.name,
+                "it has no columns that could be loaded, and a table without columns cannot be made here",
+            ));
+        }
+        Ok(TargetTable {
+            name,
+            source: source.clone(),
+            columns,
+            primary_key: source.key_in_row(),
+            keys,
+            notes,
+        })
+    }
+
+    async fn raw_formats(&mut self, _: &TargetTable) -> Result<Vec<RawFormat>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String> {
+        prepare::preview(table, mode)
+    }
+
+    async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {
+        let claimed = control::claim(&mut self.connection, task).await;
+        self.clean_up(claimed).await
+    }
+
+    async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
+        control::check_fence(&mut self.connection, fence, Held::Now).await?;
+        control::load_records(&mut self.connection, fence).await
+    }
+
+    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        control::forget(&mut self.connection, fence).await
+    }
+
+    async fn create_types(&mut self, _: &[TypeDefinition]) -> Result<(), Error> {
+        // Types belong to columns here.
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        fence: &TaskFence,
+        table: &TargetTable,
+        mode: PrepareMode,
+        planned_at: &Position,
+        chunks: &[ChunkBounds],
+    ) -> Result<(), Error> {
+        let prepared =
+            prepare::prepare(&mut self.connection, fence, table, mode, planned_at, chunks).await;
+        self.clean_up(prepared).await
+    }
+
+    async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {
+        control::check_fence(&mut self.connection, fence, Held::Now).await?;
+        let connection = connect(&self.options, Purpose::Write).await?;
+        Ok(Box::new(MysqlLoader::new(connection, fence.clone())))
+    }
+
+    async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error> {
+        let finished = prepare::finish(&mut self.connection, fence, table).await;
+        self.clean_up(finished).await
+    }
+}

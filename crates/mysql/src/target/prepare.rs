@@ -1,0 +1,264 @@
+use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetTable, TaskFence};
+use whimbrel_core::{ChunkBounds, Position};
+
+use super::control::{self, Held};
+use super::run;
+use crate::catalog;
+use crate::errors::of_table;
+use crate::quote;
+use crate::wire::Connection;
+
+/// The statements that a load would run, in order.
+pub(super) fn preview(table: &TargetTable, mode: PrepareMode) -> Vec<String> {
+    let mut statements = vec![create_database(table)];
+    let name = quote::table(&table.name);
+    let create = create_table(table);
+    let create_missing = create.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
+    match mode {
+        PrepareMode::DropAndCreate => {
+            statements.push(format!("DROP TABLE IF EXISTS {name}"));
+            statements.push(create);
+        }
+        PrepareMode::Truncate => {
+            statements.push(create_missing);
+            statements.push(format!("TRUNCATE TABLE {name}"));
+        }
+        PrepareMode::DoNothing => statements.push(create_missing),
+    }
+    statements.extend(add_key(table));
+    statements
+}
+
+fn create_database(table: &TargetTable) -> String {
+    format!(
+        "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4",
+        quote::identifier(&table.name.schema)
+    )
+}
+
+fn key_columns(table: &TargetTable) -> String {
+    let names = table
+        .primary_key
+        .iter()
+        .filter_map(|&i| table.columns.get(i));
+    quote::list(names.map(|column| column.name.as_str()))
+}
+
+/// InnoDB keeps rows in the order of the key: made with the table, the key costs nothing when rows come in its order.
+///
+/// Types come from the source's catalog or our own mapping; both are SQL already.
+fn create_table(table: &TargetTable) -> String {
+    let mut lines: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            // Left out, some servers take TIMESTAMP for NOT NULL.
+            let null = if column.nullable { "NULL" } else { "NOT NULL" };
+            format!(
+                "  {} {} {null}",
+                quote::identifier(&column.name),
+                column.native
+            )
+        })
+        .collect();
+    if table.keys == KeyPolicy::Best && !table.primary_key.is_empty() {
+        lines.push(format!("  PRIMARY KEY ({})", key_columns(table)));
+    }
+    format!(
+        "CREATE TABLE {} (\n{}\n) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4",
+        quote::table(&table.name),
+        lines.join(",\n")
+    )
+}
+
+fn add_key(table: &TargetTable) -> Option<String> {
+    let is_later = table.keys == KeyPolicy::AfterLoad && !table.primary_key.is_empty();
+    is_later.then(|| {
+        format!(
+            "ALTER TABLE {} ADD PRIMARY KEY ({})",
+            quote::table(&table.name),
+            key_columns(table)
+        )
+    })
+}
+
+/// Prepares a table and records its chunks. The record is written last, so that a table with a record is a prepared one.
+///
+/// Statements that change tables commit by themselves here, so the fence is looked at before, and holds only for the record.
+pub(super) async fn prepare(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TargetTable,
+    mode: PrepareMode,
+    planned_at: &Position,
+    chunks: &[ChunkBounds],
+) -> Result<(), Error> {
+    control::check_fence(connection, fence, Held::Now).await?;
+    let source = &table.source.name;
+    let failed = |error| of_table(error, source, "look for the target table of");
+    let databases = catalog::databases(connection).await.map_err(failed)?;
+    if !databases
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(&table.name.schema))
+    {
+        run(
+            connection,
+            source,
+            "create the database of",
+            &create_database(table),
+        )
+        .await?;
+    }
+    let kind = catalog::storage_engine(connection, &table.name)
+        .await
+        .map_err(failed)?;
+    let name = quote::table(&table.name);
+    match (mode, kind.as_deref()) {
+        (_, None) => run(connection, source, "create the table", &create_table(table)).await?,
+        (_, Some("VIEW" | "SYSTEM VIEW" | "SEQUENCE")) => {
+            return Err(Error::table(
+                source,
+                format!(
+                    "{} is not a table at the target; rename or drop it there",
+                    table.name
+                ),
+            ));
+        }
+        (PrepareMode::DropAndCreate, Some(_)) => {
+            run(
+                connection,
+                source,
+                "drop the table",
+                &format!("DROP TABLE IF EXISTS {name}"),
+            )
+            .await?;
+            run(connection, source, "create the table", &create_table(table)).await?;
+        }
+        (PrepareMode::Truncate | PrepareMode::DoNothing, Some(engine)) => {
+            check_kept(connection, table, engine).await?;
+            if mode == PrepareMode::Truncate {
+                run(
+                    connection,
+                    source,
+                    "empty the table",
+                    &format!("TRUNCATE TABLE {name}"),
+                )
+                .await?;
+            }
+        }
+    }
+    record(connection, fence, table, planned_at, chunks).await
+}
+
+/// Whether an existing table can take the rows.
+async fn check_kept(
+    connection: &mut Connection,
+    table: &TargetTable,
+    engine: &str,
+) -> Result<(), Error> {
+    let source = &table.source.name;
+    if !engine.eq_ignore_ascii_case("InnoDB") {
+        return Err(Error::table(
+            source,
+            format!(
+                "the table {} at the target is kept by {engine}, which has no transactions; convert it by ALTER TABLE … ENGINE = InnoDB, or let it be dropped",
+                table.name
+            ),
+        ));
+    }
+    super::layout::Layout::read(connection, table)
+        .await
+        .map(drop)
+}
+
+async fn record(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TargetTable,
+    planned_at: &Position,
+    chunks: &[ChunkBounds],
+) -> Result<(), Error> {
+    let source = &table.source.name;
+    run(connection, source, "begin to record", "START TRANSACTION").await?;
+    control::record_table(connection, fence, source, planned_at, chunks)
+        .await
+        .map_err(|error| of_table(error, source, "record the chunks of"))?;
+    control::check_fence(connection, fence, Held::UntilCommit).await?;
+    run(connection, source, "commit the record of", "COMMIT").await
+}
+
+/// Builds the key that waits, and marks the record finished.
+pub(super) async fn finish(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TargetTable,
+) -> Result<(), Error> {
+    control::check_fence(connection, fence, Held::Now).await?;
+    let source = &table.source.name;
+    if let Some(sql) = add_key(table) {
+        let key = catalog::primary_key(connection, &table.name)
+            .await
+            .map_err(|error| of_table(error, source, "look for the key of"))?;
+        if key.is_empty() {
+            run(connection, source, "build the primary key of", &sql).await?;
+        }
+    }
+    run(connection, source, "begin to record", "START TRANSACTION").await?;
+    control::record_finished(connection, fence, source)
+        .await
+        .map_err(|error| of_table(error, source, "record the end of"))?;
+    control::check_fence(connection, fence, Held::UntilCommit).await?;
+    run(connection, source, "commit the record of", "COMMIT").await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use whimbrel_connector::TargetColumn;
+    use whimbrel_core::{ColumnType, Engine, Table, TableName};
+
+    fn table(keys: KeyPolicy) -> TargetTable {
+        let column = |name: &str, native: &str, nullable| TargetColumn {
+            name: name.to_owned(),
+            native: native.to_owned(),
+            source_type: ColumnType::Bool,
+            nullable,
+        };
+        TargetTable {
+            name: TableName::new("s`x", "t"),
+            source: Table {
+                engine: Engine::MySql,
+                name: TableName::new("s", "t"),
+                columns: Vec::new(),
+                primary_key: Vec::new(),
+                row_estimate: None,
+                byte_estimate: None,
+            },
+            columns: vec![
+                column("a", "int", false),
+                column("b`", "timestamp(6)", true),
+            ],
+            primary_key: vec![0],
+            keys,
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn keys_are_made_with_the_table_or_after_it() {
+        let best = preview(&table(KeyPolicy::Best), PrepareMode::DropAndCreate);
+        assert_eq!(best[1], "DROP TABLE IF EXISTS `s``x`.`t`");
+        assert_eq!(
+            best[2],
+            "CREATE TABLE `s``x`.`t` (\n  `a` int NOT NULL,\n  `b``` timestamp(6) NULL,\n  PRIMARY KEY (`a`)\n) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
+        );
+        assert_eq!(best.len(), 3);
+        let after = preview(&table(KeyPolicy::AfterLoad), PrepareMode::Truncate);
+        assert!(after[1].starts_with("CREATE TABLE IF NOT EXISTS") && !after[1].contains("KEY"));
+        assert_eq!(after[3], "ALTER TABLE `s``x`.`t` ADD PRIMARY KEY (`a`)");
+        assert_eq!(
+            preview(&table(KeyPolicy::None), PrepareMode::DoNothing).len(),
+            2
+        );
+    }
+}

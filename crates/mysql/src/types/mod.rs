@@ -1,0 +1,15 @@
+//! The types of MySQL and MariaDB: what columns mean, how cells are read from the binary protocol and written for LOAD DATA.
+
+mod catalog_type;
+mod collation;
+mod decode;
+mod encode;
+mod exact;
+mod mapping;
+mod slot;
+
+pub(crate) use catalog_type::CatalogType;
+pub(crate) use decode::{BadCell, RowDecoder};
+pub(crate) use encode::{encode_cell, unescape};
+pub(crate) use mapping::plan_columns;
+pub(crate) use slot::{Slot, load_statement};
