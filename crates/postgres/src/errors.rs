@@ -49,27 +49,68 @@ fn with_detail(error: &ServerError) -> String {
     }
 }
 
-/// COPY tells where it stopped in the error's context: `COPY t, line 5, column x: "value"`.
+/// A row that the server refused, without its values.
 fn refused_row(error: &ServerError, table: &TableName) -> RowRefusal {
-    let place = error.context.lines().next().unwrap_or("");
-    let part = |name: &str| {
-        let (_, rest) = place.rsplit_once(name)?;
-        let end = rest.find([',', ':']).unwrap_or(rest.len());
-        Some(rest[..end].to_owned())
+    let place = CopyPlace::find(&error.context);
+    let column = match (error.column.as_str(), &place) {
+        ("", Some(place)) => place.column.map(str::to_owned),
+        ("", None) => None,
+        (name, _) => Some(name.to_owned()),
     };
-    let line = part(", line ");
-    let column = match error.column.as_str() {
-        "" => part(", column "),
-        name => Some(name.to_owned()),
-    };
-    let row = line.map_or_else(String::new, |line| {
-        format!(", in row {line} of the statement")
+    let row = place.map_or_else(String::new, |place| {
+        format!(", in row {} of the statement", place.line)
     });
     RowRefusal {
         table: table.clone(),
         key: key_of_detail(&error.detail),
         column,
-        reason: format!("the target refused the row: {error}{row}"),
+        reason: format!(
+            "the target refused the row: {} (SQLSTATE {}){row}",
+            without_values(error),
+            error.code
+        ),
+    }
+}
+
+/// Where a COPY stopped.
+struct CopyPlace<'a> {
+    line: u64,
+    column: Option<&'a str>,
+}
+
+impl<'a> CopyPlace<'a> {
+    /// Reads the line `COPY t, line 5, column x: "value"` of an error's context. The value never leaves this function.
+    fn find(context: &'a str) -> Option<Self> {
+        let place = context.lines().find(|line| line.starts_with("COPY "))?;
+        let (_, rest) = place.split_once(", line ")?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (line, rest) = rest.split_at(digits);
+        let column = rest.strip_prefix(", column ").map(|rest| {
+            let ends = [": \"", ": null input"].map(|end| rest.find(end));
+            let end = ends.into_iter().flatten().min().unwrap_or(rest.len());
+            &rest[..end]
+        });
+        Some(Self {
+            line: line.parse().ok()?,
+            column,
+        })
+    }
+}
+
+/// Data exceptions (class 22) quote the value in their message; constraint violations quote only names.
+fn without_values(error: &ServerError) -> String {
+    if !error.code.starts_with("22") {
+        return error.message.clone();
+    }
+    match (error.message.find('"'), error.message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!(
+                "{}\"…\"{}",
+                &error.message[..first],
+                &error.message[last + 1..]
+            )
+        }
+        _ => error.message.clone(),
     }
 }
 
@@ -106,6 +147,25 @@ mod tests {
             key_of_detail("Key (a, b)=(1, x) already exists."),
             Some("(1, x)".to_owned())
         );
+    }
+
+    #[test]
+    fn the_place_is_found_behind_other_context_and_values_stay_out() {
+        let error = ServerError {
+            code: "22P02".to_owned(),
+            message: "invalid input syntax for type integer: \"canary\"".to_owned(),
+            context: "JSON data, line 1: canary\nCOPY t, line 3, column a b: \"canary, line 9, column z\"".to_owned(),
+            ..ServerError::default()
+        };
+        let refusal = refused_row(&error, &table());
+        assert_eq!(refusal.column.as_deref(), Some("a b"));
+        assert_eq!(
+            refusal.reason,
+            "the target refused the row: invalid input syntax for type integer: \"…\" (SQLSTATE 22P02), in row 3 of the statement"
+        );
+        let place = CopyPlace::find("COPY t, line 8, column n: null input").unwrap();
+        assert_eq!((place.line, place.column), (8, Some("n")));
+        assert_eq!(CopyPlace::find("COPY t, line 8").unwrap().column, None);
     }
 
     #[test]

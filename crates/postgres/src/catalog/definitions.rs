@@ -141,7 +141,7 @@ fn entry(row: &TextRow) -> Result<(u32, CatalogEntry, u32), WireError> {
         kind,
         extension: optional(7).zip(optional(8)),
         needs: needs.into_iter().filter(|&oid| oid != 0).collect(),
-        is_implied: text(row, 10)? == "t" || kind == 'm',
+        is_implied: (kind == 'b' && text(row, 10)? == "t") || kind == 'm',
     };
     Ok((number(row, 0)?, entry, relation))
 }

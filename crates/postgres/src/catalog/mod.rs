@@ -4,12 +4,12 @@ mod definitions;
 mod tables;
 
 pub(crate) use definitions::type_definitions;
-pub(crate) use tables::{Relation, TableDetail, describe_tables, schemas};
+pub(crate) use tables::{Relation, TableDetail, describe_tables, relations, schemas};
 
 use crate::wire::{TextRow, WireError};
 
 /// The text of a column that the query never leaves NULL.
-fn text<'a>(row: &'a TextRow, column: usize) -> Result<&'a str, WireError> {
+fn text(row: &TextRow, column: usize) -> Result<&str, WireError> {
     row.get(column)
         .and_then(Option::as_deref)
         .ok_or_else(|| WireError::Protocol(format!("the catalog gave no value in column {column}")))

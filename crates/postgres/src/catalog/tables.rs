@@ -17,16 +17,21 @@ where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> '
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 order by n.nspname collate \"C\", c.relname collate \"C\"";
 
-/// The tables that hold the rows: the table itself, or the leaves of its partition tree.
+/// The tables that hold the rows: the table itself, or the leaves of its partition tree. Read from `pg_inherits` rather than
+/// through `pg_partition_tree`, because a query sees the catalog as its snapshot has it, and a function as it is now. So does the
+/// file's number here, while sizes are those of now and NULL for what was dropped.
 const RELATIONS: &str = "
-select r.root, n.nspname, c.relname, pg_relation_size(c.oid), pg_table_size(c.oid), greatest(c.reltuples, 0)::bigint
-from (select oid as root, oid as leaf from pg_class where oid = any($1) and relkind = 'r'
-      union all
-      select p.oid, t.relid from pg_class p, pg_partition_tree(p.oid) t
-      where p.oid = any($1) and p.relkind = 'p' and t.isleaf) r
-join pg_class c on c.oid = r.leaf join pg_namespace n on n.oid = c.relnamespace
-where c.relkind = 'r'
-order by n.nspname collate \"C\", c.relname collate \"C\"";
+with recursive tree(root, oid) as (
+  select oid, oid from pg_class where oid = any($1)
+  union all
+  select t.root, i.inhrelid from tree t join pg_class p on p.oid = t.oid and p.relkind = 'p'
+  join pg_inherits i on i.inhparent = t.oid
+)
+select t.root, n.nspname, c.relname, c.relkind = 'f', c.oid, c.relfilenode,
+       coalesce(pg_relation_size(c.oid), 0), coalesce(pg_table_size(c.oid), 0), greatest(c.reltuples, 0)::bigint
+from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
+where c.relkind <> 'p'
+order by t.root, n.nspname collate \"C\", c.relname collate \"C\"";
 
 /// Columns with domains followed to their base type. `base` keeps the first modifier that a domain on the way sets.
 /// The last column tells whether the binary form holds object ids of types, or does not exist, so that rows must travel as text.
@@ -49,7 +54,8 @@ select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod),
        case when bt.typtype = 'e' then
             (select json_agg(e.enumlabel order by e.enumsortorder)::text from pg_enum e where e.enumtypid = bt.oid) end,
        bt.typsend = 0 or bt.typreceive = 0 or
-       (bt.oid >= 16384 and (bt.typtype in ('c', 'r', 'm') or bt.typelem <> 0)) or bt.typname in ('record', '_record')
+       (bt.oid >= 16384 and (bt.typtype in ('c', 'r', 'm') or bt.typelem <> 0)) or
+       (bt.oid < 16384 and bt.typname ~ '^_?(record|reg.*|aclitem)$')
 from pg_attribute a
 join base b on b.attrelid = a.attrelid and b.attnum = a.attnum
 join pg_type bt on bt.oid = b.oid and bt.typtype <> 'd'
@@ -68,6 +74,11 @@ order by i.indrelid, k.place";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Relation {
     pub(crate) name: TableName,
+    /// Whether its rows live on another server.
+    pub(crate) is_foreign: bool,
+    pub(crate) oid: u32,
+    /// The number of its file. TRUNCATE, and whatever writes a table anew, gives it another one.
+    pub(crate) file: u32,
     /// Bytes of its main file, in which rows are addressed.
     pub(crate) main_bytes: u64,
     /// Bytes with oversized values and maps.
@@ -80,7 +91,6 @@ pub(crate) struct Relation {
 pub(crate) struct TableDetail {
     pub(crate) oid: u32,
     pub(crate) is_partitioned: bool,
-    pub(crate) relations: Vec<Relation>,
     /// Whether a column's binary form means something on this server only.
     pub(crate) needs_text: bool,
 }
@@ -136,27 +146,28 @@ pub(crate) async fn describe_tables(
             .primary_key
             .extend(table.columns.iter().position(|column| column.name == name));
     }
+    let mut partition_rows = vec![0; tables.len()];
     for row in connection.query(&RELATIONS.replace("$1", &oids)).await? {
-        let (_, detail) = &mut tables[place_of(&row)?];
-        detail.relations.push(relation(&row)?);
+        let place = place_of(&row)?;
+        let relation = relation(&row)?;
+        *tables[place].0.byte_estimate.get_or_insert(0) += relation.all_bytes;
+        partition_rows[place] += relation.row_estimate;
     }
-    for (table, detail) in &mut tables {
-        let bytes = detail
-            .relations
-            .iter()
-            .map(|relation| relation.all_bytes)
-            .sum();
-        table.byte_estimate = Some(bytes);
+    for ((table, detail), rows) in tables.iter_mut().zip(partition_rows) {
         if detail.is_partitioned {
-            let rows = detail
-                .relations
-                .iter()
-                .map(|relation| relation.row_estimate)
-                .sum();
             table.row_estimate = Some(rows);
         }
     }
     Ok(tables)
+}
+
+/// The relations that hold a table's rows, as the connection's snapshot sees them.
+pub(crate) async fn relations(
+    connection: &mut Connection,
+    table_oid: u32,
+) -> Result<Vec<Relation>, WireError> {
+    let sql = RELATIONS.replace("$1", &oid_array(std::iter::once(table_oid)));
+    connection.query(&sql).await?.iter().map(relation).collect()
 }
 
 fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), WireError> {
@@ -176,7 +187,6 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
     let detail = TableDetail {
         oid: number(row, 0)?,
         is_partitioned: flag(row, 3)?,
-        relations: Vec::new(),
         needs_text: false,
     };
     Ok((table, detail))
@@ -185,9 +195,12 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
 fn relation(row: &TextRow) -> Result<Relation, WireError> {
     Ok(Relation {
         name: TableName::new(text(row, 1)?, text(row, 2)?),
-        main_bytes: number(row, 3)?,
-        all_bytes: number(row, 4)?,
-        row_estimate: number(row, 5)?,
+        is_foreign: flag(row, 3)?,
+        oid: number(row, 4)?,
+        file: number(row, 5)?,
+        main_bytes: number(row, 6)?,
+        all_bytes: number(row, 7)?,
+        row_estimate: number(row, 8)?,
     })
 }
 

@@ -1,11 +1,22 @@
+//! Which rows a chunk holds: pages of a relation.
+
 use serde::{Deserialize, Serialize};
 use whimbrel_connector::Error;
 use whimbrel_core::{ChunkBounds, TableName};
 
-use crate::catalog::{Relation, TableDetail};
+use crate::catalog::Relation;
 
 /// Bytes of a page in every build of the server that is packaged.
 const PAGE_BYTES: u64 = 8192;
+
+/// What a plan rests on, and what must still be so when one of its chunks is read or its load is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Basis {
+    /// The oldest transaction that was not over in the plan's snapshot, as a 32-bit id, which is what rows hold.
+    pub(super) since: u32,
+    /// Stands for all relations of the table and their files.
+    pub(super) tree: u64,
+}
 
 /// The pages of one relation that a chunk holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +24,15 @@ pub(super) struct ChunkRange {
     /// The leaf of a partitioned table; `None` for the table itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) partition: Option<TableName>,
+    /// The relation's file; `None` without a relation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<u32>,
     /// First page.
     pub(super) from: u64,
     /// First page past the chunk; `None` takes all the rest.
     pub(super) to: Option<u64>,
+    #[serde(flatten)]
+    pub(super) basis: Basis,
 }
 
 impl ChunkRange {
@@ -46,49 +62,69 @@ impl ChunkRange {
     }
 }
 
+/// A number for a set of relations and their files (FNV-1a): it changes when a partition comes or goes, or a file is replaced.
+pub(super) fn tree(relations: &[Relation]) -> u64 {
+    let mut ids: Vec<(u32, u32)> = relations.iter().map(|r| (r.oid, r.file)).collect();
+    ids.sort_unstable();
+    ids.iter()
+        .flat_map(|(oid, file)| oid.to_be_bytes().into_iter().chain(file.to_be_bytes()))
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        })
+}
+
 /// Splits every relation of a table into ranges of about `chunk_bytes`, oversized values included.
 ///
 /// The last range has no end: pages added since the sizes were read can hold rows of the snapshot.
-pub(super) fn plan(detail: &TableDetail, chunk_bytes: u64) -> Vec<ChunkBounds> {
-    let mut chunks = Vec::new();
-    for relation in &detail.relations {
-        let partition = detail.is_partitioned.then(|| relation.name.clone());
-        chunks.extend(plan_relation(partition.as_ref(), relation, chunk_bytes));
-    }
+pub(super) fn plan(
+    relations: &[Relation],
+    is_partitioned: bool,
+    since: u32,
+    chunk_bytes: u64,
+) -> Vec<ChunkBounds> {
+    let basis = Basis {
+        since,
+        tree: tree(relations),
+    };
+    let mut chunks: Vec<ChunkBounds> = relations
+        .iter()
+        .flat_map(|relation| plan_relation(relation, is_partitioned, basis, chunk_bytes))
+        .collect();
     if chunks.is_empty() {
         // A partitioned table without partitions holds nothing, and a plan is never empty.
-        chunks.push(bounds(
-            &ChunkRange {
-                partition: None,
-                from: 0,
-                to: Some(0),
-            },
-            0,
-        ));
+        let whole = ChunkRange {
+            partition: None,
+            file: None,
+            from: 0,
+            to: None,
+            basis,
+        };
+        chunks.push(bounds(&whole, 0));
     }
     chunks
 }
 
 fn plan_relation(
-    partition: Option<&TableName>,
     relation: &Relation,
+    is_partition: bool,
+    basis: Basis,
     chunk_bytes: u64,
-) -> Vec<ChunkBounds> {
+) -> impl Iterator<Item = ChunkBounds> {
     let pages = relation.main_bytes.div_ceil(PAGE_BYTES);
     let count = relation
         .all_bytes
         .div_ceil(chunk_bytes.max(1))
         .clamp(1, pages.max(1));
-    (0..count)
-        .map(|index| {
-            let range = ChunkRange {
-                partition: partition.cloned(),
-                from: pages * index / count,
-                to: (index + 1 < count).then(|| pages * (index + 1) / count),
-            };
-            bounds(&range, relation.row_estimate / count)
-        })
-        .collect()
+    (0..count).map(move |index| {
+        let range = ChunkRange {
+            partition: is_partition.then(|| relation.name.clone()),
+            file: Some(relation.file),
+            from: pages * index / count,
+            to: (index + 1 < count).then(|| pages * (index + 1) / count),
+            basis,
+        };
+        bounds(&range, relation.row_estimate / count)
+    })
 }
 
 fn bounds(range: &ChunkRange, row_estimate: u64) -> ChunkBounds {
@@ -106,10 +142,20 @@ mod tests {
     fn relation(main_bytes: u64, all_bytes: u64) -> Relation {
         Relation {
             name: TableName::new("s", "t"),
+            is_foreign: false,
+            oid: 5,
+            file: 6,
             main_bytes,
             all_bytes,
             row_estimate: 100,
         }
+    }
+
+    fn ranges(main_bytes: u64, all_bytes: u64, chunk_bytes: u64) -> Vec<ChunkRange> {
+        plan(&[relation(main_bytes, all_bytes)], false, 9, chunk_bytes)
+            .iter()
+            .map(|bounds| ChunkRange::parse(bounds).unwrap())
+            .collect()
     }
 
     #[test]
@@ -119,10 +165,7 @@ mod tests {
             (8192, 99_999_999, 10),
             (81_920_000, 81_920_000, 8_000_000),
         ] {
-            let ranges: Vec<ChunkRange> = plan_relation(None, &relation(main, all), chunk)
-                .iter()
-                .map(|bounds| ChunkRange::parse(bounds).unwrap())
-                .collect();
+            let ranges = ranges(main, all, chunk);
             assert_eq!(ranges[0].from, 0);
             assert!(
                 ranges
@@ -131,9 +174,29 @@ mod tests {
             );
             assert_eq!(ranges.last().unwrap().to, None);
         }
-        assert_eq!(
-            plan_relation(None, &relation(81_920_000, 81_920_000), 8_000_000).len(),
-            11
-        );
+        assert_eq!(ranges(81_920_000, 81_920_000, 8_000_000).len(), 11);
+    }
+
+    #[test]
+    fn a_table_without_relations_is_one_chunk() {
+        assert_eq!(plan(&[], true, 9, 10).len(), 1);
+    }
+
+    #[test]
+    fn the_tree_changes_with_files_and_members_but_not_with_sizes() {
+        let one = relation(1, 1);
+        let larger = relation(500, 900);
+        let anew = Relation {
+            file: 7,
+            ..relation(1, 1)
+        };
+        let tree_of = |relations: &[&Relation]| {
+            let relations: Vec<_> = relations.iter().map(|&relation| relation.clone()).collect();
+            tree(&relations)
+        };
+        assert_eq!(tree_of(&[&one]), tree_of(&[&larger]));
+        assert_ne!(tree_of(&[&one]), tree_of(&[&anew]));
+        assert_ne!(tree_of(&[&one]), tree_of(&[&one, &anew]));
+        assert_eq!(tree_of(&[&one, &anew]), tree_of(&[&anew, &one]));
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct PostgresReader {
 
 struct OpenChunk {
     table: TableName,
+    /// What to ask once the rows are read, and the answer to expect.
+    file: Option<(String, u32)>,
     layout: Arc<RowLayout>,
     block_bytes: usize,
 }
@@ -66,6 +68,37 @@ impl PostgresReader {
         }
         self.state = State::Idle;
         Ok(())
+    }
+
+    /// Checks that the rows were read from the file that the chunk was planned for.
+    ///
+    /// TRUNCATE empties a table for older snapshots too, and VACUUM FULL or CLUSTER give rows other places: both begin a new file.
+    /// COPY keeps its lock on the table to the end of our transaction, so asking after it covers the whole of it.
+    async fn check_file(&mut self) -> Result<(), Error> {
+        let Some(OpenChunk {
+            table,
+            file: Some((sql, expected)),
+            ..
+        }) = self.open.take()
+        else {
+            return Ok(());
+        };
+        let rows = match self.connection.query(&sql).await {
+            Ok(rows) => rows,
+            Err(error) => return Err(self.fail(error, &table)),
+        };
+        let file: Option<u32> = rows
+            .iter()
+            .flatten()
+            .flatten()
+            .find_map(|file| file.parse().ok());
+        if file == Some(expected) {
+            return Ok(());
+        }
+        Err(Error::table(
+            &table,
+            "it was truncated or written anew (TRUNCATE, VACUUM FULL, CLUSTER, ALTER TABLE) while it was read; load it again",
+        ))
     }
 
     fn fail(&mut self, error: WireError, table: &TableName) -> Error {
@@ -109,6 +142,9 @@ impl ChunkReader for PostgresReader {
         }
         self.open = Some(OpenChunk {
             table: request.table.name.clone(),
+            file: range
+                .file
+                .map(|file| (file_sql(request.table, &range), file)),
             layout: Arc::new(RowLayout::new(request.table, request.format)),
             block_bytes: request.block_bytes,
         });
@@ -126,7 +162,7 @@ impl ChunkReader for PostgresReader {
             }))),
             Ok(None) => {
                 self.state = State::Idle;
-                self.open = None;
+                self.check_file().await?;
                 Ok(None)
             }
             Err(error) => {
@@ -136,6 +172,15 @@ impl ChunkReader for PostgresReader {
             }
         }
     }
+}
+
+/// Asks for the number of the file that the chunk's relation has now.
+fn file_sql(table: &Table, range: &ChunkRange) -> String {
+    let relation = quote::table(range.partition.as_ref().unwrap_or(&table.name));
+    format!(
+        "SELECT pg_relation_filenode({}::regclass)",
+        quote::literal(&relation)
+    )
 }
 
 /// The COPY that reads a chunk. Names come from the catalog and pass through `quote`; the range holds numbers only.
@@ -157,8 +202,9 @@ fn copy_sql(table: &Table, range: &ChunkRange, format: ReadFormat) -> String {
         ReadFormat::Decoded | ReadFormat::Raw(RawFormat::PgCopyBinary) => "binary",
         ReadFormat::Raw(RawFormat::PgCopyText) => "text",
     };
-    // COPY of a table itself skips the executor. It takes no expressions, and no table without columns.
-    if range.is_whole() && !is_decoded && !columns.is_empty() {
+    // COPY of a table itself skips the executor. It takes no expressions, no table without columns, and no partitioned table,
+    // which is what a chunk without a file names.
+    if range.is_whole() && range.file.is_some() && !is_decoded && !columns.is_empty() {
         return format!("COPY {relation} ({columns}) TO STDOUT (FORMAT {format})");
     }
     let condition = if range.is_whole() {

@@ -6,9 +6,9 @@ use tokio::sync::Mutex;
 use whimbrel_connector::{ChunkReader, Error, RawFormat, Snapshot};
 use whimbrel_core::{ChunkBounds, Position, Table, TableName};
 
-use super::chunk;
+use super::chunk::{self, ChunkRange};
 use super::reader::PostgresReader;
-use crate::catalog::TableDetail;
+use crate::catalog::{self, Relation, TableDetail};
 use crate::connect::connect;
 use crate::errors::{general, of_table};
 use crate::options::Options;
@@ -16,6 +16,11 @@ use crate::quote;
 use crate::wire::Connection;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Asked before the snapshot is taken: what commits in between is in the view and past the position, and so seen twice rather
+/// than never.
+const POSITION: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
+/// Rows hold the lower 32 bits of a transaction's id.
+const EXPORT: &str = "SELECT pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296";
 
 /// An exported snapshot. The transaction that exported it lives as long.
 pub(super) struct PostgresSnapshot {
@@ -23,6 +28,8 @@ pub(super) struct PostgresSnapshot {
     /// The name under which readers import it: letters, digits and hyphens.
     name: String,
     position: Position,
+    /// The oldest transaction that was not over, as a 32-bit id.
+    since: u32,
     details: HashMap<TableName, TableDetail>,
     exporter: Mutex<Connection>,
 }
@@ -33,45 +40,65 @@ impl PostgresSnapshot {
         details: HashMap<TableName, TableDetail>,
     ) -> Result<Self, Error> {
         let mut exporter = connect(options).await?;
-        let sql = format!(
-            "{BEGIN}; SELECT pg_export_snapshot(),
-             CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END || ';' || pg_current_snapshot()"
-        );
-        let rows = exporter
-            .query(&sql)
-            .await
-            .map_err(|error| general(error, "export a snapshot of the source"))?;
+        let failed = |error| general(error, "export a snapshot of the source");
+        let mut rows = exporter.query(POSITION).await.map_err(failed)?;
+        let export = format!("{BEGIN}; {EXPORT}");
+        rows.extend(exporter.query(&export).await.map_err(failed)?);
         let mut cells = rows.into_iter().flatten().flatten();
-        let (Some(name), Some(position)) = (cells.next(), cells.next()) else {
+        let (Some(position), Some(name), Some(since)) = (cells.next(), cells.next(), cells.next())
+        else {
             return Err(Error::Fatal("the source exported no snapshot".to_owned()));
         };
+        let since = since.parse().map_err(|_| {
+            Error::Fatal("the source's snapshot has no oldest transaction".to_owned())
+        })?;
         let position = Position::new(position);
         Ok(Self {
             options: Arc::clone(options),
             name,
             position,
+            since,
             details,
             exporter: Mutex::new(exporter),
         })
     }
 
-    fn detail(&self, table: &Table) -> Result<&TableDetail, Error> {
-        self.details
-            .get(&table.name)
-            .ok_or_else(|| Error::table(&table.name, "it was not described before the snapshot"))
+    /// A table's details and its relations as this snapshot sees them.
+    async fn relations(
+        &self,
+        exporter: &mut Connection,
+        table: &Table,
+    ) -> Result<(&TableDetail, Vec<Relation>), Error> {
+        let name = &table.name;
+        let detail = self
+            .details
+            .get(name)
+            .ok_or_else(|| Error::table(name, "it was not described before the snapshot"))?;
+        let relations = catalog::relations(exporter, detail.oid)
+            .await
+            .map_err(|error| of_table(error, name, "read the partitions and files of"))?;
+        if let Some(foreign) = relations.iter().find(|relation| relation.is_foreign) {
+            return Err(Error::table(
+                name,
+                format!(
+                    "its partition {} is a foreign table, whose rows are on another server; detach it, or exclude the table",
+                    foreign.name
+                ),
+            ));
+        }
+        if relations.is_empty() && !detail.is_partitioned {
+            return Err(Error::table(
+                name,
+                "it was dropped before the snapshot was taken; exclude it, or start the load again",
+            ));
+        }
+        Ok((detail, relations))
     }
 }
 
 /// The SQL that puts a new connection under a snapshot.
 pub(super) fn import_sql(name: &str) -> String {
     format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", quote::literal(name))
-}
-
-/// The oldest transaction that was not over at a position: `LSN;xmin:xmax:list`, as a 32-bit id, which is what rows hold.
-fn oldest_open(position: &Position) -> Option<u32> {
-    let (_, snapshot) = position.as_str().split_once(';')?;
-    let oldest: u64 = snapshot.split(':').next()?.parse().ok()?;
-    u32::try_from(oldest & u64::from(u32::MAX)).ok()
 }
 
 #[async_trait]
@@ -81,26 +108,39 @@ impl Snapshot for PostgresSnapshot {
     }
 
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
-        Ok(chunk::plan(self.detail(table)?, chunk_bytes))
+        let mut exporter = self.exporter.lock().await;
+        let (detail, relations) = self.relations(&mut exporter, table).await?;
+        Ok(chunk::plan(
+            &relations,
+            detail.is_partitioned,
+            self.since,
+            chunk_bytes,
+        ))
     }
 
-    /// Places of rows are stable as long as no row version was written: an update moves a row, an insert may fill a page that
-    /// was read already. So the plan holds if no visible row version is younger than the snapshot it was made under. A deleted row
-    /// leaves the others in place.
+    /// A row keeps its place as long as no version of it is written and its file stays: an update moves it, an insert may fill a
+    /// page that was read already. So the plan holds if the table has the same relations with the same files, and no visible
+    /// row version is younger than the snapshot it was made under. A deleted row leaves the others in place.
     async fn plan_holds(
         &self,
         table: &Table,
-        planned_at: &Position,
-        _finished: &[ChunkBounds],
+        _planned_at: &Position,
+        finished: &[ChunkBounds],
     ) -> Result<bool, Error> {
-        let Some(oldest) = oldest_open(planned_at) else {
+        let Some(first) = finished.first() else {
             return Ok(false);
         };
+        let planned = ChunkRange::parse(first)?.basis;
         let mut exporter = self.exporter.lock().await;
-        for relation in &self.detail(table)?.relations {
+        let (_, relations) = self.relations(&mut exporter, table).await?;
+        if chunk::tree(&relations) != planned.tree {
+            return Ok(false);
+        }
+        for relation in &relations {
             let sql = format!(
-                "SELECT EXISTS (SELECT FROM ONLY {} WHERE age(xmin) <= age('{oldest}'::xid))",
-                quote::table(&relation.name)
+                "SELECT EXISTS (SELECT FROM ONLY {} WHERE age(xmin) <= age('{}'::xid))",
+                quote::table(&relation.name),
+                planned.since
             );
             let rows = exporter
                 .query(&sql)
@@ -129,23 +169,5 @@ impl Snapshot for PostgresSnapshot {
     async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error> {
         let reader = PostgresReader::open(Arc::clone(&self.options), self.name.clone()).await?;
         Ok(Box::new(reader))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_open_transaction_is_read_from_a_position() {
-        assert_eq!(
-            oldest_open(&Position::new("0/16B3748;731:735:732,733")),
-            Some(731)
-        );
-        assert_eq!(
-            oldest_open(&Position::new("0/16B3748;8589934593:8589934593:")),
-            Some(1)
-        );
-        assert_eq!(oldest_open(&Position::new("0/16B3748")), None);
     }
 }

@@ -10,7 +10,7 @@ use super::control::{self, Held};
 use super::{ActualColumn, KnownTables, run};
 use crate::errors::of_table;
 use crate::quote::{self, identifier};
-use crate::types::{WireType, encode_binary, encode_text};
+use crate::types::{encode_binary, encode_text};
 use crate::wire::Connection;
 
 /// Begins and ends a binary COPY: `copyto.c`.
@@ -77,8 +77,8 @@ impl PostgresLoader {
             return Ok(Format::Raw(raw));
         }
         let columns = self.known.columns(&mut self.connection, load.table).await?;
-        let has_other = columns.iter().any(|column| column.wire == WireType::Other);
-        Ok(if has_other {
+        let needs_text = columns.iter().any(|column| column.is_text_only);
+        Ok(if needs_text {
             Format::Text(columns)
         } else {
             Format::Binary(columns)
@@ -222,7 +222,9 @@ impl RowEncoder<'_> {
                 })?;
                 out.extend_from_slice(&count.to_be_bytes());
                 for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
-                    encode_binary(value, column.wire, out)
+                    let encoded = column.limit.check(value);
+                    encoded
+                        .and_then(|()| encode_binary(value, column.wire, out))
                         .map_err(|reason| self.refuse(row, index, reason))?;
                 }
             }
@@ -231,7 +233,9 @@ impl RowEncoder<'_> {
                     if index > 0 {
                         out.push(b'\t');
                     }
-                    encode_text(value, column.wire, &mut self.scratch, out)
+                    let encoded = column.limit.check(value);
+                    encoded
+                        .and_then(|()| encode_text(value, column.wire, &mut self.scratch, out))
                         .map_err(|reason| self.refuse(row, index, reason))?;
                 }
                 out.push(b'\n');
@@ -278,10 +282,15 @@ fn copy_sql(table: &TargetTable, format: &Format, freezes: bool) -> String {
         .map(|column| identifier(&column.name))
         .collect();
     let freeze = if freezes { ", FREEZE" } else { "" };
+    // An empty list is no SQL; without a list the same columns are meant.
+    let list = if columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", columns.join(", "))
+    };
     format!(
-        "COPY {} ({}) FROM STDIN (FORMAT {}{freeze})",
+        "COPY {}{list} FROM STDIN (FORMAT {}{freeze})",
         quote::table(&table.name),
-        columns.join(", "),
         format.name()
     )
 }

@@ -22,7 +22,7 @@ use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 use crate::connect::connect;
 use crate::errors::{general, of_table};
 use crate::options::Options;
-use crate::types::WireType;
+use crate::types::{Limit, WireType};
 use crate::wire::Connection;
 use load::PostgresLoader;
 
@@ -47,6 +47,31 @@ pub(crate) struct KnownTables {
 pub(crate) struct ActualColumn {
     pub(crate) native: String,
     pub(crate) wire: WireType,
+    pub(crate) limit: Limit,
+    /// Whether the binary form must not be used: there is no encoder, or this server would read another value.
+    pub(crate) is_text_only: bool,
+}
+
+/// The first version that writes infinite intervals.
+const INFINITE_INTERVALS: u32 = 17;
+
+impl ActualColumn {
+    fn new(native: String, connection: &Connection) -> Self {
+        let mut column = Self {
+            wire: WireType::of(&native),
+            limit: Limit::of(&native),
+            native,
+            is_text_only: false,
+        };
+        column.is_text_only =
+            column.wire == WireType::Other || column.reads_binary_otherwise(connection);
+        column
+    }
+
+    /// Servers before 17 read the binary form of an infinite interval as a very long one; as text they refuse it.
+    fn reads_binary_otherwise(&self, connection: &Connection) -> bool {
+        self.native.contains("interval") && connection.major_version() < INFINITE_INTERVALS
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,13 +141,16 @@ impl Target for PostgresTarget {
             return Ok(Vec::new());
         }
         let actual = self.known.columns(&mut self.connection, table).await?;
-        let is_as_planned = table
-            .columns
-            .iter()
-            .zip(actual.iter())
-            .all(|(planned, actual)| plan::without_collation(&planned.native) == actual.native);
-        // Text is read by the input function of whatever type the column has; binary must be of that very type.
-        Ok(if is_as_planned {
+        let pairs = || table.columns.iter().zip(actual.iter());
+        if !pairs()
+            .all(|(planned, actual)| plan::without_collation(&planned.native) == actual.native)
+        {
+            // The server would round and cut in silence; decoded, every value is checked against the column it gets.
+            return Ok(Vec::new());
+        }
+        let is_binary_safe =
+            pairs().all(|(_, actual)| !actual.reads_binary_otherwise(&self.connection));
+        Ok(if is_binary_safe {
             vec![RawFormat::PgCopyBinary, RawFormat::PgCopyText]
         } else {
             vec![RawFormat::PgCopyText]

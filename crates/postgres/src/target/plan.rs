@@ -4,7 +4,7 @@ use whimbrel_core::{Engine, Table, TableName};
 use super::ActualColumn;
 use crate::errors::of_table;
 use crate::quote::literal;
-use crate::types::{WireType, native_type, notes};
+use crate::types::{native_type, notes};
 use crate::wire::Connection;
 
 /// What a source's table becomes.
@@ -107,10 +107,7 @@ pub(super) async fn actual_columns(
                 ),
             )
         })?;
-        columns.push(ActualColumn {
-            wire: WireType::of(&native),
-            native,
-        });
+        columns.push(ActualColumn::new(native, connection));
     }
     Ok(columns)
 }

@@ -79,7 +79,8 @@ fn add_key(table: &TargetTable) -> Option<String> {
     ))
 }
 
-/// Prepares a table and records its chunks, in one transaction. Answers whether the table is empty by our doing.
+/// Prepares a table and records its chunks, in one transaction. Answers whether the table is empty by our doing and may be
+/// emptied again together with its only chunk.
 pub(super) async fn prepare(
     connection: &mut Connection,
     fence: &TaskFence,
@@ -100,14 +101,14 @@ pub(super) async fn prepare(
         )
         .await?;
     }
-    let exists = exists(connection, table).await?;
+    let existing = existing(connection, table).await?;
     let name = quote::table(&table.name);
     let create = create_table(table);
-    let (sql, is_empty) = match (mode, exists) {
-        (_, false) => (create, true),
-        (PrepareMode::DropAndCreate, true) => (format!("DROP TABLE {name}; {create}"), true),
-        (PrepareMode::Truncate, true) => (format!("TRUNCATE {name}"), true),
-        (PrepareMode::DoNothing, true) => (String::new(), false),
+    let (sql, is_empty) = match (mode, existing) {
+        (_, Existing::Nothing) => (create, true),
+        (PrepareMode::DropAndCreate, _) => (format!("DROP TABLE {name}; {create}"), true),
+        (PrepareMode::Truncate, _) => (format!("TRUNCATE {name}"), existing == Existing::Table),
+        (PrepareMode::DoNothing, _) => (String::new(), false),
     };
     if !sql.is_empty() {
         run(connection, source, "prepare the target", &sql).await?;
@@ -132,7 +133,16 @@ async fn schema_exists(connection: &mut Connection, table: &TargetTable) -> Resu
     Ok(!rows.is_empty())
 }
 
-async fn exists(connection: &mut Connection, table: &TargetTable) -> Result<bool, Error> {
+/// What stands at the target's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Existing {
+    Nothing,
+    Table,
+    /// COPY cannot freeze rows on their way to partitions.
+    Partitioned,
+}
+
+async fn existing(connection: &mut Connection, table: &TargetTable) -> Result<Existing, Error> {
     let sql = format!(
         "SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE n.nspname = {} AND c.relname = {}",
@@ -144,8 +154,9 @@ async fn exists(connection: &mut Connection, table: &TargetTable) -> Result<bool
         .await
         .map_err(|error| of_table(error, &table.source.name, "look for the target table of"))?;
     match rows.into_iter().flatten().flatten().next().as_deref() {
-        None => Ok(false),
-        Some("r" | "p") => Ok(true),
+        None => Ok(Existing::Nothing),
+        Some("r") => Ok(Existing::Table),
+        Some("p") => Ok(Existing::Partitioned),
         Some(_) => Err(Error::table(
             &table.source.name,
             format!(

@@ -43,29 +43,10 @@ pub(crate) fn decode_cell<'a>(ty: &ColumnType, bytes: &'a [u8]) -> Result<Value<
         ColumnType::Time { .. } => Value::Time(Time {
             micros: i64::from_be_bytes(fixed(bytes)?),
         }),
-        ColumnType::TimeTz { .. } => {
-            let (micros, west) = bytes.split_first_chunk::<8>().ok_or("too short")?;
-            let east = i32::from_be_bytes(fixed(west)?)
-                .checked_neg()
-                .ok_or("zone out of range")?;
-            Value::TimeTz(
-                Time {
-                    micros: i64::from_be_bytes(*micros),
-                },
-                east,
-            )
-        }
+        ColumnType::TimeTz { .. } => time_with_zone(bytes)?,
         ColumnType::Timestamp { .. } => Value::Timestamp(timestamp(bytes)?),
         ColumnType::TimestampTz { .. } => Value::TimestampTz(timestamp(bytes)?),
-        ColumnType::Interval => {
-            let (micros, rest) = bytes.split_first_chunk::<8>().ok_or("too short")?;
-            let (days, months) = rest.split_first_chunk::<4>().ok_or("too short")?;
-            Value::Interval(Interval {
-                micros: i64::from_be_bytes(*micros),
-                days: i32::from_be_bytes(*days),
-                months: i32::from_be_bytes(fixed(months)?),
-            })
-        }
+        ColumnType::Interval => interval(bytes)?,
         ColumnType::Json { binary: false } => Value::Json(text(bytes)?),
         ColumnType::Json { binary: true } => match bytes.split_first() {
             Some((1, document)) => Value::Json(text(document)?),
@@ -95,6 +76,25 @@ fn timestamp(bytes: &[u8]) -> Result<Timestamp, &'static str> {
         i64::MAX => Timestamp::Infinity,
         micros => Timestamp::Micros(micros),
     })
+}
+
+fn time_with_zone(bytes: &[u8]) -> Result<Value<'_>, &'static str> {
+    let (micros, west) = bytes.split_first_chunk::<8>().ok_or("too short")?;
+    let micros = i64::from_be_bytes(*micros);
+    let east = i32::from_be_bytes(fixed(west)?)
+        .checked_neg()
+        .ok_or("zone out of range")?;
+    Ok(Value::TimeTz(Time { micros }, east))
+}
+
+fn interval(bytes: &[u8]) -> Result<Value<'_>, &'static str> {
+    let (micros, rest) = bytes.split_first_chunk::<8>().ok_or("too short")?;
+    let (days, months) = rest.split_first_chunk::<4>().ok_or("too short")?;
+    Ok(Value::Interval(Interval {
+        micros: i64::from_be_bytes(*micros),
+        days: i32::from_be_bytes(*days),
+        months: i32::from_be_bytes(fixed(months)?),
+    }))
 }
 
 fn bits(bytes: &[u8]) -> Result<Value<'_>, &'static str> {

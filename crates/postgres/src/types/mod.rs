@@ -4,11 +4,13 @@
 
 mod decode;
 mod encode;
+mod limit;
 mod mapping;
 mod wire_type;
 
 pub(crate) use decode::decode_cell;
 pub(crate) use encode::{encode_binary, encode_text};
+pub(crate) use limit::Limit;
 pub(crate) use mapping::{native_type, notes};
 pub(crate) use wire_type::WireType;
 

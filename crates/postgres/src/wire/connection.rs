@@ -191,6 +191,13 @@ impl Connection {
         self.parameters.get(name).map(String::as_str)
     }
 
+    /// The server's major version; 0 when it does not say.
+    pub(crate) fn major_version(&self) -> u32 {
+        let version = self.parameter("server_version").unwrap_or_default();
+        let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
     /// The TLS version in use.
     pub(crate) fn tls(&self) -> Option<&str> {
         self.tls.as_deref()

@@ -1,5 +1,10 @@
 //! The PostgreSQL connector against real servers.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
 mod connection;
 mod keys;
 mod partitions;

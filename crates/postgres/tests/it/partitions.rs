@@ -1,6 +1,8 @@
 //! Tables of every kind: each row arrives once.
 
-use crate::support::{ENGINES, How, Pair, all_tables};
+use whimbrel_connector::PrepareMode;
+
+use crate::support::{ENGINES, How, Pair, TASK, all_tables, load_table};
 
 #[tokio::test]
 async fn a_partitioned_table_is_one_table_and_each_row_arrives_once() {
@@ -140,5 +142,57 @@ async fn rows_larger_than_a_block_arrive() {
             .unwrap();
         pair.load(how).await.unwrap();
         pair.same("select id, md5(v), length(v), md5(b) from t order by id");
+    }
+}
+
+#[tokio::test]
+async fn partitions_that_come_before_the_snapshot_are_read() {
+    let pair = Pair::on(ENGINES[0], "late_partition");
+    pair.source
+        .sql("create table p (id int) partition by list (id); create table p1 partition of p for values in (1)")
+        .unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let mut target = pair.to.target().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    pair.source
+        .sql("create table p2 partition of p for values in (2); insert into p values (1), (2)")
+        .unwrap();
+    let fence = target.claim(TASK).await.unwrap();
+    let snapshot = source.snapshot(1).await.unwrap();
+    load_table(&*snapshot, &mut *target, &fence, &tables[0], How::RAW)
+        .await
+        .unwrap();
+    pair.same_table("p");
+}
+
+#[tokio::test]
+async fn a_foreign_partition_is_a_fault_and_not_left_out() {
+    let pair = Pair::on(ENGINES[0], "foreign");
+    pair.source
+        .sql(
+            "create foreign data wrapper nowhere; create server elsewhere foreign data wrapper nowhere;
+             create table p (id int) partition by list (id); create table p1 partition of p for values in (1);
+             create foreign table p2 partition of p for values in (2) server elsewhere",
+        )
+        .unwrap();
+    let error = pair.load(How::RAW).await.unwrap_err();
+    assert!(
+        error.to_string().contains("public.p2 is a foreign table"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_partitioned_table_that_stays_takes_the_rows() {
+    for how in [How::RAW, How::DECODED] {
+        let pair = Pair::on(ENGINES[1], "target_parts");
+        pair.source
+            .sql("create table p as select i as id from generate_series(1, 9) i")
+            .unwrap();
+        pair.target
+            .sql("create table p (id int) partition by hash (id); create table p1 partition of p for values with (modulus 1, remainder 0)")
+            .unwrap();
+        pair.load(how.mode(PrepareMode::Truncate)).await.unwrap();
+        pair.same("select id from p order by id");
     }
 }

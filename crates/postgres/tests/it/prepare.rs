@@ -93,11 +93,7 @@ async fn a_preview_runs_as_it_is_printed() {
         .plan_table(&tables[0], tables[0].name.clone(), KeyPolicy::Best)
         .unwrap();
     for mode in [PrepareMode::DropAndCreate, PrepareMode::DropAndCreate] {
-        let script: Vec<_> = target.preview(&planned, mode);
-        let script: String = script
-            .iter()
-            .map(|line| format!("{};\n", line.trim_end_matches(';')))
-            .collect();
+        let script = target.preview(&planned, mode).join(";\n");
         pair.target.sql(&script).unwrap();
     }
     pair.same_table("s.t");

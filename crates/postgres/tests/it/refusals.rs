@@ -95,11 +95,11 @@ async fn put(pair: &Pair, ty: ColumnType, value: Value<'static>) -> Result<Strin
     Ok(shown.trim_end_matches('\n').to_owned())
 }
 
-fn refusal(error: Error) -> Box<RowRefusal> {
+fn refusal(error: Error) -> RowRefusal {
     let Error::Row(refusal) = error else {
         panic!("{error:?}")
     };
-    refusal
+    *refusal
 }
 
 #[tokio::test]
@@ -241,5 +241,51 @@ async fn a_value_too_long_for_a_table_that_was_there_is_refused() {
             "{text}"
         );
         assert_eq!(pair.target.sql("select count(*) from t").unwrap(), "0\n");
+    }
+}
+
+#[tokio::test]
+async fn values_that_a_narrower_table_would_round_or_cut_are_refused() {
+    let cases = [
+        ("numeric(9,3)", "1.234", "numeric(9,2)"),
+        ("numeric", "0.5", "numeric(9)"),
+        ("timestamp", "'2000-01-01 00:00:00.5'", "timestamp(0)"),
+        ("timestamp", "'2000-01-01 12:00'", "date"),
+        ("text", "'ab  '", "varchar(3)"),
+        ("double precision", "0.1", "real"),
+        ("timestamptz", "'2000-01-01 00:00Z'", "time"),
+    ];
+    for (from, value, to) in cases {
+        let pair = Pair::on(Engine::Postgres15, "narrower");
+        pair.source
+            .sql(&format!(
+                "create table t (v {from}, other inet); insert into t values ({value})"
+            ))
+            .unwrap();
+        pair.target
+            .sql(&format!("create table t (v {to}, other inet)"))
+            .unwrap();
+        let error = pair
+            .load(How::RAW.mode(PrepareMode::Truncate))
+            .await
+            .unwrap_err();
+        let refusal = refusal(error);
+        assert_eq!(
+            refusal.column.as_deref(),
+            Some("v"),
+            "{from} to {to}: {refusal}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_infinite_interval_is_refused_by_a_server_that_has_none() {
+    for how in [How::RAW, How::DECODED] {
+        let pair = Pair::between(Engine::Postgres18, Engine::Postgres15, "infinite");
+        pair.source
+            .sql("create table t as select 'infinity'::interval as v")
+            .unwrap();
+        let refusal = refusal(pair.load(how).await.unwrap_err());
+        assert_eq!(refusal.column.as_deref(), Some("v"), "{refusal}");
     }
 }

@@ -180,12 +180,54 @@ async fn a_resumed_plan_holds_only_while_the_table_stays_as_it_was() {
     };
     assert!(holds(&mut source).await, "nothing changed");
     pair.source
-        .sql("insert into big values (100000, 'appended')")
+        .sql("delete from big where id % 11 = 0")
         .unwrap();
-    let still = holds(&mut source).await;
+    assert!(holds(&mut source).await, "the others stay where they are");
     pair.source.sql("vacuum full big").unwrap();
     assert!(!holds(&mut source).await, "rows moved");
-    println!("after an append the plan holds: {still}");
+}
+
+#[tokio::test]
+async fn a_resumed_plan_does_not_hold_once_rows_were_written() {
+    let pair = Pair::on(Engine::Postgres15, "written");
+    pair.source.sql(BIG).unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    let first = source.snapshot(1).await.unwrap();
+    let chunks = first.plan(&tables[0], 256 << 10).await.unwrap();
+    let planned_at = first.position().clone();
+    pair.source
+        .sql("update big set filler = 'x' where id = 4")
+        .unwrap();
+    let second = source.snapshot(1).await.unwrap();
+    let holds = second
+        .plan_holds(&tables[0], &planned_at, &chunks[..2])
+        .await;
+    assert!(!holds.unwrap());
+}
+
+#[tokio::test]
+async fn a_table_truncated_or_moved_while_it_is_read_is_a_fault_and_not_empty() {
+    for change in [
+        "truncate big",
+        "vacuum full big",
+        "drop table big; create table big (id int, filler text)",
+    ] {
+        let pair = Pair::on(Engine::Postgres18, "truncated");
+        pair.source.sql(BIG).unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let mut target = pair.to.target().await.unwrap();
+        let tables = all_tables(&mut *source).await.unwrap();
+        let fence = target.claim(TASK).await.unwrap();
+        let snapshot = source.snapshot(1).await.unwrap();
+        pair.source.sql(change).unwrap();
+        let loaded = load_table(&*snapshot, &mut *target, &fence, &tables[0], How::RAW).await;
+        let error = loaded.unwrap_err();
+        assert!(
+            matches!(&error, Error::Table(fault) if fault.table.name == "big"),
+            "{change}: {error:?}"
+        );
+    }
 }
 
 #[tokio::test]

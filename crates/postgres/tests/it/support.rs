@@ -63,11 +63,19 @@ impl Pair {
 
     /// Checks that a table holds the same rows and has the same columns at both ends.
     pub(crate) fn same_table(&self, table: &str) -> String {
-        self.same(&format!(
-            "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute \
-             where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped order by attnum"
-        ));
-        self.same(&format!("select t::text from {table} t order by 1"))
+        self.same_tables(&[table.to_owned()])
+    }
+
+    /// The same of several tables, in one go.
+    pub(crate) fn same_tables(&self, tables: &[String]) -> String {
+        let queries = tables.iter().map(|table| {
+            format!(
+                "select attname, format_type(atttypid, atttypmod), attnotnull from pg_attribute
+                 where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped order by attnum;
+                 select t::text from {table} t order by 1;"
+            )
+        });
+        self.same(&queries.collect::<String>())
     }
 }
 

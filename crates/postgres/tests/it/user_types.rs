@@ -138,14 +138,15 @@ async fn object_ids_that_mean_something_on_one_server_only_travel_by_name() {
                 .unwrap();
             pair.source
                 .sql(
-                    "create table a (id int); create table t (id int primary key, c regclass, cs regclass[], acl aclitem[],
-                        one aclitem, ns regnamespace);
+                    "create table a (id int); create table ids (c regclass, cs regclass[]); insert into ids values ('a', '{a,ids}');
+                     create table acls as select relacl from pg_class where oid = 'pg_class'::regclass;
+                     create table t (id int primary key, c regclass, cs regclass[], acl aclitem[], one aclitem, ns regnamespace);
                      insert into t values (1, 'a', '{a,t}', (select relacl from pg_class where oid = 'pg_class'::regclass),
                         (select relacl[1] from pg_class where oid = 'pg_class'::regclass), 'public')",
                 )
                 .unwrap();
             pair.load(how).await.unwrap();
-            pair.same("select * from t");
+            pair.same("select * from t; select * from ids; select * from acls");
         }
     }
 }

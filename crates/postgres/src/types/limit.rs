@@ -1,0 +1,177 @@
+use whimbrel_core::{Decimal, Interval, Time, Timestamp, Value, write_text};
+
+use super::encode::Refused;
+
+/// What the server would cut or round in silence when a value goes into a column.
+///
+/// Values of a planned column always fit. A table that was there before the load may have narrower columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    None,
+    /// Digits after the point of `numeric(p,s)`.
+    Scale(i32),
+    /// Digits of fractional seconds.
+    SecondDigits(u32),
+    /// Characters; trailing blanks past them carry meaning in `varchar` only.
+    Chars {
+        most: usize,
+        is_padded: bool,
+    },
+}
+
+impl Limit {
+    /// Reads the limit from a type as `format_type` prints it.
+    pub(crate) fn of(native: &str) -> Self {
+        let Some((base, rest)) = native.split_once('(') else {
+            return Self::None;
+        };
+        if native.contains("[]") {
+            return Self::None;
+        }
+        let arguments = rest.split(')').next().unwrap_or_default();
+        match base.split(' ').next().unwrap_or_default() {
+            "numeric" => {
+                let scale = arguments.split_once(',').map_or("0", |(_, scale)| scale);
+                scale.trim().parse().map_or(Self::None, Self::Scale)
+            }
+            "timestamp" | "time" | "interval" => {
+                arguments.parse().map_or(Self::None, Self::SecondDigits)
+            }
+            "character" | "varchar" | "bpchar" => {
+                let is_padded = !base.contains("var");
+                arguments
+                    .parse()
+                    .map_or(Self::None, |most| Self::Chars { most, is_padded })
+            }
+            _ => Self::None,
+        }
+    }
+
+    /// Refuses a value that would not arrive as it is.
+    pub(crate) fn check(self, value: &Value<'_>) -> Result<(), Refused> {
+        match self {
+            Self::None => Ok(()),
+            Self::Scale(scale) => check_scale(value, scale),
+            Self::SecondDigits(digits) => check_seconds(value, digits),
+            Self::Chars { most, is_padded } => match value {
+                Value::Text(text) | Value::Json(text) => check_chars(text, most, is_padded),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+fn check_scale(value: &Value<'_>, scale: i32) -> Result<(), Refused> {
+    match value {
+        Value::Decimal(Decimal::Groups(digits)) if i32::from(digits.scale) <= scale => Ok(()),
+        Value::Decimal(Decimal::NaN | Decimal::Infinity | Decimal::NegInfinity) => Ok(()),
+        Value::Int(_) | Value::UInt(_) if scale >= 0 => Ok(()),
+        Value::Decimal(_) | Value::Int(_) | Value::UInt(_) => {
+            let mut text = Vec::new();
+            write_text(value, &mut text);
+            if has_digits_past(&text, scale) {
+                Err("it has more digits after the point than the column")
+            } else {
+                Ok(())
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a decimal's text has a digit other than zero past `scale` places after the point; a negative scale counts
+/// places before it.
+fn has_digits_past(text: &[u8], scale: i32) -> bool {
+    let point = text
+        .iter()
+        .position(|&byte| byte == b'.')
+        .unwrap_or(text.len());
+    let kept = if scale >= 0 {
+        point + 1 + usize::try_from(scale).unwrap_or(0)
+    } else {
+        point.saturating_sub(usize::try_from(-i64::from(scale)).unwrap_or(0))
+    };
+    text.iter()
+        .skip(kept)
+        .any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+fn check_seconds(value: &Value<'_>, digits: u32) -> Result<(), Refused> {
+    let micros = match value {
+        Value::Timestamp(Timestamp::Micros(micros))
+        | Value::TimestampTz(Timestamp::Micros(micros))
+        | Value::Time(Time { micros })
+        | Value::TimeTz(Time { micros }, _)
+        | Value::Interval(Interval { micros, .. }) => *micros,
+        _ => return Ok(()),
+    };
+    // The infinite intervals have every part at its limit.
+    let is_infinite = matches!(value, Value::Interval(interval)
+        if *interval == Interval::INFINITY || *interval == Interval::NEG_INFINITY);
+    let unit = 10_i64.pow(6_u32.saturating_sub(digits));
+    if micros % unit == 0 || is_infinite {
+        Ok(())
+    } else {
+        Err("it has more digits of fractional seconds than the column")
+    }
+}
+
+fn check_chars(text: &str, most: usize, is_padded: bool) -> Result<(), Refused> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let text = if is_padded {
+        text.trim_end_matches(' ')
+    } else {
+        text
+    };
+    if text.chars().count() <= most {
+        Ok(())
+    } else {
+        Err("it is longer than the column")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(native: &str, value: Value<'_>) -> bool {
+        Limit::of(native).check(&value).is_ok()
+    }
+
+    #[test]
+    fn decimals_fit_when_nothing_but_zeros_is_cut() {
+        let decimal = |text| Value::Decimal(Decimal::Text(text));
+        assert!(fits("numeric(9,2)", decimal("1.2300")));
+        assert!(!fits("numeric(9,2)", decimal("1.234")));
+        assert!(!fits("numeric(9)", decimal("-0.1")));
+        assert!(fits("numeric", decimal("1.234")));
+        assert!(fits("numeric(3,-2)", decimal("12300.00")));
+        assert!(!fits("numeric(3,-2)", Value::Int(12_310)));
+        assert!(!fits("numeric(2,5)", decimal("0.000999")));
+        assert!(fits("numeric(9,2)", Value::Decimal(Decimal::NaN)));
+    }
+
+    #[test]
+    fn times_fit_by_their_digits() {
+        let at = |micros| Value::Timestamp(Timestamp::Micros(micros));
+        assert!(fits("timestamp(3) without time zone", at(5_000)));
+        assert!(!fits("timestamp(3) without time zone", at(-5_001)));
+        assert!(!fits(
+            "time(0) without time zone",
+            Value::Time(Time { micros: 1 })
+        ));
+        assert!(fits("timestamp without time zone", at(1)));
+        assert!(fits("interval(0)", Value::Interval(Interval::INFINITY)));
+    }
+
+    #[test]
+    fn texts_fit_by_characters() {
+        assert!(fits("character varying(2)", Value::Text("𝄞𝄞")));
+        assert!(!fits("character varying(2)", Value::Text("a  ")));
+        assert!(fits("character(2)", Value::Text("a    ")));
+        assert!(!fits("character(2)", Value::Text("abc")));
+        assert!(fits("character varying(2)[]", Value::Text("{abc}")));
+    }
+}
