@@ -11,6 +11,7 @@
 
 mod endpoint;
 mod error;
+pub mod memory;
 mod rows;
 mod source;
 mod target;

@@ -1,0 +1,141 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::Error;
+
+/// The calls that can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Call {
+    /// Connecting as source or target.
+    Connect,
+    /// Reading the catalog.
+    Tables,
+    /// Opening a snapshot.
+    Snapshot,
+    /// Planning the chunks of a table.
+    Plan,
+    /// Opening a chunk to read.
+    Open,
+    /// Reading a block.
+    Next,
+    /// Claiming the task.
+    Claim,
+    /// Reading the record.
+    LoadRecords,
+    /// Preparing a table.
+    Prepare,
+    /// Opening a chunk to load.
+    Begin,
+    /// Writing a block.
+    Write,
+    /// Committing a chunk.
+    Commit,
+    /// Finishing a table.
+    Finish,
+    /// Removing the record.
+    Forget,
+}
+
+impl Call {
+    /// All calls.
+    pub const ALL: [Self; 14] = [
+        Self::Connect,
+        Self::Tables,
+        Self::Snapshot,
+        Self::Plan,
+        Self::Open,
+        Self::Next,
+        Self::Claim,
+        Self::LoadRecords,
+        Self::Prepare,
+        Self::Begin,
+        Self::Write,
+        Self::Commit,
+        Self::Finish,
+        Self::Forget,
+    ];
+}
+
+/// Whether a fault strikes before the call had its effect, or after: the answer is lost then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Nothing happened.
+    Before,
+    /// It happened, and the caller does not learn so.
+    After,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    counts: HashMap<Call, u32>,
+    /// From the nth call on, this many calls fail.
+    planned: Option<(Call, u32, When, u32)>,
+    struck: u32,
+}
+
+/// Which calls fail. Clones share the plan.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl Faults {
+    /// No faults.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The nth call of this kind (from 1) and the `count - 1` after it lose their connection.
+    pub fn at(call: Call, nth: u32, when: When, count: u32) -> Self {
+        let faults = Self::default();
+        faults.lock().planned = Some((call, nth, when, count));
+        faults
+    }
+
+    /// How many calls have failed by plan.
+    pub fn struck(&self) -> u32 {
+        self.lock().struck
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strikes(&self, call: Call) -> Option<When> {
+        let mut plan = self.lock();
+        let count = plan.counts.entry(call).or_default();
+        *count += 1;
+        let nth = *count;
+        match plan.planned {
+            Some((planned, first, when, count))
+                if planned == call && (first..first + count).contains(&nth) =>
+            {
+                plan.struck += 1;
+                Some(when)
+            }
+            _ => None,
+        }
+    }
+
+    /// Runs a call's effect with the faults planned for it.
+    pub(super) fn around<T>(
+        &self,
+        call: Call,
+        effect: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self.strikes(call) {
+            None => effect(),
+            Some(When::Before) => Err(lost(call)),
+            Some(When::After) => {
+                effect()?;
+                Err(lost(call))
+            }
+        }
+    }
+}
+
+fn lost(call: Call) -> Error {
+    Error::Transient(format!(
+        "planned fault: the connection was lost at {call:?}"
+    ))
+}

@@ -1,0 +1,191 @@
+//! A database in memory, in both roles: the contracts in their simplest form, for tests of the engine and of the contracts
+//! themselves.
+//!
+//! Transactions are real: a loader's rows and record become visible at its commit and not before. Faults can be planned for any
+//! call ([`Faults`]), before or after its effect, as a lost connection would cause them.
+
+mod faults;
+mod source;
+mod target;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use whimbrel_core::{Engine, Table, TableName, Value};
+
+use crate::{ConnectError, Connector, Error, LoadRecord, ServerInfo, Source, Target};
+pub use faults::{Call, Faults, When};
+
+/// A cell of a table in memory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+impl Cell {
+    /// The cell as a value.
+    pub fn value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(*number),
+            Self::Text(text) => Value::Text(text),
+        }
+    }
+
+    fn of(value: &Value<'_>) -> Result<Self, Error> {
+        match value {
+            Value::Null => Ok(Self::Null),
+            Value::Int(number) => Ok(Self::Int(*number)),
+            Value::Text(text) => Ok(Self::Text((*text).to_owned())),
+            other => Err(Error::Fatal(format!("memory holds no {}", other.kind()))),
+        }
+    }
+}
+
+/// A row of a table in memory.
+pub type Row = Vec<Cell>;
+
+/// A table and its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryTable {
+    /// Its description.
+    pub table: Table,
+    /// Its rows in no particular order.
+    pub rows: Vec<Row>,
+    /// Whether it has a key, which then is checked.
+    pub has_key: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tables: BTreeMap<TableName, MemoryTable>,
+    epochs: BTreeMap<String, i64>,
+    records: BTreeMap<(String, TableName), LoadRecord>,
+    /// Grows with each claim, in place of a clock.
+    ticks: i64,
+    /// How often each chunk was committed.
+    commits: BTreeMap<(TableName, u32), u32>,
+}
+
+/// A database in memory, shared by its connectors.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDatabase {
+    state: Arc<Mutex<State>>,
+}
+
+impl MemoryDatabase {
+    /// An empty database.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a table with its rows, or replaces it.
+    pub fn put(&self, table: MemoryTable) {
+        self.lock().tables.insert(table.table.name.clone(), table);
+    }
+
+    /// Removes a table.
+    pub fn drop_table(&self, name: &TableName) {
+        self.lock().tables.remove(name);
+    }
+
+    /// A table's rows, sorted; `None` if there is no such table.
+    pub fn rows(&self, name: &TableName) -> Option<Vec<Row>> {
+        let mut rows = self.lock().tables.get(name)?.rows.clone();
+        rows.sort();
+        Some(rows)
+    }
+
+    /// Whether nothing is left of any task's record.
+    pub fn has_no_records(&self) -> bool {
+        let state = self.lock();
+        state.records.is_empty() && state.epochs.is_empty()
+    }
+
+    /// How often the most often committed chunk was committed.
+    pub fn commits_of_one_chunk_max(&self) -> u32 {
+        self.lock().commits.values().copied().max().unwrap_or(0)
+    }
+
+    /// Raises a task's epoch, as another worker that takes it over would.
+    pub fn take_over(&self, task: &str) {
+        let mut state = self.lock();
+        state.ticks += 1_000_000;
+        let epoch = state.ticks;
+        state.epochs.insert(task.to_owned(), epoch);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A database in memory as an endpoint.
+#[derive(Clone, Debug)]
+pub struct MemoryConnector {
+    database: MemoryDatabase,
+    faults: Faults,
+}
+
+impl MemoryConnector {
+    /// An endpoint whose calls fail as planned.
+    pub fn new(database: MemoryDatabase, faults: Faults) -> Self {
+        Self { database, faults }
+    }
+}
+
+#[async_trait]
+impl Connector for MemoryConnector {
+    /// Memory has no engine of its own; it stands in for PostgreSQL.
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+
+    async fn check(&self) -> Result<ServerInfo, ConnectError> {
+        Ok(ServerInfo {
+            engine: Engine::Postgres,
+            version: "memory".to_owned(),
+            tls: None,
+        })
+    }
+
+    async fn schemas(&self) -> Result<Vec<String>, Error> {
+        let mut schemas: Vec<String> = self
+            .database
+            .lock()
+            .tables
+            .keys()
+            .map(|name| name.schema.clone())
+            .collect();
+        schemas.dedup();
+        Ok(schemas)
+    }
+
+    async fn source(&self) -> Result<Box<dyn Source>, Error> {
+        self.faults.around(Call::Connect, || {
+            Ok(Box::new(source::MemorySource::new(
+                self.database.clone(),
+                self.faults.clone(),
+            )) as Box<dyn Source>)
+        })
+    }
+
+    async fn target(&self) -> Result<Box<dyn Target>, Error> {
+        self.faults.around(Call::Connect, || {
+            Ok(Box::new(target::MemoryTarget::new(
+                self.database.clone(),
+                self.faults.clone(),
+            )) as Box<dyn Target>)
+        })
+    }
+}

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use whimbrel_core::{ChunkBounds, Position, Table, TableName, Value};
+
+use super::{Call, Faults, MemoryDatabase, MemoryTable, Row};
+use crate::{
+    ChunkReader, Error, RawFormat, RawRows, ReadRequest, RowBlock, RowVisitor, Snapshot, Source,
+    TypeDefinition,
+};
+
+pub(super) struct MemorySource {
+    database: MemoryDatabase,
+    faults: Faults,
+}
+
+impl MemorySource {
+    pub(super) fn new(database: MemoryDatabase, faults: Faults) -> Self {
+        Self { database, faults }
+    }
+}
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn tables(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        self.faults.around(Call::Tables, || {
+            let state = self.database.lock();
+            let selected = state
+                .tables
+                .values()
+                .filter(|table| is_selected(&table.table.name));
+            Ok(selected.map(|table| table.table.clone()).collect())
+        })
+    }
+
+    async fn type_definitions(&mut self, _tables: &[Table]) -> Result<Vec<TypeDefinition>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn snapshot(&mut self, _reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
+        self.faults.around(Call::Snapshot, || {
+            let tables = self.database.lock().tables.clone();
+            let count: usize = tables.values().map(|table| table.rows.len()).sum();
+            let snapshot = MemorySnapshot {
+                position: Position::new(format!("memory:{count}")),
+                tables: Arc::new(tables),
+                faults: self.faults.clone(),
+            };
+            Ok(Box::new(snapshot) as Box<dyn Snapshot>)
+        })
+    }
+}
+
+/// A copy of all tables.
+struct MemorySnapshot {
+    position: Position,
+    tables: Arc<BTreeMap<TableName, MemoryTable>>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Snapshot for MemorySnapshot {
+    fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Chunks are ranges of row numbers; a row counts as 16 bytes.
+    async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
+        self.faults.around(Call::Plan, || {
+            let rows = self
+                .tables
+                .get(&table.name)
+                .map_or(0, |table| table.rows.len());
+            let step = usize::try_from(chunk_bytes / 16)
+                .unwrap_or(usize::MAX)
+                .max(1);
+            let chunks: Vec<ChunkBounds> = (0..rows.max(1))
+                .step_by(step)
+                .map(|from| ChunkBounds {
+                    range: format!("{from}..{}", from.saturating_add(step).min(rows)),
+                    row_estimate: step as u64,
+                })
+                .collect();
+            Ok(chunks)
+        })
+    }
+
+    async fn plan_holds(
+        &self,
+        _table: &Table,
+        planned_at: &Position,
+        _finished: &[ChunkBounds],
+    ) -> Result<bool, Error> {
+        Ok(*planned_at == self.position)
+    }
+
+    fn raw_formats(&self, _table: &Table) -> Vec<RawFormat> {
+        Vec::new()
+    }
+
+    async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error> {
+        self.faults.around(Call::Connect, || {
+            Ok(Box::new(MemoryReader {
+                tables: Arc::clone(&self.tables),
+                faults: self.faults.clone(),
+                rows: Vec::new(),
+                block_rows: 1,
+            }) as Box<dyn ChunkReader>)
+        })
+    }
+}
+
+struct MemoryReader {
+    tables: Arc<BTreeMap<TableName, MemoryTable>>,
+    faults: Faults,
+    /// What is left of the chunk, the next row last.
+    rows: Vec<Row>,
+    block_rows: usize,
+}
+
+#[async_trait]
+impl ChunkReader for MemoryReader {
+    async fn open(&mut self, request: ReadRequest<'_>) -> Result<(), Error> {
+        let (faults, tables) = (&self.faults, &self.tables);
+        let rows = faults.around(Call::Open, || {
+            let name = &request.table.name;
+            let table = tables
+                .get(name)
+                .ok_or_else(|| Error::table(name, "it is gone"))?;
+            let (from, to) = request
+                .bounds
+                .range
+                .split_once("..")
+                .and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)))
+                .ok_or_else(|| Error::Fatal("not a range of memory".to_owned()))?;
+            let rows: &[Row] = table.rows.get(from..to).unwrap_or(&[]);
+            Ok(rows.iter().rev().cloned().collect())
+        })?;
+        self.rows = rows;
+        self.block_rows = (request.block_bytes / 16).max(1);
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error> {
+        let (faults, rows, count) = (&self.faults, &mut self.rows, self.block_rows);
+        faults.around(Call::Next, || {
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let mut block = rows.split_off(rows.len().saturating_sub(count));
+            block.reverse();
+            Ok(Some(
+                Box::new(MemoryBlock { rows: block }) as Box<dyn RowBlock>
+            ))
+        })
+    }
+}
+
+struct MemoryBlock {
+    rows: Vec<Row>,
+}
+
+impl RowBlock for MemoryBlock {
+    fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn byte_count(&self) -> usize {
+        self.rows.len() * 16
+    }
+
+    fn raw(&self) -> Option<RawRows<'_>> {
+        None
+    }
+
+    fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        for row in &self.rows {
+            let values: Vec<Value<'_>> = row.iter().map(super::Cell::value).collect();
+            visit(&values)?;
+        }
+        Ok(())
+    }
+}
