@@ -97,6 +97,11 @@ impl Faults {
         self.lock().struck
     }
 
+    /// How often a call was made.
+    pub fn count(&self, call: Call) -> u32 {
+        self.lock().counts.get(&call).copied().unwrap_or(0)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -388,7 +388,11 @@ impl Feeder<'_> {
             .progress
             .update(&source.name, |entry| show_record(entry, &record));
         let offered = self.shared.snapshot.raw_formats(&source);
-        let accepted = self.target.raw_formats(&target).await.map_err(RunError::Target)?;
+        let accepted = self
+            .target
+            .raw_formats(&target)
+            .await
+            .map_err(RunError::Target)?;
         let open: Vec<_> = record
             .chunks
             .iter()

@@ -1,0 +1,6 @@
+//! The engine over databases in memory: every call of the contracts is made to fail.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod full_load;
+mod support;
+mod validation;
