@@ -2,6 +2,7 @@
 
 import pytest
 
+from conftest import wait_until
 from resources import QUICK, an_instance, make_endpoint, make_task, refused, unique
 
 
@@ -121,3 +122,32 @@ def test_types_and_settings_of_engines_are_told(dms):
     assert {t["EndpointType"] for t in types["SupportedEndpointTypes"]} == {"source", "target"}
     settings = dms.describe_endpoint_settings(EngineName="mysql")["EndpointSettings"]
     assert "ServerTimezone" in {setting["Name"] for setting in settings}
+
+
+def test_endpoints_of_engines_that_are_not_built_are_kept_and_say_so(dms):
+    kafka = dms.create_endpoint(
+        EndpointIdentifier=unique("kafka"),
+        EndpointType="target",
+        EngineName="kafka",
+        KafkaSettings={"Broker": "localhost:9092", "SaslUsername": "u", "SaslPassword": "planted-password-3"},
+    )["Endpoint"]
+    assert kafka["KafkaSettings"] == {"Broker": "localhost:9092", "SaslUsername": "u"}
+    ends = {
+        "ReplicationInstanceArn": an_instance(dms)["ReplicationInstanceArn"],
+        "EndpointArn": kafka["EndpointArn"],
+    }
+    dms.test_connection(**ends)
+    filters = [{"Name": "endpoint-arn", "Values": [kafka["EndpointArn"]]}]
+
+    def connection():
+        return dms.describe_connections(Filters=filters)["Connections"][0]
+
+    wait_until(lambda: connection()["Status"] == "failed", 30, "the test is over")
+    assert "kafka is not supported by this version" in connection()["LastFailureMessage"]
+
+
+def test_settings_of_another_engine_are_refused(dms):
+    with refused("InvalidParameterCombinationException", "MySQLSettings"):
+        make_endpoint(dms, MySQLSettings={"EventsPollInterval": 3})
+    with refused("InvalidParameterValueException", "EventsPollInterval"):
+        make_endpoint(dms, EngineName="mysql", MySQLSettings={"EventsPollInterval": 99})

@@ -122,3 +122,34 @@ def test_filters_select_and_match_all_of_them(dms):
         found(("replication-instance-id", ["nobody"]))
     with refused("InvalidParameterValueException", "nonsense"):
         found(("nonsense", ["x"]))
+
+
+def test_an_upgrade_that_waits_is_a_pending_action_and_can_be_applied(dms):
+    made = make_instance(dms, EngineVersion="3.5.4")
+    arn = made["ReplicationInstanceArn"]
+    with refused("ResourceNotFoundFault"):
+        dms.apply_pending_maintenance_action(
+            ReplicationInstanceArn=arn, ApplyAction="db-upgrade", OptInType="immediate"
+        )
+    dms.modify_replication_instance(ReplicationInstanceArn=arn, EngineVersion="3.6.1")
+    [waiting] = dms.describe_pending_maintenance_actions(ReplicationInstanceArn=arn)["PendingMaintenanceActions"]
+    assert waiting["ResourceIdentifier"] == arn
+    dms.apply_pending_maintenance_action(ReplicationInstanceArn=arn, ApplyAction="db-upgrade", OptInType="immediate")
+    dms.get_waiter("replication_instance_available").wait(
+        Filters=by_id(made["ReplicationInstanceIdentifier"]), WaiterConfig=QUICK
+    )
+    [found] = dms.describe_replication_instances(Filters=by_id(made["ReplicationInstanceIdentifier"]))[
+        "ReplicationInstances"
+    ]
+    assert found["EngineVersion"] == "3.6.1"
+    assert dms.describe_pending_maintenance_actions(ReplicationInstanceArn=arn)["PendingMaintenanceActions"] == []
+
+
+def test_quotas_versions_and_classes_are_told(dms):
+    quotas = {q["AccountQuotaName"]: q for q in dms.describe_account_attributes()["AccountQuotas"]}
+    assert quotas["ReplicationInstances"]["Max"] == 60
+    versions = dms.describe_engine_versions()["EngineVersions"]
+    assert make_instance(dms)["EngineVersion"] == versions[0]["Version"]
+    pages = dms.get_paginator("describe_orderable_replication_instances").paginate(PaginationConfig={"PageSize": 20})
+    classes = {c["ReplicationInstanceClass"] for page in pages for c in page["OrderableReplicationInstances"]}
+    assert "dms.t3.medium" in classes

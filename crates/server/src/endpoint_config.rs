@@ -17,6 +17,10 @@ pub(crate) const PASSWORD: &str = "Password";
 pub(crate) enum EndpointConfigError {
     #[error("the endpoint {0} is gone")]
     Gone(EndpointId),
+    #[error(
+        "the engine {0} is not supported by this version; see DescribeEndpointTypes for those that are"
+    )]
+    NotSupported(String),
     #[error("the certificate of the endpoint {0} is gone; import it again and modify the endpoint")]
     CertificateGone(String),
     #[error("the certificate of the endpoint {0} is an Oracle wallet; import a PEM certificate")]
@@ -68,6 +72,9 @@ impl Context {
             .await?
             .ok_or_else(|| EndpointConfigError::Gone(id.clone()))?
             .value;
+        if connects_to(&endpoint.engine_name).is_none() {
+            return Err(EndpointConfigError::NotSupported(endpoint.engine_name));
+        }
         let ca_pem = match &endpoint.certificate_id {
             None => None,
             Some(certificate) => {

@@ -3,41 +3,8 @@
 use whimbrel_core::Engine;
 use whimbrel_store::{EndpointRole, SslMode};
 
-/// Every engine name that the API knows. Endpoints of engines that we do not connect to are refused by name.
-pub(crate) const ENGINE_NAMES: &[&str] = &[
-    "mysql",
-    "oracle",
-    "postgres",
-    "mariadb",
-    "aurora",
-    "aurora-postgresql",
-    "opensearch",
-    "elasticsearch",
-    "redshift",
-    "redshift-serverless",
-    "s3",
-    "db2",
-    "db2-zos",
-    "azuredb",
-    "azure-sql-managed-instance",
-    "sybase",
-    "dynamodb",
-    "mongodb",
-    "docdb",
-    "kinesis",
-    "kafka",
-    "sqlserver",
-    "neptune",
-    "babelfish",
-    "aurora-serverless",
-    "aurora-postgresql-serverless",
-    "gcp-mysql",
-    "redis",
-    "dms-transfer",
-];
-
-/// The engine names that we connect to, with the name for people.
-pub(crate) const SUPPORTED: &[(&str, &str)] = &[
+/// Every engine name that the API knows, with the name for people.
+const ENGINES: &[(&str, &str)] = &[
     ("mysql", "MySQL"),
     ("postgres", "PostgreSQL"),
     ("mariadb", "MariaDB"),
@@ -49,7 +16,44 @@ pub(crate) const SUPPORTED: &[(&str, &str)] = &[
         "Amazon Aurora Serverless PostgreSQL",
     ),
     ("gcp-mysql", "Google Cloud for MySQL"),
+    ("oracle", "Oracle"),
+    ("sqlserver", "Microsoft SQL Server"),
+    ("azuredb", "Microsoft Azure SQL Database"),
+    (
+        "azure-sql-managed-instance",
+        "Microsoft Azure SQL Managed Instance",
+    ),
+    ("babelfish", "Babelfish for Aurora PostgreSQL"),
+    ("sybase", "SAP Sybase ASE"),
+    ("db2", "IBM Db2 LUW"),
+    ("db2-zos", "IBM Db2 for z/OS"),
+    ("mongodb", "MongoDB"),
+    ("docdb", "Amazon DocumentDB"),
+    ("redshift", "Amazon Redshift"),
+    ("redshift-serverless", "Amazon Redshift Serverless"),
+    ("opensearch", "Amazon OpenSearch Service"),
+    ("elasticsearch", "Elasticsearch"),
+    ("s3", "Amazon S3"),
+    ("dynamodb", "Amazon DynamoDB"),
+    ("kinesis", "Amazon Kinesis Data Streams"),
+    ("kafka", "Apache Kafka"),
+    ("neptune", "Amazon Neptune"),
+    ("redis", "Redis"),
+    ("dms-transfer", "DMS Transfer"),
 ];
+
+/// Every engine name that the API knows. Endpoints of all of them are kept; [`connects_to`] says which can be used.
+pub(crate) fn engine_names() -> impl Iterator<Item = &'static str> {
+    ENGINES.iter().map(|(name, _)| *name)
+}
+
+/// The engine names that we connect to, with the name for people.
+pub(crate) fn supported() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ENGINES
+        .iter()
+        .copied()
+        .filter(|(name, _)| connects_to(name).is_some())
+}
 
 /// The engine that an API name stands for, if it is one that we connect to.
 pub(crate) fn connects_to(engine_name: &str) -> Option<Engine> {
@@ -63,7 +67,7 @@ pub(crate) fn connects_to(engine_name: &str) -> Option<Engine> {
 
 /// The engine's name for people.
 pub(crate) fn display_name(engine_name: &str) -> &'static str {
-    SUPPORTED
+    ENGINES
         .iter()
         .find(|(name, _)| *name == engine_name)
         .map_or("", |(_, display)| display)

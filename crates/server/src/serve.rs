@@ -148,7 +148,7 @@ pub async fn serve(
     let shutdown = CancellationToken::new();
     let mut reconcilers = JoinSet::new();
     for reconciler in reconcile::all(&context) {
-        reconcilers.spawn(reconcile::run(
+        reconcilers.spawn(reconcile::supervise(
             reconciler,
             Arc::clone(&context),
             shutdown.clone(),

@@ -12,7 +12,7 @@ use whimbrel_store::{
 
 use super::endpoints;
 use crate::context::Context;
-use crate::engine_catalog::{self, SUPPORTED, Setting, SettingType};
+use crate::engine_catalog::{self, Setting, SettingType};
 use crate::fault::{Fault, invalid_value};
 use crate::listing::{PageRequest, USUAL_PAGE};
 use crate::quota::{Quota, STORAGE_GB_MAX};
@@ -187,24 +187,22 @@ pub(super) async fn endpoint_types(
         USUAL_PAGE,
     )?;
     let roles = [EndpointRole::Source, EndpointRole::Target];
-    let all = SUPPORTED
-        .iter()
-        .flat_map(|engine| roles.map(|role| (engine, role)));
+    let all = engine_catalog::supported().flat_map(|engine| roles.map(|role| (engine, role)));
     let all = all.filter(|((name, _), role)| {
         filters.match_item(|filter| {
             vec![if filter == "engine-name" {
-                *name
+                name
             } else {
                 role.as_str()
             }]
         })
     });
     let all = all.map(|((name, display), role)| model::SupportedEndpointType {
-        engine_name: Some((*name).to_owned()),
+        engine_name: Some(name.to_owned()),
         supports_cdc: Some(false),
         endpoint_type: Some(role.as_str().into()),
         replication_instance_engine_minimum_version: Some(ENGINE_VERSIONS[0].version.to_owned()),
-        engine_display_name: Some((*display).to_owned()),
+        engine_display_name: Some(display.to_owned()),
     });
     let (types, marker) = page.cut_fixed(all);
     Ok(model::DescribeEndpointTypesResponse {

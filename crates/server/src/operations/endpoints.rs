@@ -18,7 +18,7 @@ use super::{certificates, tags};
 use crate::arn::{ArnKind, random_id};
 use crate::context::Context;
 use crate::endpoint_config::{new_attempt, parse_attributes};
-use crate::engine_catalog::{self, ENGINE_NAMES};
+use crate::engine_catalog::{self, engine_names};
 use crate::fault::{self, Fault, invalid_state, invalid_value};
 use crate::identifier;
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
@@ -104,12 +104,12 @@ fn ssl_mode(text: Option<&str>) -> Result<SslMode, Fault> {
 /// The name as it is kept, in lower case.
 pub(super) fn check_engine_name(name: &str) -> Result<String, Fault> {
     let lower = name.to_ascii_lowercase();
-    if ENGINE_NAMES.contains(&lower.as_str()) {
+    if engine_names().any(|known| known == lower) {
         return Ok(lower);
     }
     Err(invalid_value(format!(
         "Invalid EngineName {name}. Valid values: {}",
-        ENGINE_NAMES.join(", ")
+        engine_names().collect::<Vec<_>>().join(", ")
     )))
 }
 

@@ -8,6 +8,7 @@ mod connections;
 mod endpoints;
 mod events;
 mod instances;
+mod maintenance;
 mod schemas;
 mod service;
 mod subnet_groups;

@@ -6,8 +6,8 @@ use whimbrel_model as model;
 use whimbrel_model::{Answer, CallContext, Dms};
 
 use super::{
-    catalog, certificates, connections, endpoints, events, instances, schemas, subnet_groups,
-    table_statistics, tags, tasks,
+    catalog, certificates, connections, endpoints, events, instances, maintenance, schemas,
+    subnet_groups, table_statistics, tags, tasks,
 };
 use crate::context::Context;
 
@@ -28,6 +28,9 @@ macro_rules! operations {
 }
 
 operations! {
+    apply_pending_maintenance_action(ApplyPendingMaintenanceActionMessage) -> ApplyPendingMaintenanceActionResponse => maintenance::apply_pending;
+    describe_pending_maintenance_actions(DescribePendingMaintenanceActionsMessage) -> DescribePendingMaintenanceActionsResponse => maintenance::describe_pending;
+    describe_replication_instance_task_logs(DescribeReplicationInstanceTaskLogsMessage) -> DescribeReplicationInstanceTaskLogsResponse => maintenance::describe_task_logs;
     add_tags_to_resource(AddTagsToResourceMessage) -> AddTagsToResourceResponse => tags::add_to_resource;
     create_endpoint(CreateEndpointMessage) -> CreateEndpointResponse => endpoints::create;
     create_replication_instance(CreateReplicationInstanceMessage) -> CreateReplicationInstanceResponse => instances::create;

@@ -3,8 +3,7 @@
 //! The answer of a test is written only while the connection still waits for that very attempt, so an answer that comes late,
 //! to a test of settings that have changed since, changes nothing.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +13,7 @@ use whimbrel_store::{
     Connection, ConnectionId, ConnectionStatus, InstanceStatus, ReplicationInstance, Resource as _,
 };
 
-use super::{PassError, Reconciler, chain};
+use super::{PassError, Reconciler, UnderWay, chain};
 use crate::context::Context;
 use crate::data_plane::ConnectionFailure;
 
@@ -27,7 +26,7 @@ type Attempt = (ConnectionId, i64);
 
 pub(crate) struct Connections {
     context: Arc<Context>,
-    under_way: Arc<Mutex<HashSet<Attempt>>>,
+    under_way: UnderWay<Attempt>,
     slots: Arc<Semaphore>,
 }
 
@@ -35,34 +34,24 @@ impl Connections {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            under_way: Arc::default(),
+            under_way: UnderWay::default(),
             slots: Arc::new(Semaphore::new(TESTS_MAX)),
         }
     }
 
     fn start_test(&self, connection: Connection) {
-        let attempt = (connection.id.clone(), connection.attempt);
-        if !self
+        let Some(guard) = self
             .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(attempt.clone())
-        {
+            .begin((connection.id.clone(), connection.attempt))
+        else {
             return;
-        }
-        let (context, slots, under_way) = (
-            Arc::clone(&self.context),
-            Arc::clone(&self.slots),
-            Arc::clone(&self.under_way),
-        );
+        };
+        let (context, slots) = (Arc::clone(&self.context), Arc::clone(&self.slots));
         self.context.runs.spawn(async move {
             let _slot = slots.acquire_owned().await;
             let result = test(&context, &connection).await;
             record(&context, &connection, result).await;
-            under_way
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&attempt);
+            drop(guard);
         });
     }
 }

@@ -15,12 +15,14 @@ use instances::Instances;
 use schema_refresh::SchemaRefreshes;
 use tasks::Tasks;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, warn};
+use tracing::{Instrument as _, error, warn};
 
 use crate::context::Context;
 use crate::endpoint_config::EndpointConfigError;
@@ -91,6 +93,64 @@ pub(crate) async fn run(
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = passes.instrument(span) => {}
+    }
+}
+
+/// Runs passes until `shutdown`, and goes on when one panics: a fault in one concern must not stop it for good.
+pub(crate) async fn supervise(
+    reconciler: Arc<dyn Reconciler>,
+    context: Arc<Context>,
+    shutdown: CancellationToken,
+) {
+    while !shutdown.is_cancelled() {
+        let passes = tokio::spawn(run(
+            Arc::clone(&reconciler),
+            Arc::clone(&context),
+            shutdown.clone(),
+        ));
+        if let Err(error) = passes.await {
+            error!(name = reconciler.name(), %error, "a reconciler ended abnormally and is started again");
+            tokio::time::sleep(FAILED_PASS_WAIT).await;
+        }
+    }
+}
+
+/// The work that a reconciler has under way, each piece once, by what tells it from the others.
+pub(crate) struct UnderWay<K: Eq + Hash>(Arc<Mutex<HashSet<K>>>);
+
+impl<K: Eq + Hash> Default for UnderWay<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Eq + Hash + Clone> UnderWay<K> {
+    /// Notes a piece of work; `None` when it is under way already. It is over when the guard is dropped, by a panic too.
+    pub(crate) fn begin(&self, key: K) -> Option<UnderWayGuard<K>> {
+        let is_new = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone());
+        is_new.then(|| UnderWayGuard {
+            all: Arc::clone(&self.0),
+            key,
+        })
+    }
+}
+
+/// One piece of work under way.
+pub(crate) struct UnderWayGuard<K: Eq + Hash> {
+    all: Arc<Mutex<HashSet<K>>>,
+    key: K,
+}
+
+impl<K: Eq + Hash> Drop for UnderWayGuard<K> {
+    fn drop(&mut self) {
+        self.all
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 

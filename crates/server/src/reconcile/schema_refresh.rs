@@ -1,14 +1,13 @@
 //! Reads the schemas of endpoints whose refresh was asked for.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::{info, warn};
 use whimbrel_store::{EpochMs, SchemaRefresh, SchemaRefreshStatus};
 
-use super::{PassError, Reconciler, chain};
+use super::{PassError, Reconciler, UnderWay, chain};
 use crate::context::Context;
 
 /// Reading the names of schemas is quick even on large catalogs; this guards against a server that hangs.
@@ -17,14 +16,14 @@ const READ_TIMEOUT: Duration = Duration::from_mins(2);
 pub(crate) struct SchemaRefreshes {
     context: Arc<Context>,
     /// Endpoint and attempt.
-    under_way: Arc<Mutex<HashSet<(String, i64)>>>,
+    under_way: UnderWay<(String, i64)>,
 }
 
 impl SchemaRefreshes {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            under_way: Arc::default(),
+            under_way: UnderWay::default(),
         }
     }
 }
@@ -87,23 +86,22 @@ impl Reconciler for SchemaRefreshes {
     async fn pass(&self) -> Result<(), PassError> {
         for refresh in self.context.store.list::<SchemaRefresh>().await? {
             let refresh = refresh.value;
-            let key = (refresh.endpoint_id.0.clone(), refresh.attempt);
-            let is_new = refresh.status == SchemaRefreshStatus::Refreshing
-                && self
-                    .under_way
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(key.clone());
-            if !is_new {
+            if refresh.status != SchemaRefreshStatus::Refreshing {
                 continue;
             }
-            let (context, under_way) = (Arc::clone(&self.context), Arc::clone(&self.under_way));
+            let Some(guard) = self
+                .under_way
+                .begin((refresh.endpoint_id.0.clone(), refresh.attempt))
+            else {
+                continue;
+            };
+            let context = Arc::clone(&self.context);
             self.context.runs.spawn(async move {
                 if let Some(result) = read(&context, &refresh).await {
                     info!(endpoint = %refresh.endpoint_id, schemas = ?result.as_ref().map(Vec::len), "schemas read");
                     record(&context, &refresh, result).await;
                 }
-                under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                drop(guard);
             });
         }
         Ok(())
