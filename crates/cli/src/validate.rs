@@ -76,7 +76,7 @@ fn spinner(args: &ValidateArgs, screen: &Screen) -> ProgressBar {
         .expect("the template is fixed and well-formed");
     let spinner = screen
         .bars()
-        .add(ProgressBar::new_spinner().with_style(style));
+        .add(ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style));
     spinner.set_message("comparing");
     spinner.enable_steady_tick(Duration::from_millis(250));
     spinner
