@@ -1,6 +1,8 @@
 //! Replication instances: where tasks run and connections are made from. Each is the worker in this process.
 
-use rand::Rng as _;
+mod check;
+mod wire;
+
 use tracing::info;
 use whimbrel_model as model;
 use whimbrel_store::{
@@ -8,7 +10,11 @@ use whimbrel_store::{
     SubnetGroup, Transaction,
 };
 
-use super::catalog::{ENGINE_VERSIONS, NEWEST_ENGINE_VERSION};
+use self::check::{
+    checked_class, checked_network, checked_storage, checked_version, checked_window, random_window,
+};
+use self::wire::to_wire;
+use super::catalog::NEWEST_ENGINE_VERSION;
 use super::subnet_groups::{self, DEFAULT_GROUP};
 use super::tags;
 use crate::arn::{ArnKind, random_id};
@@ -20,13 +26,6 @@ use crate::listing::{Filters, PageRequest, USUAL_PAGE};
 use crate::quota::{self, Quota};
 
 const DEFAULT_STORAGE_GB: i32 = 50;
-const STORAGE_GB_MIN: i32 = 5;
-const STORAGE_GB_MAX: i32 = 6144;
-const CLASS_LENGTH_MAX: usize = 30;
-const DEFAULT_NETWORK: &str = "IPV4";
-const MINUTES_PER_WEEK: u32 = 7 * 24 * 60;
-const WINDOW_MINUTES: u32 = 30;
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 pub(super) async fn create(
     context: &Context,
@@ -414,173 +413,5 @@ pub(super) fn check_available(instance: &ReplicationInstance) -> Result<(), Faul
         Ok(())
     } else {
         Err(not_available(instance))
-    }
-}
-
-fn checked_class(class: &str) -> Result<String, Fault> {
-    let is_class = class.len() <= CLASS_LENGTH_MAX
-        && class.split('.').count() == 3
-        && class.starts_with("dms.");
-    if !is_class || class.split('.').any(str::is_empty) {
-        return Err(invalid_value(format!(
-            "Invalid replication instance class: {class}. Classes look like dms.t3.medium"
-        )));
-    }
-    Ok(class.to_owned())
-}
-
-fn checked_storage(gb: i32) -> Result<i32, Fault> {
-    if (STORAGE_GB_MIN..=STORAGE_GB_MAX).contains(&gb) {
-        return Ok(gb);
-    }
-    Err(invalid_value(format!(
-        "Invalid AllocatedStorage {gb}. It must be between {STORAGE_GB_MIN} and {STORAGE_GB_MAX} GB"
-    )))
-}
-
-fn checked_version(version: &str) -> Result<String, Fault> {
-    if ENGINE_VERSIONS.iter().any(|known| known.version == version) {
-        return Ok(version.to_owned());
-    }
-    Err(invalid_value(format!(
-        "No replication engine found with version: {version}"
-    )))
-}
-
-fn checked_network(network: Option<&str>) -> Result<String, Fault> {
-    match network {
-        None => Ok(DEFAULT_NETWORK.to_owned()),
-        Some(network) if network.eq_ignore_ascii_case(DEFAULT_NETWORK) => {
-            Ok(DEFAULT_NETWORK.to_owned())
-        }
-        Some(network)
-            if ["DUAL", "IPV6"]
-                .iter()
-                .any(|known| network.eq_ignore_ascii_case(known)) =>
-        {
-            Err(invalid_combination(format!(
-                "The subnet group does not support the network type {network}"
-            )))
-        }
-        Some(network) => Err(invalid_value(format!(
-            "Invalid NetworkType {network}. Valid values: IPV4, IPV6, DUAL"
-        ))),
-    }
-}
-
-/// Minutes since the start of the week of `ddd:hh:mm`.
-fn minute_of_week(text: &str) -> Option<u32> {
-    let (day, time) = text.split_once(':')?;
-    let (hour, minute) = time.split_once(':')?;
-    let day = u32::try_from(DAYS.iter().position(|known| *known == day)?).ok()?;
-    let number = |text: &str, below: u32| {
-        text.parse::<u32>()
-            .ok()
-            .filter(|number| text.len() == 2 && *number < below)
-    };
-    Some((day * 24 + number(hour, 24)?) * 60 + number(minute, 60)?)
-}
-
-fn checked_window(window: &str) -> Result<String, Fault> {
-    let lower = window.to_ascii_lowercase();
-    let ends = lower
-        .split_once('-')
-        .and_then(|(from, to)| Some((minute_of_week(from)?, minute_of_week(to)?)));
-    match ends {
-        Some((from, to)) if (to + MINUTES_PER_WEEK - from) % MINUTES_PER_WEEK >= WINDOW_MINUTES => {
-            Ok(lower)
-        }
-        _ => Err(invalid_value(format!(
-            "Invalid PreferredMaintenanceWindow {window}. It must be ddd:hh:mm-ddd:hh:mm with at least {WINDOW_MINUTES} minutes"
-        ))),
-    }
-}
-
-fn random_window() -> String {
-    let from = rand::rng().random_range(0..MINUTES_PER_WEEK / WINDOW_MINUTES) * WINDOW_MINUTES;
-    let text = |minute: u32| {
-        let minute = minute % MINUTES_PER_WEEK;
-        let day = DAYS[usize::try_from(minute / (24 * 60)).unwrap_or_default()];
-        format!("{day}:{:02}:{:02}", minute / 60 % 24, minute % 60)
-    };
-    format!("{}-{}", text(from), text(from + WINDOW_MINUTES))
-}
-
-fn to_wire(
-    context: &Context,
-    instance: &ReplicationInstance,
-    group: &SubnetGroup,
-) -> model::ReplicationInstance {
-    let pending = &instance.pending;
-    let address = "127.0.0.1".to_owned();
-    let public = instance.publicly_accessible.then(|| address.clone());
-    let security_groups =
-        instance
-            .vpc_security_group_ids
-            .iter()
-            .map(|id| model::VpcSecurityGroupMembership {
-                vpc_security_group_id: Some(id.clone()),
-                status: Some("active".to_owned()),
-            });
-    model::ReplicationInstance {
-        replication_instance_identifier: Some(instance.identifier.clone()),
-        replication_instance_class: Some(instance.class.clone()),
-        replication_instance_status: Some(instance.status.to_string()),
-        allocated_storage: Some(instance.allocated_storage_gb),
-        instance_create_time: Some(super::timestamp(instance.created_at)),
-        vpc_security_groups: Some(security_groups.collect()),
-        availability_zone: Some(instance.availability_zone.clone()),
-        replication_subnet_group: Some(subnet_groups::to_wire(group)),
-        preferred_maintenance_window: Some(instance.preferred_maintenance_window.clone()),
-        pending_modified_values: Some(model::ReplicationPendingModifiedValues {
-            replication_instance_class: pending.class.clone(),
-            allocated_storage: pending.allocated_storage_gb,
-            multi_az: pending.multi_az,
-            engine_version: pending.engine_version.clone(),
-            network_type: pending.network_type.clone(),
-        }),
-        multi_az: Some(instance.multi_az),
-        engine_version: Some(instance.engine_version.clone()),
-        auto_minor_version_upgrade: Some(instance.auto_minor_version_upgrade),
-        kms_key_id: Some(instance.kms_key_id.clone()),
-        replication_instance_arn: Some(context.home.arn(ArnKind::Instance, instance.id.as_str())),
-        replication_instance_public_ip_address: public.clone(),
-        replication_instance_private_ip_address: Some(address.clone()),
-        replication_instance_public_ip_addresses: Some(public.into_iter().collect()),
-        replication_instance_private_ip_addresses: Some(vec![address]),
-        publicly_accessible: Some(instance.publicly_accessible),
-        secondary_availability_zone: instance.secondary_availability_zone.clone(),
-        dns_name_servers: instance.dns_name_servers.clone(),
-        network_type: Some(instance.network_type.clone()),
-        kerberos_authentication_settings: instance
-            .kerberos
-            .as_ref()
-            .and_then(super::from_json_object),
-        ..Default::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn maintenance_windows_are_checked() {
-        for good in ["sun:23:45-mon:00:15", "Mon:01:00-mon:02:00"] {
-            assert!(checked_window(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "mon:1:00-mon:02:00",
-            "mon:01:00-mon:01:29",
-            "xyz:01:00-mon:02:00",
-            "mon:25:00-mon:26:00",
-        ] {
-            assert!(checked_window(bad).is_err(), "{bad}");
-        }
-        for _ in 0..100 {
-            let window = random_window();
-            assert_eq!(checked_window(&window).unwrap(), window);
-        }
     }
 }

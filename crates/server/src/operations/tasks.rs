@@ -1,5 +1,10 @@
 //! Replication tasks. Which call is allowed when: [`crate::task_lifecycle`].
 
+mod modify;
+mod wire;
+
+pub(super) use modify::modify;
+
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::SettingsDocument;
 use whimbrel_model as model;
@@ -9,6 +14,7 @@ use whimbrel_store::{
     TaskId, TaskStatistics, TaskStatus, Transaction,
 };
 
+use self::wire::to_wire;
 use super::{endpoints, instances, tags};
 use crate::arn::{ArnKind, random_id};
 use crate::context::Context;
@@ -19,8 +25,6 @@ use crate::identifier;
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
 use crate::quota::{self, Quota};
 use crate::task_lifecycle::{self, Refusal};
-
-const ONLY_SEVERITIES: &str = "Replication Task, excluding logging severity task settings, cannot be modified while it is running state";
 
 pub(super) async fn create(
     context: &Context,
@@ -342,87 +346,6 @@ pub(super) async fn stop(
     })
 }
 
-pub(super) async fn modify(
-    context: &Context,
-    message: model::ModifyReplicationTaskMessage,
-) -> Result<model::ModifyReplicationTaskResponse, Fault> {
-    let mut transaction = context.store.begin().await?;
-    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
-    let settings = match &message.replication_task_settings {
-        Some(sent) => Some(task.settings.for_modify(sent).map_err(bad_settings)?),
-        None => None,
-    };
-    if task.status == TaskStatus::Running {
-        return modify_running(context, transaction, task, settings, &message).await;
-    }
-    task_lifecycle::modify(&mut task).map_err(|_| {
-        invalid_state(format!(
-            "Replication Task cannot be modified, invalid state {}",
-            task.status
-        ))
-    })?;
-    let start_time = message.cdc_start_time.map(super::epoch_ms);
-    check_start_point(start_time, message.cdc_start_position.as_deref())?;
-    if let Some(identifier) = message.replication_task_identifier {
-        task.identifier = identifier::task_identifier(&identifier)?;
-    }
-    if let Some(migration) = message.migration_type {
-        task.migration_type = migration_type(migration.as_str())?;
-    }
-    if let Some(mappings) = message.table_mappings {
-        task.table_mappings = checked_mappings(mappings)?;
-    }
-    if let Some(settings) = settings {
-        task.settings = settings;
-    }
-    if start_time.is_some() || message.cdc_start_position.is_some() {
-        task.cdc_start_time = start_time;
-        task.cdc_start_position = message.cdc_start_position;
-    }
-    if let Some(position) = message.cdc_stop_position {
-        task.cdc_stop_position = Some(checked_stop_position(position)?);
-    }
-    if message.task_data.is_some() {
-        task.task_data = message.task_data;
-    }
-    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
-    let stored = transaction.replace(&task).await;
-    let task =
-        stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
-    transaction.commit().await?;
-    Ok(model::ModifyReplicationTaskResponse {
-        replication_task: Some(to_wire(context, &task, true)),
-    })
-}
-
-/// While a task runs, only log severities may change, and they do so at once.
-async fn modify_running(
-    context: &Context,
-    mut transaction: Box<dyn Transaction>,
-    mut task: Stored<ReplicationTask>,
-    settings: Option<SettingsDocument>,
-    message: &model::ModifyReplicationTaskMessage,
-) -> Result<model::ModifyReplicationTaskResponse, Fault> {
-    let asks_for_more = message.replication_task_identifier.is_some()
-        || message.migration_type.is_some()
-        || message.table_mappings.is_some()
-        || message.cdc_start_time.is_some()
-        || message.cdc_start_position.is_some()
-        || message.cdc_stop_position.is_some()
-        || message.task_data.is_some();
-    match settings {
-        Some(settings) if !asks_for_more && task.settings.differs_in_severities_only(&settings) => {
-            task.settings = settings;
-        }
-        _ => return Err(invalid_state(ONLY_SEVERITIES.to_owned())),
-    }
-    let task = transaction.replace(&task).await?;
-    transaction.commit().await?;
-    Ok(model::ModifyReplicationTaskResponse {
-        replication_task: Some(to_wire(context, &task, true)),
-    })
-}
-
 pub(super) async fn start_move(
     context: &Context,
     message: model::MoveReplicationTaskMessage,
@@ -492,54 +415,4 @@ pub(super) async fn find(
         None => None,
     };
     found.ok_or_else(|| fault::not_found(format!("Replication Task {arn} not found.")))
-}
-
-fn to_wire(
-    context: &Context,
-    task: &ReplicationTask,
-    with_settings: bool,
-) -> model::ReplicationTask {
-    let home = &context.home;
-    model::ReplicationTask {
-        replication_task_identifier: Some(task.identifier.clone()),
-        source_endpoint_arn: Some(home.arn(ArnKind::Endpoint, task.source_endpoint_id.as_str())),
-        target_endpoint_arn: Some(home.arn(ArnKind::Endpoint, task.target_endpoint_id.as_str())),
-        replication_instance_arn: Some(home.arn(ArnKind::Instance, task.instance_id.as_str())),
-        migration_type: Some(task.migration_type.as_str().into()),
-        table_mappings: Some(task.table_mappings.clone()),
-        replication_task_settings: with_settings.then(|| task.settings.to_json()),
-        status: Some(task.status.to_string()),
-        last_failure_message: task.last_failure_message.clone(),
-        stop_reason: task.stop_reason.map(|reason| reason.to_string()),
-        replication_task_creation_date: Some(super::timestamp(task.created_at)),
-        replication_task_start_date: task.statistics.started_at.map(super::timestamp),
-        cdc_start_position: task.cdc_start_position.clone(),
-        cdc_stop_position: task.cdc_stop_position.clone(),
-        recovery_checkpoint: task.recovery_checkpoint.clone(),
-        replication_task_arn: Some(home.arn(ArnKind::Task, task.id.as_str())),
-        replication_task_stats: task
-            .ever_started
-            .then(|| statistics_to_wire(&task.statistics)),
-        task_data: task.task_data.clone(),
-        target_replication_instance_arn: task
-            .move_to
-            .as_ref()
-            .map(|id| home.arn(ArnKind::Instance, id.as_str())),
-    }
-}
-
-fn statistics_to_wire(figures: &TaskStatistics) -> model::ReplicationTaskStats {
-    model::ReplicationTaskStats {
-        full_load_progress_percent: Some(figures.full_load_progress_percent),
-        elapsed_time_millis: Some(figures.elapsed_ms),
-        tables_loaded: Some(figures.tables_loaded),
-        tables_loading: Some(figures.tables_loading),
-        tables_queued: Some(figures.tables_queued),
-        tables_errored: Some(figures.tables_errored),
-        fresh_start_date: figures.fresh_started_at.map(super::timestamp),
-        start_date: figures.started_at.map(super::timestamp),
-        stop_date: figures.stopped_at.map(super::timestamp),
-        full_load_start_date: figures.full_load_started_at.map(super::timestamp),
-        full_load_finish_date: figures.full_load_finished_at.map(super::timestamp),
-    }
 }

@@ -1,0 +1,97 @@
+use whimbrel_core::settings::SettingsDocument;
+use whimbrel_model as model;
+use whimbrel_store::{ReplicationTask, Stored, TaskStatus, Transaction};
+
+use super::wire::to_wire;
+use super::{
+    bad_settings, check_start_point, checked_mappings, checked_stop_position, find, migration_type,
+};
+use crate::arn::ArnKind;
+use crate::context::Context;
+use crate::fault::{self, Fault, invalid_state};
+use crate::identifier;
+use crate::operations::epoch_ms;
+use crate::task_lifecycle;
+
+const ONLY_SEVERITIES: &str = "Replication Task, excluding logging severity task settings, cannot be modified while it is running state";
+
+pub(in crate::operations) async fn modify(
+    context: &Context,
+    message: model::ModifyReplicationTaskMessage,
+) -> Result<model::ModifyReplicationTaskResponse, Fault> {
+    let mut transaction = context.store.begin().await?;
+    let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
+    let settings = match &message.replication_task_settings {
+        Some(sent) => Some(task.settings.for_modify(sent).map_err(bad_settings)?),
+        None => None,
+    };
+    if task.status == TaskStatus::Running {
+        return modify_running(context, transaction, task, settings, &message).await;
+    }
+    task_lifecycle::modify(&mut task).map_err(|_| {
+        invalid_state(format!(
+            "Replication Task cannot be modified, invalid state {}",
+            task.status
+        ))
+    })?;
+    let start_time = message.cdc_start_time.map(epoch_ms);
+    check_start_point(start_time, message.cdc_start_position.as_deref())?;
+    if let Some(identifier) = message.replication_task_identifier {
+        task.identifier = identifier::task_identifier(&identifier)?;
+    }
+    if let Some(migration) = message.migration_type {
+        task.migration_type = migration_type(migration.as_str())?;
+    }
+    if let Some(mappings) = message.table_mappings {
+        task.table_mappings = checked_mappings(mappings)?;
+    }
+    if let Some(settings) = settings {
+        task.settings = settings;
+    }
+    if start_time.is_some() || message.cdc_start_position.is_some() {
+        task.cdc_start_time = start_time;
+        task.cdc_start_position = message.cdc_start_position;
+    }
+    if let Some(position) = message.cdc_stop_position {
+        task.cdc_stop_position = Some(checked_stop_position(position)?);
+    }
+    if message.task_data.is_some() {
+        task.task_data = message.task_data;
+    }
+    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
+    let stored = transaction.replace(&task).await;
+    let task =
+        stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
+    transaction.commit().await?;
+    Ok(model::ModifyReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
+
+/// While a task runs, only log severities may change, and they do so at once.
+async fn modify_running(
+    context: &Context,
+    mut transaction: Box<dyn Transaction>,
+    mut task: Stored<ReplicationTask>,
+    settings: Option<SettingsDocument>,
+    message: &model::ModifyReplicationTaskMessage,
+) -> Result<model::ModifyReplicationTaskResponse, Fault> {
+    let asks_for_more = message.replication_task_identifier.is_some()
+        || message.migration_type.is_some()
+        || message.table_mappings.is_some()
+        || message.cdc_start_time.is_some()
+        || message.cdc_start_position.is_some()
+        || message.cdc_stop_position.is_some()
+        || message.task_data.is_some();
+    match settings {
+        Some(settings) if !asks_for_more && task.settings.differs_in_severities_only(&settings) => {
+            task.settings = settings;
+        }
+        _ => return Err(invalid_state(ONLY_SEVERITIES.to_owned())),
+    }
+    let task = transaction.replace(&task).await?;
+    transaction.commit().await?;
+    Ok(model::ModifyReplicationTaskResponse {
+        replication_task: Some(to_wire(context, &task, true)),
+    })
+}
