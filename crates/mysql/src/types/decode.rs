@@ -213,16 +213,16 @@ fn cell(ty: &ColumnType, now: &ResultColumn) -> Option<Cell> {
         kind::VARCHAR | kind::VECTOR | kind::JSON | 247..=255
     );
     let cell = match (ty, now.kind, now.is_unsigned) {
-        (ColumnType::Int { unsigned, .. }, kind, now_unsigned) if *unsigned == now_unsigned => {
-            match (kind, unsigned) {
-                (kind::TINY, false) => Cell::Int8,
-                (kind::TINY, true) => Cell::UInt8,
-                (kind::SHORT, false) => Cell::Int16,
-                (kind::SHORT, true) => Cell::UInt16,
-                (kind::LONG | kind::INT24, false) => Cell::Int32,
-                (kind::LONG | kind::INT24, true) => Cell::UInt32,
-                (kind::LONGLONG, false) => Cell::Int64,
-                (kind::LONGLONG, true) => Cell::UInt64,
+        (ColumnType::Int { bits, unsigned }, kind, now) if *unsigned == now => {
+            match (bits, kind, unsigned) {
+                (8, kind::TINY, false) => Cell::Int8,
+                (8, kind::TINY, true) => Cell::UInt8,
+                (16, kind::SHORT, false) => Cell::Int16,
+                (16, kind::SHORT, true) => Cell::UInt16,
+                (24, kind::INT24, false) | (32, kind::LONG, false) => Cell::Int32,
+                (24, kind::INT24, true) | (32, kind::LONG, true) => Cell::UInt32,
+                (64, kind::LONGLONG, false) => Cell::Int64,
+                (64, kind::LONGLONG, true) => Cell::UInt64,
                 _ => return None,
             }
         }

@@ -82,7 +82,7 @@ pub(crate) fn encode_cell(
         (SlotKind::Uuid, Value::Uuid(_)) => write_text(value, out),
         (SlotKind::Uuid | SlotKind::Native, Value::Text(text)) => escape(text.as_bytes(), out),
         (SlotKind::Geometry, Value::Bytes(bytes)) => escape(bytes, out),
-        (SlotKind::Text, _) => put_as_text(value, out),
+        (SlotKind::Text | SlotKind::Char, _) => put_as_text(value, out),
         _ => return Err(MISMATCH),
     }
     Ok(())

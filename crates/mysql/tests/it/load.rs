@@ -13,7 +13,7 @@ async fn tables_arrive_whole_between_every_pair() {
                 "create table t (id int primary key, n varchar(40), x blob);
                  insert into t values (1, 'one', x'00ff0a095c275c4e'), (2, '', ''), (3, null, null),
                    (4, '\\\\N', '\\t'), (-5, 'ünï𝄞\\n\\r\\t\\\\', repeat('x', 60000));
-                 create table empty (a int)",
+                 create table nothing (a int)",
             )
             .unwrap();
         let loaded = pair.load(How::PLAIN).await.unwrap();

@@ -1,0 +1,180 @@
+//! The record of a load at the target, and its fence.
+
+use whimbrel_connector::{Error, LoadRecord, Target};
+use whimbrel_core::{ChunkBounds, ChunkId, Position};
+
+use crate::support::{Chunk, ENGINES, How, Pair};
+
+const SETUP: &str =
+    "create table t (id int primary key, n int); insert into t values (1, 1), (2, 2), (3, 3)";
+
+fn bounds(range: &str) -> ChunkBounds {
+    ChunkBounds {
+        range: range.to_owned(),
+        row_estimate: 2,
+    }
+}
+
+fn halves() -> [ChunkBounds; 2] {
+    [
+        bounds(r#"{"columns":["id"],"to":{"number":"2"}}"#),
+        bounds(r#"{"columns":["id"],"from":{"number":"2"}}"#),
+    ]
+}
+
+#[tokio::test]
+async fn rows_and_record_of_a_chunk_appear_together_or_not_at_all() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "record");
+        pair.source.sql(SETUP).unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let table = pair.tables(&mut *source).await.unwrap().remove(0);
+        let snapshot = source.snapshot(1).await.unwrap();
+        let mut target = pair.to.target().await.unwrap();
+        let fence = target.claim(&pair.task).await.unwrap();
+        let planned = target
+            .plan_table(&table, pair.target_name(&table), How::PLAIN.keys)
+            .unwrap();
+        let chunks = halves();
+        let at = Position::new("place; 'quoted'");
+        // Twice, because every step may be repeated.
+        for _ in 0..2 {
+            target
+                .prepare(&fence, &planned, How::PLAIN.mode, &at, &chunks)
+                .await
+                .unwrap();
+        }
+        let mut reader = snapshot.reader().await.unwrap();
+        let mut loader = target.loader(&fence).await.unwrap();
+        let chunk = |id: u32| Chunk {
+            table: &planned,
+            id: ChunkId(id),
+            bounds: &chunks[id as usize],
+            is_only: false,
+            how: How::PLAIN,
+        };
+        // Given up, begun anew, dropped: none leaves a row.
+        chunk(0).begin(&mut *reader, &mut *loader).await.unwrap();
+        let block = reader.next().await.unwrap().unwrap();
+        loader.write(&*block).await.unwrap();
+        loader.rollback().await.unwrap();
+        chunk(0).begin(&mut *reader, &mut *loader).await.unwrap();
+        loader.write(&*block).await.unwrap();
+        assert_eq!(chunk(1).load(&mut *reader, &mut *loader).await.unwrap(), 2);
+        let mut dropped = target.loader(&fence).await.unwrap();
+        chunk(0).begin(&mut *reader, &mut *dropped).await.unwrap();
+        dropped.write(&*block).await.unwrap();
+        drop(dropped);
+        assert_eq!(
+            pair.target.sql("select id from t order by id").unwrap(),
+            "2\n3\n",
+            "{engine}"
+        );
+        let records: Vec<LoadRecord> = target.load_records(&fence).await.unwrap();
+        assert_eq!(records.len(), 1);
+        assert_eq!(
+            (&records[0].table, &records[0].planned_at),
+            (&table.name, &at)
+        );
+        let done: Vec<_> = records[0]
+            .chunks
+            .iter()
+            .map(|chunk| chunk.done.map(|done| done.row_count))
+            .collect();
+        assert_eq!(done, [None, Some(2)]);
+        assert_eq!(records[0].chunks[0].bounds, chunks[0]);
+        // A chunk that is done is not loaded again.
+        chunk(1).begin(&mut *reader, &mut *loader).await.unwrap();
+        assert!(loader.commit().await.is_err());
+        assert_eq!(chunk(0).load(&mut *reader, &mut *loader).await.unwrap(), 1);
+        for _ in 0..2 {
+            target.finish(&fence, &planned).await.unwrap();
+        }
+        assert!(target.load_records(&fence).await.unwrap()[0].is_finished);
+        pair.same("select * from t order by id");
+        target.forget(&fence).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_older_epoch_is_refused_everywhere() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "fence");
+        pair.source.sql(SETUP).unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let table = pair.tables(&mut *source).await.unwrap().remove(0);
+        let snapshot = source.snapshot(1).await.unwrap();
+        let mut old = pair.to.target().await.unwrap();
+        let old_fence = old.claim(&pair.task).await.unwrap();
+        let planned = old
+            .plan_table(&table, pair.target_name(&table), How::PLAIN.keys)
+            .unwrap();
+        let chunks = [bounds("{}")];
+        old.prepare(
+            &old_fence,
+            &planned,
+            How::PLAIN.mode,
+            snapshot.position(),
+            &chunks,
+        )
+        .await
+        .unwrap();
+        let mut reader = snapshot.reader().await.unwrap();
+        let mut loader = old.loader(&old_fence).await.unwrap();
+        let chunk = Chunk {
+            table: &planned,
+            id: ChunkId(0),
+            bounds: &chunks[0],
+            is_only: true,
+            how: How::PLAIN,
+        };
+        chunk.begin(&mut *reader, &mut *loader).await.unwrap();
+        let block = reader.next().await.unwrap().unwrap();
+        loader.write(&*block).await.unwrap();
+
+        // The old worker stops in the middle of its rows; nobody has to wait for it.
+        let mut new = pair.to.target().await.unwrap();
+        let fence = new.claim(&pair.task).await.unwrap();
+        assert!(fence.epoch > old_fence.epoch);
+        let refused = |error: Error| assert!(matches!(error, Error::Fenced { .. }), "{error}");
+        refused(loader.commit().await.unwrap_err());
+        refused(
+            loader
+                .begin(whimbrel_connector::ChunkLoad {
+                    table: &planned,
+                    chunk: ChunkId(0),
+                    is_only_chunk: true,
+                    raw: None,
+                    statement_rows_max: None,
+                })
+                .await
+                .unwrap_err(),
+        );
+        refused(
+            old.prepare(
+                &old_fence,
+                &planned,
+                How::PLAIN.mode,
+                snapshot.position(),
+                &chunks,
+            )
+            .await
+            .unwrap_err(),
+        );
+        refused(old.finish(&old_fence, &planned).await.unwrap_err());
+        refused(old.loader(&old_fence).await.err().unwrap());
+        refused(old.forget(&old_fence).await.unwrap_err());
+        assert_eq!(pair.target.sql("select count(*) from t").unwrap(), "0\n");
+
+        let mut loader = new.loader(&fence).await.unwrap();
+        assert_eq!(chunk.load(&mut *reader, &mut *loader).await.unwrap(), 3);
+        new.forget(&fence).await.unwrap();
+        let again: &mut dyn Target = &mut *new;
+        let later = again.claim(&pair.task).await.unwrap();
+        assert!(
+            later.epoch > fence.epoch,
+            "epochs are never handed out twice"
+        );
+        again.forget(&later).await.unwrap();
+    }
+}

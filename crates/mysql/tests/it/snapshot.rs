@@ -1,0 +1,194 @@
+//! One view for all readers, whatever others write meanwhile and whatever the user may not do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use whimbrel_connector::{Connector, Error, ReadFormat, ReadRequest, Snapshot};
+use whimbrel_core::{Table, Value};
+use whimbrel_testkit::{Engine, TestDatabase};
+
+use crate::support::{ENGINES, Pair, connector};
+
+async fn rows_of(snapshot: &dyn Snapshot, table: &Table) -> Vec<(i64, i64)> {
+    let plan = snapshot.plan(table, 1 << 30).await.unwrap();
+    let mut reader = snapshot.reader().await.unwrap();
+    let request = ReadRequest {
+        table,
+        bounds: &plan[0],
+        format: ReadFormat::Decoded,
+        block_bytes: 1000,
+    };
+    reader.open(request).await.unwrap();
+    let mut rows = Vec::new();
+    while let Some(block) = reader.next().await.unwrap() {
+        block
+            .decode(&mut |values| {
+                let [Value::Int(a), Value::Int(b)] = values else {
+                    panic!("{values:?}")
+                };
+                rows.push((*a, *b));
+                Ok(())
+            })
+            .unwrap();
+    }
+    rows
+}
+
+/// Moves amounts between two tables until told to stop; their sum never changes.
+fn mover(database: &TestDatabase, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut sql = String::new();
+        for step in 0..50 {
+            sql.push_str(&format!(
+                "start transaction; update a set v = v - 1 where id = {0}; update b set v = v + 1 where id = {0}; commit;",
+                step % 20
+            ));
+        }
+        database.sql(&sql).unwrap();
+    }
+}
+
+async fn sums_hold(pair: &Pair, from: &dyn Connector) {
+    let mut source = from.source().await.unwrap();
+    let tables = pair.tables(&mut *source).await.unwrap();
+    for _ in 0..5 {
+        let snapshot = source.snapshot(4).await.unwrap();
+        let a = rows_of(&*snapshot, &tables[0]).await;
+        let b = rows_of(&*snapshot, &tables[1]).await;
+        let sum: i64 = a.iter().chain(&b).map(|row| row.1).sum();
+        assert_eq!((a.len(), b.len(), sum), (20, 20, 0));
+        assert!(
+            snapshot.position().as_str().contains("binlog.")
+                || snapshot.position().as_str() == "none"
+        );
+    }
+}
+
+const ACCOUNTS: &str = "create table a (id int primary key, v int); create table b (id int primary key, v int);
+    insert into a values (0,0),(1,0),(2,0),(3,0),(4,0),(5,0),(6,0),(7,0),(8,0),(9,0),(10,0),(11,0),(12,0),(13,0),(14,0),(15,0),(16,0),(17,0),(18,0),(19,0);
+    insert into b select * from a;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_readers_see_one_moment_while_others_write() {
+    for engine in ENGINES {
+        let pair = Arc::new(Pair::on(engine, "moment"));
+        pair.source.sql(ACCOUNTS).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let moving = {
+            let (pair, stop) = (Arc::clone(&pair), Arc::clone(&stop));
+            tokio::task::spawn_blocking(move || mover(&pair.source, &stop))
+        };
+        sums_hold(&pair, &*pair.from).await;
+        // A user without RELOAD: MariaDB compares the places of the views, MySQL locks the tables.
+        let user = format!("r_{}", pair.source.name());
+        let user = &user[..user.len().min(32)];
+        let rights = "select, lock tables";
+        pair.source
+            .sql(&format!("create user '{user}'@'%' identified by 'pw'; grant {rights} on {}.* to '{user}'@'%'", pair.source.name()))
+            .unwrap();
+        sums_hold(&pair, &*connector(&pair.source.url_as(user, "pw"))).await;
+        // Nor may it lock tables: MySQL is left with one reader.
+        pair.source
+            .sql(&format!(
+                "revoke lock tables on {}.* from '{user}'@'%'",
+                pair.source.name()
+            ))
+            .unwrap();
+        sums_hold(&pair, &*connector(&pair.source.url_as(user, "pw"))).await;
+        stop.store(true, Ordering::Relaxed);
+        moving.await.unwrap();
+        pair.source.sql(&format!("drop user '{user}'@'%'")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_given_up_half_way_makes_room_under_the_same_view() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "given_up");
+        pair.source
+            .sql("create table t (id int auto_increment primary key, filler varchar(2000)); insert into t (filler) values (repeat('x', 2000));
+                  insert into t (filler) select filler from t; insert into t (filler) select filler from t; insert into t (filler) select filler from t;
+                  insert into t (filler) select filler from t; insert into t (filler) select filler from t; insert into t (filler) select filler from t;
+                  insert into t (filler) select filler from t; insert into t (filler) select filler from t; insert into t (filler) select filler from t;
+                  insert into t (filler) select filler from t; insert into t (filler) select filler from t; insert into t (filler) select filler from t;
+                  insert into t (filler) select filler from t; insert into t (filler) select filler from t")
+            .unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let table = pair.tables(&mut *source).await.unwrap().remove(0);
+        let snapshot = source.snapshot(1).await.unwrap();
+        pair.source.sql("delete from t where id > 10").unwrap();
+        let plan = snapshot.plan(&table, 1 << 40).await.unwrap();
+        for _ in 0..3 {
+            let mut reader = snapshot.reader().await.unwrap();
+            let request = ReadRequest {
+                table: &table,
+                bounds: &plan[0],
+                format: ReadFormat::Decoded,
+                block_bytes: 5000,
+            };
+            reader.open(request.clone()).await.unwrap();
+            assert!(reader.next().await.unwrap().is_some());
+            // Opening again gives the open chunk up too.
+            reader.open(request).await.unwrap();
+            assert!(reader.next().await.unwrap().is_some());
+        }
+        let mut reader = snapshot.reader().await.unwrap();
+        reader
+            .open(ReadRequest {
+                table: &table,
+                bounds: &plan[0],
+                format: ReadFormat::Decoded,
+                block_bytes: 5000,
+            })
+            .await
+            .unwrap();
+        let mut rows = 0;
+        while let Some(block) = reader.next().await.unwrap() {
+            rows += block.row_count();
+        }
+        assert_eq!(rows, 1 << 14, "the view is still the old one");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_or_an_altered_table_is_told_apart() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "lost");
+        pair.source.sql("create table t (id int primary key, v int); insert into t values (1, 1); create table u (id int primary key, v int)").unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let tables = pair.tables(&mut *source).await.unwrap();
+        pair.source.sql("alter table t modify v bigint").unwrap();
+        let snapshot = source.snapshot(1).await.unwrap();
+        let plan = snapshot.plan(&tables[0], 1 << 40).await.unwrap();
+        let mut reader = snapshot.reader().await.unwrap();
+        let request = ReadRequest {
+            table: &tables[0],
+            bounds: &plan[0],
+            format: ReadFormat::Decoded,
+            block_bytes: 5000,
+        };
+        let altered = reader.open(request.clone()).await.unwrap_err();
+        assert!(
+            matches!(altered, Error::Table(_)) && altered.to_string().contains('v'),
+            "{altered}"
+        );
+        pair.source.sql("drop table u").unwrap();
+        let gone = reader
+            .open(ReadRequest {
+                table: &tables[1],
+                ..request.clone()
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(gone, Error::Table(_)), "{gone}");
+        let ids = pair.source.sql("select group_concat(id) from information_schema.processlist where command = 'Sleep' and time >= 0 and user = 'whimbrel' and info is null and db = database()").unwrap();
+        for id in ids.trim().split(',') {
+            pair.source.sql(&format!("kill {id}")).ok();
+        }
+        let lost = reader.open(request).await.unwrap_err();
+        assert!(matches!(lost, Error::Transient(_)), "{engine} {lost:?}");
+        drop(reader);
+        let lost = snapshot.reader().await.err().unwrap();
+        assert!(matches!(lost, Error::Transient(_)), "{engine} {lost:?}");
+    }
+}
