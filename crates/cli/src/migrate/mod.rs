@@ -95,7 +95,7 @@ async fn migrate(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
     }
     let facts = survey.facts();
     drop(survey);
-    migration.load(args, &facts, screen, stop).await
+    migration.load(args, facts, screen, stop).await
 }
 
 impl Migration {
@@ -127,12 +127,12 @@ impl Migration {
     async fn load(
         self,
         args: &MigrateArgs,
-        facts: &BTreeMap<TableName, TableFacts>,
+        mut facts: BTreeMap<TableName, TableFacts>,
         screen: &Screen,
         stop: CancellationToken,
     ) -> Result<Exit, Failure> {
         let progress = Arc::new(Progress::new());
-        let mut watcher = Watcher::new(args.progress, args.json, screen);
+        let mut watcher = Watcher::new(args, screen);
         let began = Instant::now();
         let load = {
             let progress = Arc::clone(&progress);
@@ -150,6 +150,9 @@ impl Migration {
         };
         watcher.look(&progress, began.elapsed());
         watcher.close();
+        for (name, facts) in &mut facts {
+            facts.rows_before = watcher.rows_before(name);
+        }
         let ended = ended.map_err(|error| {
             Failure::new(Exit::Failed, format!("the load ended abnormally: {error}"))
         })?;
@@ -157,7 +160,7 @@ impl Migration {
             args,
             ended,
             &progress,
-            facts,
+            &facts,
             began.elapsed(),
             screen,
         ))

@@ -72,6 +72,7 @@ impl Survey {
                 Ok(target) => TableFacts {
                     target: Some(target.name.clone()),
                     notes: target.notes.clone(),
+                    rows_before: 0,
                 },
                 Err(_) => TableFacts::default(),
             };

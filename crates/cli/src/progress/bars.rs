@@ -14,7 +14,7 @@ use crate::logging::Screen;
 
 /// Bars beyond these would push the overall line off a small terminal.
 const BARS_MAX: usize = 12;
-const NAME_CHARS_MAX: usize = 32;
+const NAME_CHARS_MAX: usize = 24;
 
 /// The bars of a run.
 pub(super) struct Bars {

@@ -14,9 +14,9 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use whimbrel_core::TableName;
-use whimbrel_engine::{Progress, ProgressSnapshot, TableState};
+use whimbrel_engine::{Progress, ProgressSnapshot, TableProgress, TableState};
 
-use crate::args::ProgressMode;
+use crate::args::{MigrateArgs, ProgressMode};
 use crate::logging::Screen;
 use rate::{Meter, Speed};
 
@@ -74,9 +74,18 @@ impl Display for Off {
 /// The displays of a run.
 pub(crate) struct Watcher {
     displays: Vec<Box<dyn Display>>,
+    is_resume: bool,
     total: Meter,
     meters: HashMap<TableName, Meter>,
     states: HashMap<TableName, TableState>,
+    loaded_before: HashMap<TableName, Loaded>,
+}
+
+/// What earlier runs had loaded of a table: no part of this run's speed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Loaded {
+    row_count: u64,
+    byte_count: u64,
 }
 
 impl Watcher {
@@ -84,25 +93,27 @@ impl Watcher {
     pub(crate) const PERIOD: Duration = Duration::from_millis(100);
 
     /// Displays as the options say.
-    pub(crate) fn new(mode: ProgressMode, json: bool, screen: &Screen) -> Self {
+    pub(crate) fn new(args: &MigrateArgs, screen: &Screen) -> Self {
         let is_terminal = std::io::stderr().is_terminal()
             && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
-        let display: Box<dyn Display> = match mode {
+        let display: Box<dyn Display> = match args.progress {
             ProgressMode::Bars => Box::new(bars::Bars::new(screen)),
             ProgressMode::Off => Box::new(Off),
-            ProgressMode::Auto if json => Box::new(Off),
+            ProgressMode::Auto if args.json => Box::new(Off),
             ProgressMode::Auto if is_terminal => Box::new(bars::Bars::new(screen)),
             ProgressMode::Lines | ProgressMode::Auto => Box::new(lines::Lines::new(screen)),
         };
         let mut displays = vec![display];
-        if json {
+        if args.json {
             displays.push(Box::new(json::Events::default()));
         }
         Self {
             displays,
+            is_resume: args.resume,
             total: Meter::default(),
             meters: HashMap::new(),
             states: HashMap::new(),
+            loaded_before: HashMap::new(),
         }
     }
 
@@ -121,21 +132,31 @@ impl Watcher {
         }
     }
 
+    /// Rows of a table that earlier runs had loaded.
+    pub(crate) fn rows_before(&self, table: &TableName) -> u64 {
+        self.loaded_before
+            .get(table)
+            .map_or(0, |before| before.row_count)
+    }
+
     fn view(&mut self, snapshot: ProgressSnapshot, elapsed: Duration) -> View {
-        self.total
-            .add(elapsed, snapshot.row_count(), snapshot.byte_count());
         let mut changed = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
         for (name, table) in &snapshot.tables {
             if self.states.insert(name.clone(), table.state) != Some(table.state) {
                 changed.push(name.clone());
             }
+            let (row_count, byte_count) = self.loaded_now(name, table);
+            rows += row_count;
+            bytes += byte_count;
             if table.state == TableState::FullLoad {
                 let meter = self.meters.entry(name.clone()).or_default();
-                meter.add(elapsed, table.row_count, table.byte_count);
+                meter.add(elapsed, row_count, byte_count);
             } else {
                 self.meters.remove(name);
             }
         }
+        self.total.add(elapsed, rows, bytes);
         let table_speeds = self
             .meters
             .iter()
@@ -148,5 +169,22 @@ impl Watcher {
             table_speeds,
             changed,
         }
+    }
+
+    /// Rows and bytes of a table that this run has loaded. A resumed table shows what was there before as soon as its chunks
+    /// are known.
+    fn loaded_now(&mut self, name: &TableName, table: &TableProgress) -> (u64, u64) {
+        if self.is_resume && table.chunk_count > 0 && !self.loaded_before.contains_key(name) {
+            let before = Loaded {
+                row_count: table.row_count,
+                byte_count: table.byte_count,
+            };
+            self.loaded_before.insert(name.clone(), before);
+        }
+        let before = self.loaded_before.get(name).copied().unwrap_or_default();
+        (
+            table.row_count.saturating_sub(before.row_count),
+            table.byte_count.saturating_sub(before.byte_count),
+        )
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct TableFacts {
     pub(crate) target: Option<TableName>,
     /// What the user should know of it.
     pub(crate) notes: Vec<String>,
+    /// Rows that earlier runs had loaded.
+    pub(crate) rows_before: u64,
 }
 
 /// The time that a table's load took, or has taken so far.
@@ -38,17 +40,15 @@ pub(crate) fn summary(
             .iter()
             .map(|(name, table)| row(name, table, facts.get(name))),
     );
-    let all = |label: String| {
-        [
-            label,
-            format::count(snapshot.row_count()),
-            format::bytes(snapshot.byte_count()),
-            format::duration(elapsed),
-            rate(snapshot.row_count(), elapsed),
-            String::new(),
-        ]
-    };
-    rows.push(all(format::things(snapshot.tables.len(), "table")));
+    let rows_before: u64 = facts.values().map(|facts| facts.rows_before).sum();
+    rows.push([
+        format::things(snapshot.tables.len(), "table"),
+        format::count(snapshot.row_count()),
+        format::bytes(snapshot.byte_count()),
+        format::duration(elapsed),
+        rate(snapshot.row_count().saturating_sub(rows_before), elapsed),
+        String::new(),
+    ]);
     let mut text = aligned(&rows);
     for (name, table) in &snapshot.tables {
         if let Some(message) = &table.message {
@@ -73,12 +73,14 @@ fn row(name: &TableName, table: &TableProgress, facts: Option<&TableFacts>) -> [
         _ => name.to_string(),
     };
     let time = time_of(table);
+    let rows_before = facts.map_or(0, |facts| facts.rows_before);
+    let row_count = table.row_count.saturating_sub(rows_before);
     [
         label,
         format::count(table.row_count),
         format::bytes(table.byte_count),
         time.map_or_else(|| "-".to_owned(), format::duration),
-        time.map_or_else(|| "-".to_owned(), |time| rate(table.row_count, time)),
+        time.map_or_else(|| "-".to_owned(), |time| rate(row_count, time)),
         state(table.state).to_owned(),
     ]
 }
@@ -152,6 +154,7 @@ mod tests {
         let facts = TableFacts {
             target: Some(TableName::new("public", "orders")),
             notes: vec!["column a: a becomes b".to_owned()],
+            rows_before: 6_000,
         };
         let text = summary(
             &snapshot,
@@ -161,8 +164,8 @@ mod tests {
         assert_eq!(
             text,
             "table                          rows     bytes    time  rows/s  state\n\
-             shop.orders → public.orders  12,000  1.00 MiB  2.00 s   6.00k  error\n\
-             1 table                      12,000  1.00 MiB  4.00 s   3.00k\n\
+             shop.orders → public.orders  12,000  1.00 MiB  2.00 s   3.00k  error\n\
+             1 table                      12,000  1.00 MiB  4.00 s   1.50k\n\
              error: shop.orders: the row is too long\n\
              note: shop.orders: column a: a becomes b\n"
         );
