@@ -7,7 +7,7 @@ use tracing::info;
 use whimbrel_model as model;
 use whimbrel_store::{
     EpochMs, InstanceId, InstanceStatus, PendingModification, ReplicationInstance, ReplicationTask,
-    SubnetGroup, Transaction,
+    Transaction,
 };
 
 use self::check::{
@@ -20,7 +20,7 @@ use super::tags;
 use crate::arn::{ArnKind, random_id};
 use crate::context::Context;
 use crate::events::instance_event;
-use crate::fault::{self, Fault, invalid_combination, invalid_state, invalid_value};
+use crate::fault::{self, Fault, invalid_combination, invalid_state};
 use crate::identifier;
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
 use crate::quota::{self, Quota};
