@@ -13,6 +13,23 @@ pub(crate) struct Service {
     pub(crate) shapes: BTreeMap<String, Shape>,
 }
 
+/// Values that the service takes although its model does not list them: events have tasks as their source too, see
+/// <https://docs.aws.amazon.com/dms/latest/APIReference/API_DescribeEvents.html>.
+const MORE_VALUES: [(&str, &str); 1] = [("SourceType", "replication-task")];
+
+impl Service {
+    /// Adds the values that the model leaves out.
+    pub(crate) fn allow_more_values(&mut self) {
+        for (shape, value) in MORE_VALUES {
+            if let Some(Shape::String { values, .. }) = self.shapes.get_mut(shape)
+                && !values.iter().any(|known| known == value)
+            {
+                values.push(value.to_owned());
+            }
+        }
+    }
+}
+
 /// One operation.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Operation {

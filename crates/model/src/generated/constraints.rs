@@ -4654,7 +4654,7 @@ pub(crate) static SOURCE_IDS_LIST: Shape = Shape::List {
     min: 0,
 };
 pub(crate) static SOURCE_TYPE: Shape = Shape::Text {
-    values: &["replication-instance"],
+    values: &["replication-instance", "replication-task"],
     length_max: None,
 };
 pub(crate) static SQL_SERVER_AUTHENTICATION_METHOD: Shape = Shape::Text {

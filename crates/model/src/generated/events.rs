@@ -125,7 +125,7 @@ pub struct DescribeEventsMessage {
     /// `SourceIdentifier`
     #[serde(rename = "SourceIdentifier", skip_serializing_if = "Option::is_none")]
     pub source_identifier: Option<String>,
-    /// `SourceType`: replication-instance
+    /// `SourceType`: replication-instance, replication-task
     #[serde(rename = "SourceType", skip_serializing_if = "Option::is_none")]
     pub source_type: Option<String>,
     /// `StartTime`, seconds since 1970
@@ -170,7 +170,7 @@ pub struct Event {
     /// `SourceIdentifier`
     #[serde(rename = "SourceIdentifier", skip_serializing_if = "Option::is_none")]
     pub source_identifier: Option<String>,
-    /// `SourceType`: replication-instance
+    /// `SourceType`: replication-instance, replication-task
     #[serde(rename = "SourceType", skip_serializing_if = "Option::is_none")]
     pub source_type: Option<String>,
     /// `Message`
