@@ -9,6 +9,7 @@ mod connections;
 mod interrupted;
 mod migrations;
 mod service;
+mod types_page;
 mod validations;
 
 use std::process::{Command, Output, Stdio};
