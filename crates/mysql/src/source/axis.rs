@@ -23,7 +23,7 @@ pub(super) enum Axis {
     Date,
     /// Microseconds since 2000-01-01.
     Timestamp,
-    /// 128 bits in hexadecimal.
+    /// UUIDs, in the order in which MariaDB keeps them.
     Uuid,
     /// Bytes.
     Bytes,
@@ -74,6 +74,15 @@ impl Axis {
         }
     }
 
+    /// Whether a value is of the kind that this axis has.
+    pub(super) fn takes(self, value: &KeyValue) -> bool {
+        match value {
+            KeyValue::Number(_) => matches!(self, Self::Integer | Self::Scaled(_)),
+            KeyValue::Plain(_) => matches!(self, Self::Date | Self::Timestamp | Self::Uuid),
+            KeyValue::Hex(_) => matches!(self, Self::Bytes | Self::Text),
+        }
+    }
+
     /// Whether every cut lies where the axis says, so that the server need not be asked.
     pub(super) fn is_exact(self) -> bool {
         matches!(
@@ -82,12 +91,26 @@ impl Axis {
         )
     }
 
-    /// A value between two, above the lower one and at most the upper one; `None` when there is none to be found.
-    pub(super) fn between(self, low: &KeyValue, high: &KeyValue) -> Option<KeyValue> {
+    /// Values that should lie between two, the best first. On an exact axis they do: above the lower and at most the upper one.
+    pub(super) fn between(self, low: &KeyValue, high: &KeyValue) -> Vec<KeyValue> {
+        if let (Self::Text, KeyValue::Hex(low), KeyValue::Hex(high)) = (self, low, high) {
+            let forms = [Letters::Lower, Letters::Upper, Letters::AsTheyAre];
+            return forms
+                .iter()
+                .filter_map(|form| cut_text(low, high, *form))
+                .collect();
+        }
+        self.middle(low, high).into_iter().collect()
+    }
+
+    fn middle(self, low: &KeyValue, high: &KeyValue) -> Option<KeyValue> {
         match (self, low, high) {
-            (Self::Bytes | Self::Text, KeyValue::Hex(low), KeyValue::Hex(high)) => {
-                let cut = cut_bytes(&from_hex(low)?, &from_hex(high)?, self == Self::Text)?;
+            (Self::Bytes, KeyValue::Hex(low), KeyValue::Hex(high)) => {
+                let cut = cut_bytes(&from_hex(low)?, &from_hex(high)?)?;
                 Some(KeyValue::Hex(to_hex(&cut)))
+            }
+            (Self::Uuid, KeyValue::Plain(low), KeyValue::Plain(high)) => {
+                cut_uuid(low, high).map(KeyValue::Plain)
             }
             _ => {
                 let (low, high) = (self.number(low)?, self.number(high)?);
@@ -95,14 +118,6 @@ impl Axis {
                 let cut = if middle > low { middle } else { high };
                 (cut > low).then(|| self.from_number(cut)).flatten()
             }
-        }
-    }
-
-    /// The value right after, on the axis of whole numbers.
-    pub(super) fn next(self, value: &KeyValue) -> Option<KeyValue> {
-        match self {
-            Self::Integer => self.from_number(self.number(value)?.checked_add(1)?),
-            _ => None,
         }
     }
 
@@ -126,9 +141,6 @@ impl Axis {
             (Self::Timestamp, KeyValue::Plain(text)) => {
                 let (date, clock) = text.split_once(' ')?;
                 Some(i128::from(date_days(date)?) * 86_400_000_000 + clock_micros(clock)?)
-            }
-            (Self::Uuid, KeyValue::Plain(text)) => {
-                i128::from_str_radix(&text.replace('-', ""), 16).ok()
             }
             _ => None,
         }
@@ -161,18 +173,7 @@ impl Axis {
                     seconds % 60
                 ))
             }
-            Self::Uuid => {
-                let hex = format!("{:032x}", u128::try_from(number).ok()?);
-                KeyValue::Plain(format!(
-                    "{}-{}-{}-{}-{}",
-                    &hex[..8],
-                    &hex[8..12],
-                    &hex[12..16],
-                    &hex[16..20],
-                    &hex[20..]
-                ))
-            }
-            Self::Bytes | Self::Text => return None,
+            Self::Uuid | Self::Bytes | Self::Text => return None,
         })
     }
 }
@@ -202,40 +203,117 @@ fn clock_micros(text: &str) -> Option<i128> {
     Some((hours * 3600 + minutes * 60 + seconds) * 1_000_000 + micros)
 }
 
+/// The lengths of a UUID's five parts in hexadecimal digits.
+const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
+
+/// The middle of two UUIDs. MariaDB compares those of versions 1 to 5 by their parts from the last to the first, and others
+/// as they are written.
+fn cut_uuid(low: &str, high: &str) -> Option<String> {
+    let is_swapped = |text: &str| matches!(text.as_bytes().get(14), Some(b'1'..=b'5'));
+    let swapped = is_swapped(low);
+    let number = |text: &str| {
+        let mut parts: Vec<&str> = text.split('-').collect();
+        if swapped {
+            parts.reverse();
+        }
+        u128::from_str_radix(&parts.concat(), 16).ok()
+    };
+    if is_swapped(high) != swapped {
+        return None;
+    }
+    let mut rest = format!("{:032x}", u128::midpoint(number(low)?, number(high)?));
+    let mut lengths = UUID_PARTS;
+    if swapped {
+        lengths.reverse();
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for length in lengths {
+        let tail = rest.split_off(length);
+        parts.push(std::mem::replace(&mut rest, tail));
+    }
+    if swapped {
+        parts.reverse();
+    }
+    // Only with its version and variant in place does the server take it for a UUID.
+    parts[2].replace_range(..1, low.get(14..15)?);
+    parts[3].replace_range(..1, "8");
+    Some(parts.join("-"))
+}
+
 /// The middle of two strings of bytes: their common beginning, then the mean of what follows.
-fn cut_bytes(low: &[u8], high: &[u8], is_text: bool) -> Option<Vec<u8>> {
+fn cut_bytes(low: &[u8], high: &[u8]) -> Option<Vec<u8>> {
     let common = low.iter().zip(high).take_while(|(a, b)| a == b).count();
     let number = |bytes: &[u8]| {
         (0..CUT_BYTES).fold(0_u128, |number, i| {
             number << 8 | u128::from(bytes.get(common + i).copied().unwrap_or(0))
         })
     };
-    let middle = u128::midpoint(number(low), number(high));
-    let mut cut = high.get(..common)?.to_vec();
-    let bytes = middle.to_be_bytes();
-    let tail = &bytes[bytes.len() - CUT_BYTES..];
-    let end = if is_text {
-        tail.len()
-    } else {
-        tail.iter().rposition(|&byte| byte != 0)? + 1
-    };
-    cut.extend(
-        tail[..end]
-            .iter()
-            .map(|&byte| if is_text { letter_near(byte) } else { byte }),
-    );
+    let middle = u128::midpoint(number(low), number(high)).to_be_bytes();
+    let tail = &middle[middle.len() - CUT_BYTES..];
+    let end = tail.iter().rposition(|&byte| byte != 0)? + 1;
+    let cut = [high.get(..common)?, &tail[..end]].concat();
     (cut != low).then_some(cut)
 }
 
-/// Cuts in text are made of letters and digits, which every collation orders and none ignores.
-fn letter_near(byte: u8) -> u8 {
-    match byte {
-        0..=b'0' => b'0',
-        b':'..=b'@' => b'A',
-        b'['..=b'`' => b'a',
-        b'{'..=255 => b'z',
-        other => other,
+/// How a cut in text spells letters. Collations differ in how they order the cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Letters {
+    Lower,
+    Upper,
+    /// Upper case before lower case, as in ASCII.
+    AsTheyAre,
+}
+
+impl Letters {
+    /// The letters and digits from which cuts are made, in order: every collation orders them, and none ignores any.
+    fn alphabet(self) -> &'static [u8] {
+        match self {
+            Self::Lower => b"0123456789abcdefghijklmnopqrstuvwxyz",
+            Self::Upper => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            Self::AsTheyAre => b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+        }
     }
+
+    /// The place in the alphabet of a byte, or of the next one that is in it.
+    fn rank(self, byte: u8) -> u128 {
+        let byte = match self {
+            Self::Lower => byte.to_ascii_lowercase(),
+            Self::Upper => byte.to_ascii_uppercase(),
+            Self::AsTheyAre => byte,
+        };
+        let alphabet = self.alphabet();
+        alphabet
+            .iter()
+            .position(|&letter| letter >= byte)
+            .unwrap_or(alphabet.len() - 1) as u128
+    }
+}
+
+/// The middle of two texts, given and answered in hexadecimal.
+fn cut_text(low: &str, high: &str, letters: Letters) -> Option<KeyValue> {
+    let (low, high) = (from_hex(low)?, from_hex(high)?);
+    let same = |a: u8, b: u8| a == b || letters != Letters::AsTheyAre && a.eq_ignore_ascii_case(&b);
+    let common = low
+        .iter()
+        .zip(&high)
+        .take_while(|(a, b)| same(**a, **b))
+        .count();
+    let alphabet = letters.alphabet();
+    let base = alphabet.len() as u128;
+    let number = |text: &[u8]| {
+        (0..CUT_BYTES).fold(0_u128, |number, i| {
+            number * base + text.get(common + i).map_or(0, |&byte| letters.rank(byte))
+        })
+    };
+    let mut middle = u128::midpoint(number(&low), number(&high));
+    let mut tail = [0; CUT_BYTES];
+    for place in tail.iter_mut().rev() {
+        *place = *alphabet.get(usize::try_from(middle % base).ok()?)?;
+        middle /= base;
+    }
+    Some(KeyValue::Hex(to_hex(
+        &[high.get(..common)?, &tail].concat(),
+    )))
 }
 
 fn from_hex(hex: &str) -> Option<Vec<u8>> {
@@ -259,6 +337,8 @@ mod tests {
 
     fn between(axis: Axis, low: &str, high: &str) -> Option<KeyValue> {
         axis.between(&axis.value(low), &axis.value(high))
+            .into_iter()
+            .next()
     }
 
     fn plain(text: &str) -> Option<KeyValue> {
@@ -296,14 +376,18 @@ mod tests {
             ),
             plain("2020-01-01 12:00:00")
         );
-        assert_eq!(
-            between(
-                Axis::Uuid,
-                "00000000-0000-0000-0000-000000000000",
-                "40000000-0000-0000-0000-000000000000"
-            ),
-            plain("20000000-0000-0000-0000-000000000000")
+        let time_ordered = between(
+            Axis::Uuid,
+            "00000000-0000-7000-8000-000000000000",
+            "40000000-0000-7000-8000-000000000000",
         );
+        assert_eq!(time_ordered, plain("20000000-0000-7000-8000-000000000000"));
+        let random = between(
+            Axis::Uuid,
+            "ffffffff-ffff-4fff-8000-000000000000",
+            "00000000-0000-4000-8000-400000000000",
+        );
+        assert!(random.is_some_and(|cut| matches!(cut, KeyValue::Plain(text) if text.ends_with("-20007fffffff") || text.contains("-8000-2"))));
     }
 
     #[test]
@@ -318,17 +402,5 @@ mod tests {
         };
         assert!(cut.starts_with("75736572"), "{cut}");
         assert_eq!(between(Axis::Bytes, "A", "B"), None);
-    }
-
-    #[test]
-    fn only_whole_numbers_have_a_next() {
-        assert_eq!(
-            Axis::Integer.next(&KeyValue::Number("9".to_owned())),
-            number("10")
-        );
-        assert_eq!(
-            Axis::Date.next(&KeyValue::Plain("2020-01-01".to_owned())),
-            None
-        );
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Starting from the least and the greatest key, a range that holds too many rows is cut in two. How many rows it holds, the
 //! server estimates by looking at the two ends of the range in the index (`EXPLAIN`), which costs two descents whatever the
-//! size of the table. Where one value of a key column alone has too many rows, the next column of the key is cut.
+//! size of the table. A cut that leaves most rows on one side is followed by a look at the least and the greatest key there,
+//! so that gaps are skipped. Where one value of a key column alone has too many rows, the next column of the key is cut.
 //!
 //! Why every row lies in exactly one chunk: the first range is open below and the last one above, a cut `m` turns `[a, b)`
 //! into `[a, m)` and `[m, b)` with `a < m < b`, and the rows of one value `v` are those below `v`, at `v` and above. Neither
@@ -86,6 +87,8 @@ struct Piece {
     low: KeyValue,
     high: KeyValue,
     rows: u64,
+    /// Whether rows with these very values were seen.
+    is_sharp: bool,
 }
 
 struct Planner<'a> {
@@ -104,6 +107,7 @@ impl Level {
             columns,
             equal: self.equal.clone(),
             from,
+            above: None,
             to,
         }
     }
@@ -137,17 +141,34 @@ impl Planner<'_> {
             low,
             high,
             rows,
+            is_sharp: true,
         }];
-        while let Some(piece) = pieces.pop() {
+        while let Some(mut piece) = pieces.pop() {
             let is_small = piece.rows <= self.rows_per_chunk + self.rows_per_chunk / 2;
             if is_small || self.questions_left == 0 {
                 self.done
                     .push((level.range(&column, piece.from, piece.to), piece.rows));
                 continue;
             }
-            match self.cut(&level, &column, axis, &piece).await? {
+            let mut halves = self.cut(&level, &column, axis, &piece).await?;
+            let is_lopsided = halves
+                .as_ref()
+                .is_none_or(|halves| halves.iter().any(|half| half.rows < piece.rows / 8));
+            if is_lopsided && !piece.is_sharp {
+                let range = level.range(&column, piece.from.clone(), piece.to.clone());
+                if let Some((low, high)) = self.ends(&range, &column, axis).await? {
+                    piece = Piece {
+                        low,
+                        high,
+                        is_sharp: true,
+                        ..piece
+                    };
+                    halves = self.cut(&level, &column, axis, &piece).await?;
+                }
+            }
+            match halves {
                 Some([left, right]) => pieces.extend([right, left]),
-                None => self.descend(&level, &column, axis, piece).await?,
+                None => self.descend(&level, &column, piece).await?,
             }
         }
         Ok(())
@@ -161,12 +182,14 @@ impl Planner<'_> {
         axis: Axis,
         piece: &Piece,
     ) -> Result<Option<[Piece; 2]>, WireError> {
-        let Some(middle) = axis.between(&piece.low, &piece.high) else {
-            return Ok(None);
-        };
-        if !axis.is_exact() && !self.lies_between(column, piece, &middle).await? {
-            return Ok(None);
+        let mut found = None;
+        for middle in axis.between(&piece.low, &piece.high) {
+            if axis.is_exact() || self.lies_between(column, piece, &middle).await? {
+                found = Some(middle);
+                break;
+            }
         }
+        let Some(middle) = found else { return Ok(None) };
         let left = level.range(column, piece.from.clone(), Some(middle.clone()));
         let right = level.range(column, Some(middle.clone()), piece.to.clone());
         let (left_rows, right_rows) = (self.estimate(&left).await?, self.estimate(&right).await?);
@@ -178,6 +201,7 @@ impl Planner<'_> {
                 // The middle itself lies on the right. On the line of whole numbers the step matters.
                 high: axis.before(&middle).unwrap_or_else(|| middle.clone()),
                 rows: left_rows,
+                is_sharp: false,
             },
             Piece {
                 from: right.from,
@@ -185,40 +209,38 @@ impl Planner<'_> {
                 low: middle,
                 high: piece.high.clone(),
                 rows: right_rows,
+                is_sharp: false,
             },
         ]))
     }
 
-    /// A piece that cannot be cut. If it is one whole number, its rows are split by the next column of the key.
+    /// A piece that cannot be cut. If all its rows have one value, they are split by the next column of the key.
     async fn descend(
         &mut self,
         level: &Level,
         column: &Column,
-        axis: Axis,
         piece: Piece,
     ) -> Result<(), WireError> {
         let has_next_column = self.key_column(level.columns.len() + 1).is_some();
-        let (true, true, Some(after)) = (
-            has_next_column,
-            piece.low == piece.high,
-            axis.next(&piece.low),
-        ) else {
+        if !has_next_column || piece.low != piece.high {
             self.done
                 .push((level.range(column, piece.from, piece.to), piece.rows));
             return Ok(());
-        };
-        if piece.from.as_ref() != Some(&piece.low) {
+        }
+        let value = piece.low;
+        if piece.from.as_ref() != Some(&value) {
             self.done
-                .push((level.range(column, piece.from, Some(piece.low.clone())), 0));
+                .push((level.range(column, piece.from, Some(value.clone())), 0));
         }
         let mut inner = level.clone();
         inner.columns.push(column.name.clone());
-        inner.equal.push(piece.low);
+        inner.equal.push(value.clone());
         Box::pin(self.split_level(inner, piece.rows)).await?;
-        if piece.to.as_ref() != Some(&after) {
-            self.done
-                .push((level.range(column, Some(after), piece.to), 0));
-        }
+        let above = KeyRange {
+            above: Some(value),
+            ..level.range(column, None, piece.to)
+        };
+        self.done.push((above, 0));
         Ok(())
     }
 
@@ -233,26 +255,15 @@ impl Planner<'_> {
         column: &Column,
         axis: Axis,
     ) -> Result<Option<(KeyValue, KeyValue)>, WireError> {
-        let key: Vec<&str> = self
-            .table
-            .primary_key
-            .iter()
-            .filter_map(|&i| self.table.columns.get(i))
-            .map(|c| c.name.as_str())
-            .collect();
         let mut ends = Vec::new();
         for direction in ["", " DESC"] {
             self.ask();
-            let order: Vec<String> = key
-                .iter()
-                .map(|name| format!("{}{direction}", quote::identifier(name)))
-                .collect();
             let sql = format!(
                 "SELECT {} FROM {} FORCE INDEX (PRIMARY){} ORDER BY {} LIMIT 1",
                 axis.expression(&quote::identifier(&column.name)),
                 quote::table(&self.table.name),
                 self.filter(range),
-                order.join(", ")
+                self.order(direction)
             );
             if let Some(row) = self.connection.row(&sql).await? {
                 ends.extend(row.get(0).map(|text| axis.value(text)));
@@ -260,6 +271,19 @@ impl Planner<'_> {
         }
         let mut ends = ends.into_iter();
         Ok(ends.next().zip(ends.next()))
+    }
+
+    /// The key's columns with a direction each.
+    fn order(&self, direction: &str) -> String {
+        let key = self
+            .table
+            .primary_key
+            .iter()
+            .filter_map(|&i| self.table.columns.get(i));
+        let order: Vec<String> = key
+            .map(|column| format!("{}{direction}", quote::identifier(&column.name)))
+            .collect();
+        order.join(", ")
     }
 
     fn filter(&self, range: &KeyRange) -> String {
@@ -302,8 +326,11 @@ impl Planner<'_> {
             Engine::MariaDb => ("EXPLAIN", 8),
             Engine::MySql | Engine::Postgres => ("EXPLAIN FORMAT=TRADITIONAL", 9),
         };
+        // Forced, so that the answer is about the range and not about the whole table; and distinct, which rows are by their
+        // key anyhow, because MySQL looks at the index for a forced one only when something like that is asked for.
         let sql = format!(
-            "{explain} SELECT * FROM {} FORCE INDEX (PRIMARY){}",
+            "{explain} SELECT DISTINCT {} FROM {} FORCE INDEX (PRIMARY){}",
+            self.order(""),
             quote::table(&self.table.name),
             self.filter(range)
         );
@@ -326,6 +353,7 @@ fn merge(ranges: Vec<(KeyRange, u64)>, rows_per_chunk: u64) -> Vec<(KeyRange, u6
             && last.columns == range.columns
             && last.equal == range.equal
             && last.to.is_some()
+            && range.above.is_none()
             && last.to == range.from
         {
             last.to = range.to;
@@ -347,6 +375,7 @@ mod tests {
             columns: vec!["a".to_owned()],
             equal: Vec::new(),
             from: from.map(value),
+            above: None,
             to: to.map(value),
         }
     }

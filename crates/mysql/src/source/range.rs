@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use whimbrel_core::{ChunkBounds, Column, ColumnType, Table};
 
+use super::axis::Axis;
 use crate::quote;
 
 /// A value of a key column.
@@ -34,6 +35,9 @@ pub(super) struct KeyRange {
     /// The least value of the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<KeyValue>,
+    /// A value that all values of the last one are greater than, instead of `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) above: Option<KeyValue>,
     /// The first value beyond the range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) to: Option<KeyValue>,
@@ -55,7 +59,7 @@ impl KeyRange {
     /// The condition in SQL, empty for all rows; `None` when the table's key begins with other columns.
     pub(super) fn condition(&self, table: &Table) -> Option<String> {
         if self.columns.is_empty() {
-            let is_whole = self.equal.is_empty() && self.from.is_none() && self.to.is_none();
+            let is_whole = *self == Self::default();
             return is_whole.then(String::new);
         }
         if self.equal.len() + 1 != self.columns.len()
@@ -80,6 +84,9 @@ impl KeyRange {
                     if let Some(from) = &self.from {
                         part(">=", from)?;
                     }
+                    if let Some(above) = &self.above {
+                        part(">", above)?;
+                    }
                     if let Some(to) = &self.to {
                         part("<", to)?;
                     }
@@ -91,11 +98,14 @@ impl KeyRange {
 }
 
 impl KeyValue {
-    /// The value in SQL; `None` when it is not of the form that it claims.
+    /// The value in SQL; `None` when it is not of the form that it claims, or not one for the column.
     ///
     /// Text is given in the column's own bytes and collation: then the comparison is the index's own, and nothing is
     /// converted.
     pub(super) fn literal(&self, column: &Column) -> Option<String> {
+        if !Axis::of(column)?.takes(self) {
+            return None;
+        }
         match self {
             Self::Number(text) => {
                 let digits = text.strip_prefix('-').unwrap_or(text);
@@ -113,23 +123,15 @@ impl KeyValue {
             Self::Hex(hex) => {
                 let is_hex = hex.len() % 2 == 0 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
                 is_hex.then_some(())?;
-                match TextForm::of(column) {
+                Some(match TextForm::of(column) {
                     Some(TextForm { charset, collation }) => {
-                        Some(format!("_{charset} X'{hex}' COLLATE {collation}"))
+                        format!("_{charset} X'{hex}' COLLATE {collation}")
                     }
-                    None if is_text(&column.ty) => None,
-                    None => Some(format!("X'{hex}'")),
-                }
+                    None => format!("X'{hex}'"),
+                })
             }
         }
     }
-}
-
-fn is_text(ty: &ColumnType) -> bool {
-    matches!(
-        ty,
-        ColumnType::Char { .. } | ColumnType::Varchar { .. } | ColumnType::Text { .. }
-    )
 }
 
 /// Character set and collation of a column.

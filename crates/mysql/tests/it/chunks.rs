@@ -75,12 +75,17 @@ fn setup(engine: Engine) -> String {
         create view numbers as select a.d + b.d * 10 + c.d * 100 + e.d * 1000 + 1 n from digits a, digits b, digits c, digits e;");
     let mut tables = TABLES.to_vec();
     if engine == Engine::Mariadb1011 {
-        tables.push(("uuids", "id uuid primary key", "insert(insert(insert(insert(left(sha2(n, 224), 32), 9, 0, '-'), 14, 0, '-'), 19, 0, '-'), 24, 0, '-')"));
+        tables.push(("uuids", "id uuid primary key", "concat(left(sha2(n, 224), 8), '-', mid(sha2(n, 224), 9, 4), '-4', mid(sha2(n, 224), 14, 3), '-8', mid(sha2(n, 224), 18, 3), '-', mid(sha2(n, 224), 21, 12))"));
     }
     tables.push((
         "composite",
         "a int not null, b int not null, c varchar(9) not null, primary key (a, b, c)",
         "n % 3, n, n",
+    ));
+    tables.push((
+        "text_tenant",
+        "a varchar(9) not null, b varchar(9) not null, c int not null, primary key (a, b, c)",
+        "if(n % 9, 'acme', concat('t', n % 5)), 'x', n",
     ));
     tables.push((
         "one_tenant",
@@ -198,21 +203,22 @@ async fn a_table_of_many_chunks_and_statements_arrives_whole() {
             statement_rows_max: Some(77),
             ..How::PLAIN.chunk_bytes(CHUNK_BYTES)
         };
+        let keep = ["whole", "composite", "text_general", "no_key"];
+        let drop: Vec<&str> = TABLES
+            .iter()
+            .map(|table| table.0)
+            .filter(|name| !keep.contains(name))
+            .collect();
+        pair.source
+            .sql(&format!("drop table digits, {}", drop.join(", ")))
+            .unwrap();
         let loaded = pair.load(how).await.unwrap();
         assert!(loaded.iter().any(|table| table.chunk_count > 3));
         for table in loaded {
             let name = table.target.name.name;
-            pair.same(
-                &format!(
-                    "select count(*), sum(crc32(concat_ws('|', t.*))) from (select * from {name}) t"
-                )
-                .replace("concat_ws('|', t.*)", "filler"),
-            );
-            if name != "digits" {
-                pair.same(&format!(
-                    "select count(*), sum(n), min(n), max(n) from {name}"
-                ));
-            }
+            pair.same(&format!(
+                "select count(*), sum(n), min(n), max(n), sum(crc32(filler)) from {name}"
+            ));
         }
     }
 }

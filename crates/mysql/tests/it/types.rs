@@ -169,7 +169,12 @@ async fn values_that_a_kept_table_cannot_hold_are_refused_by_table_key_and_colum
                 "'2020-01-01 00:00:00.5'",
                 "fractional",
             ),
-            ("datetime", "timestamp", "'1960-01-01 00:00:00'", "type"),
+            (
+                "datetime",
+                "timestamp",
+                "'1960-01-01 00:00:00'",
+                "type|range",
+            ),
             ("double", "float", "0.1", "round"),
             ("decimal(9,4)", "decimal(9,2)", "1.2345", ""),
             ("int", "int not null", "null", "NULL"),
