@@ -24,20 +24,57 @@ where t.oid = any($1)";
 const ATTRIBUTES: &str = "
 select a.attrelid, a.atttypid from pg_attribute a where a.attrelid = any($1) and a.attnum > 0 and not a.attisdropped";
 
-/// The SQL after the name in CREATE TYPE or CREATE DOMAIN. The server's own functions do the quoting.
+/// The SQL after the name in CREATE TYPE or CREATE DOMAIN. The server's own functions do the quoting. Left out are constraints of
+/// domains that were never checked, which rows may violate, and functions of ranges that the database made itself.
 const BODIES: &str = "
 select t.oid, case t.typtype
-  when 'e' then 'AS ENUM (' || (select string_agg(quote_literal(x.enumlabel), ', ' order by x.enumsortorder)
-                                from pg_enum x where x.enumtypid = t.oid) || ')'
-  when 'c' then 'AS (' || (select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum)
-                           from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) || ')'
-  when 'r' then (select 'AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null) || ')' from pg_range r where r.rngtypid = t.oid)
-  when 'd' then 'AS ' || format_type(t.typbasetype, t.typtypmod)
-       || coalesce(' DEFAULT ' || t.typdefault, '') || case when t.typnotnull then ' NOT NULL' else '' end
-       || coalesce((select string_agg(' CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid), '' order by c.conname)
-                    from pg_constraint c where c.contypid = t.oid and c.contype = 'c'), '')
+  when 'e' then 'AS ENUM (' || coalesce((select string_agg(quote_literal(x.enumlabel), ', ' order by x.enumsortorder)
+                                         from pg_enum x where x.enumtypid = t.oid), '') || ')'
+  when 'c' then 'AS (' || coalesce((
+       select string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod) || coalesce(
+           case when a.attcollation <> u.typcollation then format(' COLLATE %I.%I', cn.nspname, co.collname) end, ''), ', ' order by a.attnum)
+       from pg_attribute a join pg_type u on u.oid = a.atttypid
+       left join pg_collation co on co.oid = a.attcollation left join pg_namespace cn on cn.oid = co.collnamespace
+       where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped), '') || ')'
+  when 'r' then (
+       select 'AS RANGE (SUBTYPE = ' || format_type(r.rngsubtype, null)
+         || coalesce(case when r.rngcollation <> u.typcollation then format(', COLLATION = %I.%I', cn.nspname, co.collname) end, '')
+         || case when r.rngsubdiff <> 0 and r.rngsubdiff < 16384 then ', SUBTYPE_DIFF = ' || r.rngsubdiff::regproc else '' end
+         || format(', MULTIRANGE_TYPE_NAME = %I.%I)', mn.nspname, m.typname)
+       from pg_range r join pg_type u on u.oid = r.rngsubtype
+       join pg_type m on m.oid = r.rngmultitypid join pg_namespace mn on mn.oid = m.typnamespace
+       left join pg_collation co on co.oid = r.rngcollation left join pg_namespace cn on cn.oid = co.collnamespace
+       where r.rngtypid = t.oid)
+  when 'd' then (
+       select 'AS ' || format_type(t.typbasetype, t.typtypmod)
+         || coalesce(case when t.typcollation <> u.typcollation then format(' COLLATE %I.%I', cn.nspname, co.collname) end, '')
+         || coalesce(' DEFAULT ' || t.typdefault, '') || case when t.typnotnull then ' NOT NULL' else '' end
+         || coalesce((select string_agg(' CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid), '' order by c.conname)
+                      from pg_constraint c where c.contypid = t.oid and c.contype = 'c' and c.convalidated), '')
+       from pg_type u left join pg_collation co on co.oid = t.typcollation left join pg_namespace cn on cn.oid = co.collnamespace
+       where u.oid = t.typbasetype)
   end
 from pg_type t where t.oid = any($1)";
+
+/// The collations that the database made itself, of the tables in `$1` and of the types in `$2`. Their catalog differs between
+/// versions, so the row is read as JSON.
+const COLLATIONS: &str = "
+with used as (
+  select attcollation as oid from pg_attribute where attrelid = any($1) and attnum > 0
+  union select typcollation from pg_type where oid = any($2)
+  union select a.attcollation from pg_type t join pg_attribute a on a.attrelid = t.typrelid where t.oid = any($2)
+  union select rngcollation from pg_range where rngtypid = any($2)
+)
+select n.nspname, c.collname, format('CREATE COLLATION IF NOT EXISTS %I.%I (PROVIDER = %s, ', n.nspname, c.collname,
+         case c.collprovider when 'i' then 'icu' when 'b' then 'builtin' else 'libc' end)
+  || case when c.collprovider in ('i', 'b')
+          then format('LOCALE = %L', coalesce(j->>'colllocale', j->>'colliculocale'))
+          else format('LC_COLLATE = %L, LC_CTYPE = %L', c.collcollate, c.collctype) end
+  || case when j->>'collicurules' <> '' then format(', RULES = %L', j->>'collicurules') else '' end
+  || case when c.collisdeterministic then ')' else ', DETERMINISTIC = false)' end
+from used join pg_collation c using (oid) join pg_namespace n on n.oid = c.collnamespace, to_jsonb(c) j
+where c.oid >= 16384
+order by 1, 2";
 
 struct CatalogEntry {
     schema: String,
@@ -54,10 +91,10 @@ pub(crate) async fn type_definitions(
     connection: &mut Connection,
     table_oids: impl Iterator<Item = u32>,
 ) -> Result<Vec<TypeDefinition>, WireError> {
+    let tables = oid_array(table_oids);
     let sql = format!(
-        "select distinct a.atttypid from pg_attribute a where a.attnum > 0 and not a.attisdropped and a.attrelid = any({})
-         order by 1",
-        oid_array(table_oids)
+        "select distinct a.atttypid from pg_attribute a
+         where a.attnum > 0 and not a.attisdropped and a.attrelid = any({tables}) order by 1"
     );
     let rows = connection.query(&sql).await?;
     let wanted: Vec<u32> = rows
@@ -76,7 +113,33 @@ pub(crate) async fn type_definitions(
             .is_some_and(|entry| entry.extension.is_none() && !entry.is_implied)
     });
     let bodies = read_bodies(connection, own).await?;
-    Ok(definitions(&order, &entries, &bodies))
+    let mut all = collations(connection, &tables, &order).await?;
+    all.extend(definitions(&order, &entries, &bodies));
+    Ok(all)
+}
+
+/// Collations need nothing but their schema, so they come first.
+async fn collations(
+    connection: &mut Connection,
+    tables: &str,
+    types: &[u32],
+) -> Result<Vec<TypeDefinition>, WireError> {
+    let sql = COLLATIONS
+        .replace("$1", tables)
+        .replace("$2", &oid_array(types.iter().copied()));
+    let rows = connection.query(&sql).await?;
+    let definition = |row: &TextRow| {
+        let (schema, name, create) = (text(row, 0)?, text(row, 1)?, text(row, 2)?);
+        Ok(TypeDefinition {
+            name: format!("collation {schema}.{name}"),
+            sql: format!("{}; {create}", create_schema(schema)),
+        })
+    };
+    rows.iter().map(definition).collect()
+}
+
+fn create_schema(name: &str) -> String {
+    format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(name))
 }
 
 /// Built-in types have ids below this (`FirstNormalObjectId`) and exist everywhere.
@@ -187,12 +250,11 @@ fn definitions(
     let mut definitions = Vec::new();
     for oid in order {
         let entry = &entries[oid];
-        let schema = |name: &str| format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(name));
         if let Some((extension, home)) = &entry.extension {
             let name = identifier(extension);
             let sql = format!(
                 "{}; CREATE EXTENSION IF NOT EXISTS {name} SCHEMA {}",
-                schema(home),
+                create_schema(home),
                 identifier(home)
             );
             if made.insert(extension.clone()) {
@@ -207,7 +269,7 @@ fn definitions(
             let create = literal(&format!("CREATE {what} {full} {body}"));
             let sql = format!(
                 "{}; DO {} ",
-                schema(&entry.schema),
+                create_schema(&entry.schema),
                 literal(&format!(
                     "BEGIN IF to_regtype({}) IS NULL THEN EXECUTE {create}; END IF; END",
                     literal(&full)

@@ -48,7 +48,10 @@ with recursive used as (
 select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod),
        case when a.attcollation <> t.typcollation and a.attcollation <> 0
             then (select format(' COLLATE %I.%I', cn.nspname, co.collname) from pg_collation co
-                  join pg_namespace cn on cn.oid = co.collnamespace where co.oid = a.attcollation) else '' end,
+                  join pg_namespace cn on cn.oid = co.collnamespace where co.oid = a.attcollation) else '' end
+       || case when a.attgenerated <> '' then
+            (select ' GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')' || case a.attgenerated when 'v' then ' VIRTUAL' else ' STORED' end
+             from pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum) else '' end,
        a.attnotnull, a.attgenerated <> '', a.attidentity <> '',
        bt.oid, b.modifier, format_type(bt.oid, null),
        case when bt.typtype = 'e' then

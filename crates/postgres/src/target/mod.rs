@@ -158,7 +158,7 @@ impl Target for PostgresTarget {
     }
 
     fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String> {
-        prepare::preview(table, mode)
+        prepare::preview(table, mode, self.connection.major_version())
     }
 
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {

@@ -1,5 +1,5 @@
 use whimbrel_connector::{Error, KeyPolicy, TargetColumn, TargetTable};
-use whimbrel_core::{Engine, Table, TableName};
+use whimbrel_core::{Column, Engine, Table, TableName};
 
 use super::ActualColumn;
 use crate::errors::of_table;
@@ -48,25 +48,37 @@ pub(super) fn plan_table(
             nullable: column.nullable,
         })
         .collect();
-    let notes = loaded
-        .iter()
-        .filter(|_| !is_same_engine)
-        .filter_map(|column| {
-            notes(&column.ty).map(|note| format!("column {}: {note}", column.name))
-        })
-        .collect();
+    let key = source.key_in_row();
+    let is_key_whole = key.len() == source.primary_key.len();
+    let has_key = keys != KeyPolicy::None && is_key_whole;
     Ok(TargetTable {
         name,
         source: source.clone(),
         columns,
-        primary_key: if keys == KeyPolicy::None {
-            Vec::new()
-        } else {
-            source.key_in_row()
-        },
+        primary_key: if has_key { key } else { Vec::new() },
         keys,
-        notes,
+        notes: plan_notes(source, is_same_engine, is_key_whole),
     })
+}
+
+/// What a user should know of a table.
+fn plan_notes(source: &Table, is_same_engine: bool, is_key_whole: bool) -> Vec<String> {
+    let of_column = |column: &Column| {
+        let note = if column.is_loaded() {
+            notes(&column.ty)
+        } else {
+            Some("it is computed by the source and is not created")
+        };
+        note.map(|note| format!("column {}: {note}", column.name))
+    };
+    let mut all: Vec<String> = Vec::new();
+    if !is_same_engine {
+        all.extend(source.columns.iter().filter_map(of_column));
+    }
+    if !is_key_whole {
+        all.push("the primary key has a computed column and is not created".to_owned());
+    }
+    all
 }
 
 /// `NAMEDATALEN` less the closing NUL.

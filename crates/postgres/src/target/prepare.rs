@@ -1,5 +1,5 @@
 use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetTable, TaskFence};
-use whimbrel_core::{ChunkBounds, Position};
+use whimbrel_core::{ChunkBounds, Column, Engine, Position};
 
 use super::control::{self, Held};
 use super::run;
@@ -11,16 +11,16 @@ use crate::wire::Connection;
 const KEY_MEMORY: &str = "SET LOCAL maintenance_work_mem = '256MB'";
 
 /// The statements that a load would run, in order.
-pub(super) fn preview(table: &TargetTable, mode: PrepareMode) -> Vec<String> {
+pub(super) fn preview(table: &TargetTable, mode: PrepareMode, major_version: u32) -> Vec<String> {
     let mut statements = vec![create_schema(table)];
     let name = quote::table(&table.name);
     match mode {
         PrepareMode::DropAndCreate => {
             statements.push(format!("DROP TABLE IF EXISTS {name}"));
-            statements.push(create_table(table));
+            statements.push(create_table(table, major_version));
         }
         PrepareMode::Truncate => {
-            statements.push(create_table(table).replacen(
+            statements.push(create_table(table, major_version).replacen(
                 "CREATE TABLE",
                 "CREATE TABLE IF NOT EXISTS",
                 1,
@@ -28,7 +28,7 @@ pub(super) fn preview(table: &TargetTable, mode: PrepareMode) -> Vec<String> {
             statements.push(format!("TRUNCATE {name}"));
         }
         PrepareMode::DoNothing => {
-            statements.push(create_table(table).replacen(
+            statements.push(create_table(table, major_version).replacen(
                 "CREATE TABLE",
                 "CREATE TABLE IF NOT EXISTS",
                 1,
@@ -46,21 +46,37 @@ fn create_schema(table: &TargetTable) -> String {
     )
 }
 
-/// Types come from the source's catalog or our own mapping; both are SQL already.
-fn create_table(table: &TargetTable) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| {
-            let not_null = if column.nullable { "" } else { " NOT NULL" };
-            format!("  {} {}{not_null}", identifier(&column.name), column.native)
-        })
-        .collect();
-    format!(
-        "CREATE TABLE {} (\n{}\n)",
-        quote::table(&table.name),
-        columns.join(",\n")
-    )
+/// Types come from the source's catalog or our own mapping; both are SQL already. Between servers of this engine the columns that
+/// the server computes are made as well, in their places.
+fn create_table(table: &TargetTable, major_version: u32) -> String {
+    let mut planned = table.columns.iter();
+    let mut columns = Vec::new();
+    for column in &table.source.columns {
+        if column.is_loaded() {
+            columns.extend(planned.next().map(|column| {
+                let not_null = if column.nullable { "" } else { " NOT NULL" };
+                format!("{} {}{not_null}", identifier(&column.name), column.native)
+            }));
+        } else if table.source.engine == Engine::Postgres {
+            columns.push(computed_column(column, major_version));
+        }
+    }
+    let list = if columns.is_empty() {
+        String::new()
+    } else {
+        format!("\n  {}\n", columns.join(",\n  "))
+    };
+    format!("CREATE TABLE {} ({list})", quote::table(&table.name))
+}
+
+/// Servers before 18 compute on writing only.
+fn computed_column(column: &Column, major_version: u32) -> String {
+    let native = match column.native.strip_suffix(" VIRTUAL") {
+        Some(stored) if major_version < 18 => format!("{stored} STORED"),
+        _ => column.native.clone(),
+    };
+    let not_null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {native}{not_null}", identifier(&column.name))
 }
 
 fn add_key(table: &TargetTable) -> Option<String> {
@@ -103,7 +119,7 @@ pub(super) async fn prepare(
     }
     let existing = existing(connection, table).await?;
     let name = quote::table(&table.name);
-    let create = create_table(table);
+    let create = create_table(table, connection.major_version());
     let (sql, is_empty) = match (mode, existing) {
         (_, Existing::Nothing) => (create, true),
         (PrepareMode::DropAndCreate, _) => (format!("DROP TABLE {name}; {create}"), true),

@@ -1,9 +1,13 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 use postgres_protocol::message::frontend;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -52,6 +56,9 @@ SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_t
 SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off';
 SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 4; SET jit = off";
 
+/// Lets the server notice during a long statement that we are gone. Servers on some systems cannot, and refuse.
+const SESSION_WISHES: &str = "SET client_connection_check_interval = '2s'";
+
 /// A signed-in connection. One exchange at a time.
 ///
 /// After an error of the server the connection is ready again, unless a method says otherwise; after any other error it
@@ -68,6 +75,7 @@ impl Connection {
     /// Signs in over a fresh socket.
     pub(crate) async fn start(socket: TcpStream, options: &Options) -> Result<Self, StartError> {
         socket.set_nodelay(true)?;
+        notice_lost_peers(&socket)?;
         let (io, tls) = match options.tls {
             TlsMode::None => (Io::Plain(socket), None),
             _ => encrypted(socket, options).await?,
@@ -80,6 +88,10 @@ impl Connection {
         };
         connection.sign_in(options).await?;
         connection.query(SESSION).await?;
+        match connection.query(SESSION_WISHES).await {
+            Ok(_) | Err(WireError::Server(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(connection)
     }
 
@@ -144,17 +156,30 @@ impl Connection {
     }
 
     async fn scram(&mut self, mechanisms: &[u8], password: &[u8]) -> Result<(), StartError> {
-        let offered = mechanisms
-            .split(|&byte| byte == 0)
-            .any(|name| name == SCRAM_SHA_256.as_bytes());
-        if !offered {
+        let offers = |name: &str| {
+            mechanisms
+                .split(|&byte| byte == 0)
+                .any(|m| m == name.as_bytes())
+        };
+        let end_point = self.stream.tls_end_point();
+        // With channel binding nobody in between, however trusted its certificate, can pass the sign-in on. Without it we say
+        // whether we could have had it, so that an offer cut out on the way is noticed.
+        let (mechanism, binding) = match end_point {
+            Some(hash) if offers(SCRAM_SHA_256_PLUS) => (
+                SCRAM_SHA_256_PLUS,
+                ChannelBinding::tls_server_end_point(hash),
+            ),
+            Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
+            None => (SCRAM_SHA_256, ChannelBinding::unsupported()),
+        };
+        if !offers(mechanism) {
             return Err(StartError::SignIn(
                 "the server does not offer SCRAM-SHA-256".to_owned(),
             ));
         }
-        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+        let mut scram = ScramSha256::new(password, binding);
         let mut out = BytesMut::new();
-        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), &mut out)?;
+        frontend::sasl_initial_response(mechanism, scram.message(), &mut out)?;
         self.send(&out).await?;
         let challenge = self.sasl_message(11).await?;
         scram.update(&challenge)?;
@@ -381,6 +406,19 @@ impl Connection {
             }
         }
     }
+}
+
+/// Times after which the peer of a silent connection is taken for gone: about a minute.
+fn notice_lost_peers(socket: &TcpStream) -> std::io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(20))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(4);
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_mins(1)))?;
+    Ok(())
 }
 
 async fn encrypted(

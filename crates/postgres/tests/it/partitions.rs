@@ -102,14 +102,30 @@ async fn computed_columns_are_computed_again_and_numbered_ones_keep_their_number
                 )
                 .unwrap();
             pair.load(how).await.unwrap();
+            pair.same_table("t");
             assert_eq!(
-                pair.target
-                    .sql("select a, id, z from t order by a")
-                    .unwrap(),
-                "5\t100\tx\n6\t101\tNULL\n"
+                pair.same("select a, twice, id from t order by a"),
+                "5\t10\t100\n6\t12\t101\n"
+            );
+            pair.target
+                .sql("insert into t (a, id) values (7, 1)")
+                .unwrap();
+            assert_eq!(
+                pair.target.sql("select twice from t where a = 7").unwrap(),
+                "14\n"
             );
         }
     }
+}
+
+#[tokio::test]
+async fn columns_that_are_computed_on_reading_are_computed_on_writing_by_older_servers() {
+    let pair = Pair::between(ENGINES[1], ENGINES[0], "virtual");
+    pair.source
+        .sql("create table t (a int, twice int generated always as (a * 2) virtual, b text); insert into t values (3, default, 'b')")
+        .unwrap();
+    pair.load(How::RAW).await.unwrap();
+    pair.same_table("t");
 }
 
 #[tokio::test]

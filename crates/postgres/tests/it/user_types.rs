@@ -97,6 +97,30 @@ async fn extensions_are_made_and_their_types_arrive() {
 }
 
 #[tokio::test]
+async fn collations_and_the_rest_of_a_type_arrive() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "collations");
+        pair.source
+            .sql(
+                "create schema other;
+                 create collation other.caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+                 create collation plain (provider = libc, locale = 'C');
+                 create domain word as text collate other.caseless;
+                 create type part as (a text collate plain);
+                 create type span as range (subtype = text, collation = plain, multirange_type_name = other.spans);
+                 create type days as range (subtype = float8, subtype_diff = float8mi);
+                 create table t (w word, p part, s span, m other.spans, x text collate other.caseless, c text collate \"C\", d days);
+                 insert into t values ('A', row('b'), '[a,z)', '{[a,b)}', 'Z', 'c', '[1,2]')",
+            )
+            .unwrap();
+        pair.load(How::RAW).await.unwrap();
+        pair.same_table("t");
+        pair.same("select w = 'a', x = 'z' from t; select collname, collprovider, collisdeterministic from pg_collation where oid >= 16384 order by 1");
+        pair.same("select rngsubdiff::regproc, rngcollation::regcollation, rngmultitypid::regtype from pg_range where rngtypid >= 16384 order by 1, 2");
+    }
+}
+
+#[tokio::test]
 async fn an_enum_column_names_its_labels() {
     let pair = Pair::on(Engine::Postgres15, "labels");
     pair.source.sql(SCRIPT).unwrap();
