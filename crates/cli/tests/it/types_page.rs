@@ -165,21 +165,21 @@ async fn describe(engine: Engine, types: &[&str]) -> Vec<Table> {
 }
 
 struct Targets {
-    _databases: Vec<TestDatabase>,
+    databases: Vec<TestDatabase>,
     targets: Vec<Box<dyn Target>>,
 }
 
 impl Targets {
     async fn connect() -> Self {
         let mut all = Self {
-            _databases: Vec::new(),
+            databases: Vec::new(),
             targets: Vec::new(),
         };
         for engine in [Engine::Postgres18, Engine::Mysql97, Engine::Mariadb1011] {
             let database = Server::get(engine).unwrap().database("types").unwrap();
             all.targets
                 .push(connector(&database).target().await.unwrap());
-            all._databases.push(database);
+            all.databases.push(database);
         }
         all
     }

@@ -74,7 +74,9 @@ mod tests {
             .map(|i| (RowHash(i * 77), RowHash(i * i + 1)))
             .collect();
         let (mut forward, mut backward) = (Buckets::new(), Buckets::new());
-        rows.iter().for_each(|&(key, row)| forward.add(key, row));
+        for &(key, row) in &rows {
+            forward.add(key, row);
+        }
         rows.iter()
             .rev()
             .for_each(|&(key, row)| backward.add(key, row));

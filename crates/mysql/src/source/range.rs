@@ -5,7 +5,7 @@
 //! values in forms that are checked and quoted here, never SQL.
 
 use serde::{Deserialize, Serialize};
-use whimbrel_core::{ChunkBounds, Column, ColumnType, Table};
+use whimbrel_core::{ChunkBounds, Column, Table};
 
 use super::axis::Axis;
 use crate::quote;
@@ -78,18 +78,13 @@ impl KeyRange {
                 parts.push(format!("{} {operator} {literal}", quote::identifier(name)));
                 Some(())
             };
-            match self.equal.get(index) {
-                Some(value) => part("=", value)?,
-                None => {
-                    if let Some(from) = &self.from {
-                        part(">=", from)?;
-                    }
-                    if let Some(above) = &self.above {
-                        part(">", above)?;
-                    }
-                    if let Some(to) = &self.to {
-                        part("<", to)?;
-                    }
+            if let Some(value) = self.equal.get(index) {
+                part("=", value)?;
+                continue;
+            }
+            for (operator, bound) in [(">=", &self.from), (">", &self.above), ("<", &self.to)] {
+                if let Some(value) = bound {
+                    part(operator, value)?;
                 }
             }
         }
@@ -121,7 +116,8 @@ impl KeyValue {
                 text.bytes().all(is_plain).then(|| format!("'{text}'"))
             }
             Self::Hex(hex) => {
-                let is_hex = hex.len() % 2 == 0 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let is_hex =
+                    hex.len().is_multiple_of(2) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
                 is_hex.then_some(())?;
                 Some(match TextForm::of(column) {
                     Some(TextForm { charset, collation }) => {
@@ -158,7 +154,7 @@ impl<'a> TextForm<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use whimbrel_core::{Engine, Generation, TableName};
+    use whimbrel_core::{ColumnType, Engine, Generation, TableName};
 
     fn table() -> Table {
         let column = |name: &str, ty, native: &str| Column {

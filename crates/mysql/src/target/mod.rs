@@ -37,10 +37,11 @@ impl MysqlTarget {
 
     /// After an error a transaction may be open; the next call must not find it.
     async fn clean_up<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if result.is_err() && self.connection.is_ready() {
-            if let Err(error) = self.connection.execute("ROLLBACK").await {
-                tracing::debug!(%error, "the rollback failed too");
-            }
+        if result.is_err()
+            && self.connection.is_ready()
+            && let Err(error) = self.connection.execute("ROLLBACK").await
+        {
+            tracing::debug!(%error, "the rollback failed too");
         }
         result
     }

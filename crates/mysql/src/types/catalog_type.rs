@@ -63,10 +63,9 @@ impl CatalogType {
             },
             "tinytext" | "text" | "mediumtext" | "longtext" => ColumnType::Text { bytes_max },
             "binary" => ColumnType::Binary { length },
-            "varbinary" => ColumnType::Varbinary { length },
             "tinyblob" | "blob" | "mediumblob" | "longblob" => ColumnType::Blob { bytes_max },
-            // Single-precision numbers one after another; the servers' own text form rounds them.
-            "vector" => ColumnType::Varbinary { length },
+            // A vector is single-precision numbers one after another; the servers' own text form rounds them.
+            "varbinary" | "vector" => ColumnType::Varbinary { length },
             "date" => ColumnType::Date,
             "time" => ColumnType::Time { precision },
             "datetime" => ColumnType::Timestamp { precision },
@@ -105,7 +104,7 @@ impl CatalogType {
             native = format!("{ty} CHARACTER SET {charset} COLLATE {collation}{comment}");
         }
         if let Some(srid) = self.srid {
-            native.push_str(&format!(" SRID {srid}"));
+            native = format!("{native} SRID {srid}");
         }
         native
     }

@@ -79,7 +79,7 @@ impl RowDecoder {
             .collect::<Result<Vec<_>, _>>()?;
         let has_shifted_bits = cells
             .iter()
-            .any(|cell| matches!(cell, Cell::Bits(length) if length % 8 != 0));
+            .any(|cell| matches!(cell, Cell::Bits(length) if !length.is_multiple_of(8)));
         Ok(Self {
             cells,
             has_shifted_bits,
@@ -110,7 +110,7 @@ impl RowDecoder {
                     what: CUT_SHORT,
                 };
                 match cell {
-                    Cell::Bits(length) if length % 8 != 0 => {
+                    Cell::Bits(length) if !length.is_multiple_of(8) => {
                         let bytes = reader.cells.counted().map_err(bad)?;
                         shifted.strings.push(shift(bytes, *length));
                     }
@@ -366,7 +366,7 @@ fn bits<'a>(
     shifted: &mut impl Iterator<Item = &'a [u8; 8]>,
 ) -> Result<Bits<'a>, Malformed> {
     let bytes = reader.counted()?;
-    if length % 8 == 0 {
+    if length.is_multiple_of(8) {
         return Ok(Bits { bytes, length });
     }
     let moved = shifted.next().ok_or(Malformed)?;

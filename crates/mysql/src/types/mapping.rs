@@ -182,9 +182,15 @@ fn native_type(ty: &ColumnType, target: Engine) -> Planned {
         ColumnType::Char { length } if (1..=CHAR_LENGTH_MAX).contains(length) => {
             Planned::fixed(format!("char({length}) CHARACTER SET utf8mb4 COLLATE {}", collation::exact(target)))
         }
-        ColumnType::Char { length } => varchar(*length),
-        ColumnType::Varchar { length: Some(length) } => varchar(*length),
-        ColumnType::Varchar { length: None } => Planned::form(Form::Text(None)),
+        ColumnType::Char { length } | ColumnType::Varchar { length: Some(length) } => {
+            varchar(*length)
+        }
+        ColumnType::Set { labels } if enum_holds(labels) && labels.len() <= SET_LABELS_MAX => {
+            Planned::fixed(labelled("set", labels, target))
+        }
+        ColumnType::Varchar { length: None } | ColumnType::Set { .. } => {
+            Planned::form(Form::Text(None))
+        }
         ColumnType::Text { bytes_max } => Planned::form(Form::Text(*bytes_max)),
         ColumnType::Binary { length } if *length <= CHAR_LENGTH_MAX => {
             Planned::fixed(format!("binary({length})"))
@@ -214,14 +220,10 @@ fn native_type(ty: &ColumnType, target: Engine) -> Planned {
         ColumnType::Uuid if target == Engine::MariaDb => Planned::fixed("uuid"),
         ColumnType::Uuid => Planned::fixed("char(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"),
         ColumnType::Enum { labels } if enum_holds(labels) => Planned::fixed(labelled("enum", labels, target)),
-        ColumnType::Set { labels } if enum_holds(labels) && labels.len() <= SET_LABELS_MAX => {
-            Planned::fixed(labelled("set", labels, target))
-        }
         ColumnType::Enum { labels } => {
             varchar(labels.iter().map(|label| label.chars().count()).max().and_then(|n| u32::try_from(n).ok()).unwrap_or(0).max(1))
                 .noted("its labels are kept as text, because an ENUM cannot hold them all")
         }
-        ColumnType::Set { .. } => Planned::form(Form::Text(None)),
         ColumnType::TimeTz { .. } | ColumnType::Interval => {
             varchar(64).noted("kept as text, because there is no such type")
         }
@@ -330,7 +332,7 @@ fn shorten_key(
         .iter()
         .filter_map(|&i| types.get(i))
         .filter(|t| !is_long(t))
-        .map(|t| fixed_key_bytes(t))
+        .map(fixed_key_bytes)
         .sum();
     let long: Vec<usize> = key
         .iter()

@@ -191,7 +191,7 @@ impl Connection {
     pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>, WireError> {
         self.command(Command::Query, sql.as_bytes()).await?;
         let first = self.packet().await?;
-        let column_count = self.column_count(&first)?;
+        let column_count = column_count(&first)?;
         for _ in 0..column_count {
             self.packet().await?;
         }
@@ -209,14 +209,6 @@ impl Connection {
     /// The first row of a query.
     pub(crate) async fn row(&mut self, sql: &str) -> Result<Option<TextRow>, WireError> {
         Ok(self.rows(sql).await?.into_iter().next())
-    }
-
-    fn column_count(&self, first: &[u8]) -> Result<usize, WireError> {
-        match first.first() {
-            Some(0x00) | None => Err(WireError::protocol("no rows in answer to a query")),
-            Some(&INFILE) => Err(refused_file()),
-            Some(_) => Ok(Reader::new(first).length()?.unwrap_or(0)),
-        }
     }
 
     /// Prepares a query without parameters.
@@ -254,7 +246,7 @@ impl Connection {
         body[5] = 1;
         self.command(Command::StatementExecute, &body).await?;
         let first = self.packet().await?;
-        let column_count = self.column_count(&first)?;
+        let column_count = column_count(&first)?;
         let mut columns = Vec::with_capacity(column_count);
         for _ in 0..column_count {
             columns.push(ResultColumn::parse(&self.packet().await?)?);
@@ -396,6 +388,14 @@ impl std::fmt::Debug for Connection {
             .field("id", &self.id)
             .field("state", &self.state)
             .finish_non_exhaustive()
+    }
+}
+
+fn column_count(first: &[u8]) -> Result<usize, WireError> {
+    match first.first() {
+        Some(0x00) | None => Err(WireError::protocol("no rows in answer to a query")),
+        Some(&INFILE) => Err(refused_file()),
+        Some(_) => Ok(Reader::new(first).length()?.unwrap_or(0)),
     }
 }
 

@@ -97,14 +97,6 @@ impl WireError {
             Err(malformed) => malformed.into(),
         }
     }
-
-    /// The server's own error, if it is one.
-    pub(crate) fn as_server(&self) -> Option<&MyError> {
-        match self {
-            Self::Server(error) => Some(error),
-            _ => None,
-        }
-    }
 }
 
 impl From<Malformed> for WireError {

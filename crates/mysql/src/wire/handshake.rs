@@ -111,7 +111,10 @@ impl Greeting {
 
     /// The capabilities we ask for.
     pub(super) fn wanted(&self, options: &Options, allows_load: bool, encrypts: bool) -> u32 {
-        use capability::*;
+        use capability::{
+            CONNECT_ATTRS, CONNECT_WITH_DB, DEPRECATE_EOF, LOCAL_FILES, LONG_FLAG, LONG_PASSWORD,
+            PLUGIN_AUTH, PLUGIN_AUTH_LENENC, PROTOCOL_41, SECURE_CONNECTION, SSL, TRANSACTIONS,
+        };
         let mut wanted = LONG_PASSWORD
             | LONG_FLAG
             | PROTOCOL_41
@@ -227,7 +230,7 @@ mod tests {
         }
         assert!(Greeting::parse(&greeting("5.6.1", 0xFFFF, 0x00FF)).is_err());
         let early = Greeting::parse(b"\xff\x6a\x04Host is not allowed").unwrap_err();
-        assert_eq!(early.as_server().map(|error| error.code), Some(1130));
+        assert!(matches!(early, WireError::Server(error) if error.code == 1130));
     }
 
     #[test]

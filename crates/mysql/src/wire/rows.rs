@@ -62,7 +62,7 @@ pub(super) fn front(bytes: &[u8]) -> Front {
     let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
         return Front::Unfinished(HEADER_BYTES);
     };
-    let length = part_length(header);
+    let length = part_length(*header);
     let whole = HEADER_BYTES + length;
     let Some(&first) = bytes.get(HEADER_BYTES) else {
         return Front::Unfinished(whole.max(HEADER_BYTES + 1));
@@ -140,7 +140,7 @@ impl<'a> Iterator for RowIter<'a> {
             return Some(long);
         }
         let (header, rest) = self.packets.split_first_chunk::<HEADER_BYTES>()?;
-        let (row, rest) = rest.split_at_checked(part_length(header))?;
+        let (row, rest) = rest.split_at_checked(part_length(*header))?;
         self.packets = rest;
         Some(row)
     }

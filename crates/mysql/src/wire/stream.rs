@@ -143,7 +143,7 @@ impl Stream {
     async fn part(&mut self) -> Result<Bytes, WireError> {
         loop {
             if let Some(header) = self.inbox.first_chunk::<HEADER_BYTES>() {
-                let length = part_length(header);
+                let length = part_length(*header);
                 let sequence = header[3];
                 if self.inbox.len() >= HEADER_BYTES + length {
                     self.sequence = sequence.wrapping_add(1);
@@ -190,6 +190,6 @@ fn header(length: usize, sequence: u8) -> [u8; HEADER_BYTES] {
 }
 
 /// The length of the part that a header announces, without the header.
-pub(super) fn part_length(header: &[u8; HEADER_BYTES]) -> usize {
+pub(super) fn part_length(header: [u8; HEADER_BYTES]) -> usize {
     usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16
 }

@@ -1,6 +1,7 @@
 //! Ranges of keys: every row lies in exactly one, whatever the key is made of.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 
 use whimbrel_connector::{ReadFormat, ReadRequest, Snapshot};
 use whimbrel_core::{ChunkBounds, Table};
@@ -93,11 +94,12 @@ fn setup(engine: Engine) -> String {
         "7, '2020-01-01', n",
     ));
     for (name, columns, key) in tables {
-        sql.push_str(&format!(
+        write!(sql,
             "create table {name} ({columns}, n int not null, filler char(100) not null default 'x') character set utf8mb4;
              insert into {name} select {key}, n, repeat('y', 100) from numbers where n <= {ROWS};
              analyze table {name};"
-        ));
+        )
+        .unwrap();
     }
     sql
 }

@@ -1,8 +1,16 @@
-//! Real servers: MariaDB 10.11 and MySQL 9.7.
+//! The connector against real servers: MariaDB 10.11 and MySQL 9.7.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests fail like the tests themselves"
+)]
 
 mod chunks;
 mod connection;
+mod hostile;
 mod load;
+mod long_rows;
 mod records;
 mod snapshot;
 mod support;

@@ -1,6 +1,6 @@
 //! The record of a load at the target, and its fence.
 
-use whimbrel_connector::{Error, LoadRecord, Target};
+use whimbrel_connector::{Error, LoadRecord, Target, TargetTable, TaskFence};
 use whimbrel_core::{ChunkBounds, ChunkId, Position};
 
 use crate::support::{Chunk, ENGINES, How, Pair};
@@ -96,6 +96,26 @@ async fn rows_and_record_of_a_chunk_appear_together_or_not_at_all() {
     }
 }
 
+fn refused(error: &Error) {
+    assert!(matches!(error, Error::Fenced { .. }), "{error}");
+}
+
+async fn refuses_everything(
+    old: &mut dyn Target,
+    fence: &TaskFence,
+    planned: &TargetTable,
+    position: &Position,
+) {
+    let chunks = [bounds("{}")];
+    let prepared = old
+        .prepare(fence, planned, How::PLAIN.mode, position, &chunks)
+        .await;
+    refused(&prepared.unwrap_err());
+    refused(&old.finish(fence, planned).await.unwrap_err());
+    refused(&old.loader(fence).await.err().unwrap());
+    refused(&old.forget(fence).await.unwrap_err());
+}
+
 #[tokio::test]
 async fn an_older_epoch_is_refused_everywhere() {
     for engine in ENGINES {
@@ -136,10 +156,9 @@ async fn an_older_epoch_is_refused_everywhere() {
         let mut new = pair.to.target().await.unwrap();
         let fence = new.claim(&pair.task).await.unwrap();
         assert!(fence.epoch > old_fence.epoch);
-        let refused = |error: Error| assert!(matches!(error, Error::Fenced { .. }), "{error}");
-        refused(loader.commit().await.unwrap_err());
+        refused(&loader.commit().await.unwrap_err());
         refused(
-            loader
+            &loader
                 .begin(whimbrel_connector::ChunkLoad {
                     table: &planned,
                     chunk: ChunkId(0),
@@ -150,20 +169,7 @@ async fn an_older_epoch_is_refused_everywhere() {
                 .await
                 .unwrap_err(),
         );
-        refused(
-            old.prepare(
-                &old_fence,
-                &planned,
-                How::PLAIN.mode,
-                snapshot.position(),
-                &chunks,
-            )
-            .await
-            .unwrap_err(),
-        );
-        refused(old.finish(&old_fence, &planned).await.unwrap_err());
-        refused(old.loader(&old_fence).await.err().unwrap());
-        refused(old.forget(&old_fence).await.unwrap_err());
+        refuses_everything(&mut *old, &old_fence, &planned, snapshot.position()).await;
         assert_eq!(pair.target.sql("select count(*) from t").unwrap(), "0\n");
 
         let mut loader = new.loader(&fence).await.unwrap();

@@ -1,11 +1,12 @@
 //! One view for all readers, whatever others write meanwhile and whatever the user may not do.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use whimbrel_connector::{Connector, Error, ReadFormat, ReadRequest, Snapshot};
 use whimbrel_core::{Table, Value};
-use whimbrel_testkit::{Engine, TestDatabase};
+use whimbrel_testkit::TestDatabase;
 
 use crate::support::{ENGINES, Pair, connector};
 
@@ -39,10 +40,12 @@ fn mover(database: &TestDatabase, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         let mut sql = String::new();
         for step in 0..50 {
-            sql.push_str(&format!(
+            write!(
+                sql,
                 "start transaction; update a set v = v - 1 where id = {0}; update b set v = v + 1 where id = {0}; commit;",
                 step % 20
-            ));
+            )
+            .unwrap();
         }
         database.sql(&sql).unwrap();
     }
