@@ -74,7 +74,9 @@ def test_connections(dms, instance, endpoints):
     )
     subprocess.run(
         ["aws", "dms", "describe-connections", "--endpoint-url", API, "--region", REGION,
-         "--output", "table", "--no-cli-pager"],
+         "--output", "table", "--query",
+         "Connections[].{Endpoint:EndpointIdentifier,Instance:ReplicationInstanceIdentifier,Status:Status}"],
+        env=os.environ | {"AWS_PAGER": ""},
         check=True,
     )
 
