@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use whimbrel_core::Engine;
 
-use crate::{ConnectError, Error, Source, Target};
+use crate::{ChangeLog, ConnectError, Error, Source, Target};
 
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,4 +39,15 @@ pub trait Connector: Send + Sync {
 
     /// Connects in the role of a target.
     async fn target(&self) -> Result<Box<dyn Target>, Error>;
+
+    /// Connects to the log of a source, for the task of this name: at most 128 characters, unique among all tasks that read it.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] when changes cannot be captured from this engine.
+    async fn change_log(&self, _task: &str) -> Result<Box<dyn ChangeLog>, Error> {
+        Err(Error::Fatal(format!(
+            "changes cannot be captured from {}; run the task as a full load",
+            self.describe()
+        )))
+    }
 }

@@ -9,6 +9,7 @@
 //! Rows travel as [`RowBlock`]s: containers in the wire format in which the source sent them. A target either takes
 //! that format as it is ([`RawFormat`]), or asks the block to decode its rows into borrowed [`whimbrel_core::Value`]s.
 
+mod changes;
 mod endpoint;
 mod error;
 pub mod memory;
@@ -16,6 +17,11 @@ mod rows;
 mod source;
 mod target;
 
+pub use changes::{
+    AppliedCount, Applier, ChangeBlock, ChangeLog, ChangeRows, ChangeStream, LogEvent, LogPlace,
+    LogStart, NetChanges, RowAt, RowSet, SingleChange, SingleKind, SnapshotView, TableId,
+    TransactionMark,
+};
 pub use endpoint::{Connector, ServerInfo};
 pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};

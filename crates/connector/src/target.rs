@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
 
-use crate::{Error, RawFormat, RowBlock, TypeDefinition};
+use crate::{Applier, Error, RawFormat, RowBlock, TypeDefinition};
 
 /// What happens to a target table before its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,21 @@ pub trait Target: Send {
     /// # Errors
     /// [`Error::Table`] when rows violate the key, naming it.
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error>;
+
+    /// The position up to which changes have been applied, as the last [`Applier::commit`] of this task left it.
+    async fn checkpoint(&mut self, _fence: &TaskFence) -> Result<Option<Position>, Error> {
+        Ok(None)
+    }
+
+    /// An applier with a connection of its own.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a later epoch owns the task; [`Error::Fatal`] when changes cannot be applied to this engine.
+    async fn applier(&mut self, _fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+        Err(Error::Fatal(
+            "changes cannot be applied to this target; run the task as a full load".to_owned(),
+        ))
+    }
 }
 
 /// Writes chunks one after another over one connection.

@@ -1,0 +1,309 @@
+//! Changes: from a source's log into a target.
+//!
+//! ```text
+//!  ChangeLog ── prepare (keep the log from here on), open ──► ChangeStream ── ChangeBlock, ChangeBlock, …
+//!                                                                 ▲                 │ engine: view rule, fold
+//!                                      confirm, after the commit ─┘                 ▼
+//!                                                     Applier: begin, apply …, commit(position of the last transaction)
+//! ```
+//!
+//! A stream hands over committed transactions only, whole and in the order in which they became visible at the source, cut
+//! into blocks of bounded size: a transaction may span any number of blocks. What a rolled-back transaction or savepoint
+//! wrote never appears. The rows stay in the log's wire format until somebody asks to decode them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use whimbrel_core::{Position, Table, TableName};
+
+use crate::{Error, RowVisitor, TableFault, TargetTable};
+
+/// The log of one source, as one task reads it.
+///
+/// Every method may be repeated: done twice, it leaves what once left.
+#[async_trait]
+pub trait ChangeLog: Send {
+    /// Checks what capture needs, and makes the source keep its log for this task from now on (PostgreSQL: publication and
+    /// slot). What exists from an earlier run is kept, with its position.
+    ///
+    /// A snapshot opened after this call, together with the log from the returned position on, misses nothing.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] with the remedy when the server cannot be captured from at all.
+    async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error>;
+
+    /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied).
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] when the log no longer reaches back to the position, naming the gap: it is never skipped.
+    async fn open(
+        &mut self,
+        tables: &[Table],
+        from: &Position,
+    ) -> Result<Box<dyn ChangeStream>, Error>;
+
+    /// The place of the log's end now.
+    async fn end(&mut self) -> Result<Position, Error>;
+
+    /// Makes sense of a snapshot's position, to tell which transactions its view holds.
+    fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error>;
+
+    /// Removes everything that [`Self::prepare`] made at the source.
+    async fn remove(&mut self) -> Result<(), Error>;
+}
+
+/// What [`ChangeLog::prepare`] found.
+#[derive(Debug)]
+pub struct LogStart {
+    /// The log is kept from here on.
+    pub position: Position,
+    /// Tables whose changes cannot be told from the log, with the remedy (no key and no replica identity).
+    pub refused: Vec<TableFault>,
+}
+
+/// Which transactions a snapshot's view holds.
+pub trait SnapshotView: Send + Sync + fmt::Debug {
+    /// Whether the rows read under the snapshot include those of this transaction: then its changes to them are not applied.
+    fn holds(&self, transaction: TransactionMark) -> bool;
+}
+
+/// Tells a transaction to the [`SnapshotView`]s of its own connector; means nothing elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionMark(pub u64, pub u64);
+
+/// A running capture. Reads ahead by a bounded number of bytes, and answers the server's keepalives even while nobody calls.
+#[async_trait]
+pub trait ChangeStream: Send {
+    /// Waits for what comes next. Dropping the call loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when the connection is lost: open a new stream at the last checkpoint. [`Error::Fatal`] for an
+    /// event that is not understood: nothing is skipped.
+    async fn next(&mut self) -> Result<ChangeBlock, Error>;
+
+    /// Tells the source that everything up to here is durable at the target, so that the log may be dropped. Returns at once.
+    fn confirm(&mut self, position: &Position);
+
+    /// Whether a place of this log is at `position` or past it.
+    fn has_reached(&self, place: &dyn LogPlace, position: &Position) -> bool;
+}
+
+/// A place between two transactions of the log. Its notation is only made when it is asked for.
+pub trait LogPlace: Send + Sync + fmt::Debug {
+    /// The position from which a stream goes on after this place.
+    fn position(&self) -> Position;
+}
+
+/// Some events of the log in order, with the bytes that they lie in.
+#[derive(Debug)]
+pub struct ChangeBlock {
+    /// The events.
+    pub events: Vec<LogEvent>,
+    /// Where the rows of these events, and of no others, are decoded.
+    pub rows: Arc<dyn ChangeRows>,
+}
+
+/// A table of the stream: small numbers, given out by the stream, stable while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId(pub u32);
+
+/// One event of the log.
+#[derive(Clone, Debug)]
+pub enum LogEvent {
+    /// The shape of a table from here on. Comes before the table's first change, and again whenever its columns change.
+    Table {
+        /// Its number in what follows.
+        id: TableId,
+        /// Rows hold the values of its loaded columns, in catalog order.
+        table: Arc<Table>,
+    },
+    /// A transaction begins.
+    Begin {
+        /// For the rule of the view.
+        mark: TransactionMark,
+    },
+    /// A row came.
+    Insert {
+        /// Where.
+        table: TableId,
+        /// The row, whole.
+        after: RowAt,
+    },
+    /// A row changed.
+    Update {
+        /// Where.
+        table: TableId,
+        /// The old row, or its key with the rest not sent. `None`: the key did not change and is in `after`.
+        before: Option<RowAt>,
+        /// The new row. Cells that did not change may be not sent.
+        after: RowAt,
+    },
+    /// A row went.
+    Delete {
+        /// Where.
+        table: TableId,
+        /// The old row, or its key with the rest not sent.
+        before: RowAt,
+    },
+    /// All rows of a table went.
+    Truncate {
+        /// Where.
+        table: TableId,
+    },
+    /// The definition of a captured table changed by a statement that the log tells as text.
+    Ddl {
+        /// The table before the statement.
+        table: TableName,
+        /// The statement in the source's SQL.
+        statement: String,
+    },
+    /// The transaction is complete.
+    Commit {
+        /// The place right after it.
+        place: Arc<dyn LogPlace>,
+        /// When it was committed by the source's clock, in microseconds since 1970.
+        committed_at_us: i64,
+    },
+    /// Nothing of interest came up to this place, which lies between transactions.
+    Idle {
+        /// The place.
+        place: Arc<dyn LogPlace>,
+    },
+}
+
+/// Where a row version lies within its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowAt {
+    /// The table as which it is decoded: the index of a shape within the block's rows.
+    pub shape: u32,
+    /// Offset of its first byte.
+    pub offset: u32,
+    /// Whether every loaded column has a value or NULL: none is not sent.
+    pub is_whole: bool,
+}
+
+/// The rows of a block.
+pub trait ChangeRows: Send + Sync + fmt::Debug {
+    /// Bytes held in memory, for bounds.
+    fn byte_count(&self) -> usize;
+
+    /// Decodes one row version and hands its cells, one for each loaded column, to `visit`.
+    ///
+    /// # Errors
+    /// The visitor's; or [`Error::Row`] when a cell is not what its column's type promises.
+    fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
+}
+
+/// Rows made elsewhere, to be written to one table: cells for each column of the target table, in order.
+pub trait RowSet: Send + Sync {
+    /// How many rows there are.
+    fn row_count(&self) -> usize;
+
+    /// Hands row after row to `visit`.
+    ///
+    /// # Errors
+    /// The visitor's, or that of decoding a row.
+    fn visit(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
+}
+
+/// What became of a table's rows in a batch: at most one change per key, so that their order does not matter within a kind.
+///
+/// To be applied in the order deletes, updates, inserts.
+#[derive(Clone, Copy)]
+pub struct NetChanges<'a> {
+    /// The table; it has a key.
+    pub table: &'a TargetTable,
+    /// Keys that go; cells outside the key may be not sent.
+    pub deletes: &'a dyn RowSet,
+    /// Rows that exist and keep their key; cells not sent stay as they are.
+    pub updates: &'a dyn RowSet,
+    /// Rows that come, whole.
+    pub inserts: &'a dyn RowSet,
+}
+
+/// One change to be applied as a statement of its own.
+#[derive(Clone, Copy)]
+pub struct SingleChange<'a> {
+    /// The table. Without a key the row is found by all cells that were sent, NULL equal to NULL, and one row is changed.
+    pub table: &'a TargetTable,
+    /// What happened.
+    pub kind: SingleKind,
+    /// Where the row versions are decoded.
+    pub rows: &'a dyn ChangeRows,
+}
+
+/// What happened to one row, or to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SingleKind {
+    /// The row comes.
+    Insert {
+        /// The row.
+        after: RowAt,
+    },
+    /// The row changes.
+    Update {
+        /// The old row or key; `None` when the key is in `after` and unchanged.
+        before: Option<RowAt>,
+        /// The new row.
+        after: RowAt,
+    },
+    /// The row goes.
+    Delete {
+        /// The old row or key.
+        before: RowAt,
+    },
+    /// All rows go.
+    Truncate,
+}
+
+/// How many rows of the target a call touched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppliedCount {
+    /// Rows removed.
+    pub deleted: u64,
+    /// Rows found for an update, changed by it or not.
+    pub updated: u64,
+    /// Rows added.
+    pub inserted: u64,
+}
+
+/// Applies changes over one connection: `begin`, any number of `apply…`, `commit`.
+///
+/// The rows and the checkpoint become visible in one transaction. Dropping an applier, or beginning anew, rolls back.
+/// Triggers and foreign keys of the target do not act where the target allows that to be said for a session.
+#[async_trait]
+pub trait Applier: Send {
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a later epoch owns the task: nothing was written, and nothing can be.
+    async fn begin(&mut self) -> Result<(), Error>;
+
+    /// Applies the net changes of one table by set-based statements.
+    ///
+    /// Counts smaller than the number of rows given mean that rows were not there: the caller decides.
+    ///
+    /// # Errors
+    /// [`Error::Row`] when a value cannot be held or a constraint is violated. The open transaction has been put back to
+    /// where it was before this call, and may be gone on with.
+    async fn apply_net(&mut self, changes: NetChanges<'_>) -> Result<AppliedCount, Error>;
+
+    /// Applies changes one after another in the given order, as few round trips as the protocol allows.
+    ///
+    /// Returns the count of rows touched for each change.
+    ///
+    /// # Errors
+    /// As [`Self::apply_net`], all changes of the call undone.
+    async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error>;
+
+    /// Commits the rows together with the checkpoint. On return both are durable.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]; [`Error::Transient`] leaves the fate of the transaction unknown:
+    /// [`crate::Target::checkpoint`] on a new connection tells.
+    async fn commit(&mut self, checkpoint: &Position) -> Result<(), Error>;
+
+    /// Gives the open transaction up.
+    async fn rollback(&mut self) -> Result<(), Error>;
+}
