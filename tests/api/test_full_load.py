@@ -157,3 +157,34 @@ def test_changes_cannot_be_followed_yet_and_the_fault_says_so(dms, pair):
     with refused("InvalidParameterCombinationException", "full-load"):
         start(dms, task)
     assert describe_task(dms, task)["Status"] == "ready"
+
+
+def control_rows(server, task):
+    """What the load of a task has recorded at the target."""
+    place = "awsdms_control"
+    tables = server.sql(f"select table_name from information_schema.tables where table_schema = '{place}'")
+    name = task["ReplicationTaskArn"].rsplit(":", 1)[1]
+    counts = [
+        server.sql(f"select count(*) from {place}.{table} where task_name = '{name}'")
+        for table in tables.split()
+        if table in ("awsdms_load_table", "awsdms_load_chunk", "awsdms_task_epoch")
+    ]
+    return sum(map(int, counts))
+
+
+@pytest.mark.parametrize("pair", PAIRS[:2], indirect=True, ids="-to-".join)
+def test_a_deleted_task_leaves_no_records_at_its_target(dms, pair):
+    pair.target.sql(f"create schema {pair.schema}")
+    pair.target.sql(f"create table {pair.schema}.a (id int primary key, name varchar(20))")
+    pair.target.sql(f"insert into {pair.schema}.a values (2, 'in the way')")
+    settings = json.dumps({"FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"}})
+    task = pair.task(ReplicationTaskSettings=settings)
+    run(dms, task)
+    assert control_rows(pair.target, task) > 0
+    dms.delete_replication_task(ReplicationTaskArn=task["ReplicationTaskArn"])
+    dms.get_waiter("replication_task_deleted").wait(
+        Filters=[{"Name": "replication-task-arn", "Values": [task["ReplicationTaskArn"]]}],
+        WaiterConfig={"Delay": 1, "MaxAttempts": 60},
+    )
+    assert control_rows(pair.target, task) == 0
+    assert pair.rows("b") == ROWS

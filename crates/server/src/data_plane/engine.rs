@@ -65,13 +65,25 @@ impl DataPlane for EngineDataPlane {
         endpoint: &EndpointConfig,
     ) -> Result<Vec<String>, ConnectionFailure> {
         let connector = (self.make_connector)(endpoint)?;
-        connector.schemas().await.map_err(|error| match error {
-            Error::Connect(error) => error.into(),
-            error => ConnectionFailure {
-                message: error.to_string(),
-                remedy: "check the privileges of the endpoint's user on the catalog".to_owned(),
-            },
-        })
+        let remedy = "check the privileges of the endpoint's user on the catalog";
+        connector
+            .schemas()
+            .await
+            .map_err(|error| failure(error, remedy))
+    }
+
+    async fn forget_task(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure> {
+        let connector = (self.make_connector)(target)?;
+        let remedy = "delete the task's rows from the awsdms_load_chunk, awsdms_load_table and awsdms_task_epoch tables of the target";
+        let failed = |error| failure(error, remedy);
+        let mut target = connector.target().await.map_err(failed)?;
+        // Claimed first: a worker that is believed dead can then no longer write.
+        let fence = target.claim(task).await.map_err(failed)?;
+        target.forget(&fence).await.map_err(failed)
     }
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {
@@ -97,6 +109,16 @@ impl DataPlane for EngineDataPlane {
             stop,
             end,
         )
+    }
+}
+
+fn failure(error: Error, remedy: &str) -> ConnectionFailure {
+    match error {
+        Error::Connect(error) => error.into(),
+        error => ConnectionFailure {
+            message: error.to_string(),
+            remedy: remedy.to_owned(),
+        },
     }
 }
 

@@ -26,6 +26,7 @@ struct State {
     tests: Vec<EndpointConfig>,
     schemas: Vec<String>,
     runs: Vec<FakeRun>,
+    forgotten: Vec<(String, String)>,
 }
 
 /// A run that a test steers.
@@ -90,6 +91,11 @@ impl FakeDataPlane {
         lock(&self.0.state).tests.clone()
     }
 
+    /// The tasks forgotten so far, each with the server that forgot it.
+    pub fn forgotten(&self) -> Vec<(String, String)> {
+        lock(&self.0.state).forgotten.clone()
+    }
+
     /// Waits for the `number`th run, counted from 0.
     pub async fn run(&self, number: usize) -> FakeRun {
         loop {
@@ -134,6 +140,19 @@ impl DataPlane for FakeDataPlane {
         self.released().await;
         self.answer(endpoint)?;
         Ok(lock(&self.0.state).schemas.clone())
+    }
+
+    async fn forget_task(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure> {
+        self.released().await;
+        self.answer(target)?;
+        lock(&self.0.state)
+            .forgotten
+            .push((target.server_name.clone(), task.to_owned()));
+        Ok(())
     }
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {

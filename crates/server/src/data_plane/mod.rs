@@ -183,6 +183,15 @@ pub trait DataPlane: Send + Sync {
         endpoint: &EndpointConfig,
     ) -> Result<Vec<String>, ConnectionFailure>;
 
+    /// Removes what runs of this task have recorded at the target beside the tables that they loaded. Repeatable.
+    ///
+    /// May take long: the caller bounds it.
+    async fn forget_task(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure>;
+
     /// Starts a run and returns at once. What cannot be started ends at once with its failure.
     fn start_task(&self, spec: TaskSpec) -> TaskHandle;
 }

@@ -1,16 +1,17 @@
 //! Removes what is `deleting`, each with all that belongs to it in one transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tracing::info;
+use tracing::{info, warn};
 use whimbrel_store::{
     Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
     ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
-    TagSet, TaskStatus,
+    TagSet, TaskId, TaskStatus,
 };
 
-use super::{PassError, Reconciler};
+use super::{PassError, Reconciler, UnderWay, chain};
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::events::{instance_event, task_event};
@@ -19,39 +20,87 @@ use crate::operations::EVENTS_KEPT_MS;
 /// A commit wakes this reconciler again, so more than this go in several passes.
 const EVENTS_REMOVED_AT_ONCE: usize = 200;
 
-pub(crate) struct Deletions(pub(crate) Arc<Context>);
+/// How long the target of a task may take to forget it. A target that is gone must not keep the task from going.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Deletions {
+    context: Arc<Context>,
+    tasks: UnderWay<TaskId>,
+}
+
+/// Lets the target remove what runs of the task have recorded there. `false`: the store failed, so a later pass tries again.
+async fn forget_at_target(context: &Context, task: &ReplicationTask) -> bool {
+    let target = match context.endpoint_config(&task.target_endpoint_id).await {
+        Ok(target) => target,
+        Err(error) => {
+            let error_text = chain(&error);
+            warn!(task_id = %task.id, error = error_text, "the records of a deleted task may remain at its target");
+            return !error.is_transient();
+        }
+    };
+    let forgetting = context.data_plane.forget_task(&target, task.id.as_str());
+    let reason = match tokio::time::timeout(FORGET_TIMEOUT, forgetting).await {
+        Ok(Ok(())) => return true,
+        Ok(Err(failure)) => failure.to_string(),
+        Err(_) => format!("no answer within {} s", FORGET_TIMEOUT.as_secs()),
+    };
+    warn!(task_id = %task.id, target = target.identifier, reason, "the records of a deleted task remain at its target");
+    true
+}
+
+async fn remove_task(context: &Context, task: &ReplicationTask) -> Result<(), StoreError> {
+    let mut transaction = context.store.begin().await?;
+    transaction
+        .delete_children(TableStatistics::KIND, task.id.as_str())
+        .await?;
+    transaction
+        .delete(
+            TagSet::KIND,
+            &context.home.arn(ArnKind::Task, task.id.as_str()),
+        )
+        .await?;
+    if transaction
+        .delete(ReplicationTask::KIND, task.id.as_str())
+        .await?
+    {
+        transaction
+            .create(&task_event(
+                task,
+                "deletion",
+                "The replication task has been deleted.",
+            ))
+            .await?;
+    }
+    transaction.commit().await?;
+    info!(task_id = %task.id, "task deleted");
+    Ok(())
+}
 
 impl Deletions {
-    async fn remove_task(&self, task: &ReplicationTask) -> Result<(), StoreError> {
-        let mut transaction = self.0.store.begin().await?;
-        transaction
-            .delete_children(TableStatistics::KIND, task.id.as_str())
-            .await?;
-        transaction
-            .delete(
-                TagSet::KIND,
-                &self.0.home.arn(ArnKind::Task, task.id.as_str()),
-            )
-            .await?;
-        if transaction
-            .delete(ReplicationTask::KIND, task.id.as_str())
-            .await?
-        {
-            transaction
-                .create(&task_event(
-                    task,
-                    "deletion",
-                    "The replication task has been deleted.",
-                ))
-                .await?;
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            tasks: UnderWay::default(),
         }
-        transaction.commit().await?;
-        info!(task_id = %task.id, "task deleted");
-        Ok(())
+    }
+
+    fn start_removal(&self, task: ReplicationTask) {
+        let Some(guard) = self.tasks.begin(task.id.clone()) else {
+            return;
+        };
+        let context = Arc::clone(&self.context);
+        self.context.runs.spawn(async move {
+            // A task that no run has claimed has left nothing.
+            let is_forgotten = task.epoch == 0 || forget_at_target(&context, &task).await;
+            if is_forgotten && let Err(error) = remove_task(&context, &task).await {
+                warn!(task_id = %task.id, error = %chain(&error), "a task could not be deleted and is tried again");
+            }
+            drop(guard);
+        });
     }
 
     async fn remove_endpoint(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
-        let mut transaction = self.0.store.begin().await?;
+        let mut transaction = self.context.store.begin().await?;
         transaction
             .delete_children(Connection::KIND, endpoint.id.as_str())
             .await?;
@@ -61,7 +110,10 @@ impl Deletions {
         transaction
             .delete(
                 TagSet::KIND,
-                &self.0.home.arn(ArnKind::Endpoint, endpoint.id.as_str()),
+                &self
+                    .context
+                    .home
+                    .arn(ArnKind::Endpoint, endpoint.id.as_str()),
             )
             .await?;
         transaction
@@ -73,7 +125,7 @@ impl Deletions {
     }
 
     async fn remove_instance(&self, instance: &ReplicationInstance) -> Result<(), StoreError> {
-        let mut transaction = self.0.store.begin().await?;
+        let mut transaction = self.context.store.begin().await?;
         for connection in transaction.list::<Connection>().await? {
             if connection.instance_id == instance.id {
                 transaction
@@ -84,7 +136,10 @@ impl Deletions {
         transaction
             .delete(
                 TagSet::KIND,
-                &self.0.home.arn(ArnKind::Instance, instance.id.as_str()),
+                &self
+                    .context
+                    .home
+                    .arn(ArnKind::Instance, instance.id.as_str()),
             )
             .await?;
         if transaction
@@ -109,7 +164,7 @@ impl Deletions {
         let oldest = EpochMs::now().plus_ms(-EVENTS_KEPT_MS);
         // They stand in the order in which they happened, so only the first ones need a look.
         let batch = self
-            .0
+            .context
             .store
             .page(Event::KIND, None, 0, EVENTS_REMOVED_AT_ONCE)
             .await?;
@@ -121,7 +176,7 @@ impl Deletions {
         if old.is_empty() {
             return Ok(());
         }
-        let mut transaction = self.0.store.begin().await?;
+        let mut transaction = self.context.store.begin().await?;
         for event in old {
             transaction.delete(Event::KIND, &event.id).await?;
         }
@@ -136,10 +191,10 @@ impl Reconciler for Deletions {
     }
 
     async fn pass(&self) -> Result<(), PassError> {
-        let store = &self.0.store;
+        let store = &self.context.store;
         for task in store.list::<ReplicationTask>().await? {
-            if task.status == TaskStatus::Deleting && !self.0.runs.contains(&task.id) {
-                self.remove_task(&task).await?;
+            if task.status == TaskStatus::Deleting && !self.context.runs.contains(&task.id) {
+                self.start_removal(task.value);
             }
         }
         for endpoint in store.list::<Endpoint>().await? {

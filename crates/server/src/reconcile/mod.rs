@@ -57,7 +57,7 @@ pub(crate) fn all(context: &Arc<Context>) -> [Arc<dyn Reconciler>; 5] {
         Arc::new(Connections::new(Arc::clone(context))),
         Arc::new(SchemaRefreshes::new(Arc::clone(context))),
         Arc::new(Tasks(Arc::clone(context))),
-        Arc::new(Deletions(Arc::clone(context))),
+        Arc::new(Deletions::new(Arc::clone(context))),
     ]
 }
 

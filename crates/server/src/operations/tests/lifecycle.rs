@@ -3,7 +3,7 @@ use whimbrel_core::TableName;
 use whimbrel_store::{EpochMs, TableState};
 
 use super::Harness;
-use crate::data_plane::{RunEnd, RunMode, RunProgress, TableProgress};
+use crate::data_plane::{ConnectionFailure, RunEnd, RunMode, RunProgress, TableProgress};
 
 const MAPPINGS: &str = r#"{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
     "object-locator":{"schema-name":"s","table-name":"%"},"rule-action":"include"}]}"#;
@@ -392,4 +392,73 @@ async fn events_tell_the_story_of_a_task() {
             "Replication task has stopped. Stop Reason FULL_LOAD_ONLY_FINISHED",
         ]
     );
+}
+
+/// Waits until no task is left.
+async fn until_gone(task: &Task) {
+    task.harness
+        .until("DescribeReplicationTasks", json!({}), |page| {
+            page["ReplicationTasks"] == json!([])
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn the_target_forgets_a_task_that_ran_and_is_deleted() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.until("stopped").await;
+    task.harness
+        .ok("DeleteReplicationTask", task.request())
+        .await;
+    until_gone(&task).await;
+    let (_, id) = task.arn.rsplit_once(':').unwrap();
+    assert_eq!(
+        task.harness.data_plane.forgotten(),
+        [("db2".to_owned(), id.to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_task_that_never_ran_is_no_business_of_its_target() {
+    let task = Task::ready().await;
+    task.harness
+        .ok("DeleteReplicationTask", task.request())
+        .await;
+    until_gone(&task).await;
+    assert_eq!(task.harness.data_plane.forgotten(), []);
+}
+
+#[tokio::test]
+async fn a_task_whose_target_is_gone_can_be_deleted() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.until("stopped").await;
+    let refused = ConnectionFailure {
+        message: "db2:5432 refused the connection".into(),
+        remedy: "start it".into(),
+    };
+    task.harness.data_plane.fail("db2", refused);
+    task.harness
+        .ok("DeleteReplicationTask", task.request())
+        .await;
+    until_gone(&task).await;
+}
+
+#[tokio::test]
+async fn a_crash_while_the_target_forgets_loses_nothing() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.until("stopped").await;
+    task.harness.data_plane.hold();
+    task.harness
+        .ok("DeleteReplicationTask", task.request())
+        .await;
+    task.until("deleting").await;
+    let task = task.after_a_crash();
+    until_gone(&task).await;
+    assert_eq!(task.harness.data_plane.forgotten().len(), 1);
 }
