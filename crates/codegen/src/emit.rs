@@ -27,11 +27,14 @@ pub(crate) fn files(service: &Service) -> Result<BTreeMap<String, String>> {
     modules.push_str("mod operation;\nmod service;\npub(crate) mod constraints;\n");
     for (family, structures) in families {
         let title = family.replace('_', " ");
-        let uses = if structures.contains("SecretText") {
-            "use crate::SecretText;\n"
-        } else {
-            ""
-        };
+        let mut uses = String::new();
+        for name in ["SecretText", "Timestamp"] {
+            if structures.contains(&format!("Option<{name}>"))
+                || structures.contains(&format!(": {name},"))
+            {
+                writeln!(uses, "use crate::{name};")?;
+            }
+        }
         let others = "#[allow(unused_imports, reason = \"not every family refers to shapes of others\")]\nuse super::*;\n";
         let source = format!(
             "{HEADER}//! Wire shapes: {title}.\n\nuse serde::{{Deserialize, Serialize}};\n\n{uses}{others}\n{structures}"

@@ -23,18 +23,22 @@ fn rust_type(service: &Service, name: &str, member: &str) -> Result<String> {
             Shape::String { is_sensitive, .. } if *is_sensitive || is_secret(member) => {
                 "SecretText".to_owned()
             }
+            Shape::Blob if is_secret(member) => "SecretText".to_owned(),
             Shape::String { .. } | Shape::Blob => "String".to_owned(),
             Shape::Boolean => "bool".to_owned(),
             Shape::Integer => "i32".to_owned(),
             Shape::Long => "i64".to_owned(),
-            Shape::Double | Shape::Timestamp => "f64".to_owned(),
+            Shape::Double => "f64".to_owned(),
+            Shape::Timestamp => "Timestamp".to_owned(),
         },
     )
 }
 
-/// The model flags only some of the members that hold a secret.
+/// The model flags only some of the members that hold a secret. A wallet may hold a private key.
 fn is_secret(member: &str) -> bool {
-    member.contains("Password")
+    ["Password", "Wallet"]
+        .iter()
+        .any(|word| member.contains(word))
 }
 
 /// A structure with its members; required ones are not optional.

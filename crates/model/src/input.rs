@@ -1,5 +1,7 @@
 //! From the JSON of a request to its type, with faults that name the member.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -46,9 +48,11 @@ fn checked(value: Value, shape: &Shape, path: &str) -> Result<Value, Fault> {
             check_text(&text, values, *length_max, path)?;
             Ok(Value::String(text))
         }
-        (Shape::Blob, text @ Value::String(_)) | (Shape::Boolean, text @ Value::Bool(_)) => {
-            Ok(text)
-        }
+        (Shape::Boolean, flag @ Value::Bool(_)) => Ok(flag),
+        (Shape::Blob, Value::String(text)) => match BASE64.decode(&text) {
+            Ok(_) => Ok(Value::String(text)),
+            Err(_) => Err(wrong_type(path, expected(shape))),
+        },
         (Shape::Integer, Value::Number(number)) => match number.as_i64() {
             Some(whole) if i32::try_from(whole).is_ok() => Ok(Value::Number(number)),
             _ => Err(wrong_type(path, "a whole number of 32 bits")),
@@ -136,7 +140,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{CreateEndpointMessage, DescribeConnectionsMessage};
+    use crate::{CreateEndpointMessage, DescribeConnectionsMessage, ImportCertificateMessage};
 
     fn refused<T: DeserializeOwned + std::fmt::Debug>(
         operation: Operation,
@@ -184,6 +188,24 @@ mod tests {
                 "The parameter Filters[0].Values must be a list."
             )
         );
+    }
+
+    #[test]
+    fn blobs_are_base64_and_a_wallet_does_not_print() {
+        let operation = Operation::ImportCertificate;
+        for wrong in ["no base64!", "YQ", "YQ==\n"] {
+            let body = json!({"CertificateIdentifier": "a", "CertificateWallet": wrong});
+            assert_eq!(
+                refused::<ImportCertificateMessage>(operation, body),
+                (
+                    "SerializationException",
+                    "The parameter CertificateWallet must be base64 text.".to_owned()
+                )
+            );
+        }
+        let body = json!({"CertificateIdentifier": "a", "CertificateWallet": "Y2FuYXJ5"});
+        let input: ImportCertificateMessage = parse_input(operation, body).unwrap();
+        assert!(!format!("{input:?}").contains("Y2FuYXJ5"));
     }
 
     #[test]

@@ -16,12 +16,14 @@ mod generated;
 mod input;
 mod secret_text;
 mod shape;
+mod timestamp;
 
 pub use context::CallContext;
 pub use fault::{Fault, FaultCode};
 pub use generated::*;
 pub use input::parse_input;
 pub use secret_text::SecretText;
+pub use timestamp::Timestamp;
 
 use serde::Serialize;
 use serde_json::Value;

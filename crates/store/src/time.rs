@@ -18,15 +18,6 @@ impl EpochMs {
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Seconds since the epoch, as the API writes times: exact to the millisecond.
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "milliseconds of this era fit into the 53 bits of a double"
-    )]
-    pub fn as_seconds(self) -> f64 {
-        self.0 as f64 / 1000.0
-    }
-
     /// The moment `ms` milliseconds later.
     #[must_use]
     pub fn plus_ms(self, ms: i64) -> Self {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `AccountQuota`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -144,16 +145,16 @@ pub struct EngineVersion {
     pub release_status: Option<String>,
     /// `LaunchDate`, seconds since 1970
     #[serde(rename = "LaunchDate", skip_serializing_if = "Option::is_none")]
-    pub launch_date: Option<f64>,
+    pub launch_date: Option<Timestamp>,
     /// `AutoUpgradeDate`, seconds since 1970
     #[serde(rename = "AutoUpgradeDate", skip_serializing_if = "Option::is_none")]
-    pub auto_upgrade_date: Option<f64>,
+    pub auto_upgrade_date: Option<Timestamp>,
     /// `DeprecationDate`, seconds since 1970
     #[serde(rename = "DeprecationDate", skip_serializing_if = "Option::is_none")]
-    pub deprecation_date: Option<f64>,
+    pub deprecation_date: Option<Timestamp>,
     /// `ForceUpgradeDate`, seconds since 1970
     #[serde(rename = "ForceUpgradeDate", skip_serializing_if = "Option::is_none")]
-    pub force_upgrade_date: Option<f64>,
+    pub force_upgrade_date: Option<Timestamp>,
     /// `AvailableUpgrades`
     #[serde(rename = "AvailableUpgrades", skip_serializing_if = "Option::is_none")]
     pub available_upgrades: Option<Vec<String>>,
@@ -171,16 +172,16 @@ pub struct PendingMaintenanceAction {
         rename = "AutoAppliedAfterDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub auto_applied_after_date: Option<f64>,
+    pub auto_applied_after_date: Option<Timestamp>,
     /// `ForcedApplyDate`, seconds since 1970
     #[serde(rename = "ForcedApplyDate", skip_serializing_if = "Option::is_none")]
-    pub forced_apply_date: Option<f64>,
+    pub forced_apply_date: Option<Timestamp>,
     /// `OptInStatus`
     #[serde(rename = "OptInStatus", skip_serializing_if = "Option::is_none")]
     pub opt_in_status: Option<String>,
     /// `CurrentApplyDate`, seconds since 1970
     #[serde(rename = "CurrentApplyDate", skip_serializing_if = "Option::is_none")]
-    pub current_apply_date: Option<f64>,
+    pub current_apply_date: Option<Timestamp>,
     /// `Description`
     #[serde(rename = "Description", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
 use crate::SecretText;
+use crate::Timestamp;
 
 /// Wire shape `CancelReplicationTaskAssessmentRunMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -212,7 +213,7 @@ pub struct ReplicationTaskAssessmentResult {
         rename = "ReplicationTaskLastAssessmentDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_task_last_assessment_date: Option<f64>,
+    pub replication_task_last_assessment_date: Option<Timestamp>,
     /// `AssessmentStatus`
     #[serde(rename = "AssessmentStatus", skip_serializing_if = "Option::is_none")]
     pub assessment_status: Option<String>,
@@ -251,7 +252,7 @@ pub struct ReplicationTaskAssessmentRun {
         rename = "ReplicationTaskAssessmentRunCreationDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_task_assessment_run_creation_date: Option<f64>,
+    pub replication_task_assessment_run_creation_date: Option<Timestamp>,
     /// `AssessmentProgress`
     #[serde(rename = "AssessmentProgress", skip_serializing_if = "Option::is_none")]
     pub assessment_progress: Option<ReplicationTaskAssessmentRunProgress>,
@@ -329,7 +330,7 @@ pub struct ReplicationTaskIndividualAssessment {
         rename = "ReplicationTaskIndividualAssessmentStartDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_task_individual_assessment_start_date: Option<f64>,
+    pub replication_task_individual_assessment_start_date: Option<Timestamp>,
 }
 
 /// Wire shape `StartReplicationTaskAssessmentMessage`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
 use crate::SecretText;
+use crate::Timestamp;
 
 /// Wire shape `Certificate`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,13 +24,13 @@ pub struct Certificate {
         rename = "CertificateCreationDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub certificate_creation_date: Option<f64>,
+    pub certificate_creation_date: Option<Timestamp>,
     /// `CertificatePem`
     #[serde(rename = "CertificatePem", skip_serializing_if = "Option::is_none")]
     pub certificate_pem: Option<String>,
     /// `CertificateWallet`, base64
     #[serde(rename = "CertificateWallet", skip_serializing_if = "Option::is_none")]
-    pub certificate_wallet: Option<String>,
+    pub certificate_wallet: Option<SecretText>,
     /// `CertificateArn`
     #[serde(rename = "CertificateArn", skip_serializing_if = "Option::is_none")]
     pub certificate_arn: Option<String>,
@@ -38,10 +39,10 @@ pub struct Certificate {
     pub certificate_owner: Option<String>,
     /// `ValidFromDate`, seconds since 1970
     #[serde(rename = "ValidFromDate", skip_serializing_if = "Option::is_none")]
-    pub valid_from_date: Option<f64>,
+    pub valid_from_date: Option<Timestamp>,
     /// `ValidToDate`, seconds since 1970
     #[serde(rename = "ValidToDate", skip_serializing_if = "Option::is_none")]
-    pub valid_to_date: Option<f64>,
+    pub valid_to_date: Option<Timestamp>,
     /// `SigningAlgorithm`
     #[serde(rename = "SigningAlgorithm", skip_serializing_if = "Option::is_none")]
     pub signing_algorithm: Option<String>,
@@ -110,7 +111,7 @@ pub struct ImportCertificateMessage {
     pub certificate_pem: Option<SecretText>,
     /// `CertificateWallet`, base64
     #[serde(rename = "CertificateWallet", skip_serializing_if = "Option::is_none")]
-    pub certificate_wallet: Option<String>,
+    pub certificate_wallet: Option<SecretText>,
     /// `Tags`
     #[serde(rename = "Tags", skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
 use crate::SecretText;
+use crate::Timestamp;
 
 /// Wire shape `CreateDataMigrationMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,19 +72,19 @@ pub struct DataMigration {
         rename = "DataMigrationCreateTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub data_migration_create_time: Option<f64>,
+    pub data_migration_create_time: Option<Timestamp>,
     /// `DataMigrationStartTime`, seconds since 1970
     #[serde(
         rename = "DataMigrationStartTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub data_migration_start_time: Option<f64>,
+    pub data_migration_start_time: Option<Timestamp>,
     /// `DataMigrationEndTime`, seconds since 1970
     #[serde(
         rename = "DataMigrationEndTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub data_migration_end_time: Option<f64>,
+    pub data_migration_end_time: Option<Timestamp>,
     /// `ServiceAccessRoleArn`
     #[serde(
         rename = "ServiceAccessRoleArn",
@@ -185,10 +186,10 @@ pub struct DataMigrationStatistics {
     pub tables_errored: Option<i32>,
     /// `StartTime`, seconds since 1970
     #[serde(rename = "StartTime", skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<f64>,
+    pub start_time: Option<Timestamp>,
     /// `StopTime`, seconds since 1970
     #[serde(rename = "StopTime", skip_serializing_if = "Option::is_none")]
-    pub stop_time: Option<f64>,
+    pub stop_time: Option<Timestamp>,
 }
 
 /// Wire shape `DeleteDataMigrationMessage`.
@@ -299,10 +300,10 @@ pub struct SourceDataSetting {
     pub cdc_start_position: Option<String>,
     /// `CDCStartTime`, seconds since 1970
     #[serde(rename = "CDCStartTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_start_time: Option<f64>,
+    pub cdc_start_time: Option<Timestamp>,
     /// `CDCStopTime`, seconds since 1970
     #[serde(rename = "CDCStopTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_stop_time: Option<f64>,
+    pub cdc_stop_time: Option<Timestamp>,
     /// `SlotName`
     #[serde(rename = "SlotName", skip_serializing_if = "Option::is_none")]
     pub slot_name: Option<String>,

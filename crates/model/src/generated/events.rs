@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `CreateEventSubscriptionMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -130,10 +131,10 @@ pub struct DescribeEventsMessage {
     pub source_type: Option<String>,
     /// `StartTime`, seconds since 1970
     #[serde(rename = "StartTime", skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<f64>,
+    pub start_time: Option<Timestamp>,
     /// `EndTime`, seconds since 1970
     #[serde(rename = "EndTime", skip_serializing_if = "Option::is_none")]
-    pub end_time: Option<f64>,
+    pub end_time: Option<Timestamp>,
     /// `Duration`
     #[serde(rename = "Duration", skip_serializing_if = "Option::is_none")]
     pub duration: Option<i32>,
@@ -181,7 +182,7 @@ pub struct Event {
     pub event_categories: Option<Vec<String>>,
     /// `Date`, seconds since 1970
     #[serde(rename = "Date", skip_serializing_if = "Option::is_none")]
-    pub date: Option<f64>,
+    pub date: Option<Timestamp>,
 }
 
 /// Wire shape `EventCategoryGroup`.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `CreateDataProviderMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,7 +152,7 @@ pub struct DataProvider {
         rename = "DataProviderCreationTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub data_provider_creation_time: Option<f64>,
+    pub data_provider_creation_time: Option<Timestamp>,
     /// `Description`
     #[serde(rename = "Description", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -505,7 +506,7 @@ pub struct InstanceProfile {
         rename = "InstanceProfileCreationTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub instance_profile_creation_time: Option<f64>,
+    pub instance_profile_creation_time: Option<Timestamp>,
     /// `SubnetGroupIdentifier`
     #[serde(
         rename = "SubnetGroupIdentifier",
@@ -589,7 +590,7 @@ pub struct MigrationProject {
         rename = "MigrationProjectCreationTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub migration_project_creation_time: Option<f64>,
+    pub migration_project_creation_time: Option<Timestamp>,
     /// `SourceDataProviderDescriptors`
     #[serde(
         rename = "SourceDataProviderDescriptors",

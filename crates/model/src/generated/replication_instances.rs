@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `CreateReplicationInstanceMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -406,7 +407,7 @@ pub struct ReplicationInstance {
     pub allocated_storage: Option<i32>,
     /// `InstanceCreateTime`, seconds since 1970
     #[serde(rename = "InstanceCreateTime", skip_serializing_if = "Option::is_none")]
-    pub instance_create_time: Option<f64>,
+    pub instance_create_time: Option<Timestamp>,
     /// `VpcSecurityGroups`
     #[serde(rename = "VpcSecurityGroups", skip_serializing_if = "Option::is_none")]
     pub vpc_security_groups: Option<Vec<VpcSecurityGroupMembership>>,
@@ -493,7 +494,7 @@ pub struct ReplicationInstance {
     pub secondary_availability_zone: Option<String>,
     /// `FreeUntil`, seconds since 1970
     #[serde(rename = "FreeUntil", skip_serializing_if = "Option::is_none")]
-    pub free_until: Option<f64>,
+    pub free_until: Option<Timestamp>,
     /// `DnsNameServers`
     #[serde(rename = "DnsNameServers", skip_serializing_if = "Option::is_none")]
     pub dns_name_servers: Option<String>,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `DescribeRefreshSchemasStatusMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ pub struct RefreshSchemasStatus {
     pub status: Option<String>,
     /// `LastRefreshDate`, seconds since 1970
     #[serde(rename = "LastRefreshDate", skip_serializing_if = "Option::is_none")]
-    pub last_refresh_date: Option<f64>,
+    pub last_refresh_date: Option<Timestamp>,
     /// `LastFailureMessage`
     #[serde(rename = "LastFailureMessage", skip_serializing_if = "Option::is_none")]
     pub last_failure_message: Option<String>,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `ComputeConfig`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -247,7 +248,7 @@ pub struct PremigrationAssessmentStatus {
         rename = "PremigrationAssessmentRunCreationDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub premigration_assessment_run_creation_date: Option<f64>,
+    pub premigration_assessment_run_creation_date: Option<Timestamp>,
     /// `AssessmentProgress`
     #[serde(rename = "AssessmentProgress", skip_serializing_if = "Option::is_none")]
     pub assessment_progress: Option<ReplicationTaskAssessmentRunProgress>,
@@ -295,7 +296,7 @@ pub struct ProvisionData {
     pub provisioned_capacity_units: Option<i32>,
     /// `DateProvisioned`, seconds since 1970
     #[serde(rename = "DateProvisioned", skip_serializing_if = "Option::is_none")]
-    pub date_provisioned: Option<f64>,
+    pub date_provisioned: Option<Timestamp>,
     /// `IsNewProvisioningAvailable`
     #[serde(
         rename = "IsNewProvisioningAvailable",
@@ -307,7 +308,7 @@ pub struct ProvisionData {
         rename = "DateNewProvisioningDataAvailable",
         skip_serializing_if = "Option::is_none"
     )]
-    pub date_new_provisioning_data_available: Option<f64>,
+    pub date_new_provisioning_data_available: Option<Timestamp>,
     /// `ReasonForNewProvisioningData`
     #[serde(
         rename = "ReasonForNewProvisioningData",
@@ -397,7 +398,7 @@ pub struct Replication {
     pub start_replication_type: Option<String>,
     /// `CdcStartTime`, seconds since 1970
     #[serde(rename = "CdcStartTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_start_time: Option<f64>,
+    pub cdc_start_time: Option<Timestamp>,
     /// `CdcStartPosition`
     #[serde(rename = "CdcStartPosition", skip_serializing_if = "Option::is_none")]
     pub cdc_start_position: Option<String>,
@@ -412,25 +413,25 @@ pub struct Replication {
         rename = "ReplicationCreateTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_create_time: Option<f64>,
+    pub replication_create_time: Option<Timestamp>,
     /// `ReplicationUpdateTime`, seconds since 1970
     #[serde(
         rename = "ReplicationUpdateTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_update_time: Option<f64>,
+    pub replication_update_time: Option<Timestamp>,
     /// `ReplicationLastStopTime`, seconds since 1970
     #[serde(
         rename = "ReplicationLastStopTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_last_stop_time: Option<f64>,
+    pub replication_last_stop_time: Option<Timestamp>,
     /// `ReplicationDeprovisionTime`, seconds since 1970
     #[serde(
         rename = "ReplicationDeprovisionTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_deprovision_time: Option<f64>,
+    pub replication_deprovision_time: Option<Timestamp>,
     /// `IsReadOnly`
     #[serde(rename = "IsReadOnly", skip_serializing_if = "Option::is_none")]
     pub is_read_only: Option<bool>,
@@ -484,13 +485,13 @@ pub struct ReplicationConfig {
         rename = "ReplicationConfigCreateTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_config_create_time: Option<f64>,
+    pub replication_config_create_time: Option<Timestamp>,
     /// `ReplicationConfigUpdateTime`, seconds since 1970
     #[serde(
         rename = "ReplicationConfigUpdateTime",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_config_update_time: Option<f64>,
+    pub replication_config_update_time: Option<Timestamp>,
     /// `IsReadOnly`
     #[serde(rename = "IsReadOnly", skip_serializing_if = "Option::is_none")]
     pub is_read_only: Option<bool>,
@@ -523,19 +524,19 @@ pub struct ReplicationStats {
     pub tables_errored: Option<i32>,
     /// `FreshStartDate`, seconds since 1970
     #[serde(rename = "FreshStartDate", skip_serializing_if = "Option::is_none")]
-    pub fresh_start_date: Option<f64>,
+    pub fresh_start_date: Option<Timestamp>,
     /// `StartDate`, seconds since 1970
     #[serde(rename = "StartDate", skip_serializing_if = "Option::is_none")]
-    pub start_date: Option<f64>,
+    pub start_date: Option<Timestamp>,
     /// `StopDate`, seconds since 1970
     #[serde(rename = "StopDate", skip_serializing_if = "Option::is_none")]
-    pub stop_date: Option<f64>,
+    pub stop_date: Option<Timestamp>,
     /// `FullLoadStartDate`, seconds since 1970
     #[serde(rename = "FullLoadStartDate", skip_serializing_if = "Option::is_none")]
-    pub full_load_start_date: Option<f64>,
+    pub full_load_start_date: Option<Timestamp>,
     /// `FullLoadFinishDate`, seconds since 1970
     #[serde(rename = "FullLoadFinishDate", skip_serializing_if = "Option::is_none")]
-    pub full_load_finish_date: Option<f64>,
+    pub full_load_finish_date: Option<Timestamp>,
 }
 
 /// Wire shape `StartReplicationMessage`.
@@ -556,7 +557,7 @@ pub struct StartReplicationMessage {
     pub premigration_assessment_settings: Option<String>,
     /// `CdcStartTime`, seconds since 1970
     #[serde(rename = "CdcStartTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_start_time: Option<f64>,
+    pub cdc_start_time: Option<Timestamp>,
     /// `CdcStartPosition`
     #[serde(rename = "CdcStartPosition", skip_serializing_if = "Option::is_none")]
     pub cdc_start_position: Option<String>,

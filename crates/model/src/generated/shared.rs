@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `AvailabilityZone`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -112,13 +113,13 @@ pub struct ReplicationTask {
         rename = "ReplicationTaskCreationDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_task_creation_date: Option<f64>,
+    pub replication_task_creation_date: Option<Timestamp>,
     /// `ReplicationTaskStartDate`, seconds since 1970
     #[serde(
         rename = "ReplicationTaskStartDate",
         skip_serializing_if = "Option::is_none"
     )]
-    pub replication_task_start_date: Option<f64>,
+    pub replication_task_start_date: Option<Timestamp>,
     /// `CdcStartPosition`
     #[serde(rename = "CdcStartPosition", skip_serializing_if = "Option::is_none")]
     pub cdc_start_position: Option<String>,
@@ -217,19 +218,19 @@ pub struct ReplicationTaskStats {
     pub tables_errored: Option<i32>,
     /// `FreshStartDate`, seconds since 1970
     #[serde(rename = "FreshStartDate", skip_serializing_if = "Option::is_none")]
-    pub fresh_start_date: Option<f64>,
+    pub fresh_start_date: Option<Timestamp>,
     /// `StartDate`, seconds since 1970
     #[serde(rename = "StartDate", skip_serializing_if = "Option::is_none")]
-    pub start_date: Option<f64>,
+    pub start_date: Option<Timestamp>,
     /// `StopDate`, seconds since 1970
     #[serde(rename = "StopDate", skip_serializing_if = "Option::is_none")]
-    pub stop_date: Option<f64>,
+    pub stop_date: Option<Timestamp>,
     /// `FullLoadStartDate`, seconds since 1970
     #[serde(rename = "FullLoadStartDate", skip_serializing_if = "Option::is_none")]
-    pub full_load_start_date: Option<f64>,
+    pub full_load_start_date: Option<Timestamp>,
     /// `FullLoadFinishDate`, seconds since 1970
     #[serde(rename = "FullLoadFinishDate", skip_serializing_if = "Option::is_none")]
-    pub full_load_finish_date: Option<f64>,
+    pub full_load_finish_date: Option<Timestamp>,
 }
 
 /// Wire shape `Subnet`.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `DescribeReplicationTableStatisticsMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,16 +152,16 @@ pub struct TableStatistics {
     pub full_load_error_rows: Option<i64>,
     /// `FullLoadStartTime`, seconds since 1970
     #[serde(rename = "FullLoadStartTime", skip_serializing_if = "Option::is_none")]
-    pub full_load_start_time: Option<f64>,
+    pub full_load_start_time: Option<Timestamp>,
     /// `FullLoadEndTime`, seconds since 1970
     #[serde(rename = "FullLoadEndTime", skip_serializing_if = "Option::is_none")]
-    pub full_load_end_time: Option<f64>,
+    pub full_load_end_time: Option<Timestamp>,
     /// `FullLoadReloaded`
     #[serde(rename = "FullLoadReloaded", skip_serializing_if = "Option::is_none")]
     pub full_load_reloaded: Option<bool>,
     /// `LastUpdateTime`, seconds since 1970
     #[serde(rename = "LastUpdateTime", skip_serializing_if = "Option::is_none")]
-    pub last_update_time: Option<f64>,
+    pub last_update_time: Option<Timestamp>,
     /// `TableState`
     #[serde(rename = "TableState", skip_serializing_if = "Option::is_none")]
     pub table_state: Option<String>,

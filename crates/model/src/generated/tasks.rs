@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 #[allow(unused_imports, reason = "not every family refers to shapes of others")]
 use super::*;
+use crate::Timestamp;
 
 /// Wire shape `CreateReplicationTaskMessage`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub struct CreateReplicationTaskMessage {
     pub replication_task_settings: Option<String>,
     /// `CdcStartTime`, seconds since 1970
     #[serde(rename = "CdcStartTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_start_time: Option<f64>,
+    pub cdc_start_time: Option<Timestamp>,
     /// `CdcStartPosition`
     #[serde(rename = "CdcStartPosition", skip_serializing_if = "Option::is_none")]
     pub cdc_start_position: Option<String>,
@@ -139,7 +140,7 @@ pub struct ModifyReplicationTaskMessage {
     pub replication_task_settings: Option<String>,
     /// `CdcStartTime`, seconds since 1970
     #[serde(rename = "CdcStartTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_start_time: Option<f64>,
+    pub cdc_start_time: Option<Timestamp>,
     /// `CdcStartPosition`
     #[serde(rename = "CdcStartPosition", skip_serializing_if = "Option::is_none")]
     pub cdc_start_position: Option<String>,
@@ -193,7 +194,7 @@ pub struct StartReplicationTaskMessage {
     pub start_replication_task_type: String,
     /// `CdcStartTime`, seconds since 1970
     #[serde(rename = "CdcStartTime", skip_serializing_if = "Option::is_none")]
-    pub cdc_start_time: Option<f64>,
+    pub cdc_start_time: Option<Timestamp>,
     /// `CdcStartPosition`
     #[serde(rename = "CdcStartPosition", skip_serializing_if = "Option::is_none")]
     pub cdc_start_position: Option<String>,

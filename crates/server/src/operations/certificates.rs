@@ -34,7 +34,7 @@ pub(super) async fn import(
             (CertificateMaterial::Pem(pem), facts)
         }
         (None, Some(wallet)) => (
-            CertificateMaterial::Wallet(wallet),
+            CertificateMaterial::Wallet(wallet.expose().to_owned()),
             CertificateFacts::default(),
         ),
         (Some(_), Some(_)) => {
@@ -168,7 +168,7 @@ pub(super) async fn find(
 fn to_wire(context: &Context, certificate: &Certificate) -> model::Certificate {
     let (pem, wallet) = match &certificate.material {
         CertificateMaterial::Pem(pem) => (Some(pem.clone()), None),
-        CertificateMaterial::Wallet(wallet) => (None, Some(wallet.clone())),
+        CertificateMaterial::Wallet(wallet) => (None, Some(model::SecretText::new(wallet.clone()))),
     };
     model::Certificate {
         certificate_identifier: Some(certificate.identifier.clone()),

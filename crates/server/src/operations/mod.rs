@@ -37,16 +37,12 @@ fn filters(given: Option<Vec<model::Filter>>, known: &[&'static str]) -> Result<
     Filters::parse(given, known)
 }
 
-fn timestamp(at: EpochMs) -> f64 {
-    at.as_seconds()
+fn timestamp(at: EpochMs) -> model::Timestamp {
+    model::Timestamp::from_millis(at.0)
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "saturates, and no time of any use is out of range"
-)]
-fn epoch_ms(seconds: f64) -> EpochMs {
-    EpochMs((seconds * 1000.0).round() as i64)
+fn epoch_ms(at: model::Timestamp) -> EpochMs {
+    EpochMs(at.millis())
 }
 
 /// A structure of the wire as JSON under its names there.
