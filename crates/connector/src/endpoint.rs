@@ -12,6 +12,9 @@ pub struct ServerInfo {
     pub version: String,
     /// Whether the connection is encrypted, and how: `TLSv1.3`; `None` for plain.
     pub tls: Option<String>,
+    /// What tells this server (PostgreSQL: this database of it) from every other, whatever name it was reached by; `None` when it
+    /// does not say.
+    pub identity: Option<String>,
 }
 
 /// The settings of one endpoint, checked but not connected: what makes sources and targets.

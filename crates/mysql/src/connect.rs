@@ -88,10 +88,58 @@ async fn start(
     let mut connection = Connection::start(socket, options, purpose)
         .await
         .map_err(|error| explain(options, error))?;
+    run_after_connect(&mut connection, options).await?;
     fix_session(&mut connection, purpose)
         .await
         .map_err(|error| explain(options, StartError::Wire(error)))?;
     Ok(connection)
+}
+
+async fn run_after_connect(
+    connection: &mut Connection,
+    options: &Options,
+) -> Result<(), ConnectError> {
+    // Named by their numbers: statements may hold secrets.
+    for (number, statement) in (1..).zip(&options.after_connect) {
+        match connection.execute(statement).await {
+            Ok(_) => {}
+            Err(WireError::Server(error)) => {
+                tracing::warn!(%error, number, "a statement of the after-connect script failed");
+            }
+            Err(WireError::Protocol(_)) => {
+                return Err(failure(
+                    options,
+                    Kind::InvalidSettings,
+                    &format!("statement {number} of the after-connect script gives rows"),
+                    "take it out of the script",
+                ));
+            }
+            Err(error) => return Err(explain(options, StartError::Wire(error))),
+        }
+    }
+    Ok(())
+}
+
+/// What tells this server from every other, as far as it says. Servers restored from one backup share their unique id, but not
+/// their host.
+pub(crate) async fn identity(
+    options: &Options,
+    connection: &mut Connection,
+) -> Result<Option<String>, ConnectError> {
+    let own = match connection.engine() {
+        Engine::MariaDb => "@@server_uid",
+        Engine::MySql | Engine::Postgres => "@@server_uuid",
+    };
+    // Older releases of MariaDB have no id.
+    for id in [own, "''"] {
+        let query = format!("SELECT CONCAT_WS(' ', {id}, @@hostname, @@port, @@datadir)");
+        match connection.row(&query).await {
+            Ok(row) => return Ok(row.and_then(|row| row.get(0).map(str::to_owned))),
+            Err(WireError::Server(_)) => {}
+            Err(error) => return Err(explain(options, StartError::Wire(error))),
+        }
+    }
+    Ok(None)
 }
 
 /// Fixes everything that the meaning of statements and cells depends on, whatever the server's defaults are.

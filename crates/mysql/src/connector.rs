@@ -3,7 +3,7 @@ use whimbrel_connector::{ConnectError, Connector, Error, ServerInfo, Source, Tar
 use whimbrel_core::Engine;
 
 use crate::catalog;
-use crate::connect::{check, connect};
+use crate::connect::{self, check, connect};
 use crate::errors::general;
 use crate::options::Options;
 use crate::source::MysqlSource;
@@ -34,11 +34,12 @@ impl Connector for MysqlConnector {
     }
 
     async fn check(&self) -> Result<ServerInfo, ConnectError> {
-        let connection = check(&self.options).await?;
+        let mut connection = check(&self.options).await?;
         let info = ServerInfo {
             engine: connection.engine(),
             version: connection.version().to_owned(),
             tls: connection.tls().map(str::to_owned),
+            identity: connect::identity(&self.options, &mut connection).await?,
         };
         // The answer is known; a failed farewell changes nothing.
         connection.quit().await.ok();

@@ -33,6 +33,23 @@ pub(crate) async fn ping(
     }
 }
 
+/// What tells this database from every other. The moment at which the server started is part of it: servers restored from
+/// one backup share all the rest.
+pub(crate) async fn identity(
+    options: &Options,
+    connection: &mut Connection,
+) -> Result<Option<String>, ConnectError> {
+    const QUERY: &str =
+        "SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), oid, datname)
+        FROM pg_database WHERE datname = current_database()";
+    match connection.query(QUERY).await {
+        Ok(rows) => Ok(rows.into_iter().flatten().flatten().next()),
+        // Servers that only speak like PostgreSQL may not know these functions.
+        Err(WireError::Server(_)) => Ok(None),
+        Err(error) => Err(explain(options, StartError::Wire(error))),
+    }
+}
+
 async fn connect_untimed(options: &Options) -> Result<Connection, ConnectError> {
     let addresses: Vec<_> = match lookup_host((options.host.as_str(), options.port)).await {
         Ok(addresses) => addresses.collect(),

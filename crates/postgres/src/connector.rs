@@ -56,6 +56,7 @@ impl Connector for PostgresConnector {
                 .unwrap_or("unknown")
                 .to_owned(),
             tls: connection.tls().map(str::to_owned),
+            identity: connect::identity(&self.options, &mut connection).await?,
         })
     }
 

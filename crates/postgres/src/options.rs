@@ -40,6 +40,8 @@ pub struct Options {
     pub root_certificate: Option<String>,
     /// Time to reach the server and sign in.
     pub connect_timeout: Duration,
+    /// SQL to run on each connection once signed in, before the session is fixed. One that fails is logged, and the connection used.
+    pub after_connect: Option<String>,
 }
 
 /// A connection URL that cannot be understood. The text never holds the password.
@@ -60,6 +62,7 @@ impl Options {
             tls: TlsMode::None,
             root_certificate: None,
             connect_timeout: CONNECT_TIMEOUT,
+            after_connect: None,
         }
     }
 

@@ -156,6 +156,7 @@ impl Connector for MemoryConnector {
             engine: Engine::Postgres,
             version: "memory".to_owned(),
             tls: None,
+            identity: None,
         })
     }
 

@@ -9,7 +9,7 @@ use whimbrel_model::{
 };
 
 fn body(text: &str) -> Value {
-    serde_json::from_str(text).unwrap()
+    serde_json::from_str(text).expect("the text of a test is JSON")
 }
 
 #[test]

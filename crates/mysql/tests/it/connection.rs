@@ -2,6 +2,11 @@ use whimbrel_connector::ConnectErrorKind;
 use whimbrel_core::Engine as CoreEngine;
 use whimbrel_testkit::{Engine, Server};
 
+use std::sync::Arc;
+
+use whimbrel_connector::Connector;
+use whimbrel_mysql::{MysqlConnector, Options};
+
 use crate::support::{ENGINES, connector};
 
 #[tokio::test]
@@ -163,5 +168,43 @@ async fn schemas_leave_the_servers_own_out() {
         for own in ["mysql", "information_schema", "performance_schema", "sys"] {
             assert!(!schemas.iter().any(|name| name == own), "{own}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_the_same_whatever_it_is_called() {
+    let mut identities = Vec::new();
+    for engine in ENGINES {
+        let url = Server::get(engine).unwrap().url();
+        let identity = connector(&url).check().await.unwrap().identity;
+        let elsewhere = url.replace("127.0.0.1", "localhost");
+        let other = connector(&elsewhere).check().await.unwrap().identity;
+        assert!(identity.is_some());
+        assert_eq!(identity, other);
+        identities.push(identity);
+    }
+    assert_ne!(identities[0], identities[1]);
+}
+
+#[tokio::test]
+async fn the_after_connect_script_runs_and_may_fail_but_gives_no_rows() {
+    for engine in ENGINES {
+        let database = Server::get(engine).unwrap().database("after").unwrap();
+        database.sql("CREATE TABLE ran (n int)").unwrap();
+        let with = |script: &[&str]| -> Arc<dyn Connector> {
+            let mut options = Options::from_url(&database.url()).unwrap();
+            options.after_connect = script.iter().map(|&text| text.to_owned()).collect();
+            Arc::new(MysqlConnector::new(options))
+        };
+        let script = [
+            "SET time_zone = '+03:00'",
+            "NO SQL",
+            "INSERT INTO ran VALUES (1)",
+        ];
+        with(&script).check().await.unwrap();
+        assert_eq!(database.sql("SELECT n FROM ran").unwrap(), "1\n");
+        let error = with(&["SELECT 'canary'"]).check().await.unwrap_err();
+        assert_eq!(error.kind, ConnectErrorKind::InvalidSettings);
+        assert!(!error.to_string().contains("canary"), "{error}");
     }
 }

@@ -87,6 +87,15 @@ impl Connection {
             is_copying_in: false,
         };
         connection.sign_in(options).await?;
+        if let Some(script) = &options.after_connect {
+            match connection.query(script).await {
+                Ok(_) => {}
+                Err(WireError::Server(error)) => {
+                    tracing::warn!(%error, "the after-connect script failed");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         connection.query(SESSION).await?;
         match connection.query(SESSION_WISHES).await {
             Ok(_) | Err(WireError::Server(_)) => {}

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use whimbrel_connector::{ConnectError, ConnectErrorKind};
+use whimbrel_connector::{ConnectError, ConnectErrorKind, Connector as _};
 use whimbrel_core::Engine as EngineName;
+use whimbrel_postgres::{Options, PostgresConnector};
 use whimbrel_testkit::{Engine, Fault, FaultProxy, Server};
 
 use crate::support::{ENGINES, connector};
@@ -247,5 +248,40 @@ async fn bytes_that_are_no_postgresql_are_an_error() {
         let address = fake_server(answer.to_vec()).await;
         let error = failure(&format!("postgres://a:canary@{address}/d")).await;
         assert_eq!(error.kind, ConnectErrorKind::Other, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_is_the_same_whatever_its_server_is_called_and_no_other_is() {
+    for engine in ENGINES {
+        let server = Server::get(engine).unwrap();
+        let (one, two) = (
+            server.database("one").unwrap(),
+            server.database("two").unwrap(),
+        );
+        let identity = connector(&one.url()).check().await.unwrap().identity;
+        let elsewhere = one.url().replace("127.0.0.1", "localhost");
+        let same = connector(&elsewhere).check().await.unwrap().identity;
+        let other = connector(&two.url()).check().await.unwrap().identity;
+        assert!(identity.is_some());
+        assert_eq!(identity, same);
+        assert_ne!(identity, other);
+    }
+}
+
+#[tokio::test]
+async fn the_after_connect_script_runs_first_and_may_fail() {
+    for engine in ENGINES {
+        let database = Server::get(engine).unwrap().database("after").unwrap();
+        database.sql("create table public.ran (n int)").unwrap();
+        for script in [
+            "set DateStyle = 'SQL, DMY'; insert into public.ran values (1)",
+            "no sql",
+        ] {
+            let mut options = Options::from_url(&database.url()).unwrap();
+            options.after_connect = Some(script.to_owned());
+            PostgresConnector::new(options).check().await.unwrap();
+        }
+        assert_eq!(database.sql("select n from public.ran").unwrap(), "1\n");
     }
 }
