@@ -172,8 +172,8 @@ mod tests {
     fn done(affected_rows: u64, info: &str) -> Done {
         Done {
             affected_rows,
-            warning_count: 0,
             info: info.to_owned(),
+            ..Done::default()
         }
     }
 

@@ -24,18 +24,21 @@ pub(crate) enum Purpose {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
+pub(super) enum Command {
     Quit = 0x01,
     Query = 0x03,
     Ping = 0x0E,
+    BinlogDump = 0x12,
+    RegisterReplica = 0x15,
     StatementPrepare = 0x16,
     StatementExecute = 0x17,
     StatementClose = 0x19,
+    SetOption = 0x1B,
 }
 
 /// What comes next on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Our next command.
     Ready,
     /// Rows of a result.
@@ -50,6 +53,8 @@ enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) affected_rows: u64,
+    /// The server's status flags.
+    pub(crate) status: u16,
     /// At most 65,535.
     pub(crate) warning_count: u16,
     /// `Records: 3  Deleted: 0  Skipped: 0  Warnings: 0` after LOAD DATA, in English whatever the server's language.
@@ -62,7 +67,7 @@ impl Done {
         reader.u8()?;
         let affected_rows = reader.length()?.unwrap_or(0) as u64;
         reader.length()?;
-        reader.u16()?;
+        let status = reader.u16()?;
         let warning_count = reader.u16()?;
         // Servers put the length in front of the text, though the documents say otherwise.
         let rest = reader.rest();
@@ -70,10 +75,25 @@ impl Done {
         let info = String::from_utf8_lossy(counted.unwrap_or(rest)).into_owned();
         Ok(Self {
             affected_rows,
+            status,
             warning_count,
             info,
         })
     }
+
+    /// Whether the answer of another statement of the same script follows.
+    fn has_more(&self) -> bool {
+        const MORE_RESULTS: u16 = 0x0008;
+        self.status & MORE_RESULTS != 0
+    }
+}
+
+/// The answer to one statement of a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) done: Done,
+    /// Few.
+    pub(crate) rows: Vec<TextRow>,
 }
 
 /// A prepared statement without parameters.
@@ -86,8 +106,8 @@ pub(crate) struct Statement {
 ///
 /// A call whose future is dropped leaves the connection unusable, with the exception of [`Self::block`].
 pub(crate) struct Connection {
-    stream: Stream,
-    state: State,
+    pub(super) stream: Stream,
+    pub(super) state: State,
     engine: Engine,
     version: String,
     id: u32,
@@ -148,7 +168,11 @@ impl Connection {
     }
 
     /// Sends a command. The state is `Unusable` until its answer has been read.
-    async fn command(&mut self, command: Command, body: &[u8]) -> Result<(), WireError> {
+    pub(super) async fn command(
+        &mut self,
+        command: Command,
+        body: &[u8],
+    ) -> Result<(), WireError> {
         if self.state != State::Ready {
             return Err(WireError::Unusable);
         }
@@ -161,7 +185,7 @@ impl Connection {
     }
 
     /// The next packet; an error packet ends the exchange.
-    async fn packet(&mut self) -> Result<Bytes, WireError> {
+    pub(super) async fn packet(&mut self) -> Result<Bytes, WireError> {
         let packet = self.stream.packet().await?;
         if packet.first() == Some(&ERROR) {
             self.state = State::Ready;
@@ -201,6 +225,59 @@ impl Connection {
             if packet.first() == Some(&END) && packet.len() < 0xFF_FFFF {
                 self.state = State::Ready;
                 return Ok(rows);
+            }
+            rows.push(TextRow::parse(&packet, column_count)?);
+        }
+    }
+
+    /// Lets the session take scripts.
+    pub(crate) async fn allow_scripts(&mut self) -> Result<(), WireError> {
+        const MULTI_STATEMENTS_ON: [u8; 2] = [0, 0];
+        self.command(Command::SetOption, &MULTI_STATEMENTS_ON)
+            .await?;
+        self.packet().await?;
+        self.state = State::Ready;
+        Ok(())
+    }
+
+    /// Runs statements with semicolons between them, all in one round trip.
+    ///
+    /// The server stops at the first that fails: none after it is run, and `answers` gains those of the ones before it.
+    pub(crate) async fn script(
+        &mut self,
+        sql: &[u8],
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), WireError> {
+        self.command(Command::Query, sql).await?;
+        loop {
+            let answer = self.answer().await?;
+            let has_more = answer.done.has_more();
+            answers.push(answer);
+            if !has_more {
+                self.state = State::Ready;
+                return Ok(());
+            }
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Answer, WireError> {
+        let first = self.packet().await?;
+        if first.first() == Some(&0x00) {
+            return Ok(Answer {
+                done: Done::parse(&first)?,
+                rows: Vec::new(),
+            });
+        }
+        let column_count = column_count(&first)?;
+        for _ in 0..column_count {
+            self.packet().await?;
+        }
+        let mut rows = Vec::new();
+        loop {
+            let packet = self.packet().await?;
+            if packet.first() == Some(&END) && packet.len() < 0xFF_FFFF {
+                let done = Done::parse(&packet)?;
+                return Ok(Answer { done, rows });
             }
             rows.push(TextRow::parse(&packet, column_count)?);
         }
@@ -291,7 +368,7 @@ impl Connection {
         }))
     }
 
-    async fn long_row(&mut self) -> Result<RowPackets, WireError> {
+    pub(super) async fn long_row(&mut self) -> Result<RowPackets, WireError> {
         // A dropped future would lose the parts read so far.
         self.state = State::Unusable;
         let row = self.stream.packet().await?;
@@ -299,7 +376,7 @@ impl Connection {
         Ok(RowPackets::LongRow(row))
     }
 
-    async fn end_rows(&mut self) -> Result<Option<RowPackets>, WireError> {
+    pub(super) async fn end_rows(&mut self) -> Result<Option<RowPackets>, WireError> {
         // Whole in the inbox, so it does not wait.
         self.packet().await?;
         self.state = State::Ready;

@@ -9,6 +9,7 @@
 
 mod auth;
 mod connection;
+mod dump;
 mod error;
 mod handshake;
 mod packet;
@@ -17,7 +18,7 @@ mod sign_in;
 mod stream;
 mod tls;
 
-pub(crate) use connection::{Connection, Done, Purpose, Statement};
+pub(crate) use connection::{Answer, Connection, Done, Purpose, Statement};
 pub(crate) use error::{MyError, WireError};
 pub(crate) use packet::{Malformed, Reader};
 pub(crate) use rows::{ResultColumn, RowPackets, TextRow};
