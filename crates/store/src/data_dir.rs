@@ -11,7 +11,8 @@ use crate::StoreError;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    /// `None` beside the process that has the lock.
+    _lock: Option<File>,
 }
 
 impl DataDir {
@@ -65,8 +66,16 @@ impl DataDir {
             .map_err(io("write the lock file", &lock_path))?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            _lock: Some(lock),
         })
+    }
+
+    /// A directory that another process has locked, for what can be done beside it: nothing in it may be made anew.
+    pub(crate) fn of_another(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            _lock: None,
+        }
     }
 
     /// The directory.

@@ -1,9 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{DataDir, KeySource, SqliteStore, Store, Vault, VaultError};
+use crate::{DataDir, KeySource, SqliteStore, Store, StoreError, Vault, VaultError};
 
-/// The store of a single process: a locked data directory with an SQLite file and its vault.
+/// The store of a single process, or of one beside it: a locked data directory with an SQLite file and its vault.
 #[derive(Debug)]
 pub struct Embedded {
     store: Arc<SqliteStore>,
@@ -24,6 +24,31 @@ impl Embedded {
         })
     }
 
+    /// The same for short work beside a service that has the directory: then its store is used with it, through transactions of
+    /// its own. Without such a service the directory is locked as by [`Self::open`].
+    ///
+    /// # Errors
+    /// [`StoreError::DataDirInUse`] when the other process has another version of the store, or is still setting it up.
+    pub async fn open_beside(path: &Path, key: &KeySource) -> Result<Self, VaultError> {
+        let in_use = match Self::open(path, key).await {
+            Err(VaultError::Store(in_use @ StoreError::DataDirInUse { .. })) => in_use,
+            opened => return opened,
+        };
+        let data_dir = DataDir::of_another(path);
+        let Some(store) = SqliteStore::open_current(&data_dir.store_file()).await? else {
+            return Err(in_use.into());
+        };
+        if !Vault::is_set_up(&store).await? {
+            return Err(in_use.into());
+        }
+        let vault = Vault::open(&data_dir, &store, key).await?;
+        Ok(Self {
+            store: Arc::new(store),
+            vault: Arc::new(vault),
+            data_dir,
+        })
+    }
+
     /// The store.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store) as Arc<dyn Store>
@@ -34,7 +59,7 @@ impl Embedded {
         Arc::clone(&self.vault)
     }
 
-    /// The data directory. It stays locked as long as this value lives.
+    /// The data directory. Where this process has locked it, it stays locked as long as this value lives.
     pub fn data_dir(&self) -> &DataDir {
         &self.data_dir
     }

@@ -220,6 +220,11 @@ impl Vault {
         Ok(vault)
     }
 
+    /// Whether the store has been used with a master key: then [`Self::open`] writes nothing.
+    pub(crate) async fn is_set_up(store: &dyn Store) -> Result<bool, StoreError> {
+        Ok(store.find::<KeyCheck>(CHECK_CONTEXT.id).await?.is_some())
+    }
+
     /// Encrypts a secret for its place.
     pub fn seal(&self, context: SecretContext<'_>, secret: &Secret) -> SealedSecret {
         let data_key = random_key();

@@ -18,6 +18,17 @@ pub(super) async fn run(pool: &SqlitePool) -> Result<(), StoreError> {
     run_up_to(pool, MIGRATIONS).await
 }
 
+/// Whether the schema is the one of this program. Changes nothing.
+pub(super) async fn is_current(pool: &SqlitePool) -> Result<bool, StoreError> {
+    let found = sqlx::query(sql::CURRENT_VERSION).fetch_one(pool).await;
+    match found.and_then(|row| row.try_get::<i64, _>(0)) {
+        Ok(found) => Ok(usize::try_from(found) == Ok(MIGRATIONS.len())),
+        // No table of versions: the other process is only about to make it.
+        Err(sqlx::Error::Database(_)) => Ok(false),
+        Err(error) => Err(database("read its version")(error)),
+    }
+}
+
 async fn run_up_to(pool: &SqlitePool, migrations: &[&'static str]) -> Result<(), StoreError> {
     let mut transaction = pool
         .begin_with("BEGIN IMMEDIATE")

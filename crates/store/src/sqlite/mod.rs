@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file in the data directory.
 //!
-//! WAL with `synchronous=FULL`: a commit that was answered survives a power cut, readers never wait for the writer. All writes go
-//! through one connection, so `BEGIN IMMEDIATE` never meets a busy database.
+//! WAL with `synchronous=FULL`: a commit that was answered survives a power cut, readers never wait for the writer. All writes of a
+//! process go through one connection, so `BEGIN IMMEDIATE` waits only for another process, which writes seldom and little.
 
 mod migrate;
 mod sql;
@@ -22,7 +22,7 @@ use crate::{Draft, Record, Store, StoreError, Transaction};
 
 /// Reads are short and from memory mostly; more connections than this would only wait for the same two cores.
 const READ_CONNECTIONS_MAX: u32 = 4;
-/// Only a foreign program (a backup, a shell) can hold the file; it gets this long.
+/// Only another process (`whimbrel keys`, a backup, a shell) can hold the file; it gets this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A store in one SQLite file.
@@ -36,20 +36,29 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the file, makes it when missing, and brings its schema up to date.
     ///
-    /// The caller holds the lock of the data directory: no other process may write the file.
+    /// The caller holds the lock of the data directory: no other process may bring the schema up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(database("open its file"))?;
+        let options = options(file).create_if_missing(true);
+        let writer = writer(options.clone()).await?;
         migrate::run(&writer).await?;
+        Self::with(writer, options).await
+    }
+
+    /// Opens a file that another process has open; `None` when there is none, or not with the schema of this program.
+    pub(crate) async fn open_current(file: &Path) -> Result<Option<Self>, StoreError> {
+        if !file.exists() {
+            return Ok(None);
+        }
+        let options = options(file);
+        let writer = writer(options.clone()).await?;
+        if !migrate::is_current(&writer).await? {
+            writer.close().await;
+            return Ok(None);
+        }
+        Self::with(writer, options).await.map(Some)
+    }
+
+    async fn with(writer: SqlitePool, options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let readers = SqlitePoolOptions::new()
             .max_connections(READ_CONNECTIONS_MAX)
             .connect_with(options)
@@ -61,6 +70,22 @@ impl SqliteStore {
             revision: Arc::new(watch::Sender::new(0)),
         })
     }
+}
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+async fn writer(options: SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await
+        .map_err(database("open its file"))
 }
 
 fn database(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use whimbrel_store::{Embedded, KeySource, Secret, StoreError, Tag, TagSet, VaultError};
+use whimbrel_store::{DataDir, Embedded, KeySource, Secret, StoreError, Tag, TagSet, VaultError};
 
 fn tags() -> TagSet {
     TagSet {
@@ -70,4 +70,48 @@ async fn a_wrong_or_malformed_key_refuses_to_start() {
     assert!(matches!(error, VaultError::MalformedKey { .. }), "{error}");
     assert!(!error.to_string().contains("hunter2"));
     Embedded::open(temp.path(), &right).await.unwrap();
+}
+
+#[tokio::test]
+async fn short_work_goes_on_beside_a_service_and_each_sees_what_the_other_wrote() {
+    let temp = tempfile::tempdir().unwrap();
+    let service = Embedded::open(temp.path(), &KeySource::File).await.unwrap();
+    let beside = Embedded::open_beside(temp.path(), &KeySource::File)
+        .await
+        .unwrap();
+    beside.store().create(&tags()).await.unwrap();
+    let seen = service.store().list::<TagSet>().await.unwrap();
+    assert_eq!(seen[0].value, tags());
+    let mut changed = seen.into_iter().next().unwrap();
+    changed.value.tags.clear();
+    let mut transaction = service.store().begin().await.unwrap();
+    transaction.replace(&changed).await.unwrap();
+    transaction.commit().await.unwrap();
+    let seen = beside.store().list::<TagSet>().await.unwrap();
+    assert!(seen[0].value.tags.is_empty());
+    // The lock is the service's, and stays so.
+    drop(beside);
+    assert!(Embedded::open(temp.path(), &KeySource::File).await.is_err());
+    drop(service);
+    Embedded::open_beside(temp.path(), &KeySource::File)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn beside_a_service_that_is_only_starting_nothing_is_made() {
+    let temp = tempfile::tempdir().unwrap();
+    let _starting = DataDir::open(temp.path()).unwrap();
+    let error = Embedded::open_beside(temp.path(), &KeySource::File)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, VaultError::Store(StoreError::DataDirInUse { .. })),
+        "{error}"
+    );
+    let names: Vec<_> = std::fs::read_dir(temp.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["lock"]);
 }
