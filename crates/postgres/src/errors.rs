@@ -72,6 +72,22 @@ fn refused_row(error: &ServerError, table: &TableName) -> RowRefusal {
     }
 }
 
+/// The row, counted from 1, at which a COPY stopped.
+pub(crate) fn copy_row(error: &ServerError) -> Option<u64> {
+    CopyPlace::find(&error.context).map(|place| place.line)
+}
+
+/// The parameter, counted from 1, that could not be bound. Its value, which stands behind it, never leaves this function.
+pub(crate) fn bound_parameter(error: &ServerError) -> Option<usize> {
+    let line = error
+        .context
+        .lines()
+        .find(|line| line.contains(" portal"))?;
+    let (_, rest) = line.split_once(" parameter $")?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..digits].parse().ok()
+}
+
 /// Where a COPY stopped.
 struct CopyPlace<'a> {
     line: u64,

@@ -6,7 +6,7 @@ use whimbrel_connector::{ChunkCommit, ChunkRecord, Error, LoadRecord, TaskFence}
 use whimbrel_core::{ChunkBounds, ChunkId, Position, TableName};
 
 use crate::errors::general;
-use crate::wire::{Connection, TextRow, WireError};
+use crate::wire::{Connection, ServerError, TextRow, WireError};
 
 pub(super) const SCHEMA: &str = "awsdms_control";
 
@@ -18,7 +18,10 @@ BEGIN;
 SELECT pg_advisory_xact_lock(7021853190145);
 CREATE SCHEMA IF NOT EXISTS awsdms_control;
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_task_epoch (
-  task_name varchar(128) PRIMARY KEY, epoch bigint NOT NULL);
+  task_name varchar(128) PRIMARY KEY, epoch bigint NOT NULL, checkpoint text);
+DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''checkpoint''
+    AND attrelid = ''awsdms_control.awsdms_task_epoch''::regclass)
+  THEN ALTER TABLE awsdms_control.awsdms_task_epoch ADD COLUMN checkpoint text; END IF; END';
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_table (
   task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL,
   planned_at text NOT NULL, is_finished boolean NOT NULL,
@@ -82,6 +85,9 @@ pub(super) enum Held {
     UntilCommit,
 }
 
+/// Stands for the epoch of a task that has none: later than every epoch.
+const NOBODY: i64 = i64::MAX;
+
 /// Checks that the task is still ours.
 pub(super) async fn check_fence(
     connection: &mut Connection,
@@ -103,7 +109,7 @@ pub(super) async fn check_fence(
         Err(error) => return Err(general(error, "check the task's epoch at the target")),
     };
     let theirs = if rows.is_empty() {
-        i64::MAX
+        NOBODY
     } else {
         number(rows.first(), 0)?
     };
@@ -115,6 +121,38 @@ pub(super) async fn check_fence(
             theirs,
         })
     }
+}
+
+/// The position up to which changes have been applied.
+pub(super) async fn checkpoint(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Option<Position>, Error> {
+    let sql = "SELECT checkpoint FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1";
+    let rows = connection
+        .query_with(sql, &[Some(&fence.task)])
+        .await
+        .map_err(|error| general(error, "read the checkpoint at the target"))?;
+    let checkpoint = rows.into_iter().flatten().flatten().next();
+    Ok(checkpoint.map(Position::new))
+}
+
+/// Fails when the task is not ours: the statements sent behind it are then passed over.
+/// Parameters: task, epoch.
+pub(super) const REQUIRE_FENCE: &str = "
+SELECT 1 / count(*) FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1::text AND epoch = $2::bigint";
+
+/// Writes the checkpoint into the open transaction and keeps the task ours until it ends; fails like [`REQUIRE_FENCE`].
+/// Parameters: task, epoch, checkpoint.
+pub(super) const WRITE_CHECKPOINT: &str = "
+WITH ours AS (UPDATE awsdms_control.awsdms_task_epoch SET checkpoint = $3::text
+  WHERE task_name = $1::text AND epoch = $2::bigint RETURNING epoch)
+SELECT 1 / count(*) FROM ours";
+
+/// Whether a failure of [`REQUIRE_FENCE`] or [`WRITE_CHECKPOINT`] says that the task is not ours: nothing was there to count, or
+/// the table is gone.
+pub(super) fn says_not_ours(error: &ServerError) -> bool {
+    matches!(error.code.as_str(), "22012" | "42P01" | "3F000")
 }
 
 pub(super) async fn load_records(
@@ -265,7 +303,13 @@ async fn forget_in_transaction(
         .query("BEGIN; SELECT pg_advisory_xact_lock(7021853190145)")
         .await
         .map_err(failed)?;
-    check_fence(connection, fence, Held::UntilCommit).await?;
+    match check_fence(connection, fence, Held::UntilCommit).await {
+        // Nobody owns the task, so it was forgotten already: this call repeats one whose answer was lost.
+        Err(Error::Fenced { theirs: NOBODY, .. }) => {
+            return connection.query("ROLLBACK").await.map(drop).map_err(failed);
+        }
+        checked => checked?,
+    }
     for table in [
         "awsdms_load_chunk",
         "awsdms_load_table",

@@ -14,8 +14,8 @@ use crate::types::{encode_binary, encode_text};
 use crate::wire::Connection;
 
 /// Begins and ends a binary COPY: `copyto.c`.
-const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
-const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
+pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
+pub(super) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
 /// Type byte and length of CopyData.
 const FRAME_BYTES: usize = 5;
 /// Encoded rows are sent when there are this many bytes.
@@ -259,7 +259,7 @@ impl RowEncoder<'_> {
 }
 
 /// The row's key as `(a, b)`.
-fn key_text(table: &TargetTable, row: &[Value<'_>]) -> Option<String> {
+pub(super) fn key_text(table: &TargetTable, row: &[Value<'_>]) -> Option<String> {
     let key = table.source.key_in_row();
     if key.is_empty() {
         return None;

@@ -4,18 +4,20 @@
 //! record are one transaction, which also holds a share lock on the task's epoch: a worker that claims the task raises the
 //! epoch and so waits for running commits, and every later commit of the old worker finds the new epoch and is refused.
 
+mod apply;
 mod control;
 mod load;
 mod plan;
 mod prepare;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence,
-    TypeDefinition,
+    Applier, Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable,
+    TaskFence, TypeDefinition,
 };
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
@@ -24,6 +26,7 @@ use crate::errors::{general, of_table};
 use crate::options::Options;
 use crate::types::{Limit, WireType};
 use crate::wire::Connection;
+use apply::PostgresApplier;
 use load::PostgresLoader;
 
 /// A database written as a target.
@@ -40,6 +43,8 @@ pub(crate) struct KnownTables {
     emptied: Mutex<HashSet<TableName>>,
     /// The types that the columns of a table really have, in the order of the planned columns.
     actual: Mutex<HashMap<TableName, Arc<Vec<ActualColumn>>>>,
+    /// Whether it was said that triggers of the target act.
+    is_warned_of_triggers: AtomicBool,
 }
 
 /// A column as the target's catalog has it.
@@ -224,6 +229,17 @@ impl Target for PostgresTarget {
             self.roll_back().await?;
         }
         finished
+    }
+
+    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Position>, Error> {
+        control::checkpoint(&mut self.connection, fence).await
+    }
+
+    async fn applier(&mut self, fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+        let connection = connect(&self.options).await?;
+        let is_warned = &self.known.is_warned_of_triggers;
+        let applier = PostgresApplier::start(connection, fence.clone(), is_warned).await?;
+        Ok(Box::new(applier))
     }
 }
 

@@ -225,6 +225,26 @@ pub(crate) fn encode_text(
     Ok(())
 }
 
+/// Appends a bound parameter in text form: its length and its text.
+pub(crate) fn encode_text_parameter(
+    value: &Value<'_>,
+    ty: WireType,
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refused> {
+    if matches!(value, Value::Null) {
+        out.extend_from_slice(&(-1_i32).to_be_bytes());
+        return Ok(());
+    }
+    check_for_text(value, ty, scratch)?;
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write_checked_text(value, out)?;
+    let length = i32::try_from(out.len() - start - 4).map_err(|_| "longer than 1 GiB")?;
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
 /// Input functions read more than they should: what text would change in silence is refused here, by the rules of the binary
 /// form.
 fn check_for_text(value: &Value<'_>, ty: WireType, scratch: &mut Vec<u8>) -> Result<(), Refused> {

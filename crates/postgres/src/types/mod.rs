@@ -9,7 +9,7 @@ mod mapping;
 mod wire_type;
 
 pub(crate) use decode::decode_cell;
-pub(crate) use encode::{encode_binary, encode_text};
+pub(crate) use encode::{Refused, encode_binary, encode_text, encode_text_parameter};
 pub(crate) use limit::Limit;
 pub(crate) use mapping::{native_type, notes};
 pub(crate) use wire_type::WireType;

@@ -64,7 +64,7 @@ const SESSION_WISHES: &str = "SET client_connection_check_interval = '2s'";
 /// After an error of the server the connection is ready again, unless a method says otherwise; after any other error it
 /// must be dropped. Dropping it in the middle of an exchange is safe: the server rolls back.
 pub(crate) struct Connection {
-    stream: Stream,
+    pub(super) stream: Stream,
     parameters: HashMap<String, String>,
     tls: Option<String>,
     /// Whether the server reads CopyData: only then does it answer CopyDone and CopyFail.
@@ -212,7 +212,7 @@ impl Connection {
         }
     }
 
-    fn remember_parameter(&mut self, body: &[u8]) {
+    pub(super) fn remember_parameter(&mut self, body: &[u8]) {
         let mut parts = body.split(|&byte| byte == 0).map(String::from_utf8_lossy);
         if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
             self.parameters
@@ -454,12 +454,12 @@ async fn encrypted(
     Ok((Io::Tls(Box::new(stream)), version))
 }
 
-fn unexpected(kind: u8, during: &str) -> WireError {
+pub(super) fn unexpected(kind: u8, during: &str) -> WireError {
     WireError::protocol(format!("message '{}' during {during}", kind.escape_ascii()))
 }
 
 /// `COPY 42` → 42.
-fn row_count_of_tag(tag: &[u8]) -> u64 {
+pub(super) fn row_count_of_tag(tag: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(tag);
     let last = text.trim_end_matches('\0').rsplit(' ').next().unwrap_or("");
     last.parse().unwrap_or(0)

@@ -11,6 +11,8 @@ pub(crate) struct ServerError {
     /// Call stack of the server's modules; for COPY the line and column.
     pub(crate) context: String,
     pub(crate) column: String,
+    /// Schema and name of the table that it is about.
+    pub(crate) table: (String, String),
 }
 
 impl ServerError {
@@ -29,6 +31,8 @@ impl ServerError {
                 b'H' => error.hint = text,
                 b'W' => error.context = text,
                 b'c' => error.column = text,
+                b's' => error.table.0 = text,
+                b't' => error.table.1 = text,
                 _ => {}
             }
             body = &rest[end + 1..];

@@ -7,10 +7,12 @@
 mod connection;
 mod copy;
 mod error;
+mod pipeline;
 mod stream;
 mod tls;
 
 pub(crate) use connection::{Connection, StartError, TextRow};
 pub(crate) use copy::CopyBlock;
 pub(crate) use error::{ServerError, WireError};
+pub(crate) use pipeline::{Answers, Begun, FORMAT_BINARY, FORMAT_TEXT, Pipeline};
 pub(crate) use tls::TlsFailure;

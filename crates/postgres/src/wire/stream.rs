@@ -10,6 +10,8 @@ use super::WireError;
 
 /// One read takes up to this much from the socket.
 const READ_BYTES: usize = 256 * 1024;
+/// While we write, only short answers come.
+const ANSWER_BYTES: usize = 4 * 1024;
 /// The server's own bound for a message.
 const MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// Type byte and length.
@@ -128,9 +130,48 @@ impl Stream {
         Ok(())
     }
 
+    /// Writes and flushes, and takes what the peer sends meanwhile into the inbox: a peer that waits for us to read would never
+    /// come to read what we write.
+    pub(super) async fn write_ahead(&mut self, mut bytes: &[u8]) -> Result<(), WireError> {
+        let (io, inbox) = (&mut self.io, &mut self.inbox);
+        std::future::poll_fn(|cx| {
+            while !bytes.is_empty() {
+                match Pin::new(&mut *io).poll_write(cx, bytes) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(WireError::Closed)),
+                    Poll::Ready(Ok(count)) => bytes = &bytes[count..],
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => match poll_fill(io, inbox, cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Pending => return Poll::Pending,
+                    },
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        self.flush().await
+    }
+
     pub(super) async fn flush(&mut self) -> Result<(), WireError> {
         self.io.flush().await?;
         Ok(())
+    }
+}
+
+/// Appends what the peer has sent to the inbox.
+fn poll_fill(
+    io: &mut Io,
+    inbox: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), WireError>> {
+    inbox.reserve(ANSWER_BYTES);
+    let read = std::pin::pin!(io.read_buf(inbox));
+    match read.poll(cx) {
+        Poll::Ready(Ok(0)) => Poll::Ready(Err(WireError::Closed)),
+        Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+        Poll::Pending => Poll::Pending,
     }
 }
 

@@ -1,0 +1,104 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use whimbrel_connector::{Error, TaskFence};
+
+use crate::errors::general;
+use crate::quote::literal;
+use crate::target::control::{self, Held};
+use crate::wire::{Connection, Pipeline, WireError};
+
+/// Names of the statements that every transaction uses.
+pub(super) const BEGIN: &str = "awsdms_begin";
+pub(super) const REQUIRE_FENCE: &str = "awsdms_require_fence";
+pub(super) const SAVEPOINT: &str = "awsdms_savepoint";
+pub(super) const RELEASE: &str = "awsdms_release";
+pub(super) const WRITE_CHECKPOINT: &str = "awsdms_write_checkpoint";
+pub(super) const COMMIT: &str = "awsdms_commit";
+
+/// Back to where the call began.
+pub(super) const UNDO_CALL: &str =
+    "ROLLBACK TO SAVEPOINT awsdms_call; RELEASE SAVEPOINT awsdms_call";
+
+/// Settings of a session that applies changes.
+///
+/// Waiting for a lock of somebody else ends after a minute with an error that says so. A worker that stops in the middle of a
+/// transaction loses it, with its locks, after five minutes.
+///
+/// Staging tables have no statistics. Changes are always few against what a table may hold, so rows are looked up by the key's
+/// index, driven by the staging table; with every other way of joining switched off no estimate can lead elsewhere. Where no
+/// index serves, hash joins are switched on for the statement. One plan serves all parameters, as they only stand for keys.
+const SETTINGS: &str = "
+SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '5min';
+SET default_transaction_isolation = 'read committed';
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;
+SET enable_memoize = off; SET plan_cache_mode = force_generic_plan";
+
+/// Makes a signed-in connection a session that applies changes of a task that is ours.
+pub(super) async fn start(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    is_warned: &AtomicBool,
+) -> Result<(), Error> {
+    let failed = |error| general(error, "start a session that applies changes");
+    connection.query(SETTINGS).await.map_err(failed)?;
+    act_as_replica(connection, is_warned).await?;
+    control::check_fence(connection, fence, Held::Now).await?;
+    end_older_sessions(connection, fence).await?;
+    let mut pipeline = Pipeline::default();
+    for (name, sql) in [
+        (BEGIN, "BEGIN"),
+        (REQUIRE_FENCE, control::REQUIRE_FENCE),
+        (SAVEPOINT, "SAVEPOINT awsdms_call"),
+        (RELEASE, "RELEASE SAVEPOINT awsdms_call"),
+        (WRITE_CHECKPOINT, control::WRITE_CHECKPOINT),
+        (COMMIT, "COMMIT"),
+    ] {
+        pipeline.parse(name, sql, &[]);
+    }
+    pipeline.sync();
+    connection
+        .send_pipeline(&mut pipeline)
+        .await
+        .map_err(failed)?;
+    let answers = connection.answers().await.map_err(failed)?;
+    match answers.failure {
+        None => Ok(()),
+        Some(error) => Err(failed(WireError::Server(error))),
+    }
+}
+
+/// Triggers and foreign keys have acted at the source already.
+async fn act_as_replica(connection: &mut Connection, is_warned: &AtomicBool) -> Result<(), Error> {
+    match connection
+        .query("SET session_replication_role = replica")
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(WireError::Server(error)) if error.code == "42501" => {
+            if !is_warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "triggers and foreign keys of the target act on applied changes, because its user may not set session_replication_role; \
+                     grant it (PostgreSQL 15 and later: GRANT SET ON PARAMETER session_replication_role TO …), or drop them until the cut-over"
+                );
+            }
+            Ok(())
+        }
+        Err(error) => Err(general(error, "keep triggers from acting at the target")),
+    }
+}
+
+/// Ends what older workers of this task have left open, so that nobody waits for their locks. Called by the owner of the task.
+async fn end_older_sessions(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+    let failed = |error| general(error, "end the sessions of older workers at the target");
+    // Names of sessions are cut at 63 bytes, so a digest stands for the task's name.
+    let sql = format!(
+        "SELECT set_config('application_name', format('whimbrel apply %s %s', to_hex(hashtextextended({task}, 0)), {epoch}), false);
+         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+           AND application_name LIKE format('whimbrel apply %s %%', to_hex(hashtextextended({task}, 0)))
+           AND application_name <> current_setting('application_name')",
+        task = literal(&fence.task),
+        epoch = fence.epoch
+    );
+    connection.query(&sql).await.map(drop).map_err(failed)
+}

@@ -1,0 +1,246 @@
+use std::collections::HashSet;
+
+use whimbrel_connector::{Error, TargetTable};
+
+use crate::errors::of_table;
+use crate::quote::{self, identifier, literal};
+use crate::target::ActualColumn;
+use crate::types::WireType;
+use crate::wire::{Connection, FORMAT_BINARY, FORMAT_TEXT, TextRow};
+
+/// A target table as its catalog has it, with what is needed to write changes to it.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// Tells shapes apart, also those that a table had one after another.
+    pub(super) number: u32,
+    pub(super) table: TargetTable,
+    /// Schema and name, quoted.
+    pub(super) name: String,
+    /// One for each column of `table`.
+    pub(super) columns: Vec<ShapeColumn>,
+    /// Quoted names of the target's further columns, without those that it computes.
+    pub(super) others: Vec<String>,
+    /// Whether the key can be looked up in an index.
+    pub(super) has_key_index: bool,
+    /// Whether rows are copied as text, because a column's type has no binary encoder.
+    pub(super) is_text: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct ShapeColumn {
+    /// Quoted.
+    pub(super) name: String,
+    /// The type with domains followed to their base.
+    pub(super) actual: ActualColumn,
+    pub(super) is_domain: bool,
+    pub(super) oid: u32,
+    /// The type's own equality, or that of the key's index: `OPERATOR(schema.=)`.
+    pub(super) equals: String,
+    /// Whether values that are equal are the same, byte for byte.
+    pub(super) is_equality_exact: bool,
+    /// `GENERATED ALWAYS AS IDENTITY`: an UPDATE cannot set it, an INSERT can.
+    pub(super) is_always_identity: bool,
+}
+
+impl ShapeColumn {
+    pub(super) fn format(&self) -> i16 {
+        if self.actual.is_text_only {
+            FORMAT_TEXT
+        } else {
+            FORMAT_BINARY
+        }
+    }
+}
+
+/// Columns with the base of their types, then the columns of unique indexes: rows of different length.
+fn query(name: &str) -> String {
+    let table = format!("to_regclass({})", literal(name));
+    format!(
+        "WITH RECURSIVE base (attnum, oid, modifier, depth) AS (
+           SELECT attnum, atttypid, atttypmod, 0 FROM pg_attribute
+             WHERE attrelid = {table} AND attnum > 0 AND NOT attisdropped
+           UNION ALL SELECT b.attnum, t.typbasetype, t.typtypmod, b.depth + 1 FROM base b JOIN pg_type t ON t.oid = b.oid
+             WHERE t.typtype = 'd'),
+         own_equality AS (
+           SELECT DISTINCT ON (o.opcintype) o.opcintype AS type, n.nspname, p.oprname FROM pg_opclass o
+             JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+             JOIN pg_amop s ON s.amopfamily = o.opcfamily AND s.amoplefttype = o.opcintype
+               AND s.amoprighttype = o.opcintype AND s.amopstrategy = 3
+             JOIN pg_operator p ON p.oid = s.amopopr JOIN pg_namespace n ON n.oid = p.oprnamespace
+             WHERE o.opcdefault ORDER BY o.opcintype)
+         SELECT a.attname, format_type(b.oid, b.modifier), b.depth > 0, b.oid, t.typtype, r.proname, a.attidentity,
+           a.attgenerated, coalesce(c.collisdeterministic, true), e.nspname, e.oprname
+         FROM base b JOIN pg_type t ON t.oid = b.oid AND t.typtype <> 'd'
+           JOIN pg_attribute a ON a.attrelid = {table} AND a.attnum = b.attnum
+           LEFT JOIN pg_proc r ON r.oid = t.typreceive LEFT JOIN pg_collation c ON c.oid = a.attcollation
+           LEFT JOIN own_equality e ON e.type = b.oid
+         ORDER BY a.attnum;
+         SELECT i.indexrelid, a.attname, n.nspname, p.oprname
+         FROM pg_index i CROSS JOIN unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (attnum, opclass, place)
+           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+           JOIN pg_opclass o ON o.oid = k.opclass
+           JOIN pg_amop s ON s.amopfamily = o.opcfamily AND s.amoplefttype = o.opcintype
+             AND s.amoprighttype = o.opcintype AND s.amopstrategy = 3
+           JOIN pg_operator p ON p.oid = s.amopopr JOIN pg_namespace n ON n.oid = p.oprnamespace
+         WHERE i.indrelid = {table} AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+           AND k.place <= i.indnkeyatts
+         ORDER BY i.indisprimary DESC, i.indexrelid, k.place"
+    )
+}
+
+const COLUMN_FIELDS: usize = 11;
+
+impl Shape {
+    /// Reads the catalog. A table that is not there gives no error of the server, which would end the open transaction.
+    pub(super) async fn read(
+        connection: &mut Connection,
+        table: &TargetTable,
+        number: u32,
+    ) -> Result<Self, Error> {
+        let name = quote::table(&table.name);
+        let rows = connection.query(&query(&name)).await;
+        let rows =
+            rows.map_err(|error| of_table(error, &table.source.name, "read the columns of"))?;
+        let (columns, indexes): (Vec<TextRow>, Vec<TextRow>) =
+            rows.into_iter().partition(|row| row.len() == COLUMN_FIELDS);
+        if columns.is_empty() && !table.columns.is_empty() {
+            return Err(Error::table(
+                &table.source.name,
+                format!(
+                    "the target table {} does not exist; load the table again",
+                    table.name
+                ),
+            ));
+        }
+        let mut shape = Self {
+            number,
+            table: table.clone(),
+            name,
+            columns: Vec::with_capacity(table.columns.len()),
+            others: Vec::new(),
+            has_key_index: false,
+            is_text: false,
+        };
+        shape.take_columns(&columns, connection)?;
+        shape.is_text = shape
+            .columns
+            .iter()
+            .any(|column| column.actual.is_text_only);
+        shape.take_key_index(&indexes);
+        Ok(shape)
+    }
+
+    fn take_columns(&mut self, rows: &[TextRow], connection: &Connection) -> Result<(), Error> {
+        let table = &self.table;
+        for planned in &table.columns {
+            let row = rows.iter().find(|row| field(row, 0) == planned.name);
+            let complaint = match row {
+                None => "has no such column; add it, or load the table again",
+                Some(row) if !field(row, 7).is_empty() => {
+                    "computes it; make it an ordinary column, or leave it out with a transformation rule"
+                }
+                Some(row) => {
+                    self.columns.push(ShapeColumn::read(row, connection));
+                    continue;
+                }
+            };
+            let message = format!(
+                "column {}: the target table {} {complaint}",
+                planned.name, table.name
+            );
+            return Err(Error::table(&table.source.name, message));
+        }
+        let is_other = |row: &&TextRow| {
+            field(row, 7).is_empty()
+                && !table
+                    .columns
+                    .iter()
+                    .any(|planned| planned.name == field(row, 0))
+        };
+        self.others = rows
+            .iter()
+            .filter(is_other)
+            .map(|row| identifier(field(row, 0)))
+            .collect();
+        Ok(())
+    }
+
+    /// Takes the equality of the first unique index whose columns are all in the key.
+    fn take_key_index(&mut self, rows: &[TextRow]) {
+        let key: HashSet<String> = self
+            .table
+            .primary_key
+            .iter()
+            .map(|&column| self.columns[column].name.clone())
+            .collect();
+        let index = rows.chunk_by(|a, b| a[0] == b[0]).find(|index| {
+            index
+                .iter()
+                .all(|row| key.contains(&identifier(field(row, 1))))
+        });
+        let Some(index) = index else { return };
+        self.has_key_index = true;
+        for row in index {
+            let name = identifier(field(row, 1));
+            if let Some(column) = self.columns.iter_mut().find(|column| column.name == name) {
+                column.equals = operator(field(row, 2), field(row, 3));
+            }
+        }
+    }
+
+    /// Whether the table is still planned as it was.
+    pub(super) fn is_of(&self, table: &TargetTable) -> bool {
+        self.table.columns == table.columns
+            && self.table.primary_key == table.primary_key
+            && self.table.source.name == table.source.name
+    }
+
+    pub(super) fn is_key(&self, column: usize) -> bool {
+        self.table.primary_key.contains(&column)
+    }
+}
+
+impl ShapeColumn {
+    fn read(row: &TextRow, connection: &Connection) -> Self {
+        let mut actual = ActualColumn::new(field(row, 1).to_owned(), connection);
+        // Types whose binary form is their text.
+        if matches!(field(row, 5), "enum_recv" | "citextrecv") {
+            actual.wire = WireType::Text;
+            actual.is_text_only = false;
+        }
+        let oid = field(row, 3).parse().unwrap_or(0);
+        Self {
+            name: identifier(field(row, 0)),
+            actual,
+            is_domain: field(row, 2) == "t",
+            oid,
+            equals: match field(row, 10) {
+                "" => operator("pg_catalog", "="),
+                name => operator(field(row, 9), name),
+            },
+            is_equality_exact: is_equality_exact(oid, field(row, 4) == "e") && field(row, 8) == "t",
+            is_always_identity: field(row, 6) == "a",
+        }
+    }
+}
+
+/// Numbers with trailing zeros, zeros with a sign, padded, case-insensitive and composed values can be equal without being the
+/// same: only plain types are listed. OIDs of built-in types never change.
+fn is_equality_exact(oid: u32, is_enum: bool) -> bool {
+    // bool, bytea, int8, int2, int4, text, oid, varchar, date, time, timestamp, timestamptz, uuid
+    const PLAIN: [u32; 13] = [
+        16, 17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950,
+    ];
+    is_enum || PLAIN.contains(&oid)
+}
+
+fn operator(schema: &str, name: &str) -> String {
+    format!("OPERATOR({}.{name})", identifier(schema))
+}
+
+/// A field that the query never leaves NULL, or where NULL means the same as empty.
+fn field(row: &TextRow, index: usize) -> &str {
+    row.get(index)
+        .and_then(Option::as_deref)
+        .unwrap_or_default()
+}

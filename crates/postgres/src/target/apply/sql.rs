@@ -1,0 +1,338 @@
+//! The statements that apply changes. `t` is the target table, `s` the staging table, `f` the one row that was found.
+
+use super::shape::Shape;
+use super::staging::StagingNames;
+
+/// A statement and what its parameters are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) sql: String,
+    /// The column of each parameter. The first `set_count` are of the new row, the others of the row to be found.
+    pub(super) parameters: Vec<usize>,
+    pub(super) set_count: usize,
+}
+
+/// Collects parameters while a statement is written.
+#[derive(Default)]
+struct Parameters(Vec<usize>);
+
+impl Parameters {
+    fn push(&mut self, column: usize) -> String {
+        self.0.push(column);
+        format!("${}", self.0.len())
+    }
+}
+
+fn join(parts: impl IntoIterator<Item = String>, between: &str) -> String {
+    parts.into_iter().collect::<Vec<_>>().join(between)
+}
+
+/// Which row a statement is about.
+struct Found {
+    /// Joined to the table; may be empty.
+    from: String,
+    condition: String,
+}
+
+/// How a row without a key is told from others: all cells that were sent.
+pub(super) struct WholeRow<'a> {
+    pub(super) columns: &'a [usize],
+    /// Those of them that are NULL.
+    pub(super) nulls: &'a [usize],
+}
+
+fn by_key(shape: &Shape, parameters: &mut Parameters) -> Found {
+    let of_column = |&column: &usize| {
+        let ShapeColumnSql { name, equals } = column_sql(shape, column);
+        format!("t.{name} {equals} {}", parameters.push(column))
+    };
+    Found {
+        from: String::new(),
+        condition: join(shape.table.primary_key.iter().map(of_column), " AND "),
+    }
+}
+
+struct ShapeColumnSql<'a> {
+    name: &'a str,
+    equals: &'a str,
+}
+
+fn column_sql(shape: &Shape, column: usize) -> ShapeColumnSql<'_> {
+    let column = &shape.columns[column];
+    ShapeColumnSql {
+        name: &column.name,
+        equals: &column.equals,
+    }
+}
+
+/// Exactly one of the rows that are the same. Where a type's equality says less than that, images of the values are compared.
+fn by_whole_row(shape: &Shape, row: &WholeRow<'_>, parameters: &mut Parameters) -> Found {
+    let (exact, other): (Vec<usize>, Vec<usize>) = row
+        .columns
+        .iter()
+        .partition(|&&column| shape.columns[column].is_equality_exact);
+    let mut conditions = Vec::new();
+    for column in exact {
+        let ShapeColumnSql { name, equals } = column_sql(shape, column);
+        conditions.push(if row.nulls.contains(&column) {
+            format!("w.{name} IS NULL")
+        } else {
+            format!("w.{name} {equals} {}", parameters.push(column))
+        });
+    }
+    if !other.is_empty() {
+        let ours = other.iter().map(|&column| {
+            let column = &shape.columns[column];
+            let cast = if column.is_domain {
+                format!("::{}", column.actual.native)
+            } else {
+                String::new()
+            };
+            format!("w.{}{cast}", column.name)
+        });
+        let ours = join(ours, ", ");
+        let theirs = other.iter().map(|&column| {
+            format!(
+                "{}::{}",
+                parameters.push(column),
+                shape.columns[column].actual.native
+            )
+        });
+        let theirs = join(theirs, ", ");
+        conditions.push(format!(
+            "ROW({ours})::record OPERATOR(pg_catalog.*=) ROW({theirs})"
+        ));
+    }
+    if conditions.is_empty() {
+        conditions.push("true".to_owned());
+    }
+    Found {
+        from: format!(
+            "(SELECT w.tableoid AS o, w.ctid AS c FROM {} AS w WHERE {} LIMIT 1) AS f",
+            shape.name,
+            conditions.join(" AND ")
+        ),
+        condition: "t.ctid = f.c AND t.tableoid = f.o".to_owned(),
+    }
+}
+
+fn found(shape: &Shape, row: Option<&WholeRow<'_>>, parameters: &mut Parameters) -> Found {
+    match row {
+        None => by_key(shape, parameters),
+        Some(row) => by_whole_row(shape, row, parameters),
+    }
+}
+
+/// ` USING f`, or nothing.
+fn joined(word: &str, from: &str) -> String {
+    if from.is_empty() {
+        String::new()
+    } else {
+        format!(" {word} {from}")
+    }
+}
+
+pub(super) fn insert(shape: &Shape) -> Statement {
+    let mut parameters = Parameters::default();
+    let sql = if shape.columns.is_empty() {
+        format!("INSERT INTO {} DEFAULT VALUES", shape.name)
+    } else {
+        let names = join(shape.columns.iter().map(|column| column.name.clone()), ", ");
+        let values = join(
+            (0..shape.columns.len()).map(|column| parameters.push(column)),
+            ", ",
+        );
+        format!(
+            "INSERT INTO {} ({names}) OVERRIDING SYSTEM VALUE VALUES ({values})",
+            shape.name
+        )
+    };
+    Statement {
+        sql,
+        set_count: parameters.0.len(),
+        parameters: parameters.0,
+    }
+}
+
+/// Deletes by key, or one row that is the same as `row`.
+pub(super) fn delete(shape: &Shape, row: Option<&WholeRow<'_>>) -> Statement {
+    let mut parameters = Parameters::default();
+    let Found { from, condition } = found(shape, row, &mut parameters);
+    let using = joined("USING", &from);
+    Statement {
+        sql: format!("DELETE FROM {} AS t{using} WHERE {condition}", shape.name),
+        parameters: parameters.0,
+        set_count: 0,
+    }
+}
+
+/// Sets columns of the row with the key, or of one row that is the same as `row`.
+pub(super) fn update(shape: &Shape, set: &[usize], row: Option<&WholeRow<'_>>) -> Statement {
+    let mut parameters = Parameters::default();
+    let values: Vec<(usize, String)> = set
+        .iter()
+        .map(|&column| (column, parameters.push(column)))
+        .collect();
+    let found = found(shape, row, &mut parameters);
+    let sql = set_sql(shape, &values, &found);
+    Statement {
+        sql,
+        parameters: parameters.0,
+        set_count: set.len(),
+    }
+}
+
+/// Sets columns to expressions, in rows that are found.
+fn set_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> String {
+    let Found { from, condition } = found;
+    let table = &shape.name;
+    if values.is_empty() {
+        let list = if from.is_empty() {
+            String::new()
+        } else {
+            format!(", {from}")
+        };
+        return format!("SELECT FROM {table} AS t{list} WHERE {condition}");
+    }
+    if values
+        .iter()
+        .any(|(column, _)| shape.columns[*column].is_always_identity)
+    {
+        return replace_sql(shape, values, found);
+    }
+    let list = values
+        .iter()
+        .map(|(column, value)| format!("{} = {value}", shape.columns[*column].name));
+    let list = join(list, ", ");
+    format!(
+        "UPDATE {table} AS t SET {list}{} WHERE {condition}",
+        joined("FROM", from)
+    )
+}
+
+/// An UPDATE cannot set a column that is always an identity, so the row is taken out and put in again.
+fn replace_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> String {
+    let Found { from, condition } = found;
+    let table = &shape.name;
+    let mut names: Vec<&str> = shape
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    names.extend(shape.others.iter().map(String::as_str));
+    let new = names.iter().enumerate().map(|(index, name)| {
+        let value = values.iter().find(|(column, _)| *column == index);
+        value.map_or_else(|| format!("t.{name}"), |(_, value)| value.clone())
+    });
+    let new = join(
+        new.enumerate()
+            .map(|(index, value)| format!("{value} AS c{index}")),
+        ", ",
+    );
+    let using = joined("USING", from);
+    let columns = join((0..names.len()).map(|index| format!("c{index}")), ", ");
+    let names = names.join(", ");
+    format!(
+        "WITH gone AS (DELETE FROM {table} AS t{using} WHERE {condition} RETURNING {new}) \
+         INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM gone"
+    )
+}
+
+/// Makes the staging table. Domains become their base type: a cell that was not sent is NULL there, which a domain may forbid.
+pub(super) fn create_staging(shape: &Shape, staging: &StagingNames) -> String {
+    let columns = shape.columns.iter().map(|column| {
+        if column.is_domain {
+            format!(", t.{0}::{1} AS {0}", column.name, column.actual.native)
+        } else {
+            format!(", t.{}", column.name)
+        }
+    });
+    let columns = join(columns, "");
+    let StagingNames {
+        table,
+        is_delete,
+        is_whole,
+        mask,
+    } = staging;
+    format!(
+        "CREATE TEMP TABLE {table} ON COMMIT DELETE ROWS AS SELECT false AS {is_delete}, false AS {is_whole}, ''::bytea AS {mask}{columns} \
+         FROM {} AS t WITH NO DATA",
+        shape.name
+    )
+}
+
+fn staged(shape: &Shape, staging: &StagingNames, kind: &str) -> Found {
+    let equal = shape.table.primary_key.iter().map(|&column| {
+        let ShapeColumnSql { name, equals } = column_sql(shape, column);
+        format!("t.{name} {equals} s.{name}")
+    });
+    Found {
+        from: format!("{} AS s", staging.table),
+        condition: format!("{kind} AND {}", join(equal, " AND ")),
+    }
+}
+
+pub(super) fn delete_staged(shape: &Shape, staging: &StagingNames) -> String {
+    let Found { from, condition } = staged(shape, staging, &format!("s.{}", staging.is_delete));
+    format!(
+        "DELETE FROM {} AS t USING {from} WHERE {condition}",
+        shape.name
+    )
+}
+
+/// Updates from rows that are whole.
+pub(super) fn update_staged_whole(shape: &Shape, staging: &StagingNames) -> String {
+    let kind = format!("NOT s.{} AND s.{}", staging.is_delete, staging.is_whole);
+    let values: Vec<_> = (0..shape.columns.len())
+        .filter(|&column| !shape.is_key(column))
+        .map(|column| (column, format!("s.{}", shape.columns[column].name)))
+        .collect();
+    set_sql(shape, &values, &staged(shape, staging, &kind))
+}
+
+/// Updates from rows that lack cells: bit `n` of the mask says that column `n` was sent. One statement serves all masks; a column
+/// that is set to what it holds keeps even its stored form.
+pub(super) fn update_staged_masked(shape: &Shape, staging: &StagingNames) -> String {
+    let kind = format!("NOT s.{} AND NOT s.{}", staging.is_delete, staging.is_whole);
+    let values: Vec<_> = (0..shape.columns.len())
+        .filter(|&column| !shape.is_key(column))
+        .map(|column| {
+            let name = &shape.columns[column].name;
+            let mask = &staging.mask;
+            let value = format!(
+                "CASE WHEN get_bit(s.{mask}, {column}) = 1 THEN s.{name} ELSE t.{name} END"
+            );
+            (column, value)
+        })
+        .collect();
+    set_sql(shape, &values, &staged(shape, staging, &kind))
+}
+
+pub(super) fn copy_staging(shape: &Shape, staging: &StagingNames) -> String {
+    format!(
+        "COPY {} FROM STDIN (FORMAT {})",
+        staging.table,
+        format_name(shape)
+    )
+}
+
+pub(super) fn copy_table(shape: &Shape) -> String {
+    // An empty list is no SQL; without a list the same columns are meant.
+    let list = if shape.columns.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " ({})",
+            join(shape.columns.iter().map(|column| column.name.clone()), ", ")
+        )
+    };
+    format!(
+        "COPY {}{list} FROM STDIN (FORMAT {})",
+        shape.name,
+        format_name(shape)
+    )
+}
+
+fn format_name(shape: &Shape) -> &'static str {
+    if shape.is_text { "text" } else { "binary" }
+}

@@ -1,0 +1,166 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::shape::Shape;
+use super::sql::Statement;
+use crate::wire::Pipeline;
+
+/// The most prepared statements that a session keeps: enough for the tables and column sets that are busy at a time, while the
+/// server's memory for their plans stays at a few megabytes.
+const KEPT_MAX: usize = 256;
+
+/// A set of columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct ColumnSet(Vec<u64>);
+
+impl ColumnSet {
+    pub(super) fn insert(&mut self, column: usize) {
+        let word = column / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (column % 64);
+    }
+
+    pub(super) fn columns(&self) -> Vec<usize> {
+        let bits = |(word, bits): (usize, &u64)| {
+            let bits = *bits;
+            (0..64)
+                .filter(move |bit| bits & (1 << bit) != 0)
+                .map(move |bit| word * 64 + bit)
+        };
+        self.0.iter().enumerate().flat_map(bits).collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum StatementKind {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// Tells prepared statements apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct StatementKey {
+    /// [`Shape::number`].
+    pub(super) shape: u32,
+    pub(super) kind: StatementKind,
+    /// Columns that are set.
+    pub(super) set: ColumnSet,
+    /// Columns by which the row is found, where that is not the key.
+    pub(super) find: ColumnSet,
+    /// Those of them that are NULL.
+    pub(super) nulls: ColumnSet,
+}
+
+/// A statement that the server knows by name.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) name: String,
+    pub(super) statement: Statement,
+}
+
+#[derive(Debug)]
+struct Entry {
+    prepared: Arc<Prepared>,
+    used_at: u64,
+}
+
+/// The prepared statements of a session.
+///
+/// They outlive transactions, but a Parse behind a failed statement never happened: what a failed call prepared is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    known: HashMap<StatementKey, Entry>,
+    clock: u64,
+    fresh: Vec<StatementKey>,
+    /// Names to be given up at the server, until a call succeeds.
+    closing: Vec<String>,
+}
+
+impl Statements {
+    /// The statement for a key; prepares it in the pipeline when it is not known.
+    pub(super) fn get(
+        &mut self,
+        key: StatementKey,
+        shape: &Shape,
+        pipeline: &mut Pipeline,
+        write: impl FnOnce() -> Statement,
+    ) -> Arc<Prepared> {
+        self.clock += 1;
+        if let Some(entry) = self.known.get_mut(&key) {
+            entry.used_at = self.clock;
+            return Arc::clone(&entry.prepared);
+        }
+        if self.known.len() >= KEPT_MAX {
+            self.evict(pipeline);
+        }
+        let statement = write();
+        let types: Vec<u32> = statement
+            .parameters
+            .iter()
+            .map(|&column| shape.columns[column].oid)
+            .collect();
+        // Names are never given twice, so that one the server still knows cannot be taken for another.
+        let name = format!("awsdms_{}", self.clock);
+        pipeline.parse(&name, &statement.sql, &types);
+        let prepared = Arc::new(Prepared { name, statement });
+        self.fresh.push(key.clone());
+        self.known.insert(
+            key,
+            Entry {
+                prepared: Arc::clone(&prepared),
+                used_at: self.clock,
+            },
+        );
+        prepared
+    }
+
+    fn evict(&mut self, pipeline: &mut Pipeline) {
+        let oldest = self.known.iter().min_by_key(|(_, entry)| entry.used_at);
+        let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+            return;
+        };
+        if let Some(entry) = self.known.remove(&key) {
+            pipeline.close(&entry.prepared.name);
+            self.closing.push(entry.prepared.name.clone());
+        }
+    }
+
+    /// Forgets the statements of a shape that is out of date.
+    pub(super) fn forget(&mut self, shape: u32) {
+        let gone: Vec<StatementKey> = self
+            .known
+            .keys()
+            .filter(|key| key.shape == shape)
+            .cloned()
+            .collect();
+        self.close(&gone);
+    }
+
+    fn close(&mut self, keys: &[StatementKey]) {
+        for key in keys {
+            if let Some(entry) = self.known.remove(key) {
+                self.closing.push(entry.prepared.name.clone());
+            }
+        }
+    }
+
+    /// Begins a call: gives up at the server what was forgotten here.
+    pub(super) fn begin_call(&mut self, pipeline: &mut Pipeline) {
+        for name in &self.closing {
+            pipeline.close(name);
+        }
+    }
+
+    pub(super) fn call_done(&mut self) {
+        self.fresh.clear();
+        self.closing.clear();
+    }
+
+    pub(super) fn call_undone(&mut self) {
+        let fresh = std::mem::take(&mut self.fresh);
+        self.close(&fresh);
+    }
+}
