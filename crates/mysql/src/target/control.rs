@@ -1,4 +1,4 @@
-//! The control tables: the epoch of each task, and the record of its load.
+//! The control tables: the epoch of each task, the record of its load, and the checkpoint of its changes.
 //!
 //! Whoever makes or drops the tables holds a named lock of the server, so that nobody finds them gone between a look and a
 //! write. Everybody else who writes has a row in the table of epochs, which keeps the tables from being dropped.
@@ -11,14 +11,14 @@ use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, TableName};
 use crate::catalog::CONTROL_DATABASE as DATABASE;
 use crate::errors::general;
 use crate::quote::literal;
-use crate::wire::{Connection, TextRow, WireError};
+use crate::wire::{Connection, MyError, TextRow, WireError};
 
 /// How long to wait for others who make or drop the control tables, in seconds.
 const LOCK_SECONDS: u32 = 60;
 /// Chunks recorded per statement: far below `max_allowed_packet`, few round trips.
 const CHUNKS_PER_STATEMENT: usize = 200;
 
-fn tables(engine: Engine) -> [String; 3] {
+fn tables(engine: Engine) -> [String; 4] {
     // The collation compares names as the API does, by their characters alone.
     let collation = match engine {
         Engine::MariaDb => "utf8mb4_nopad_bin",
@@ -42,6 +42,11 @@ fn tables(engine: Engine) -> [String; 3] {
              chunk int unsigned NOT NULL, chunk_range mediumtext NOT NULL, row_estimate bigint unsigned NOT NULL, \
              row_count bigint unsigned NULL, byte_count bigint unsigned NULL, \
              PRIMARY KEY (task_name, table_owner, table_name, chunk)) {end}"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_txn_state (\
+             task_name varchar(128) NOT NULL PRIMARY KEY, epoch bigint NOT NULL, \
+             state_time datetime(6) NOT NULL, checkpoint mediumtext NOT NULL) {end}"
         ),
     ]
 }
@@ -119,7 +124,7 @@ async fn claim_locked(connection: &mut Connection, task: &str) -> Result<i64, Wi
         .ok_or_else(|| WireError::protocol("no epoch after it was written"))
 }
 
-fn epoch_of(task: &str, lock: &str) -> String {
+pub(super) fn epoch_of(task: &str, lock: &str) -> String {
     format!(
         "SELECT epoch FROM {DATABASE}.awsdms_task_epoch WHERE task_name = {}{lock}",
         literal(task)
@@ -153,6 +158,11 @@ pub(super) async fn check_fence(
         Err(WireError::Server(error)) if error.is_missing() => None,
         Err(error) => return Err(general(error, "check the task's epoch at the target")),
     };
+    compare(fence, row.as_ref())
+}
+
+/// Compares the fence with the answer to [`epoch_of`]. Without a row the task was forgotten: whoever did that owned it.
+pub(super) fn compare(fence: &TaskFence, row: Option<&TextRow>) -> Result<(), Error> {
     let theirs = row.and_then(|row| row.number(0)).unwrap_or(i64::MAX);
     if theirs == fence.epoch {
         Ok(())
@@ -301,6 +311,46 @@ pub(super) async fn record_finished(
     connection.execute(&sql).await.map(drop)
 }
 
+/// The statement that writes the checkpoint, and fails when the task is not ours any more.
+///
+/// The condition on the epoch is part of the statement, so that it can be sent together with the COMMIT: a task of another
+/// epoch gives NULL, which the column does not take, and the server runs nothing of a script after a statement that failed.
+/// The epoch stays locked until the COMMIT, which follows at once whatever becomes of this process.
+pub(super) fn write_checkpoint(fence: &TaskFence, checkpoint: &Position) -> String {
+    let TaskFence { task, epoch } = fence;
+    let position = literal(checkpoint.as_str());
+    format!(
+        "INSERT INTO {DATABASE}.awsdms_txn_state (task_name, epoch, state_time, checkpoint) VALUES ({}, \
+         ({} AND epoch = {epoch} LOCK IN SHARE MODE), sysdate(6), {position}) \
+         ON DUPLICATE KEY UPDATE epoch = {epoch}, state_time = sysdate(6), checkpoint = {position}",
+        literal(task),
+        epoch_of(task, "")
+    )
+}
+
+/// Whether [`write_checkpoint`] failed because the task is not ours any more.
+pub(super) fn is_fenced(error: &MyError) -> bool {
+    const BAD_NULL: u16 = 1048;
+    error.code == BAD_NULL || error.is_missing()
+}
+
+/// The checkpoint that was committed last.
+pub(super) async fn checkpoint(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Option<Position>, Error> {
+    check_fence(connection, fence, Held::Now).await?;
+    let sql = format!(
+        "SELECT checkpoint FROM {DATABASE}.awsdms_txn_state WHERE task_name = {}",
+        literal(&fence.task)
+    );
+    let row = connection
+        .row(&sql)
+        .await
+        .map_err(|error| general(error, "read the task's checkpoint at the target"))?;
+    Ok(row.map(|row| Position::new(row.text(0))))
+}
+
 /// Removes the task's rows, and the tables when no task has rows then.
 pub(super) async fn forget(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
     lock(connection).await?;
@@ -327,6 +377,7 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
     let names = [
         "awsdms_load_chunk",
         "awsdms_load_table",
+        "awsdms_txn_state",
         "awsdms_task_epoch",
     ];
     for name in names {

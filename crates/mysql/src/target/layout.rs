@@ -18,9 +18,11 @@ pub(super) struct Layout {
     pub(super) target: TableName,
     pub(super) slots: Vec<Slot>,
     /// The key's columns within a row.
-    key: Vec<usize>,
+    pub(super) key: Vec<usize>,
     /// The statement that takes the rows.
     pub(super) load: String,
+    /// The types of the columns, in SQL.
+    pub(super) natives: Vec<String>,
 }
 
 impl Layout {
@@ -54,6 +56,7 @@ impl Layout {
             ));
         }
         let mut slots = Vec::with_capacity(table.columns.len());
+        let mut natives = Vec::with_capacity(table.columns.len());
         for wanted in &table.columns {
             // The servers compare names of columns without regard to case.
             let name = wanted.name.to_lowercase();
@@ -73,6 +76,7 @@ impl Layout {
                 )));
             }
             slots.push(Slot::new(found, &wanted.source_type, connection.engine()));
+            natives.push(found.ty.native());
         }
         Ok(Self {
             source: source.clone(),
@@ -80,31 +84,90 @@ impl Layout {
             load: load_statement(&quote::table(&table.name), &slots),
             slots,
             key: table.primary_key.clone(),
+            natives,
         })
+    }
+
+    /// The layout of another table that has some of these columns, with the same names.
+    pub(super) fn narrowed(&self, target: TableName, columns: &[usize]) -> Self {
+        let pick = |index: &usize| self.slots.get(*index).cloned();
+        let slots: Vec<Slot> = columns.iter().filter_map(pick).collect();
+        let place = |key: &usize| columns.iter().position(|column| column == key);
+        Self {
+            source: self.source.clone(),
+            load: load_statement(&quote::table(&target), &slots),
+            target,
+            slots,
+            key: self.key.iter().filter_map(place).collect(),
+            natives: columns
+                .iter()
+                .filter_map(|&index| self.natives.get(index).cloned())
+                .collect(),
+        }
     }
 
     /// Appends a row as LOAD DATA reads it.
     pub(super) fn encode(&self, values: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-        if values.len() != self.slots.len() {
-            return Err(Error::Fatal(format!(
-                "a row of {} cells for {} columns of table {}",
-                values.len(),
-                self.slots.len(),
-                self.source
-            )));
-        }
+        self.check_width(values)?;
         for (index, (value, slot)) in values.iter().zip(&self.slots).enumerate() {
             if index > 0 {
                 out.push(b'\t');
             }
             if let Err(why) = encode_cell(value, slot, out) {
-                let mut refusal = RowRefusal::value(&self.source, &slot.name, value.kind(), why);
-                refusal.key = self.key_of(values);
-                return Err(refusal.into());
+                return Err(self.refuse(values, value, slot, why));
             }
         }
         out.push(b'\n');
         Ok(())
+    }
+
+    /// Appends some of a row's cells as LOAD DATA reads them, as a row of their own.
+    pub(super) fn encode_some(
+        &self,
+        values: &[Value<'_>],
+        columns: &[usize],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.check_width(values)?;
+        for (place, &column) in columns.iter().enumerate() {
+            if place > 0 {
+                out.push(b'\t');
+            }
+            self.encode_at(values, column, out)?;
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// Appends one cell of a row, whose width was checked, as LOAD DATA reads it.
+    pub(super) fn encode_at(
+        &self,
+        values: &[Value<'_>],
+        column: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let (value, slot) = (&values[column], &self.slots[column]);
+        encode_cell(value, slot, out).map_err(|why| self.refuse(values, value, slot, why))
+    }
+
+    /// Checks that there is a cell for each column.
+    pub(super) fn check_width(&self, values: &[Value<'_>]) -> Result<(), Error> {
+        if values.len() == self.slots.len() {
+            return Ok(());
+        }
+        Err(Error::Fatal(format!(
+            "a row of {} cells for {} columns of table {}",
+            values.len(),
+            self.slots.len(),
+            self.source
+        )))
+    }
+
+    #[cold]
+    fn refuse(&self, values: &[Value<'_>], value: &Value<'_>, slot: &Slot, why: &str) -> Error {
+        let mut refusal = RowRefusal::value(&self.source, &slot.name, value.kind(), why);
+        refusal.key = self.key_of(values);
+        refusal.into()
     }
 
     fn key_of(&self, values: &[Value<'_>]) -> Option<String> {

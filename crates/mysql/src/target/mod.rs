@@ -1,5 +1,6 @@
 //! A MySQL or MariaDB server as a target.
 
+mod apply;
 mod control;
 mod layout;
 mod loader;
@@ -8,11 +9,12 @@ mod verdict;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence,
-    TypeDefinition,
+    Applier, Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable,
+    TaskFence, TypeDefinition,
 };
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
+use self::apply::MysqlApplier;
 use self::control::Held;
 use self::loader::MysqlLoader;
 use crate::connect::connect;
@@ -139,5 +141,13 @@ impl Target for MysqlTarget {
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error> {
         let finished = prepare::finish(&mut self.connection, fence, table).await;
         self.clean_up(finished).await
+    }
+
+    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Position>, Error> {
+        control::checkpoint(&mut self.connection, fence).await
+    }
+
+    async fn applier(&mut self, fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+        Ok(Box::new(MysqlApplier::start(&self.options, fence).await?))
     }
 }

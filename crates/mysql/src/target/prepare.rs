@@ -156,19 +156,24 @@ async fn check_kept(
     table: &TargetTable,
     engine: &str,
 ) -> Result<(), Error> {
-    let source = &table.source.name;
-    if !engine.eq_ignore_ascii_case("InnoDB") {
-        return Err(Error::table(
-            source,
-            format!(
-                "the table {} at the target is kept by {engine}, which has no transactions; convert it by ALTER TABLE … ENGINE = InnoDB, or let it be dropped",
-                table.name
-            ),
-        ));
-    }
+    check_engine(table, engine)?;
     super::layout::Layout::read(connection, table)
         .await
         .map(drop)
+}
+
+/// Whether a table's storage engine has transactions, so that rows and what is recorded of them appear together.
+pub(super) fn check_engine(table: &TargetTable, engine: &str) -> Result<(), Error> {
+    if engine.eq_ignore_ascii_case("InnoDB") {
+        return Ok(());
+    }
+    Err(Error::table(
+        &table.source.name,
+        format!(
+            "the table {} at the target is kept by {engine}, which has no transactions; convert it by ALTER TABLE … ENGINE = InnoDB, or let it be dropped",
+            table.name
+        ),
+    ))
 }
 
 async fn record(

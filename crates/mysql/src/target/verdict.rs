@@ -7,7 +7,7 @@
 use whimbrel_connector::RowRefusal;
 
 use super::layout::Layout;
-use crate::wire::{Done, TextRow};
+use crate::wire::{Done, MyError, TextRow};
 
 /// Warnings to ask for.
 pub(super) const SHOW: &str = "SHOW WARNINGS LIMIT 64";
@@ -29,18 +29,38 @@ fn counts(info: &str) -> Option<[u64; 4]> {
     numbers.try_into().ok()
 }
 
-/// Whether the verdict is clean but for warnings that say nothing of the rows: features that will go away one day.
-pub(super) fn is_only_advice(done: &Done, row_count: u64, warnings: &[TextRow]) -> bool {
-    const ADVICE: [&str; 5] = ["1287", "1681", "3719", "3778", "3720"];
-    let counts_fit = counts(&done.info).is_some_and(|[records, deleted, skipped, _]| {
-        records == row_count && deleted == 0 && skipped == 0
-    });
-    counts_fit
-        && done.affected_rows == row_count
-        && usize::from(done.warning_count) == warnings.len()
+/// Whether all warnings say nothing of the rows: features that will go away one day, replication by statements.
+pub(super) fn is_advice(done: &Done, warnings: &[TextRow]) -> bool {
+    const ADVICE: [&str; 6] = ["1287", "1592", "1681", "3719", "3778", "3720"];
+    usize::from(done.warning_count) == warnings.len()
         && warnings
             .iter()
             .all(|warning| ADVICE.contains(&warning.text(1)))
+}
+
+/// Whether the verdict is clean but for warnings that are advice.
+pub(super) fn is_only_advice(done: &Done, row_count: u64, warnings: &[TextRow]) -> bool {
+    let counts_fit = counts(&done.info).is_some_and(|[records, deleted, skipped, _]| {
+        records == row_count && deleted == 0 && skipped == 0
+    });
+    counts_fit && done.affected_rows == row_count && is_advice(done, warnings)
+}
+
+/// The rows that an UPDATE found, changed or not: the first number of what it says.
+pub(super) fn matched(done: &Done) -> u64 {
+    let digits = done
+        .info
+        .split(|c: char| !c.is_ascii_digit())
+        .find(|digits| !digits.is_empty());
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(done.affected_rows)
+}
+
+/// Whether an error is about the rows of the statement, and not about the statement.
+pub(super) fn is_refusal(error: &MyError) -> bool {
+    !error.is_transient()
+        && (matches!(error.sqlstate.get(..2), Some("22" | "23")) || reason(error.code).is_some())
 }
 
 /// Says which row was refused and why. `text` holds the rows of the statement as they were sent.
@@ -91,9 +111,7 @@ pub(super) fn explain(layout: &Layout, text: &[u8], code: u16, message: &str) ->
             .and_then(|entry| layout.keys_in(text).find(|key| key.join("-") == entry)),
         None => None,
     };
-    let key = key
-        .filter(|cells| !cells.is_empty())
-        .map(|cells| format!("({})", cells.join(", ")));
+    let key = key.and_then(written);
     let reason = match reason(code) {
         Some(reason) if is_duplicate => format!("{reason}{}", duplicate_key(message)),
         Some(reason) => reason.to_owned(),
@@ -105,6 +123,15 @@ pub(super) fn explain(layout: &Layout, text: &[u8], code: u16, message: &str) ->
         column,
         reason,
     }
+}
+
+/// The key of the only row of a text.
+pub(super) fn only_key(layout: &Layout, text: &[u8]) -> Option<String> {
+    layout.keys_in(text).next().and_then(written)
+}
+
+fn written(key: Vec<String>) -> Option<String> {
+    (!key.is_empty()).then(|| format!("({})", key.join(", ")))
 }
 
 fn reason(code: u16) -> Option<&'static str> {

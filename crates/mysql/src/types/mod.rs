@@ -12,4 +12,4 @@ pub(crate) use catalog_type::CatalogType;
 pub(crate) use decode::{BadCell, RowDecoder};
 pub(crate) use encode::{encode_cell, unescape};
 pub(crate) use mapping::plan_columns;
-pub(crate) use slot::{Slot, load_statement};
+pub(crate) use slot::{Slot, SlotKind, load_statement};

@@ -6,7 +6,12 @@
     reason = "helpers of tests fail like the tests themselves"
 )]
 
+mod apply;
+mod apply_atomic;
+mod apply_support;
+mod apply_types;
 mod chunks;
+mod conformance;
 mod connection;
 mod hostile;
 mod load;

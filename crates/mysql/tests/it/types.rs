@@ -4,7 +4,8 @@ use whimbrel_testkit::Engine;
 
 use crate::support::{ENGINES, How, PAIRS, Pair};
 
-const COMMON: &str = r#"
+/// Tables with every type that both flavours have, each with a key `id` up to 99.
+pub(crate) const COMMON: &str = r#"
 set sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO';
 create table numbers (
   id int auto_increment primary key, t1 tinyint, t1u tinyint unsigned, b1 tinyint(1), s2 smallint, s2u smallint unsigned,
@@ -54,7 +55,8 @@ insert into bytes values
   (4, null, null, null, null, null, null, null, null, null, null, null, null, null, null);
 "#;
 
-const CHECKS: [&str; 4] = [
+/// What tells whether the rows of [`COMMON`] are the same, by table.
+pub(crate) const CHECKS: [&str; 4] = [
     "select id, t1, t1u, b1, s2, s2u, m3, m3u, i4, i4u, i8, i8u, d0, d1, d2, f + 0e0, f2 + 0e0, d, du from numbers order by id",
     "select id, d, t0, t6, dt0, dt3, dt6, ts0, ts6, y from times order by id",
     "select id, hex(c), hex(v), hex(l), hex(u3), hex(a), hex(k), hex(w), hex(w4), hex(sj), hex(tt), hex(t), hex(mt), hex(lt), hex(e), e + 0, hex(s), s + 0 from texts order by id",

@@ -1,0 +1,373 @@
+//! Statements for single rows, sent many at a time.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use whimbrel_connector::{Error, RowRefusal};
+
+use super::cells::{Cells, push_cell_condition, push_key_condition, push_value};
+use super::table::ApplyTable;
+use super::{BACK_TO_SAVEPOINT, MysqlApplier, SAVEPOINT};
+use crate::errors::of_table;
+use crate::target::verdict;
+use crate::wire::{Answer, Done, TextRow, WireError};
+
+/// One packet holds about so much: a round trip per so many bytes costs nothing to speak of.
+const PART_BYTES: usize = 256 * 1024;
+/// Inserted rows are joined into statements of about so many bytes.
+const INSERT_BYTES: usize = 64 * 1024;
+
+pub(super) const DOING: &str = "apply changes to the target table of";
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StepKind {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// One statement.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) table: Arc<ApplyTable>,
+    pub(super) kind: StepKind,
+    /// The caller's numbers of the rows that it writes: many for an INSERT only.
+    pub(super) rows: Range<usize>,
+    sql: Range<usize>,
+}
+
+/// Statements in order.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    sql: Vec<u8>,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Script {
+    /// A row comes. Consecutive rows of one table share a statement.
+    pub(super) fn insert(
+        &mut self,
+        table: &Arc<ApplyTable>,
+        cells: &Cells,
+        row: usize,
+    ) -> Result<(), Error> {
+        let joined = self.steps.last_mut().filter(|last| {
+            last.kind == StepKind::Insert
+                && Arc::ptr_eq(&last.table, table)
+                && last.sql.len() < INSERT_BYTES
+        });
+        let start = self.sql.len();
+        if joined.is_some() {
+            self.sql.push(b',');
+        } else {
+            self.sql.extend_from_slice(table.insert.as_bytes());
+        }
+        self.sql.push(b'(');
+        for (column, slot) in table.layout.slots.iter().enumerate() {
+            if column > 0 {
+                self.sql.push(b',');
+            }
+            let cell = cells
+                .get(column)
+                .ok_or_else(|| not_sent(table, column, "this part of a new row"))?;
+            push_value(slot, cell, &mut self.sql);
+        }
+        self.sql.push(b')');
+        let end = self.sql.len();
+        match joined {
+            Some(last) => {
+                last.sql.end = end;
+                last.rows.end = row + 1;
+            }
+            None => self.push(table, StepKind::Insert, row, start),
+        }
+        Ok(())
+    }
+
+    /// The row that `old` tells changes to what was sent of `new`.
+    pub(super) fn update(
+        &mut self,
+        table: &Arc<ApplyTable>,
+        old: &Cells,
+        new: &Cells,
+        row: usize,
+    ) -> Result<(), Error> {
+        let start = self.sql.len();
+        let sql = &mut self.sql;
+        sql.extend_from_slice(b"UPDATE ");
+        sql.extend_from_slice(table.name.as_bytes());
+        sql.extend_from_slice(b" SET ");
+        let mut separator: &[u8] = b"";
+        for (column, cell) in new.sent() {
+            if table.key().contains(&column) && old.get(column) == Some(cell) {
+                continue;
+            }
+            sql.extend_from_slice(separator);
+            sql.extend_from_slice(table.columns[column].as_bytes());
+            sql.push(b'=');
+            push_value(&table.layout.slots[column], cell, sql);
+            separator = b",";
+        }
+        let kept = table
+            .self_updating
+            .iter()
+            .filter(|&&column| new.get(column).is_none());
+        for &column in kept {
+            sql.extend_from_slice(separator);
+            push_itself(table, column, sql);
+            separator = b",";
+        }
+        if separator.is_empty() {
+            // Nothing changes, but the row must be there.
+            push_itself(table, table.key().first().copied().unwrap_or(0), sql);
+        }
+        push_where(table, old, new, sql)?;
+        self.push(table, StepKind::Update, row, start);
+        Ok(())
+    }
+
+    /// The row that `old` tells goes.
+    pub(super) fn delete(
+        &mut self,
+        table: &Arc<ApplyTable>,
+        old: &Cells,
+        row: usize,
+    ) -> Result<(), Error> {
+        let start = self.sql.len();
+        self.sql.extend_from_slice(b"DELETE FROM ");
+        self.sql.extend_from_slice(table.name.as_bytes());
+        push_where(table, old, old, &mut self.sql)?;
+        self.push(table, StepKind::Delete, row, start);
+        Ok(())
+    }
+
+    /// All rows go.
+    pub(super) fn empty(&mut self, table: &Arc<ApplyTable>, row: usize) {
+        let start = self.sql.len();
+        self.sql.extend_from_slice(b"DELETE FROM ");
+        self.sql.extend_from_slice(table.name.as_bytes());
+        self.push(table, StepKind::Delete, row, start);
+    }
+
+    fn push(&mut self, table: &Arc<ApplyTable>, kind: StepKind, row: usize, start: usize) {
+        self.steps.push(Step {
+            table: Arc::clone(table),
+            kind,
+            rows: row..row + 1,
+            sql: start..self.sql.len(),
+        });
+    }
+
+    /// How many steps from `first` on fit a packet: at least one.
+    fn part(&self, first: usize) -> Range<usize> {
+        let start = self.steps[first].sql.start;
+        let rest = self.steps[first + 1..].iter();
+        let more = rest
+            .take_while(|step| step.sql.end - start <= PART_BYTES)
+            .count();
+        first..first + 1 + more
+    }
+}
+
+fn push_itself(table: &ApplyTable, column: usize, sql: &mut Vec<u8>) {
+    let name = table.columns[column].as_bytes();
+    sql.extend_from_slice(name);
+    sql.push(b'=');
+    sql.extend_from_slice(name);
+}
+
+/// Finds the row by its key, or without one by everything that was sent. A key's cell missing from the old row did not change.
+fn push_where(
+    table: &ApplyTable,
+    old: &Cells,
+    new: &Cells,
+    sql: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let mut separator: &[u8] = b" WHERE ";
+    for &column in table.key() {
+        let cell = old.get(column).or_else(|| new.get(column));
+        let cell = cell.ok_or_else(|| not_sent(table, column, "this part of the key"))?;
+        sql.extend_from_slice(separator);
+        push_key_condition(table, column, cell, sql);
+        separator = b" AND ";
+    }
+    if !table.key().is_empty() {
+        return Ok(());
+    }
+    for (column, cell) in old.sent() {
+        sql.extend_from_slice(separator);
+        push_cell_condition(table, column, cell, sql);
+        separator = b" AND ";
+    }
+    if separator == b" WHERE " {
+        return Err(Error::table(
+            &table.layout.source,
+            "it has no key, and the source did not send the old row; give it a key or let the source log whole rows",
+        ));
+    }
+    sql.extend_from_slice(b" LIMIT 1");
+    Ok(())
+}
+
+/// The refusal of a row without a cell that it must have.
+pub(super) fn not_sent(table: &ApplyTable, column: usize, what: &str) -> Error {
+    RowRefusal {
+        table: table.layout.source.clone(),
+        key: None,
+        column: Some(table.layout.slots[column].name.clone()),
+        reason: format!("the source did not send {what}"),
+    }
+    .into()
+}
+
+/// Why a step was not done.
+enum Cause {
+    Wire(WireError),
+    /// The server changed what it was given, and says so.
+    Warned(Vec<TextRow>),
+    TooLong,
+}
+
+/// A step that was not done.
+struct Failure {
+    step: usize,
+    cause: Cause,
+}
+
+impl MysqlApplier {
+    /// Runs all steps; answers what the server said of each. `lines` gives the rows of a step as lines of all columns, for messages.
+    pub(super) async fn run(
+        &mut self,
+        script: &Script,
+        lines: &(dyn Fn(&Step) -> Vec<u8> + Sync),
+    ) -> Result<Vec<Done>, Error> {
+        self.set_savepoint().await?;
+        let failure = match self.run_parts(script).await {
+            Ok(Some(done)) => return Ok(done),
+            // Only the last statement's warnings can be asked for: once more, one by one.
+            Ok(None) => match self.run_one_by_one(script).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        let step = &script.steps[failure.step];
+        Err(explain(step, failure.cause, lines))
+    }
+
+    /// Sets the call's savepoint, unless it is set.
+    pub(super) async fn set_savepoint(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.as_mut().filter(|open| !open.has_savepoint) else {
+            return Ok(());
+        };
+        self.session
+            .connection
+            .execute(SAVEPOINT)
+            .await
+            .map_err(|error| crate::errors::general(error, "set a savepoint"))?;
+        open.has_savepoint = true;
+        Ok(())
+    }
+
+    /// `None` when the server warned of something.
+    async fn run_parts(&mut self, script: &Script) -> Result<Option<Vec<Done>>, Failure> {
+        let mut answers: Vec<Answer> = Vec::with_capacity(script.steps.len());
+        while answers.len() < script.steps.len() {
+            let part = script.part(answers.len());
+            let sql = self.packet(script, &part)?;
+            if let Err(error) = self.session.connection.script(&sql, &mut answers).await {
+                return Err(Failure {
+                    step: answers.len().min(script.steps.len() - 1),
+                    cause: Cause::Wire(error),
+                });
+            }
+            if answers[part]
+                .iter()
+                .any(|answer| answer.done.warning_count > 0)
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some(
+            answers.into_iter().map(|answer| answer.done).collect(),
+        ))
+    }
+
+    /// The text of some steps.
+    fn packet(&self, script: &Script, part: &Range<usize>) -> Result<Vec<u8>, Failure> {
+        let mut sql = Vec::new();
+        for (number, step) in part.clone().zip(&script.steps[part.clone()]) {
+            if step.sql.len() > self.session.text_bytes_max {
+                return Err(Failure {
+                    step: number,
+                    cause: Cause::TooLong,
+                });
+            }
+            if !sql.is_empty() {
+                sql.push(b';');
+            }
+            sql.extend_from_slice(&script.sql[step.sql.clone()]);
+        }
+        Ok(sql)
+    }
+
+    async fn run_one_by_one(&mut self, script: &Script) -> Result<Vec<Done>, Failure> {
+        let mut all = Vec::with_capacity(script.steps.len());
+        let connection = &mut self.session.connection;
+        if let Err(error) = connection.execute(BACK_TO_SAVEPOINT).await {
+            return Err(Failure {
+                step: 0,
+                cause: Cause::Wire(error),
+            });
+        }
+        for (number, step) in script.steps.iter().enumerate() {
+            let failed = |cause| Failure {
+                step: number,
+                cause,
+            };
+            let mut answers = Vec::new();
+            let sql = &script.sql[step.sql.clone()];
+            connection
+                .script(sql, &mut answers)
+                .await
+                .map_err(|error| failed(Cause::Wire(error)))?;
+            let done = answers.pop().unwrap_or_default().done;
+            if done.warning_count > 0 {
+                let warnings = connection
+                    .rows(verdict::SHOW)
+                    .await
+                    .map_err(|error| failed(Cause::Wire(error)))?;
+                if !verdict::is_advice(&done, &warnings) {
+                    return Err(failed(Cause::Warned(warnings)));
+                }
+            }
+            all.push(done);
+        }
+        Ok(all)
+    }
+}
+
+fn explain(step: &Step, cause: Cause, lines: &(dyn Fn(&Step) -> Vec<u8> + Sync)) -> Error {
+    let layout = &step.table.layout;
+    let mut refusal = match cause {
+        Cause::Wire(WireError::Server(error)) if verdict::is_refusal(&error) => {
+            verdict::explain(layout, &lines(step), error.code, &error.message)
+        }
+        Cause::Wire(error) => return of_table(error, &layout.source, DOING),
+        Cause::Warned(warnings) => {
+            verdict::refusal(layout, &lines(step), &Done::default(), &warnings)
+        }
+        Cause::TooLong => RowRefusal {
+            table: layout.source.clone(),
+            key: None,
+            column: None,
+            reason: "it is longer than the target's server takes; raise max_allowed_packet there"
+                .to_owned(),
+        },
+    };
+    if refusal.key.is_none() && step.rows.len() == 1 {
+        refusal.key = verdict::only_key(layout, &lines(step));
+    }
+    refusal.into()
+}
