@@ -3,6 +3,7 @@
 //! A run keeps no state of its own on disk: what is loaded is recorded at the target, in the transactions that
 //! wrote the rows. A resumed run reads that record and goes on; a crash needs no other care.
 
+mod cdc;
 mod error;
 mod full_load;
 mod progress;
@@ -10,8 +11,11 @@ mod retry;
 mod spec;
 pub mod validate;
 
+pub use cdc::{
+    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, forget_cdc, run_cdc,
+};
 pub use error::RunError;
 pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};
-pub use progress::{Progress, ProgressSnapshot, TableProgress, TableState};
+pub use progress::{FollowProgress, Progress, ProgressSnapshot, TableProgress, TableState};
 pub use retry::RetryPolicy;
 pub use spec::{FullLoadSpec, StartKind, TableErrorPolicy};

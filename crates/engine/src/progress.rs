@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use tokio::sync::Notify;
 use whimbrel_core::TableName;
 
+use crate::ChangeCounts;
+
 /// The state of one table's load. The run sets all of them; the texts are the API's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TableState {
@@ -56,6 +58,8 @@ pub struct TableProgress {
     pub ended_at: Option<SystemTime>,
     /// Why it is in error.
     pub message: Option<String>,
+    /// Changes applied in this run.
+    pub changes: ChangeCounts,
 }
 
 impl TableProgress {
@@ -70,8 +74,24 @@ impl TableProgress {
             started_at: None,
             ended_at: None,
             message: None,
+            changes: ChangeCounts::default(),
         }
     }
+}
+
+/// How far a run is that follows its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowProgress {
+    /// The position up to which changes are applied.
+    pub checkpoint: Option<String>,
+    /// Source transactions applied in this run.
+    pub transaction_count: u64,
+    /// Age of the last transaction when it was received, in milliseconds.
+    pub source_latency_ms: u64,
+    /// Age of the last transaction when it was visible at the target, in milliseconds.
+    pub target_latency_ms: u64,
+    /// The end of the log was reached, and nothing came since.
+    pub is_caught_up: bool,
 }
 
 /// A copy of the whole progress at one moment.
@@ -81,6 +101,8 @@ pub struct ProgressSnapshot {
     pub tables: BTreeMap<TableName, TableProgress>,
     /// The position of the snapshot that is being read.
     pub position: Option<String>,
+    /// Set once the changes are followed.
+    pub follow: Option<FollowProgress>,
 }
 
 impl ProgressSnapshot {
@@ -159,6 +181,17 @@ impl Progress {
 
     pub(crate) fn set_position(&self, position: &str) {
         self.lock().position = Some(position.to_owned());
+    }
+
+    /// Changes how far the log is followed, without waking anybody but at the start.
+    pub(crate) fn follow(&self, change: impl FnOnce(&mut FollowProgress)) {
+        let mut inner = self.lock();
+        let is_first = inner.follow.is_none();
+        change(inner.follow.get_or_insert_default());
+        drop(inner);
+        if is_first {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Changes a table's entry and wakes the watchers.

@@ -63,6 +63,8 @@ pub struct FullLoadSpec {
     pub on_table_error: TableErrorPolicy,
     /// Whether matching no table is an error.
     pub fails_without_tables: bool,
+    /// Whether changes are followed afterwards: the record stays, and a table's rows all come from one view.
+    pub is_followed: bool,
     /// Retries after faults of the environment.
     pub retry: RetryPolicy,
 }
@@ -83,6 +85,7 @@ impl FullLoadSpec {
             start: StartKind::Fresh,
             on_table_error: TableErrorPolicy::SuspendTable,
             fails_without_tables: true,
+            is_followed: false,
             retry: RetryPolicy::default(),
         }
     }

@@ -34,10 +34,26 @@ pub enum Call {
     Finish,
     /// Removing the record.
     Forget,
+    /// Having the log kept.
+    LogPrepare,
+    /// Opening a stream.
+    LogOpen,
+    /// Giving up what keeps the log.
+    LogRemove,
+    /// Reading a transaction of the log.
+    StreamNext,
+    /// Reading the checkpoint.
+    Checkpoint,
+    /// Opening a transaction for changes.
+    ApplyBegin,
+    /// Applying changes.
+    Apply,
+    /// Committing changes with the checkpoint.
+    ApplyCommit,
 }
 
 impl Call {
-    /// All calls.
+    /// All calls of a full load.
     pub const ALL: [Self; 14] = [
         Self::Connect,
         Self::Tables,
@@ -53,6 +69,18 @@ impl Call {
         Self::Commit,
         Self::Finish,
         Self::Forget,
+    ];
+
+    /// The calls that only a run makes that follows its source.
+    pub const OF_CDC: [Self; 8] = [
+        Self::LogPrepare,
+        Self::LogOpen,
+        Self::LogRemove,
+        Self::StreamNext,
+        Self::Checkpoint,
+        Self::ApplyBegin,
+        Self::Apply,
+        Self::ApplyCommit,
     ];
 }
 

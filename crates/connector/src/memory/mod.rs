@@ -4,7 +4,9 @@
 //! Transactions are real: a loader's rows and record become visible at its commit and not before. Faults can be planned for any
 //! call ([`Faults`]), before or after its effect, as a lost connection would cause them.
 
+mod apply;
 mod faults;
+mod log;
 mod source;
 mod target;
 
@@ -12,13 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use whimbrel_core::{Engine, Table, TableName, Value};
+use whimbrel_core::{Engine, Position, Table, TableName, Value};
 
-use crate::{ConnectError, Connector, Error, LoadRecord, ServerInfo, Source, Target};
+use crate::{ChangeLog, ConnectError, Connector, Error, LoadRecord, ServerInfo, Source, Target};
 pub use faults::{Call, Faults, When};
+pub use log::MemoryChange;
 
 /// A cell of a table in memory.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
     /// NULL.
     Null,
@@ -38,6 +41,15 @@ impl Cell {
         }
     }
 
+    /// What it counts for in chunks and blocks.
+    fn byte_count(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Int(_) => 8,
+            Self::Text(text) => text.len(),
+        }
+    }
+
     fn of(value: &Value<'_>) -> Result<Self, Error> {
         match value {
             Value::Null => Ok(Self::Null),
@@ -50,6 +62,16 @@ impl Cell {
 
 /// A row of a table in memory.
 pub type Row = Vec<Cell>;
+
+/// The least that a row counts for.
+const ROW_BYTES_MIN: usize = 16;
+
+fn byte_count(row: &Row) -> usize {
+    row.iter()
+        .map(Cell::byte_count)
+        .sum::<usize>()
+        .max(ROW_BYTES_MIN)
+}
 
 /// A table and its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +91,22 @@ struct State {
     records: BTreeMap<(String, TableName), LoadRecord>,
     /// Grows with each claim, in place of a clock.
     ticks: i64,
+    /// Grows with each change of a table, in place of a log.
+    changes: u64,
     /// How often each chunk was committed.
     commits: BTreeMap<(TableName, u32), u32>,
+    /// Every transaction since the beginning.
+    log: Vec<Vec<MemoryChange>>,
+    /// Tasks that the log is kept for, and what they have confirmed.
+    kept: BTreeMap<String, u64>,
+    checkpoints: BTreeMap<String, Position>,
 }
 
 /// A database in memory, shared by its connectors.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDatabase {
     state: Arc<Mutex<State>>,
+    logged: Arc<tokio::sync::Notify>,
 }
 
 impl MemoryDatabase {
@@ -87,12 +117,28 @@ impl MemoryDatabase {
 
     /// Adds a table with its rows, or replaces it.
     pub fn put(&self, table: MemoryTable) {
-        self.lock().tables.insert(table.table.name.clone(), table);
+        let mut state = self.lock();
+        state.changes += 1;
+        state.tables.insert(table.table.name.clone(), table);
     }
 
     /// Removes a table.
     pub fn drop_table(&self, name: &TableName) {
-        self.lock().tables.remove(name);
+        let mut state = self.lock();
+        state.changes += 1;
+        state.tables.remove(name);
+    }
+
+    /// Removes the tables of a schema.
+    pub fn drop_schema(&self, schema: &str) {
+        let mut state = self.lock();
+        state.changes += 1;
+        state.tables.retain(|name, _| name.schema != schema);
+    }
+
+    /// A table as it is; `None` if there is no such table.
+    pub fn get(&self, name: &TableName) -> Option<MemoryTable> {
+        self.lock().tables.get(name).cloned()
     }
 
     /// A table's rows, sorted; `None` if there is no such table.
@@ -187,6 +233,16 @@ impl Connector for MemoryConnector {
                 self.database.clone(),
                 self.faults.clone(),
             )) as Box<dyn Target>)
+        })
+    }
+
+    async fn change_log(&self, task: &str) -> Result<Box<dyn ChangeLog>, Error> {
+        self.faults.around(Call::Connect, || {
+            Ok(Box::new(log::MemoryLog {
+                database: self.database.clone(),
+                faults: self.faults.clone(),
+                task: task.to_owned(),
+            }) as Box<dyn ChangeLog>)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use whimbrel_core::{ChunkBounds, Position, Table, TableName, Value};
 
-use super::{Call, Faults, MemoryDatabase, MemoryTable, Row};
+use super::{Call, Faults, MemoryDatabase, MemoryTable, ROW_BYTES_MIN, Row, byte_count};
 use crate::{
     ChunkReader, Error, RawFormat, RawRows, ReadRequest, RowBlock, RowVisitor, Snapshot, Source,
     TypeDefinition,
@@ -43,11 +43,10 @@ impl Source for MemorySource {
 
     async fn snapshot(&mut self, _reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
         self.faults.around(Call::Snapshot, || {
-            let tables = self.database.lock().tables.clone();
-            let count: usize = tables.values().map(|table| table.rows.len()).sum();
+            let state = self.database.lock();
             let snapshot = MemorySnapshot {
-                position: Position::new(format!("memory:{count}")),
-                tables: Arc::new(tables),
+                position: super::log::position(&state),
+                tables: Arc::new(state.tables.clone()),
                 faults: self.faults.clone(),
             };
             Ok(Box::new(snapshot) as Box<dyn Snapshot>)
@@ -68,14 +67,17 @@ impl Snapshot for MemorySnapshot {
         &self.position
     }
 
-    /// Chunks are ranges of row numbers; a row counts as 16 bytes.
+    /// Chunks are ranges of row numbers, each of as many rows of the table's average size as fill it.
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
         self.faults.around(Call::Plan, || {
             let rows = self
                 .tables
                 .get(&table.name)
-                .map_or(0, |table| table.rows.len());
-            let step = usize::try_from(chunk_bytes / 16)
+                .map_or(&[][..], |table| &table.rows);
+            let bytes: usize = rows.iter().map(byte_count).sum();
+            let rows = rows.len();
+            let row_bytes = bytes.div_ceil(rows.max(1)).max(ROW_BYTES_MIN) as u64;
+            let step = usize::try_from(chunk_bytes / row_bytes)
                 .unwrap_or(usize::MAX)
                 .max(1);
             let chunks: Vec<ChunkBounds> = (0..rows.max(1))
@@ -108,7 +110,7 @@ impl Snapshot for MemorySnapshot {
                 tables: Arc::clone(&self.tables),
                 faults: self.faults.clone(),
                 rows: Vec::new(),
-                block_rows: 1,
+                block_bytes: 0,
             }) as Box<dyn ChunkReader>)
         })
     }
@@ -119,7 +121,7 @@ struct MemoryReader {
     faults: Faults,
     /// What is left of the chunk, the next row last.
     rows: Vec<Row>,
-    block_rows: usize,
+    block_bytes: usize,
 }
 
 #[async_trait]
@@ -131,6 +133,9 @@ impl ChunkReader for MemoryReader {
             let table = tables
                 .get(name)
                 .ok_or_else(|| Error::table(name, "it is gone"))?;
+            if table.table.columns != request.table.columns {
+                return Err(Error::table(name, "its columns changed"));
+            }
             let (from, to) = request
                 .bounds
                 .range
@@ -141,21 +146,26 @@ impl ChunkReader for MemoryReader {
             Ok(rows.iter().rev().cloned().collect())
         })?;
         self.rows = rows;
-        self.block_rows = (request.block_bytes / 16).max(1);
+        self.block_bytes = request.block_bytes;
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error> {
-        let (faults, rows, count) = (&self.faults, &mut self.rows, self.block_rows);
+        let (faults, rows, bytes_max) = (&self.faults, &mut self.rows, self.block_bytes);
         faults.around(Call::Next, || {
-            if rows.is_empty() {
-                return Ok(None);
+            let mut block = Vec::new();
+            let mut bytes = 0;
+            while let Some(row) = rows.pop() {
+                let row_bytes = byte_count(&row);
+                if !block.is_empty() && bytes + row_bytes > bytes_max {
+                    rows.push(row);
+                    break;
+                }
+                bytes += row_bytes;
+                block.push(row);
             }
-            let mut block = rows.split_off(rows.len().saturating_sub(count));
-            block.reverse();
-            Ok(Some(
-                Box::new(MemoryBlock { rows: block }) as Box<dyn RowBlock>
-            ))
+            let block = (!block.is_empty()).then(|| MemoryBlock { rows: block });
+            Ok(block.map(|block| Box::new(block) as Box<dyn RowBlock>))
         })
     }
 }
@@ -170,7 +180,7 @@ impl RowBlock for MemoryBlock {
     }
 
     fn byte_count(&self) -> usize {
-        self.rows.len() * 16
+        self.rows.iter().map(byte_count).sum()
     }
 
     fn raw(&self) -> Option<RawRows<'_>> {

@@ -1,12 +1,14 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, ChunkId, Column, Engine, Generation, Position, Table, TableName};
 
+use super::apply::MemoryApplier;
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
-    ChunkCommit, ChunkLoad, ChunkRecord, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
-    RawFormat, RowBlock, Target, TargetColumn, TargetTable, TaskFence, TypeDefinition,
+    Applier, ChunkCommit, ChunkLoad, ChunkRecord, Error, KeyPolicy, LoadRecord, Loader,
+    PrepareMode, RawFormat, RowBlock, RowRefusal, Target, TargetColumn, TargetTable, TaskFence,
+    TypeDefinition,
 };
 
 pub(super) struct MemoryTarget {
@@ -20,7 +22,7 @@ impl MemoryTarget {
     }
 }
 
-fn check_fence(state: &State, fence: &TaskFence) -> Result<(), Error> {
+pub(super) fn check_fence(state: &State, fence: &TaskFence) -> Result<(), Error> {
     let theirs = state.epochs.get(&fence.task).copied().unwrap_or(i64::MAX);
     if theirs == fence.epoch {
         Ok(())
@@ -103,9 +105,13 @@ impl Target for MemoryTarget {
     async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {
         self.faults.around(Call::Forget, || {
             let mut state = self.database.lock();
+            if !state.epochs.contains_key(&fence.task) {
+                return Ok(());
+            }
             check_fence(&state, fence)?;
             state.records.retain(|(task, _), _| *task != fence.task);
             state.epochs.remove(&fence.task);
+            state.checkpoints.remove(&fence.task);
             Ok(())
         })
     }
@@ -125,17 +131,13 @@ impl Target for MemoryTarget {
         self.faults.around(Call::Prepare, || {
             let mut state = self.database.lock();
             check_fence(&state, fence)?;
-            let keeps = mode == PrepareMode::DoNothing && state.tables.contains_key(&table.name);
-            if !keeps {
-                let empty = MemoryTable {
-                    table: Table {
-                        name: table.name.clone(),
-                        ..table.source.clone()
-                    },
-                    rows: Vec::new(),
-                    has_key: false,
-                };
-                state.tables.insert(table.name.clone(), empty);
+            state.changes += 1;
+            match state.tables.get_mut(&table.name) {
+                Some(_) if mode == PrepareMode::DoNothing => {}
+                Some(kept) if mode == PrepareMode::Truncate => kept.rows.clear(),
+                _ => {
+                    state.tables.insert(table.name.clone(), made(table));
+                }
             }
             let source = table.source.name.clone();
             state.commits.retain(|(table, _), _| *table != source);
@@ -178,8 +180,16 @@ impl Target for MemoryTarget {
                 .get_mut(&table.name)
                 .ok_or_else(|| Error::table(name, "it is gone"))?;
             if !table.primary_key.is_empty() {
-                check_key(loaded, table)?;
+                let places = places(loaded, table)?;
+                let key: Vec<usize> = table.primary_key.iter().map(|&i| places[i]).collect();
+                if has_duplicates(&loaded.rows, &key) {
+                    return Err(Error::table(
+                        name,
+                        "the primary key cannot be built: a key is there twice",
+                    ));
+                }
                 loaded.has_key = true;
+                loaded.table.primary_key = key;
             }
             if let Some(record) = state.records.get_mut(&(fence.task.clone(), name.clone())) {
                 record.is_finished = true;
@@ -187,20 +197,64 @@ impl Target for MemoryTarget {
             Ok(())
         })
     }
+
+    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Position>, Error> {
+        self.faults.around(Call::Checkpoint, || {
+            Ok(self.database.lock().checkpoints.get(&fence.task).cloned())
+        })
+    }
+
+    async fn applier(&mut self, fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+        self.faults.around(Call::Connect, || {
+            Ok(Box::new(MemoryApplier {
+                database: self.database.clone(),
+                faults: self.faults.clone(),
+                fence: fence.clone(),
+                open: None,
+            }) as Box<dyn Applier>)
+        })
+    }
 }
 
-fn check_key(loaded: &MemoryTable, table: &TargetTable) -> Result<(), Error> {
-    let mut seen = HashSet::new();
-    for row in &loaded.rows {
-        let key: Vec<&Cell> = table.primary_key.iter().map(|&place| &row[place]).collect();
-        if !seen.insert(format!("{key:?}")) {
-            return Err(Error::table(
-                &table.source.name,
-                "the primary key cannot be built: a key is there twice",
-            ));
-        }
+/// A new table as it was planned, without its key.
+fn made(table: &TargetTable) -> MemoryTable {
+    let columns = table.columns.iter().map(|column| Column {
+        name: column.name.clone(),
+        ty: column.source_type.clone(),
+        native: column.native.clone(),
+        nullable: column.nullable,
+        generation: Generation::None,
+    });
+    MemoryTable {
+        table: Table {
+            name: table.name.clone(),
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            ..table.source.clone()
+        },
+        rows: Vec::new(),
+        has_key: false,
     }
-    Ok(())
+}
+
+/// Where each planned column is in the table that is there.
+fn places(loaded: &MemoryTable, table: &TargetTable) -> Result<Vec<usize>, Error> {
+    let columns = loaded.table.columns.iter();
+    let place = |planned: &TargetColumn| {
+        let at = columns
+            .clone()
+            .position(|column| column.name == planned.name);
+        at.ok_or_else(|| Error::table(&table.source.name, "a column is missing at the target"))
+    };
+    table.columns.iter().map(place).collect()
+}
+
+fn has_duplicates(rows: &[Row], key: &[usize]) -> bool {
+    let mut seen = HashSet::new();
+    rows.iter().any(|row| {
+        let key: Vec<&Cell> = key.iter().map(|&place| &row[place]).collect();
+        !seen.insert(key)
+    })
 }
 
 struct MemoryLoader {
@@ -211,8 +265,7 @@ struct MemoryLoader {
 }
 
 struct OpenChunk {
-    target: TableName,
-    source: TableName,
+    table: TargetTable,
     chunk: ChunkId,
     rows: Vec<Row>,
     bytes: u64,
@@ -225,8 +278,7 @@ impl Loader for MemoryLoader {
         let open = self.faults.around(Call::Begin, || {
             check_fence(&self.database.lock(), &self.fence)?;
             Ok(OpenChunk {
-                target: load.table.name.clone(),
-                source: load.table.source.name.clone(),
+                table: load.table.clone(),
                 chunk: load.chunk,
                 rows: Vec::new(),
                 bytes: 0,
@@ -269,36 +321,58 @@ impl Loader for MemoryLoader {
 
 fn commit(state: &mut State, fence: &TaskFence, open: OpenChunk) -> Result<ChunkCommit, Error> {
     check_fence(state, fence)?;
-    let commit = ChunkCommit {
-        row_count: open.rows.len() as u64,
-        byte_count: open.bytes,
-    };
+    let source = &open.table.source.name;
+    let row_count = open.rows.len() as u64;
+    let loaded = state
+        .tables
+        .get(&open.table.name)
+        .ok_or_else(|| Error::table(source, "the target table is gone"))?;
+    let rows = with_rows(loaded, &open)?;
     let record = state
         .records
-        .get_mut(&(fence.task.clone(), open.source.clone()));
-    let chunk = record.and_then(|record| {
-        record
-            .chunks
-            .iter_mut()
-            .find(|chunk| chunk.id == open.chunk)
-    });
-    match chunk {
-        Some(chunk) if chunk.done.is_none() => chunk.done = Some(commit),
-        _ => {
-            return Err(Error::table(
-                &open.source,
-                "the chunk is recorded as loaded already",
-            ));
-        }
+        .get_mut(&(fence.task.clone(), source.clone()))
+        .and_then(|record| {
+            record
+                .chunks
+                .iter_mut()
+                .find(|chunk| chunk.id == open.chunk)
+        })
+        .filter(|chunk| chunk.done.is_none())
+        .ok_or_else(|| Error::table(source, "the chunk is recorded as loaded already"))?;
+    let commit = ChunkCommit {
+        row_count,
+        byte_count: open.bytes,
+    };
+    record.done = Some(commit);
+    state.changes += 1;
+    if let Some(loaded) = state.tables.get_mut(&open.table.name) {
+        loaded.rows = rows;
     }
-    let table = state
-        .tables
-        .get_mut(&open.target)
-        .ok_or_else(|| Error::table(&open.source, "the target table is gone"))?;
-    table.rows.extend(open.rows);
     *state
         .commits
-        .entry((open.source, open.chunk.0))
+        .entry((source.clone(), open.chunk.0))
         .or_default() += 1;
     Ok(commit)
+}
+
+/// The rows of a table with those of a chunk, each cell in its column and NULL in those that the source does not have.
+fn with_rows(loaded: &MemoryTable, open: &OpenChunk) -> Result<Vec<Row>, Error> {
+    let places = places(loaded, &open.table)?;
+    let mut rows = loaded.rows.clone();
+    rows.extend(open.rows.iter().map(|cells| {
+        let mut row = vec![Cell::Null; loaded.table.columns.len()];
+        for (&place, cell) in places.iter().zip(cells) {
+            row[place] = cell.clone();
+        }
+        row
+    }));
+    if loaded.has_key && has_duplicates(&rows, &loaded.table.primary_key) {
+        return Err(Error::from(RowRefusal {
+            table: open.table.source.name.clone(),
+            key: None,
+            column: None,
+            reason: "its key is there already".to_owned(),
+        }));
+    }
+    Ok(rows)
 }

@@ -227,7 +227,7 @@ async fn conclude(
         };
     }
     let tables_errored = progress.count(TableState::Error);
-    if tables_errored == 0 {
+    if tables_errored == 0 && !attempt.spec.is_followed {
         target
             .forget(&shared.fence)
             .await
@@ -331,6 +331,10 @@ impl Feeder<'_> {
             .filter(|chunk| chunk.done.is_some())
             .map(|chunk| chunk.bounds.clone())
             .collect();
+        if self.attempt.spec.is_followed {
+            // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
+            return Ok(finished.len() == record.chunks.len());
+        }
         if finished.is_empty() {
             return Ok(false);
         }

@@ -1,5 +1,5 @@
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use whimbrel_connector::{Error, Source, Target, TargetTable, TypeDefinition};
 use whimbrel_core::{Table, TableName};
@@ -22,6 +22,19 @@ pub struct LoadPlan {
     pub tables: Vec<PlannedTable>,
     /// Types to be made first on a target of the same engine.
     pub types: Vec<TypeDefinition>,
+}
+
+impl LoadPlan {
+    /// A table that would be read and written at once, were both ends one database.
+    pub fn table_read_and_written(&self) -> Option<&TableName> {
+        let read: HashSet<&TableName> =
+            self.tables.iter().map(|table| &table.source.name).collect();
+        let mut written = self
+            .tables
+            .iter()
+            .filter_map(|table| Some(&table.target.as_ref().ok()?.name));
+        written.find(|name| read.contains(name))
+    }
 }
 
 /// Reads the source's catalog and plans the target's tables. Writes nothing.

@@ -1,6 +1,8 @@
 //! The engine over databases in memory: every call of the contracts is made to fail.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cdc;
 mod full_load;
 mod support;
 mod validation;
+mod workload;

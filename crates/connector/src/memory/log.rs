@@ -1,0 +1,349 @@
+//! The log of a database in memory: transactions in order, numbered from 1.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use whimbrel_core::{Position, Table, TableName, Value};
+
+use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
+use crate::{
+    ChangeBlock, ChangeLog, ChangeRows, ChangeStream, Error, LogEvent, LogPlace, LogStart, RowAt,
+    RowVisitor, SnapshotView, TableId, TransactionMark,
+};
+
+/// One change of a transaction in memory. Rows are found by the table's key, or by all their cells when it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemoryChange {
+    /// A row comes.
+    Insert(TableName, Row),
+    /// A row becomes another one. The log leaves out the cells of the given columns.
+    Update {
+        /// The table.
+        table: TableName,
+        /// The row as it was.
+        before: Row,
+        /// The row as it is.
+        after: Row,
+        /// Columns whose cells the log does not tell; they must be the same before and after.
+        not_sent: Vec<usize>,
+    },
+    /// A row goes.
+    Delete(TableName, Row),
+    /// All rows go.
+    Truncate(TableName),
+}
+
+impl MemoryChange {
+    fn table(&self) -> &TableName {
+        match self {
+            Self::Insert(table, _)
+            | Self::Update { table, .. }
+            | Self::Delete(table, _)
+            | Self::Truncate(table) => table,
+        }
+    }
+
+    fn apply(&self, table: &mut MemoryTable) {
+        let mut remove = |row: &Row| {
+            if let Some(place) = table.rows.iter().position(|known| known == row) {
+                table.rows.swap_remove(place);
+            }
+        };
+        match self {
+            Self::Insert(_, row) => table.rows.push(row.clone()),
+            Self::Update { before, after, .. } => {
+                remove(before);
+                table.rows.push(after.clone());
+            }
+            Self::Delete(_, row) => remove(row),
+            Self::Truncate(_) => table.rows.clear(),
+        }
+    }
+}
+
+impl MemoryDatabase {
+    /// Commits a transaction: its changes are made, and go into the log.
+    pub fn transact(&self, changes: Vec<MemoryChange>) {
+        let mut state = self.lock();
+        for change in &changes {
+            if let Some(table) = state.tables.get_mut(change.table()) {
+                change.apply(table);
+            }
+        }
+        state.log.push(changes);
+        drop(state);
+        self.logged.notify_waiters();
+    }
+
+    /// How many transactions the log has.
+    pub fn log_end(&self) -> u64 {
+        self.lock().log.len() as u64
+    }
+
+    /// The position up to which a task has confirmed the log; `None` when the log is not kept for it.
+    pub fn confirmed(&self, task: &str) -> Option<u64> {
+        self.lock().kept.get(task).copied()
+    }
+}
+
+pub(super) fn position(state: &State) -> Position {
+    let rows: usize = state.tables.values().map(|table| table.rows.len()).sum();
+    Position::new(format!("memory:{}:{rows}", state.log.len()))
+}
+
+/// The number of the last transaction before a position.
+fn number(position: &Position) -> Result<u64, Error> {
+    let number = position.as_str().split(':').nth(1);
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| Error::Fatal(format!("{position} is no position of memory")))
+}
+
+#[derive(Debug)]
+struct Place(u64);
+
+impl LogPlace for Place {
+    fn position(&self) -> Position {
+        Position::new(format!("memory:{}", self.0))
+    }
+}
+
+#[derive(Debug)]
+struct View(u64);
+
+impl SnapshotView for View {
+    fn holds(&self, transaction: TransactionMark) -> bool {
+        transaction.0 <= self.0
+    }
+}
+
+pub(super) struct MemoryLog {
+    pub(super) database: MemoryDatabase,
+    pub(super) faults: Faults,
+    pub(super) task: String,
+}
+
+#[async_trait]
+impl ChangeLog for MemoryLog {
+    async fn prepare(&mut self, _tables: &[Table]) -> Result<LogStart, Error> {
+        self.faults.around(Call::LogPrepare, || {
+            let mut state = self.database.lock();
+            let end = state.log.len() as u64;
+            let kept = *state.kept.entry(self.task.clone()).or_insert(end);
+            Ok(LogStart {
+                position: Place(kept).position(),
+                refused: Vec::new(),
+            })
+        })
+    }
+
+    async fn open(
+        &mut self,
+        tables: &[Table],
+        from: &Position,
+    ) -> Result<Box<dyn ChangeStream>, Error> {
+        self.faults.around(Call::LogOpen, || {
+            let from = number(from)?;
+            let kept = self.database.confirmed(&self.task);
+            if kept.is_none_or(|kept| kept > from) {
+                return Err(Error::Fatal(format!(
+                    "the log is kept from {kept:?}, but {from} is wanted: changes are lost"
+                )));
+            }
+            Ok(Box::new(MemoryStream {
+                database: self.database.clone(),
+                faults: self.faults.clone(),
+                task: self.task.clone(),
+                tables: tables.to_vec(),
+                described: false,
+                next: from,
+            }) as Box<dyn ChangeStream>)
+        })
+    }
+
+    async fn end(&mut self) -> Result<Position, Error> {
+        Ok(Place(self.database.lock().log.len() as u64).position())
+    }
+
+    fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        Ok(Box::new(View(number(snapshot)?)))
+    }
+
+    async fn remove(&mut self) -> Result<(), Error> {
+        self.faults.around(Call::LogRemove, || {
+            self.database.lock().kept.remove(&self.task);
+            Ok(())
+        })
+    }
+}
+
+struct MemoryStream {
+    database: MemoryDatabase,
+    faults: Faults,
+    task: String,
+    tables: Vec<Table>,
+    described: bool,
+    /// Transactions already handed over.
+    next: u64,
+}
+
+#[async_trait]
+impl ChangeStream for MemoryStream {
+    /// One transaction to a block.
+    async fn next(&mut self) -> Result<ChangeBlock, Error> {
+        let mut block = Block::default();
+        if !self.described {
+            for (id, table) in (0..).zip(&self.tables) {
+                block.events.push(LogEvent::Table {
+                    id: TableId(id),
+                    table: Arc::new(table.clone()),
+                });
+            }
+            self.described = true;
+        }
+        loop {
+            let logged = self.database.logged.notified();
+            let transaction = {
+                let state = self.database.lock();
+                let place = usize::try_from(self.next).unwrap_or(usize::MAX);
+                state.log.get(place).cloned()
+            };
+            match transaction {
+                Some(changes) => {
+                    self.faults.around(Call::StreamNext, || Ok(()))?;
+                    self.next += 1;
+                    block.transaction(&self.tables, &changes, self.next);
+                    break;
+                }
+                None if !block.events.is_empty() => break,
+                None => logged.await,
+            }
+        }
+        if self.next == self.database.lock().log.len() as u64 {
+            block.events.push(LogEvent::Idle {
+                place: Arc::new(Place(self.next)),
+            });
+        }
+        Ok(ChangeBlock {
+            events: block.events,
+            rows: Arc::new(Rows(block.rows)),
+        })
+    }
+
+    fn confirm(&mut self, position: &Position) {
+        if let Ok(number) = number(position) {
+            let mut state = self.database.lock();
+            if let Some(kept) = state.kept.get_mut(&self.task) {
+                *kept = number.max(*kept);
+            }
+        }
+    }
+
+    fn has_reached(&self, place: &dyn LogPlace, position: &Position) -> bool {
+        match (number(&place.position()), number(position)) {
+            (Ok(place), Ok(position)) => place >= position,
+            _ => false,
+        }
+    }
+}
+
+/// Cells of row versions; `None` is not sent.
+#[derive(Debug)]
+struct Rows(Vec<Vec<Option<Cell>>>);
+
+impl ChangeRows for Rows {
+    fn byte_count(&self) -> usize {
+        self.0.len() * 16
+    }
+
+    fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let cells = &self.0[row.offset as usize];
+        let values: Vec<Value<'_>> = cells
+            .iter()
+            .map(|cell| cell.as_ref().map_or(Value::NotSent, Cell::value))
+            .collect();
+        visit(&values)
+    }
+}
+
+#[derive(Default)]
+struct Block {
+    events: Vec<LogEvent>,
+    rows: Vec<Vec<Option<Cell>>>,
+}
+
+impl Block {
+    fn transaction(&mut self, tables: &[Table], changes: &[MemoryChange], number: u64) {
+        self.events.push(LogEvent::Begin {
+            mark: TransactionMark(number, 0),
+        });
+        let ids: BTreeMap<&TableName, u32> =
+            tables.iter().map(|table| &table.name).zip(0..).collect();
+        for change in changes {
+            if let Some(&id) = ids.get(change.table()) {
+                let event = self.event(&tables[id as usize], TableId(id), change);
+                self.events.push(event);
+            }
+        }
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.events.push(LogEvent::Commit {
+            place: Arc::new(Place(number)),
+            committed_at_us: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+        });
+    }
+
+    fn event(&mut self, described: &Table, table: TableId, change: &MemoryChange) -> LogEvent {
+        let key = described.key_in_row();
+        let whole = |row: &Row| row.iter().cloned().map(Some).collect::<Vec<_>>();
+        // The key of the old row, as most sources tell it; all cells when there is no key.
+        let key_of = |row: &Row| {
+            let cells = row.iter().cloned().enumerate();
+            cells
+                .map(|(place, cell)| (key.is_empty() || key.contains(&place)).then_some(cell))
+                .collect::<Vec<_>>()
+        };
+        match change {
+            MemoryChange::Insert(_, row) => LogEvent::Insert {
+                table,
+                after: self.put(whole(row)),
+            },
+            MemoryChange::Delete(_, row) => LogEvent::Delete {
+                table,
+                before: self.put(key_of(row)),
+            },
+            MemoryChange::Truncate(_) => LogEvent::Truncate { table },
+            MemoryChange::Update {
+                before,
+                after,
+                not_sent,
+                ..
+            } => {
+                let is_moved = key.is_empty() || key.iter().any(|&k| before[k] != after[k]);
+                let before = is_moved.then(|| self.put(key_of(before)));
+                let mut cells = whole(after);
+                for &place in not_sent {
+                    cells[place] = None;
+                }
+                LogEvent::Update {
+                    table,
+                    before,
+                    after: self.put(cells),
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, cells: Vec<Option<Cell>>) -> RowAt {
+        let is_whole = cells.iter().all(Option::is_some);
+        self.rows.push(cells);
+        RowAt {
+            shape: 0,
+            offset: u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX),
+            is_whole,
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Folding: from changes in order to what became of each key.
+//!
+//! Within one transaction of the target only the last state of a row can be seen, so of all changes of a key just the net change
+//! counts. Why folding keeps the result: per key it tracks whether the row was there before (known from the kind of the
+//! first change) and which row versions make up its present state; a cell that was not sent is looked up in the version
+//! before, and when no version has it, the target's own cell stays. Different keys of one table do not touch each other,
+//! so net changes may be written in any order: deletes first, so that values of unique columns are free again.
+//!
+//! A change that cannot be expressed so (no key, a moved key with cells that nobody sent, an order that a correct source does not
+//! produce) is applied as it came, between the folded changes before and after it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use whimbrel_connector::{ChangeRows, Error, RowAt, RowSet, RowVisitor, SingleKind};
+use whimbrel_core::{RowHash, RowHasher, Value};
+
+use super::batch::{Batch, Located};
+use super::tables::StreamTable;
+
+/// Changes of one table, in steps that must be applied one after another.
+pub(super) struct TableSteps {
+    pub(super) table: u32,
+    pub(super) steps: Vec<Step>,
+}
+
+pub(super) enum Step {
+    /// At most one change per key.
+    Net(NetTable),
+    /// Indexes of changes, to be applied as they came.
+    InOrder(Vec<u32>),
+}
+
+/// Net changes by key, and the changes that they were made of.
+#[derive(Default)]
+pub(super) struct NetTable {
+    entries: Vec<Entry>,
+    places: HashMap<RowHash, u32, BuildHasherDefault<KeyHasher>>,
+    /// Indexes of the folded changes, in order.
+    pub(super) changes: Vec<u32>,
+}
+
+/// What became of one key.
+struct Entry {
+    was_there: bool,
+    is_there: bool,
+    /// Where the key's cells are.
+    key: Located,
+    /// The row's versions, oldest first; a later one may leave out cells of an earlier one.
+    first: Located,
+    later: Vec<Located>,
+}
+
+/// Row hashes are hashes already.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low half is hash enough"
+        )]
+        let low = hash as u64;
+        self.0 = low;
+    }
+}
+
+/// A truncation separates what came before it from what came after.
+pub(super) enum Segment {
+    Tables(Vec<TableSteps>),
+    /// Indexes of truncations that follow each other.
+    Truncate(Vec<u32>),
+}
+
+/// Folds a batch.
+pub(super) fn fold(batch: &Batch) -> Result<Vec<Segment>, Error> {
+    let mut segments = Vec::new();
+    let mut folder = Folder::new(batch);
+    let mut truncations = Vec::new();
+    for index in 0..u32::try_from(batch.changes.len()).unwrap_or(u32::MAX) {
+        if batch.changes[index as usize].kind == SingleKind::Truncate {
+            folder.flush_into(&mut segments);
+            truncations.push(index);
+            continue;
+        }
+        if !truncations.is_empty() {
+            segments.push(Segment::Truncate(std::mem::take(&mut truncations)));
+        }
+        folder.push(index)?;
+    }
+    if !truncations.is_empty() {
+        segments.push(Segment::Truncate(truncations));
+    }
+    folder.flush_into(&mut segments);
+    Ok(segments)
+}
+
+struct Folder<'b> {
+    batch: &'b Batch,
+    /// By the table's index in the batch.
+    tables: Vec<Option<TableSteps>>,
+    hasher: RowHasher,
+}
+
+impl<'b> Folder<'b> {
+    fn new(batch: &'b Batch) -> Self {
+        Self {
+            batch,
+            tables: batch.tables.iter().map(|_| None).collect(),
+            hasher: RowHasher::new(),
+        }
+    }
+
+    fn flush_into(&mut self, segments: &mut Vec<Segment>) {
+        let tables: Vec<TableSteps> = self.tables.iter_mut().filter_map(Option::take).collect();
+        if !tables.is_empty() {
+            segments.push(Segment::Tables(tables));
+        }
+    }
+
+    fn push(&mut self, index: u32) -> Result<(), Error> {
+        let change = self.batch.changes[index as usize];
+        let table = &self.batch.tables[change.table as usize];
+        let steps = self.tables[change.table as usize].get_or_insert_with(|| TableSteps {
+            table: change.table,
+            steps: Vec::new(),
+        });
+        let at = |row| Located {
+            block: change.block,
+            row,
+        };
+        let mut keys = Keys {
+            hasher: &mut self.hasher,
+            table,
+            rows: &*self.batch.blocks[change.block as usize],
+        };
+        let is_folded = if table.key.is_empty() {
+            match change.kind {
+                // Rows without a key can be many alike: only coming rows have no order among themselves.
+                SingleKind::Insert { after } => {
+                    steps.net_of_inserts().add(at(after), index);
+                    true
+                }
+                _ => false,
+            }
+        } else {
+            steps.net().push(index, change.kind, at, &mut keys)?
+        };
+        if !is_folded {
+            steps.in_order(index);
+        }
+        Ok(())
+    }
+}
+
+impl TableSteps {
+    fn net(&mut self) -> &mut NetTable {
+        if !matches!(self.steps.last(), Some(Step::Net(_))) {
+            self.steps.push(Step::Net(NetTable::default()));
+        }
+        match self.steps.last_mut() {
+            Some(Step::Net(net)) => net,
+            _ => unreachable!("a net step was just made sure of"),
+        }
+    }
+
+    fn net_of_inserts(&mut self) -> &mut NetTable {
+        self.net()
+    }
+
+    fn in_order(&mut self, index: u32) {
+        match self.steps.last_mut() {
+            Some(Step::InOrder(changes)) => changes.push(index),
+            _ => self.steps.push(Step::InOrder(vec![index])),
+        }
+    }
+}
+
+/// Hashes the keys of the rows of one block.
+struct Keys<'a> {
+    hasher: &'a mut RowHasher,
+    table: &'a StreamTable,
+    rows: &'a dyn ChangeRows,
+}
+
+impl Keys<'_> {
+    /// The hash of a row's key; `None` when a cell of it was not sent.
+    fn of(&mut self, row: RowAt) -> Result<Option<RowHash>, Error> {
+        let (hasher, table) = (&mut *self.hasher, self.table);
+        let mut hash = None;
+        self.rows.decode(row, &mut |cells| {
+            let key = || table.key.iter().map(|&(place, ref ty)| (&cells[place], ty));
+            if !key().any(|(cell, _)| matches!(cell, Value::NotSent)) {
+                hash = Some(hasher.hash(key()));
+            }
+            Ok(())
+        })?;
+        Ok(hash)
+    }
+}
+
+impl NetTable {
+    /// A row of a table without a key.
+    fn add(&mut self, row: Located, index: u32) {
+        self.entries.push(Entry::inserted(row, Vec::new()));
+        self.changes.push(index);
+    }
+
+    /// Folds a change in. `false`: it cannot be expressed as a net change, and nothing was done.
+    fn push(
+        &mut self,
+        index: u32,
+        kind: SingleKind,
+        at: impl Fn(RowAt) -> Located,
+        keys: &mut Keys<'_>,
+    ) -> Result<bool, Error> {
+        let is_folded = match kind {
+            SingleKind::Insert { after } => match keys.of(after)? {
+                Some(key) => self.insert(key, at(after), Vec::new()),
+                None => false,
+            },
+            SingleKind::Delete { before } => match keys.of(before)? {
+                Some(key) => self.delete(key, at(before)),
+                None => false,
+            },
+            SingleKind::Update {
+                before: None,
+                after,
+            } => match keys.of(after)? {
+                Some(key) => self.update(key, at(after), None),
+                None => false,
+            },
+            SingleKind::Update {
+                before: Some(before),
+                after,
+            } => {
+                let (old, new) = (keys.of(before)?, keys.of(after)?);
+                match (old, new) {
+                    (None, _) => false,
+                    // The key was not sent again.
+                    (Some(old), None) => self.update(old, at(after), Some(at(before))),
+                    (Some(old), Some(new)) if old == new => self.update(old, at(after), None),
+                    (Some(old), Some(new)) => self.move_key(old, new, at(before), at(after)),
+                }
+            }
+            SingleKind::Truncate => false,
+        };
+        if is_folded {
+            self.changes.push(index);
+        }
+        Ok(is_folded)
+    }
+
+    fn find(&mut self, key: RowHash) -> Option<&mut Entry> {
+        let place = *self.places.get(&key)?;
+        self.entries.get_mut(place as usize)
+    }
+
+    fn add_entry(&mut self, key: RowHash, entry: Entry) {
+        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        self.places.insert(key, place);
+        self.entries.push(entry);
+    }
+
+    fn insert(&mut self, key: RowHash, first: Located, later: Vec<Located>) -> bool {
+        match self.find(key) {
+            Some(entry) if entry.is_there => return false,
+            Some(entry) => {
+                entry.is_there = true;
+                entry.first = first;
+                entry.later = later;
+            }
+            None => self.add_entry(key, Entry::inserted(first, later)),
+        }
+        true
+    }
+
+    fn delete(&mut self, key: RowHash, before: Located) -> bool {
+        match self.find(key) {
+            Some(entry) if !entry.is_there => return false,
+            Some(entry) => {
+                entry.is_there = false;
+                entry.key = before;
+                entry.later.clear();
+            }
+            None => self.add_entry(
+                key,
+                Entry {
+                    was_there: true,
+                    is_there: false,
+                    key: before,
+                    first: before,
+                    later: Vec::new(),
+                },
+            ),
+        }
+        true
+    }
+
+    /// `key_row` has the key's cells when `after` does not.
+    fn update(&mut self, key: RowHash, after: Located, key_row: Option<Located>) -> bool {
+        match self.find(key) {
+            Some(entry) if !entry.is_there => return false,
+            Some(entry) => entry.change(after),
+            None => {
+                let mut entry = Entry {
+                    was_there: true,
+                    is_there: true,
+                    key: key_row.unwrap_or(after),
+                    first: key_row.unwrap_or(after),
+                    later: Vec::new(),
+                };
+                if key_row.is_some() {
+                    entry.later.push(after);
+                }
+                self.add_entry(key, entry);
+            }
+        }
+        true
+    }
+
+    /// A row that changes its key goes from one and comes to another.
+    fn move_key(&mut self, old: RowHash, new: RowHash, before: Located, after: Located) -> bool {
+        if self.find(new).is_some_and(|entry| entry.is_there) {
+            return false;
+        }
+        let versions = match self.find(old) {
+            Some(entry) if !entry.is_there => return false,
+            _ if after.row.is_whole => Some((after, Vec::new())),
+            Some(entry) if entry.first.row.is_whole => {
+                let mut later = entry.later.clone();
+                later.push(after);
+                Some((entry.first, later))
+            }
+            _ if before.row.is_whole => Some((before, vec![after])),
+            _ => None,
+        };
+        let Some((first, later)) = versions else {
+            return false;
+        };
+        self.delete(old, before) && self.insert(new, first, later)
+    }
+
+    /// The net changes of one kind.
+    pub(super) fn rows<'a>(&'a self, batch: &'a Batch, kind: NetKind) -> NetRows<'a> {
+        let wanted = |entry: &&Entry| entry.kind() == Some(kind);
+        NetRows {
+            entries: self.entries.iter().filter(wanted).collect(),
+            kind,
+            blocks: &batch.blocks,
+        }
+    }
+}
+
+/// What is to be done for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NetKind {
+    Delete,
+    Update,
+    Insert,
+}
+
+impl Entry {
+    fn inserted(first: Located, later: Vec<Located>) -> Self {
+        Self {
+            was_there: false,
+            is_there: true,
+            key: first,
+            first,
+            later,
+        }
+    }
+
+    fn change(&mut self, after: Located) {
+        if after.row.is_whole {
+            self.first = after;
+            self.later.clear();
+        } else {
+            self.later.push(after);
+        }
+    }
+
+    fn kind(&self) -> Option<NetKind> {
+        match (self.was_there, self.is_there) {
+            (true, false) => Some(NetKind::Delete),
+            (true, true) => Some(NetKind::Update),
+            (false, true) => Some(NetKind::Insert),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Rows of one kind of net change.
+pub(super) struct NetRows<'a> {
+    entries: Vec<&'a Entry>,
+    kind: NetKind,
+    blocks: &'a [Arc<dyn ChangeRows>],
+}
+
+impl RowSet for NetRows<'_> {
+    fn row_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn visit(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        for entry in &self.entries {
+            match (self.kind, entry.later.split_last()) {
+                (NetKind::Delete, _) => self.decode(entry.key, visit)?,
+                (_, None) => self.decode(entry.first, visit)?,
+                (_, Some((last, between))) => {
+                    self.decode(*last, &mut |cells| {
+                        self.merge(cells, entry.first, between, visit)
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NetRows<'_> {
+    fn decode(&self, at: Located, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        self.blocks[at.block as usize].decode(at.row, visit)
+    }
+
+    /// Fills the cells that were not sent from the versions before, the latest first.
+    fn merge(
+        &self,
+        cells: &[Value<'_>],
+        first: Located,
+        between: &[Located],
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        let (earlier, rest) = match between.split_last() {
+            Some((last, rest)) => (*last, Some(rest)),
+            None => (first, None),
+        };
+        self.decode(earlier, &mut |older| {
+            let merged: Vec<Value<'_>> = cells
+                .iter()
+                .zip(older)
+                .map(|(cell, old)| match cell {
+                    Value::NotSent => *old,
+                    sent => *sent,
+                })
+                .collect();
+            match rest {
+                Some(rest) => self.merge(&merged, first, rest, visit),
+                None => visit(&merged),
+            }
+        })
+    }
+}

@@ -1,0 +1,302 @@
+//! Following changes: whatever fails and whenever, source and target end up equal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, MemoryTable, When};
+use whimbrel_engine::{
+    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, Progress, RetryPolicy,
+    RunError, run_cdc,
+};
+
+use crate::support::{Pair, connector, name, spec, table};
+use crate::workload::Workload;
+
+const TASK: &str = "task";
+
+fn pair() -> Pair {
+    let pair = Pair::new();
+    let mut events = table("events", 20);
+    events.table.primary_key = Vec::new();
+    events.has_key = false;
+    // Rows that are alike.
+    events.rows.extend(events.rows.clone());
+    pair.source.put(events);
+    pair
+}
+
+fn cdc() -> CdcSpec {
+    CdcSpec::new(FullLoadSpec {
+        retry: RetryPolicy {
+            retries_max: 9,
+            ..spec().retry
+        },
+        ..spec()
+    })
+}
+
+/// Waits until everything that was committed has been applied.
+async fn caught_up(pair: &Pair, progress: &Progress) {
+    // Half an hour on the paused clock.
+    for _ in 0..20_000 {
+        let end = format!("memory:{}", pair.source.log_end());
+        let checkpoint = progress.snapshot().follow.and_then(|cdc| cdc.checkpoint);
+        if checkpoint.is_some_and(|at| at == end || at.starts_with(&format!("{end}:"))) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the task does not catch up: {:?}", progress.snapshot());
+}
+
+/// Runs the task while `work` goes on, until everything is applied, and stops it.
+async fn follow(
+    pair: &Pair,
+    spec: &CdcSpec,
+    faults: &Faults,
+    work: impl AsyncFnOnce(&Progress),
+) -> Result<CdcOutcome, RunError> {
+    let (source, target) = (
+        connector(&pair.source, faults),
+        connector(&pair.target, faults),
+    );
+    let stop = CancellationToken::new();
+    let progress = Arc::new(Progress::new());
+    let run = run_cdc(&source, &target, spec, &progress, &stop);
+    let watch = async {
+        work(&progress).await;
+        caught_up(pair, &progress).await;
+        stop.cancel();
+    };
+    tokio::pin!(run);
+    tokio::select! {
+        outcome = &mut run => outcome,
+        () = watch => run.await,
+    }
+}
+
+fn assert_equal(pair: &Pair, place: &str) {
+    for table in ["orders", "items", "empty", "events"] {
+        assert_eq!(
+            pair.target.rows(&name(table)),
+            pair.source.rows(&name(table)),
+            "{place}: {table}"
+        );
+    }
+}
+
+/// Transactions before, during and after the load.
+async fn work(pair: &Pair, seed: u64, transactions: u64, changes_max: usize) {
+    let mut workload = Workload::new(seed, &pair.source);
+    for number in 0..transactions {
+        workload.transaction(changes_max);
+        if number % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_every_kind_arrive_while_tables_are_loaded() {
+    for seed in 0..80 {
+        let pair = pair();
+        let changes_max = if seed % 2 == 0 { 4 } else { 300 };
+        let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {
+            work(&pair, seed, 40, changes_max).await
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        assert_equal(&pair, &format!("seed {seed}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn transactions_larger_than_a_batch_are_applied_in_pieces() {
+    for seed in 0..50 {
+        let pair = pair();
+        let spec = CdcSpec {
+            batch_changes_max: 10,
+            ..cdc()
+        };
+        let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
+            work(&pair, seed, 10, 100).await
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        assert_equal(&pair, &format!("seed {seed}"));
+    }
+}
+
+/// Every call fails once, before and after its effect, and the run mends it.
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_at_any_call_loses_and_doubles_nothing() {
+    let mut struck = 0;
+    for call in Call::ALL.into_iter().chain(Call::OF_CDC) {
+        for when in [When::Before, When::After] {
+            for nth in 1..25 {
+                let pair = pair();
+                let faults = Faults::at(call, nth, when, 1);
+                let place = format!("{call:?} {nth} {when:?}");
+                let outcome = follow(&pair, &cdc(), &faults, async |_| {
+                    work(&pair, u64::from(nth), 25, 80).await
+                })
+                .await;
+                assert_eq!(outcome.unwrap(), CdcOutcome::Stopped, "{place}");
+                assert_equal(&pair, &place);
+                if faults.struck() == 0 {
+                    break;
+                }
+                struck += 1;
+            }
+        }
+    }
+    assert!(struck > 200, "only {struck} faults struck");
+}
+
+/// The run ends at any call and is resumed.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_anywhere_is_completed_by_a_resume() {
+    for call in Call::ALL.into_iter().chain(Call::OF_CDC) {
+        for when in [When::Before, When::After] {
+            for nth in 1..12 {
+                let pair = pair();
+                let faults = Faults::at(call, nth, when, 1000);
+                let mut once = cdc();
+                once.load.retry.retries_max = 0;
+                let place = format!("{call:?} {nth} {when:?}");
+                let first = follow(&pair, &once, &faults, async |_| {
+                    work(&pair, u64::from(nth), 20, 80).await
+                })
+                .await;
+                if faults.struck() == 0 {
+                    break;
+                }
+                // A task that did not get as far as its first checkpoint begins anew.
+                let mut again = cdc();
+                again.start = CdcStart::Resume;
+                let resumed = follow(&pair, &again, &Faults::none(), async |_| {}).await;
+                let outcome = match resumed {
+                    Err(RunError::NothingToResume) => {
+                        follow(&pair, &cdc(), &Faults::none(), async |_| {}).await
+                    }
+                    other => other,
+                };
+                assert_eq!(outcome.unwrap(), CdcOutcome::Stopped, "{place} {first:?}");
+                assert_equal(&pair, &place);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_replaced_writes_nothing_more() {
+    let pair = pair();
+    let outcome = follow(&pair, &cdc(), &Faults::none(), async |progress| {
+        work(&pair, 1, 10, 5).await;
+        caught_up(&pair, progress).await;
+        pair.target.take_over(TASK);
+        work(&pair, 2, 10, 5).await;
+    })
+    .await;
+    let error = outcome.unwrap_err();
+    assert!(error.to_string().contains("taken over"), "{error}");
+    assert_ne!(
+        pair.target.rows(&name("orders")),
+        pair.source.rows(&name("orders"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_ends_when_the_changes_made_during_its_load_are_applied() {
+    let pair = pair();
+    Workload::new(7, &pair.source).transaction(50);
+    let spec = CdcSpec {
+        end: CdcEnd::AfterCachedChanges,
+        ..cdc()
+    };
+    let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
+        std::future::pending().await
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Reached);
+    assert_equal(&pair, "cached changes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_alone_are_followed_from_where_the_log_is_kept() {
+    let pair = pair();
+    for table in ["orders", "items", "empty", "events"] {
+        let rows = pair.source.rows(&name(table)).unwrap();
+        pair.target.put(MemoryTable {
+            rows,
+            ..table_like(table)
+        });
+    }
+    let spec = CdcSpec {
+        start: CdcStart::ChangesOnly { from: None },
+        ..cdc()
+    };
+    let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
+        while pair.source.confirmed(TASK).is_none() {
+            tokio::task::yield_now().await;
+        }
+        work(&pair, 3, 20, 60).await
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    assert_equal(&pair, "changes only");
+}
+
+fn table_like(named: &str) -> MemoryTable {
+    let mut made = table(named, 0);
+    if named == "events" {
+        made.table.primary_key = Vec::new();
+    }
+    made
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_change_ends_the_task_or_is_left_out_as_the_policy_says() {
+    for (policy, is_left_out) in [
+        (ApplyErrorPolicy::StopTask, false),
+        (ApplyErrorPolicy::LogError, true),
+    ] {
+        let pair = pair();
+        let spec = CdcSpec {
+            on_apply_error: policy,
+            ..cdc()
+        };
+        let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+            work(&pair, 5, 3, 3).await;
+            caught_up(&pair, progress).await;
+            // A row that somebody else put there.
+            let mut rows = pair.target.rows(&name("items")).unwrap();
+            rows.push(vec![Cell::Int(5000), Cell::Null]);
+            let target = MemoryTable {
+                rows,
+                ..table_like("items")
+            };
+            pair.target.put(target);
+            let row = |id| vec![Cell::Int(id), Cell::Text("new".to_owned())];
+            let changes = (4900..5100)
+                .map(|id| MemoryChange::Insert(name("items"), row(id)))
+                .collect();
+            pair.source.transact(changes);
+        })
+        .await;
+        if is_left_out {
+            assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+            let rows = pair.target.rows(&name("items")).unwrap();
+            assert!(rows.contains(&vec![Cell::Int(5000), Cell::Null]));
+            assert_eq!(
+                rows.len(),
+                pair.source.rows(&name("items")).unwrap().len(),
+                "all others arrived"
+            );
+        } else {
+            let error = outcome.unwrap_err().to_string();
+            assert!(error.contains("the key is there already"), "{error}");
+        }
+    }
+}
