@@ -6,8 +6,11 @@
 )]
 
 mod connections;
+mod crash;
+mod ends;
 mod interrupted;
 mod migrations;
+mod random;
 mod service;
 mod types_page;
 mod validations;

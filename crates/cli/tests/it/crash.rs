@@ -1,0 +1,139 @@
+//! The command killed at random moments, again and again: every row arrives once, and finished chunks are not read twice.
+
+use whimbrel_testkit::{Engine, Fault};
+
+use crate::ends::Ends;
+use crate::random::Random;
+
+const ROWS: u64 = 12_000;
+const LOOSE_ROWS: u64 = 3_000;
+const KILLS: usize = 3;
+
+/// The least chunk; `big` has dozens of them.
+const OPTIONS: [&str; 5] = ["--json", "--chunk-size", "64KiB", "--jobs", "2"];
+
+/// Slow enough that a whole load takes a few seconds, and kills fall into the middle of it.
+const SLOW: Fault = Fault::Throttle {
+    bytes_per_s: 500_000,
+};
+
+const DIGITS: &str = "
+    create table digits (d int primary key);
+    insert into digits values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9);";
+
+/// A table of many chunks, one without a key that has each row twice, and a small one. `mark` shows what has been loaded
+/// again.
+fn tables(engine: Engine) -> String {
+    let numbers = "select a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d as n from digits a, digits b, digits c, digits e, digits f";
+    let analyze = if engine.is_postgres() {
+        "analyze;"
+    } else {
+        "analyze table big; analyze table loose; analyze table digits;"
+    };
+    format!(
+        "{DIGITS}
+         create table big (id int primary key, mark varchar(9) not null, payload varchar(200) not null);
+         insert into big select n, 'source', concat('row ', n, repeat('x', 120)) from ({numbers}) numbers where n < {ROWS};
+         create table loose (n int, mark varchar(9) not null, payload varchar(200));
+         insert into loose select n % {half}, 'source', concat('row ', n % {half}) from ({numbers}) numbers where n < {LOOSE_ROWS};
+         {analyze}",
+        half = LOOSE_ROWS / 2
+    )
+}
+
+/// Numbers that differ if any row differs, is missing or is there twice.
+fn sums(engine: Engine) -> &'static str {
+    if engine.is_postgres() {
+        "select count(*), count(distinct id), sum(id), sum(('x' || left(encode(sha256(convert_to(concat(id, mark, payload), 'UTF8')), 'hex'), 8))::bit(32)::bigint) from big;
+         select count(*), count(distinct n), sum(n), sum(('x' || left(encode(sha256(convert_to(concat(n, mark, payload), 'UTF8')), 'hex'), 8))::bit(32)::bigint) from loose;
+         select count(*), sum(d) from digits"
+    } else {
+        "select count(*), count(distinct id), sum(id), sum(cast(conv(left(sha2(concat(id, mark, payload), 256), 8), 16, 10) as unsigned)) from big;
+         select count(*), count(distinct n), sum(n), sum(cast(conv(left(sha2(concat(n, mark, payload), 256), 8), 16, 10) as unsigned)) from loose;
+         select count(*), sum(d) from digits"
+    }
+}
+
+/// Rows of both tables that were there at an earlier mark.
+fn kept(ends: &Ends) -> (u64, u64) {
+    (
+        ends.arrived("big where mark = 'kept'"),
+        ends.arrived("loose where mark = 'kept'"),
+    )
+}
+
+/// Marks all rows that are there. A chunk that is loaded again loses the mark.
+fn mark(ends: &Ends) -> (u64, u64) {
+    for table in ["big", "loose"] {
+        let update = format!("update {table} set mark = 'kept'");
+        // The table may not be there yet.
+        if ends.arrived(table) > 0 {
+            ends.target.sql(&update).unwrap();
+        }
+    }
+    kept(ends)
+}
+
+async fn killed_again_and_again(from: Engine, to: Engine) {
+    let mut random = Random::announced();
+    let mut ends = Ends::between(from, to, "crash");
+    ends.source.sql(&tables(from)).unwrap();
+    let proxy = ends.break_target().await;
+    proxy.set(SLOW);
+    let mut moments: Vec<u64> = (0..KILLS)
+        .map(|_| 1 + random.bits() % (ROWS - 1500))
+        .collect();
+    moments.sort_unstable();
+    eprintln!("{from} to {to}: killed once {moments:?} rows are there");
+
+    let resumed = [&OPTIONS[..], &["--resume"]].concat();
+    let mut marked = (0, 0);
+    for (number, &rows) in moments.iter().enumerate() {
+        let options = if number == 0 { &OPTIONS[..] } else { &resumed };
+        let mut running = ends.start(options);
+        if !ends.wait_for_rows(&mut running, "big", rows) {
+            panic!("it ended before its kill: {:?}", running.wait());
+        }
+        running.kill();
+        assert_eq!(kept(&ends), marked, "rows were loaded again");
+        marked = mark(&ends);
+    }
+    assert!(marked.0 > 0);
+    proxy.set(Fault::None);
+    let said = ends.run_well("migrate", &resumed);
+    assert_eq!(
+        said.event("finished")["rows"],
+        ROWS + LOOSE_ROWS + 10,
+        "{said:?}"
+    );
+    assert_eq!(kept(&ends), marked, "rows were loaded again");
+
+    ends.target
+        .sql("update big set mark = 'source'; update loose set mark = 'source'")
+        .unwrap();
+    let sum = |at: &whimbrel_testkit::TestDatabase| at.sql(sums(at.engine())).unwrap();
+    assert_eq!(sum(&ends.source), sum(&ends.target));
+    let said = ends.run_well("validate", &[]);
+    assert!(said.out.contains("3 tables compared: 3 equal"), "{said:?}");
+}
+
+macro_rules! pairs {
+    ($($name:ident: $from:ident, $to:ident;)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            killed_again_and_again(Engine::$from, Engine::$to).await;
+        })*
+    };
+}
+
+pairs! {
+    killed_from_postgres_to_postgres: Postgres15, Postgres15;
+    killed_from_postgres_to_mariadb: Postgres15, Mariadb1011;
+    killed_from_postgres_to_mysql: Postgres15, Mysql97;
+    killed_from_mariadb_to_postgres: Mariadb1011, Postgres15;
+    killed_from_mariadb_to_mariadb: Mariadb1011, Mariadb1011;
+    killed_from_mariadb_to_mysql: Mariadb1011, Mysql97;
+    killed_from_mysql_to_postgres: Mysql97, Postgres15;
+    killed_from_mysql_to_mariadb: Mysql97, Mariadb1011;
+    killed_from_mysql_to_mysql: Mysql97, Mysql97;
+}

@@ -1,0 +1,149 @@
+//! A source and a target, the command between them, and what the servers themselves say of both.
+
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use whimbrel_testkit::{Engine, FaultProxy, Server, TestDatabase};
+
+use crate::{Said, run, whimbrel};
+
+/// Far more than anything takes; a wait that is longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An empty database at either end.
+pub(crate) struct Ends {
+    pub(crate) source: TestDatabase,
+    pub(crate) target: TestDatabase,
+    /// Where the command connects to: the databases themselves, or proxies before them.
+    pub(crate) source_url: String,
+    pub(crate) target_url: String,
+}
+
+impl Ends {
+    pub(crate) fn between(source: Engine, target: Engine, hint: &str) -> Self {
+        Self::on(
+            &Server::get(source).unwrap(),
+            &Server::get(target).unwrap(),
+            hint,
+        )
+    }
+
+    pub(crate) fn on(source: &Server, target: &Server, hint: &str) -> Self {
+        let source = source.database(&format!("{hint}_s")).unwrap();
+        let target = target.database(&format!("{hint}_t")).unwrap();
+        Self {
+            source_url: source.url(),
+            target_url: target.url(),
+            source,
+            target,
+        }
+    }
+
+    /// Puts a proxy before the source.
+    pub(crate) async fn break_source(&mut self) -> FaultProxy {
+        let (proxy, url) = proxied(&self.source_url).await;
+        self.source_url = url;
+        proxy
+    }
+
+    /// Puts a proxy before the target.
+    pub(crate) async fn break_target(&mut self) -> FaultProxy {
+        let (proxy, url) = proxied(&self.target_url).await;
+        self.target_url = url;
+        proxy
+    }
+
+    /// The words of a command between these ends. All tables end up in the target's own schema or database.
+    pub(crate) fn words<'a>(&'a self, command: &'a str, options: &[&'a str]) -> Vec<&'a str> {
+        let mut words = vec![command, &self.source_url, &self.target_url];
+        if self.target.engine().is_postgres() {
+            words.extend(["--target-schema", "public"]);
+        }
+        words.extend(options);
+        words
+    }
+
+    pub(crate) fn run(&self, command: &str, options: &[&str]) -> Said {
+        run(&self.words(command, options))
+    }
+
+    pub(crate) fn run_well(&self, command: &str, options: &[&str]) -> Said {
+        let said = self.run(command, options);
+        assert_eq!(said.exit_code, Some(0), "{said:?}");
+        said
+    }
+
+    /// Starts a migration and does not wait for it.
+    pub(crate) fn start(&self, options: &[&str]) -> Running {
+        let child = whimbrel(&self.words("migrate", options))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running(Some(child))
+    }
+
+    /// What the target counts, or none while it has no such table.
+    pub(crate) fn arrived(&self, table: &str) -> u64 {
+        let count = self.target.sql(&format!("select count(*) from {table}"));
+        count.map_or(0, |count| count.trim().parse().unwrap())
+    }
+
+    /// Waits until so many rows are committed at the target, or the migration ended by itself.
+    pub(crate) fn wait_for_rows(&self, running: &mut Running, table: &str, rows: u64) -> bool {
+        wait_until(|| self.arrived(table) >= rows || running.has_ended());
+        !running.has_ended()
+    }
+}
+
+/// A migration under way, killed with this value.
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child().try_wait().unwrap().is_some()
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child().kill().unwrap();
+        self.child().wait().unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> Said {
+        Said::of(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended already.
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "waited too long");
+        std::thread::yield_now();
+    }
+}
+
+async fn proxied(url: &str) -> (FaultProxy, String) {
+    let (credentials, rest) = url.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let proxy = FaultProxy::start(server.parse::<SocketAddr>().unwrap())
+        .await
+        .unwrap();
+    let url = format!("{credentials}@{}/{database}", proxy.address());
+    (proxy, url)
+}

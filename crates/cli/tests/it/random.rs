@@ -1,0 +1,53 @@
+//! Random choices that can be made again.
+
+use std::ops::RangeInclusive;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Gives a seed in place of the clock, to repeat a test that failed.
+const SEED_VARIABLE: &str = "WHIMBREL_SEED";
+
+/// A generator of the splitmix64 kind: ten lines, and good enough to choose by.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// A generator that says on the standard error how it is made again.
+    pub(crate) fn announced() -> Self {
+        let seed = std::env::var(SEED_VARIABLE).map_or_else(
+            |_| {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+                now.as_secs() ^ u64::from(now.subsec_nanos())
+            },
+            |text| text.parse().expect("the seed is a number"),
+        );
+        eprintln!("to repeat this: {SEED_VARIABLE}={seed}");
+        Self(seed)
+    }
+
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number of the range.
+    pub(crate) fn of(&mut self, range: RangeInclusive<i128>) -> i128 {
+        let width = u128::try_from(range.end() - range.start()).unwrap() + 1;
+        let wide = (u128::from(self.bits()) << 64) | u128::from(self.bits());
+        range.start() + i128::try_from(wide % width).unwrap()
+    }
+
+    /// A number below a bound.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.bits() % bound as u64).unwrap()
+    }
+
+    pub(crate) fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        choices[self.below(choices.len())]
+    }
+}
