@@ -38,13 +38,19 @@ pub struct InvalidDecimal;
 impl<'a> Decimal<'a> {
     /// Checks that `text` has the form of [`Decimal::Text`].
     pub fn from_text(text: &'a str) -> Result<Self, InvalidDecimal> {
-        let unsigned = text.strip_prefix('-').unwrap_or(text);
-        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if is_digits(whole) && is_digits(fraction) {
-            Ok(Self::Text(text))
-        } else {
-            Err(InvalidDecimal)
+        let bytes = text.as_bytes();
+        let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+        let mut has_point = false;
+        for (place, byte) in digits.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => {}
+                b'.' if !has_point && place > 0 => has_point = true,
+                _ => return Err(InvalidDecimal),
+            }
+        }
+        match digits.last() {
+            Some(b'0'..=b'9') => Ok(Self::Text(text)),
+            _ => Err(InvalidDecimal),
         }
     }
 
@@ -137,9 +143,17 @@ fn write_groups_of_text(text: &str, out: &mut Vec<u8>) -> Result<(), InvalidDeci
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let whole = whole.trim_start_matches('0').as_bytes();
-    let fraction = fraction.as_bytes();
+    let unsigned = unsigned.as_bytes();
+    let point = unsigned.iter().position(|&byte| byte == b'.');
+    let (whole, fraction) = match point {
+        Some(point) => (&unsigned[..point], &unsigned[point + 1..]),
+        None => (unsigned, &[][..]),
+    };
+    if whole.len() <= SHORT_DIGITS && fraction.len() <= SHORT_DIGITS {
+        return write_groups_of_short(negative, whole, fraction, out);
+    }
+    let zeros = whole.iter().take_while(|&&digit| digit == b'0').count();
+    let whole = &whole[zeros..];
     let scale = u16::try_from(fraction.len()).map_err(|_| InvalidDecimal)?;
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
@@ -186,6 +200,66 @@ fn write_groups_of_text(text: &str, out: &mut Vec<u8>) -> Result<(), InvalidDeci
         out[at..at + 2].copy_from_slice(field);
     }
     Ok(())
+}
+
+/// As many digits as fit four groups.
+const SHORT_DIGITS: usize = 16;
+
+/// The common case, without looking at groups one by one: up to four groups on each side of the point.
+fn write_groups_of_short(
+    negative: bool,
+    whole: &[u8],
+    fraction: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), InvalidDecimal> {
+    let scale = u16::try_from(fraction.len()).map_err(|_| InvalidDecimal)?;
+    let mut groups = [0_u16; 8];
+    split_groups(number(whole)?, &mut groups[..4]);
+    let missing = (4 - fraction.len() % 4) % 4;
+    let shift = [1, 10, 100, 1000][missing];
+    let fraction_groups = fraction.len().div_ceil(4);
+    split_groups(
+        number(fraction)? * shift,
+        &mut groups[4..4 + fraction_groups],
+    );
+    let first = groups.iter().position(|&group| group != 0);
+    let last = groups.iter().rposition(|&group| group != 0);
+    let (first, end) = match (first, last) {
+        (Some(first), Some(last)) => (first, last + 1),
+        _ => (3, 3),
+    };
+    let is_zero = first == end;
+    let sign: u16 = if negative && !is_zero { 0x4000 } else { 0 };
+    let weight = 3_u16.wrapping_sub(u16::try_from(first).unwrap_or(0));
+    let mut form = [0_u8; 24];
+    let head = [u16::try_from(end - first).unwrap_or(0), weight, sign, scale];
+    let fields = head.iter().chain(&groups[first..end]);
+    for (place, field) in form.as_chunks_mut::<2>().0.iter_mut().zip(fields) {
+        *place = field.to_be_bytes();
+    }
+    out.extend_from_slice(&form[..8 + (end - first) * 2]);
+    Ok(())
+}
+
+/// The value of up to 16 digits.
+fn number(digits: &[u8]) -> Result<u64, InvalidDecimal> {
+    let mut value = 0_u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(InvalidDecimal);
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    Ok(value)
+}
+
+/// Splits a number into groups of four digits, the last group last.
+fn split_groups(mut value: u64, groups: &mut [u16]) {
+    for group in groups.iter_mut().rev() {
+        *group = u16::try_from(value % 10_000).unwrap_or(0);
+        value /= 10_000;
+    }
 }
 
 /// The value of up to four digits, as if filled up with zeros on the right to `width`.
@@ -251,6 +325,26 @@ mod tests {
             long.as_str(),
         ] {
             assert_eq!(round_trip(text), text);
+        }
+    }
+
+    #[test]
+    fn every_length_on_either_side_of_the_point_is_kept() {
+        let digits = "9070050003100000260004";
+        for whole in 1..20 {
+            for fraction in 0..20 {
+                for from in 0..3 {
+                    let mut text = digits[from..from + whole].to_owned();
+                    if text.starts_with('0') {
+                        text.replace_range(..1, "4");
+                    }
+                    if fraction > 0 {
+                        text.push('.');
+                        text.extend(digits.chars().rev().take(fraction));
+                    }
+                    assert_eq!(round_trip(&text), text);
+                }
+            }
         }
     }
 

@@ -61,16 +61,25 @@ impl Limit {
     }
 }
 
+const PAST_SCALE: Refused = "it has more digits after the point than the column";
+
 fn check_scale(value: &Value<'_>, scale: i32) -> Result<(), Refused> {
     match value {
         Value::Decimal(Decimal::Groups(digits)) if i32::from(digits.scale) <= scale => Ok(()),
         Value::Decimal(Decimal::NaN | Decimal::Infinity | Decimal::NegInfinity) => Ok(()),
         Value::Int(_) | Value::UInt(_) if scale >= 0 => Ok(()),
+        Value::Decimal(Decimal::Text(text)) => {
+            if has_digits_past(text.as_bytes(), scale) {
+                Err(PAST_SCALE)
+            } else {
+                Ok(())
+            }
+        }
         Value::Decimal(_) | Value::Int(_) | Value::UInt(_) => {
             let mut text = Vec::new();
             write_text(value, &mut text);
             if has_digits_past(&text, scale) {
-                Err("it has more digits after the point than the column")
+                Err(PAST_SCALE)
             } else {
                 Ok(())
             }
@@ -91,8 +100,9 @@ fn has_digits_past(text: &[u8], scale: i32) -> bool {
     } else {
         point.saturating_sub(usize::try_from(-i64::from(scale)).unwrap_or(0))
     };
-    text.iter()
-        .skip(kept)
+    text.get(kept..)
+        .unwrap_or_default()
+        .iter()
         .any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
