@@ -128,7 +128,7 @@ pub(super) struct MemoryLog {
 #[async_trait]
 impl ChangeLog for MemoryLog {
     async fn prepare(&mut self, _tables: &[Table]) -> Result<LogStart, Error> {
-        self.faults.around(Call::LogPrepare, || {
+        let start = self.faults.around(Call::LogPrepare, || {
             let mut state = self.database.lock();
             let end = state.log.len() as u64;
             let kept = *state.kept.entry(self.task.clone()).or_insert(end);
@@ -136,7 +136,12 @@ impl ChangeLog for MemoryLog {
                 position: Place(kept).position(),
                 refused: Vec::new(),
             })
-        })
+        });
+        // Others commit before the caller opens its snapshot.
+        for _ in 0..5 {
+            tokio::task::yield_now().await;
+        }
+        start
     }
 
     async fn open(

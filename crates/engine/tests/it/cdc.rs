@@ -91,7 +91,7 @@ async fn work(pair: &Pair, seed: u64, transactions: u64, changes_max: usize) {
     let mut workload = Workload::new(seed, &pair.source);
     for number in 0..transactions {
         workload.transaction(changes_max);
-        if number % 3 == 0 {
+        if number % 2 == 0 {
             tokio::task::yield_now().await;
         }
     }
