@@ -3,6 +3,7 @@
 import pytest
 
 from resources import ca_of, make_endpoint, refused, unique
+from test_wrong_input import post
 
 
 @pytest.fixture
@@ -61,3 +62,9 @@ def test_a_deleted_certificate_is_gone(dms, pem):
     dms.delete_certificate(CertificateArn=made["CertificateArn"])
     with refused("ResourceNotFoundFault"):
         dms.delete_certificate(CertificateArn=made["CertificateArn"])
+
+
+def test_a_wallet_that_is_not_base64_is_refused(whimbrel):
+    status, answer = post(whimbrel, "ImportCertificate", {"CertificateIdentifier": "w", "CertificateWallet": "no base64!"})
+    assert (status, answer["__type"]) == (400, "SerializationException")
+    assert "CertificateWallet must be base64" in answer["message"]

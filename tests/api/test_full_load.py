@@ -188,3 +188,71 @@ def test_a_deleted_task_leaves_no_records_at_its_target(dms, pair):
     )
     assert control_rows(pair.target, task) == 0
     assert pair.rows("b") == ROWS
+
+
+@pytest.mark.parametrize("pair", PAIRS[:3], indirect=True, ids="-to-".join)
+def test_a_database_is_not_written_into_while_it_is_read(dms, pair):
+    server = pair.source
+    names = {"ServerName": "localhost"} if server.host == "127.0.0.1" else {}
+    target = endpoint_of(dms, "target", server, **names)
+    connect(dms, pair.instance, target)
+    task = make_task(dms, pair.instance, pair.source_endpoint, target, TableMappings=mappings_of(pair.schema))
+    done = run(dms, task)
+    assert done["Status"] == "failed"
+    assert "the same database" in done["LastFailureMessage"]
+    assert server.sql(f"select id, name from {pair.schema}.a order by id") == ROWS
+
+
+def test_a_task_that_would_only_validate_is_not_started(dms, pair):
+    task = pair.task(ReplicationTaskSettings=json.dumps({"ValidationSettings": {"ValidationOnly": True}}))
+    with refused("InvalidParameterCombinationException", "ValidationOnly"):
+        start(dms, task)
+
+
+def with_long_values(pair, settings):
+    """Loads a value of 100 KB under these settings of LOBs; gives its length at the target."""
+    pair.source.sql(f"create table {pair.schema}.long (id int primary key, note text)")
+    pair.source.sql(f"insert into {pair.schema}.long values (1, repeat('x', 102400))")
+    task = pair.task(ReplicationTaskSettings=json.dumps({"TargetMetadata": settings}))
+    run(dms=pair.dms, task=task)
+    return pair.target.sql(f"select length(note) from {pair.schema}.long")
+
+
+def test_long_values_arrive_whole_also_in_limited_lob_mode(pair):
+    assert with_long_values(pair, {"LimitedSizeLobMode": True, "LobMaxSize": 1}) == "102400\n"
+
+
+@pytest.mark.parametrize("pair", [("postgres15", "mariadb1011"), ("mariadb1011", "mysql97")], indirect=True, ids="-to-".join)
+@pytest.mark.parametrize("kind", [None, "specific-database", "multiple-databases"])
+def test_a_mysql_target_takes_all_schemas_into_one_database_if_asked_to(dms, pair, kind):
+    database = f"{pair.schema}_all"
+    pair.target.sql(f"create database {database}")
+    settings = {"MySQLSettings": {"TargetDbType": kind}} if kind else {}
+    target = endpoint_of(dms, "target", pair.target, database, **settings)
+    connect(dms, pair.instance, target)
+    task = make_task(dms, pair.instance, pair.source_endpoint, target, TableMappings=mappings_of(pair.schema))
+    try:
+        assert run(dms, task)["Status"] == "stopped"
+        where = pair.schema if kind == "multiple-databases" else database
+        assert pair.target.sql(f"select id, name from {where}.a order by id") == ROWS
+    finally:
+        pair.target.sql(f"drop database {database}")
+
+
+SCRIPTS = {
+    "postgres": "SET session_replication_role = 'replica'; CREATE TABLE IF NOT EXISTS {0}.ran (n int)",
+    "mysql": "SET time_zone = '+03:00'; CREATE TABLE IF NOT EXISTS {0}.ran (n int)",
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS[:3], indirect=True, ids="-to-".join)
+def test_the_after_connect_script_runs_on_the_connections_of_a_task(dms, pair):
+    pair.target.sql(f"create schema {pair.schema}")
+    member = "PostgreSQLSettings" if pair.target.is_postgres else "MySQLSettings"
+    script = SCRIPTS["postgres" if pair.target.is_postgres else "mysql"].format(pair.schema)
+    target = endpoint_of(dms, "target", pair.target, **{member: {"AfterConnectScript": script}})
+    connect(dms, pair.instance, target)
+    task = make_task(dms, pair.instance, pair.source_endpoint, target, TableMappings=mappings_of(pair.schema))
+    assert run(dms, task)["Status"] == "stopped"
+    assert pair.target.sql(f"select count(*) from {pair.schema}.ran") == "0\n"
+    assert pair.rows("a") == ROWS

@@ -15,7 +15,7 @@ use crate::serve::{chain, explain_store};
 /// Runs the command.
 pub(crate) async fn run(args: &KeysArgs) -> Result<Exit, Failure> {
     let path = args.data_dir.path();
-    let embedded = Embedded::open(&path, &KeySource::from_env())
+    let embedded = Embedded::open_beside(&path, &KeySource::from_env())
         .await
         .map_err(|error| explain_store(&error))?;
     let store = embedded.store();

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod endpoint;
 mod failure;
+mod forget;
 mod format;
 mod interrupt;
 mod keys;
@@ -75,6 +76,7 @@ fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failure> {
         match &cli.command {
             Command::Migrate(args) => Box::pin(migrate::run(args, screen)).await,
             Command::Validate(args) => Box::pin(validate::run(args, screen)).await,
+            Command::Forget(args) => Box::pin(forget::run(args)).await,
             Command::Check(args) => Box::pin(check::run(args)).await,
             Command::Serve(args) => Box::pin(serve::run(args, screen)).await,
             Command::Keys(args) => Box::pin(keys::run(args)).await,

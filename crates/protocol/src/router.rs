@@ -21,6 +21,9 @@ const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// A client that takes longer to send its body is not heard.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Characters of an unknown name that are repeated in the answer.
+const NAME_SHOWN_MAX: usize = 64;
+
 /// How requests are checked.
 #[derive(Clone)]
 pub struct Config {
@@ -128,12 +131,20 @@ fn operation(headers: &HeaderMap) -> Result<Operation, Fault> {
     let name = target
         .strip_prefix(Operation::TARGET_PREFIX)
         .and_then(|rest| rest.strip_prefix('.'))
-        .ok_or_else(|| unknown("X-Amz-Target names another service."))?;
+        .ok_or_else(|| {
+            unknown(&format!(
+                "X-Amz-Target names no operation of {}.",
+                Operation::TARGET_PREFIX
+            ))
+        })?;
     Operation::ALL
         .iter()
         .copied()
         .find(|operation| operation.name() == name)
-        .ok_or_else(|| unknown("The API has no operation of this name."))
+        .ok_or_else(|| {
+            let name: String = name.chars().take(NAME_SHOWN_MAX).collect();
+            unknown(&format!("The API has no operation {name}."))
+        })
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -10,10 +10,12 @@ use whimbrel_postgres::PostgresConnector;
 use whimbrel_store::SslMode;
 
 use crate::data_plane::EndpointConfig;
+use crate::endpoint_config::split_unquoted;
 use crate::engine_catalog::{connects_to, supported};
 
 /// Makes the connector of an endpoint. Checks its settings, connects to nothing.
 pub fn make_connector(endpoint: &EndpointConfig) -> Result<Arc<dyn Connector>, ConnectError> {
+    refuse_what_is_not_built(endpoint)?;
     match connects_to(&endpoint.engine_name) {
         Some(Engine::Postgres) => Ok(Arc::new(PostgresConnector::new(postgres(endpoint)?))),
         Some(engine @ (Engine::MySql | Engine::MariaDb)) => {
@@ -33,7 +35,39 @@ pub fn make_connector(endpoint: &EndpointConfig) -> Result<Arc<dyn Connector>, C
     }
 }
 
-fn postgres(endpoint: &EndpointConfig) -> Result<whimbrel_postgres::Options, ConnectError> {
+/// Settings that say how to sign in or what the server is, and that would be wrong to pass over.
+fn refuse_what_is_not_built(endpoint: &EndpointConfig) -> Result<(), ConnectError> {
+    for (name, value, remedy) in [
+        (
+            "AuthenticationMethod",
+            "iam",
+            "set it to password and give the endpoint one",
+        ),
+        (
+            "DatabaseMode",
+            "babelfish",
+            "set it to default to write to the server as to any PostgreSQL",
+        ),
+    ] {
+        if endpoint
+            .setting(name)
+            .is_some_and(|given| given.eq_ignore_ascii_case(value))
+        {
+            return Err(ConnectError {
+                kind: ConnectErrorKind::InvalidSettings,
+                message: format!(
+                    "the endpoint setting {name} {value} is not supported by this version"
+                ),
+                remedy: remedy.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn postgres(
+    endpoint: &EndpointConfig,
+) -> Result<whimbrel_postgres::Options, ConnectError> {
     use whimbrel_postgres::TlsMode;
     let mut options = whimbrel_postgres::Options::new(&endpoint.server_name, &endpoint.username);
     options.port = endpoint.port;
@@ -51,10 +85,11 @@ fn postgres(endpoint: &EndpointConfig) -> Result<whimbrel_postgres::Options, Con
     if let Some(timeout) = connect_timeout(endpoint)? {
         options.connect_timeout = timeout;
     }
+    options.after_connect = endpoint.setting("AfterConnectScript");
     Ok(options)
 }
 
-fn mysql(
+pub(crate) fn mysql(
     endpoint: &EndpointConfig,
     engine: Engine,
 ) -> Result<whimbrel_mysql::Options, ConnectError> {
@@ -74,7 +109,26 @@ fn mysql(
     if let Some(timeout) = connect_timeout(endpoint)? {
         options.connect_timeout = timeout;
     }
+    options.after_connect = after_connect(endpoint)?;
     Ok(options)
+}
+
+/// The statements of `AfterConnectScript` and of the attribute `Initstmt`, in this order.
+fn after_connect(endpoint: &EndpointConfig) -> Result<Vec<String>, ConnectError> {
+    let mut statements = Vec::new();
+    for name in ["AfterConnectScript", "Initstmt"] {
+        let Some(script) = endpoint.setting(name) else {
+            continue;
+        };
+        let parts = split_unquoted(&script).ok_or_else(|| ConnectError {
+            kind: ConnectErrorKind::InvalidSettings,
+            message: format!("the endpoint setting {name} has a quote that does not end"),
+            remedy: "close it".to_owned(),
+        })?;
+        let parts = parts.into_iter().map(str::trim);
+        statements.extend(parts.filter(|part| !part.is_empty()).map(str::to_owned));
+    }
+    Ok(statements)
 }
 
 /// The extra connection attribute `ConnectionTimeout`, in seconds.

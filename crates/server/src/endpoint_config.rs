@@ -25,6 +25,10 @@ pub(crate) enum EndpointConfigError {
     CertificateGone(String),
     #[error("the certificate of the endpoint {0} is an Oracle wallet; import a PEM certificate")]
     NotPem(String),
+    #[error(
+        "the endpoint {0} takes its login from Secrets Manager, which this version does not ask; give it a server name, user name and password"
+    )]
+    SecretsManager(String),
     #[error("the endpoint {identifier} has no {member}; modify the endpoint to give it one")]
     Missing {
         identifier: String,
@@ -48,16 +52,55 @@ pub(crate) fn new_attempt() -> i64 {
     rand::random_range(0..i64::MAX)
 }
 
-/// The pairs of an attribute text, names in lower case; `None` when it is malformed.
+/// The pairs of an attribute text, names in lower case; `None` when it is malformed. A value that is quoted as a whole loses its quotes.
 pub(crate) fn parse_attributes(text: &str) -> Option<BTreeMap<String, String>> {
-    text.split(';')
+    split_unquoted(text)?
+        .into_iter()
         .map(str::trim)
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (name, value) = pair.split_once('=')?;
-            Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+            Some((
+                name.trim().to_ascii_lowercase(),
+                unquoted(value.trim()).to_owned(),
+            ))
         })
         .collect()
+}
+
+fn unquoted(value: &str) -> &str {
+    for quote in ['"', '\''] {
+        let inner = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner.filter(|inner| !inner.contains(quote)) {
+            return inner;
+        }
+    }
+    value
+}
+
+/// The parts between semicolons that stand outside of quotes; `None` when a quote does not end.
+pub(crate) fn split_unquoted(text: &str) -> Option<Vec<&str>> {
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    let mut open: Option<char> = None;
+    let mut is_escaped = false;
+    for (at, letter) in text.char_indices() {
+        match open {
+            Some(_) if is_escaped => is_escaped = false,
+            Some('\'' | '"') if letter == '\\' => is_escaped = true,
+            Some(quote) if letter == quote => open = None,
+            None if matches!(letter, '\'' | '"' | '`') => open = Some(letter),
+            None if letter == ';' => {
+                parts.push(&text[begin..at]);
+                begin = at + 1;
+            }
+            Some(_) | None => {}
+        }
+    }
+    parts.push(&text[begin..]);
+    open.is_none().then_some(parts)
 }
 
 impl Context {
@@ -97,6 +140,10 @@ impl Context {
                     .open_secret(Endpoint::secret_context(&endpoint.id, PASSWORD), sealed)
             })
             .transpose()?;
+        let structure = endpoint.settings.values().next();
+        if structure.is_some_and(|settings| settings.contains_key("SecretsManagerSecretId")) {
+            return Err(EndpointConfigError::SecretsManager(endpoint.identifier));
+        }
         let missing = |member| EndpointConfigError::Missing {
             identifier: endpoint.identifier.clone(),
             member,
@@ -130,5 +177,45 @@ impl Context {
             identifier: endpoint.identifier,
             engine_name: endpoint.engine_name,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_parted_at_semicolons_outside_of_quotes() {
+        let parsed = parse_attributes(
+            r#"Initstmt="SET a = 1; SET b = ';'"; afterConnectScript=SET session_replication_role='replica';X= ;"#,
+        )
+        .unwrap();
+        let pairs: Vec<_> = parsed
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                (
+                    "afterconnectscript",
+                    "SET session_replication_role='replica'"
+                ),
+                ("initstmt", "SET a = 1; SET b = ';'"),
+                ("x", ""),
+            ]
+        );
+        assert_eq!(parse_attributes("a='b"), None);
+        assert_eq!(parse_attributes("a"), None);
+        assert_eq!(parse_attributes("a='x' + 'y'").unwrap()["a"], "'x' + 'y'");
+    }
+
+    #[test]
+    fn statements_are_parted_at_semicolons_outside_of_quotes() {
+        assert_eq!(
+            split_unquoted("SET a = 'it\\';s'; SET `b;` = 1"),
+            Some(vec!["SET a = 'it\\';s'", " SET `b;` = 1"])
+        );
+        assert_eq!(split_unquoted("SET a = 'x"), None);
     }
 }

@@ -224,6 +224,10 @@ const POSTGRES: &[Setting] = &[
     ),
 ];
 
+/// The values of `TargetDbType`.
+pub(crate) const SPECIFIC_DATABASE: &str = "specific-database";
+pub(crate) const MULTIPLE_DATABASES: &str = "multiple-databases";
+
 const MYSQL: &[Setting] = &[
     setting("AfterConnectScript", Text, None, None),
     setting("CleanSourceMetadataOnMismatch", Bool, SOURCE, Some("false")),
@@ -233,9 +237,9 @@ const MYSQL: &[Setting] = &[
     ),
     setting(
         "TargetDbType",
-        OneOf(&["specific-database", "multiple-databases"]),
+        OneOf(&[SPECIFIC_DATABASE, MULTIPLE_DATABASES]),
         TARGET,
-        Some("multiple-databases"),
+        Some(MULTIPLE_DATABASES),
     ),
     measured(
         setting("MaxFileSize", Int(1, 1_048_576), TARGET, Some("32768")),
@@ -272,9 +276,6 @@ const POSTGRES_ATTRIBUTES: &[&str] = &[
     "connectiontimeout",
     "loadusingcsv",
     "securitydbpropertiesfilepath",
-    "sslmode",
-    "heartbeatenable",
-    "databasemode",
 ];
 const MYSQL_ATTRIBUTES: &[&str] = &[
     "skiptablesuspensionforpartitionddl",
@@ -285,6 +286,15 @@ const MYSQL_ATTRIBUTES: &[&str] = &[
     "initstmt",
     "resourcebasedparallelload",
 ];
+
+/// The attributes that are no settings of the API.
+#[cfg(test)]
+pub(crate) fn attributes(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Postgres => POSTGRES_ATTRIBUTES,
+        Engine::MySql | Engine::MariaDb => MYSQL_ATTRIBUTES,
+    }
+}
 
 /// Whether an attribute (in lower case) is known for the engine.
 pub(crate) fn knows_attribute(engine: Engine, name: &str) -> bool {

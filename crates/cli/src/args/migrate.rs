@@ -32,12 +32,17 @@ Examples:
   whimbrel migrate mariadb://me@old/shop postgres://me@new/shop --tables 'shop.o%' --exclude shop.old
   whimbrel migrate … --dry-run           what would be done, with the SQL; changes nothing
   whimbrel migrate … --resume            after an interruption: finished chunks are not read again
+  whimbrel migrate … --follow            load, then apply changes as they are committed, until Ctrl-C
+  whimbrel migrate … --resume --follow   go on with that
+  whimbrel migrate … --resume --until-caught-up    the last changes before the switch, then end
+  whimbrel forget SOURCE TARGET          when it is over: lets the source drop its log
 ";
 
 /// Copies tables from one database to another, each row exactly as it is.
 ///
 /// The source is read under one consistent snapshot, in parallel chunks. The rows of a chunk and the record that it is done are
-/// committed together, so that an interrupted migration can go on with --resume.
+/// committed together, so that an interrupted migration can go on with --resume. With --follow the changes made since the snapshot
+/// are applied too, each exactly once, in the order in which they were committed.
 #[derive(Clone, Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -62,6 +67,12 @@ pub(crate) struct MigrateArgs {
     /// Aim for the size of a chunk, such as 64MiB or 1GiB
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = chunk_bytes)]
     pub(crate) chunk_size: u64,
+    /// Goes on after the load: applies the source's changes as they are committed, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Ends once the changes that were made during the load are applied; with --resume, those made until now
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) until_caught_up: bool,
     /// Creates no primary keys
     #[arg(long)]
     pub(crate) no_keys: bool,
@@ -131,6 +142,11 @@ fn chunk_bytes(text: &str) -> Result<u64, String> {
 }
 
 impl MigrateArgs {
+    /// Whether changes are applied after the load.
+    pub(crate) fn follows(&self) -> bool {
+        self.follow || self.until_caught_up
+    }
+
     /// The chunks to load at once: as given, else as many as this machine has processors, within 2 and 8. More than that
     /// wait for the databases rather than for us.
     pub(crate) fn job_count(&self) -> usize {

@@ -1,11 +1,13 @@
 //! The command line as types. Its texts are what `--help` shows.
 
+mod forget;
 mod migrate;
 mod refusal;
 mod service;
 mod tables;
 mod validate;
 
+pub(crate) use forget::ForgetArgs;
 pub(crate) use migrate::{MigrateArgs, Prepare, ProgressMode};
 pub(crate) use refusal::explain;
 pub(crate) use service::{KeysArgs, KeysCommand, ServeArgs};
@@ -54,6 +56,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Migrate(Box<MigrateArgs>),
     Validate(Box<ValidateArgs>),
+    Forget(Box<ForgetArgs>),
     Check(Box<CheckArgs>),
     Serve(Box<ServeArgs>),
     Keys(Box<KeysArgs>),

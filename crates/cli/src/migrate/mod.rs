@@ -1,6 +1,7 @@
 //! `whimbrel migrate`.
 
 mod dry_run;
+mod follow;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use whimbrel_connector::{Connector, KeyPolicy};
 use whimbrel_core::TableName;
 use whimbrel_engine::{
-    FullLoadSpec, LoadOutcome, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind,
-    TableErrorPolicy, run_full_load,
+    FullLoadSpec, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind, TableErrorPolicy,
 };
 
 use crate::address::{Address, End};
@@ -25,6 +25,7 @@ use crate::logging::Screen;
 use crate::output::{print, print_json};
 use crate::progress::{TableFacts, Watcher, finished, summary};
 use crate::selection::Selection;
+use follow::Outcome;
 use survey::Survey;
 
 /// Somebody waits at the terminal: a server that restarts is waited for, one that is gone is given up after some minutes.
@@ -37,6 +38,9 @@ const RETRY: RetryPolicy = RetryPolicy {
 const INTERRUPTED: &str = "\nstopping: open chunks are rolled back; Ctrl-C again ends at once\n";
 const RESUME_HELP: &str =
     "the same command with --resume goes on: finished chunks are not read again";
+
+const FOLLOW_HELP: &str = "the same command with --resume goes on after the last change that was applied; the source keeps its log until \
+    then, so run whimbrel forget with the same URLs and tables when you will not go on";
 
 /// What is printed of a migration besides its tables.
 struct Heading {
@@ -82,7 +86,12 @@ async fn migrate(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
         () = stop.cancelled() => return Ok(Exit::Interrupted),
         survey = survey => survey?,
     };
-    survey.check_ends_are_apart(&migration.source_address, &migration.target_address)?;
+    let source = (&migration.source_address, &migration.source);
+    let target = (&migration.target_address, &migration.target);
+    tokio::select! {
+        () = stop.cancelled() => return Ok(Exit::Interrupted),
+        apart = survey.check_ends_are_apart(source, target) => apart?,
+    }
     if args.dry_run {
         let dry_run = dry_run::run(&mut survey, &migration.spec, &migration.heading, args.json);
         return tokio::select! {
@@ -132,12 +141,21 @@ impl Migration {
         stop: CancellationToken,
     ) -> Result<Exit, Failure> {
         let progress = Arc::new(Progress::new());
+        let mode = follow::Mode::of(args);
         let mut watcher = Watcher::new(args, screen);
         let began = Instant::now();
         let load = {
             let progress = Arc::clone(&progress);
             tokio::spawn(async move {
-                run_full_load(&self.source, &self.target, &self.spec, &progress, &stop).await
+                follow::run(
+                    &self.source,
+                    &self.target,
+                    self.spec,
+                    mode,
+                    &progress,
+                    &stop,
+                )
+                .await
             })
         };
         tokio::pin!(load);
@@ -170,7 +188,7 @@ impl Migration {
 /// Prints how the load ended, and says so to the caller.
 fn conclude(
     args: &MigrateArgs,
-    ended: Result<LoadOutcome, RunError>,
+    ended: Result<Outcome, RunError>,
     progress: &Progress,
     facts: &BTreeMap<TableName, TableFacts>,
     elapsed: Duration,
@@ -185,8 +203,8 @@ fn conclude(
         print(&summary(&snapshot, facts, elapsed));
     }
     let (exit, failure) = match ended {
-        Ok(LoadOutcome::Finished { tables_errored: 0 }) => (Exit::Done, None),
-        Ok(LoadOutcome::Finished { tables_errored }) => {
+        Ok(Outcome::Done { tables_errored: 0 }) => (Exit::Done, None),
+        Ok(Outcome::Done { tables_errored }) => {
             let message = format!(
                 "{} could not be migrated",
                 crate::format::things(tables_errored, "table")
@@ -197,9 +215,13 @@ fn conclude(
                 Some(Failure::new(Exit::Incomplete, message).with_help(help)),
             )
         }
-        Ok(LoadOutcome::Stopped) => {
+        Ok(Outcome::Stopped) => {
             screen.print(&format!("interrupted; {RESUME_HELP}\n"));
             (Exit::Interrupted, None)
+        }
+        Ok(Outcome::FollowingStopped) => {
+            screen.print(&format!("stopped; {FOLLOW_HELP}\n"));
+            (Exit::Done, None)
         }
         Err(error) => {
             let failure = Failure::from(error);

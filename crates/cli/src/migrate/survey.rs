@@ -1,6 +1,6 @@
 //! What a migration will do, before anything is done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use whimbrel_connector::{Connector, Source, Target};
@@ -10,6 +10,27 @@ use whimbrel_engine::{FullLoadSpec, LoadPlan, RunError, plan_full_load};
 use crate::address::Address;
 use crate::failure::Failure;
 use crate::progress::TableFacts;
+
+/// An end by its address and its connector.
+pub(super) type End<'a> = (&'a Address, &'a Arc<dyn Connector>);
+
+/// Whether two addresses lead to one database: by their words, or else by what the servers say of themselves, since one server may have
+/// many names.
+async fn are_one(
+    (source_address, source): End<'_>,
+    (target_address, target): End<'_>,
+) -> Result<bool, Failure> {
+    if source_address.place() == target_address.place() {
+        return Ok(true);
+    }
+    if source_address.is_mysql_family() != target_address.is_mysql_family() {
+        return Ok(false);
+    }
+    let (source, target) = tokio::join!(source.check(), target.check());
+    let source = source.map_err(|error| RunError::Source(error.into()))?;
+    let target = target.map_err(|error| RunError::Target(error.into()))?;
+    Ok(source.identity.is_some() && source.identity == target.identity)
+}
 
 /// Both ends, connected, and the plan.
 pub(super) struct Survey {
@@ -37,32 +58,23 @@ impl Survey {
     }
 
     /// Refuses a migration that would write into the very tables that it reads.
-    pub(super) fn check_ends_are_apart(
+    pub(super) async fn check_ends_are_apart(
         &self,
-        source: &Address,
-        target: &Address,
+        source: End<'_>,
+        target: End<'_>,
     ) -> Result<(), Failure> {
-        if source.place() != target.place() {
+        let Some(name) = self.plan.table_read_and_written() else {
+            return Ok(());
+        };
+        if !are_one(source, target).await? {
             return Ok(());
         }
-        let read: BTreeSet<&TableName> = self
-            .plan
-            .tables
-            .iter()
-            .map(|table| &table.source.name)
-            .collect();
-        let written = self
-            .plan
-            .tables
-            .iter()
-            .filter_map(|table| table.target.as_ref().ok());
-        match written.map(|table| &table.name).find(|name| read.contains(name)) {
-            None => Ok(()),
-            Some(name) => Err(Failure::usage(format!(
-                "source and target are the same server, and {name} would be read and written at once"
-            ))
-            .with_help("name another target, or other names there with --target-schema or --rename-schema")),
-        }
+        Err(Failure::usage(format!(
+            "source and target are the same database, and {name} would be read and written at once"
+        ))
+        .with_help(
+            "name another target, or other names there with --target-schema or --rename-schema",
+        ))
     }
 
     /// Names at the target and notes, for the display.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use whimbrel_core::TableName;
-use whimbrel_engine::{TableProgress, TableState};
+use whimbrel_engine::{FollowProgress, TableProgress, TableState};
 
 use super::rate::Speed;
 use super::{Display, View};
@@ -149,6 +149,9 @@ pub(super) fn overall_message(view: &View) -> String {
     if snapshot.tables.is_empty() {
         return "reading the catalogs".to_owned();
     }
+    if let Some(follow) = &snapshot.follow {
+        return follow_message(view, follow);
+    }
     let errors = match snapshot.count(TableState::Error) {
         0 => String::new(),
         errors => format!(", {errors} in error"),
@@ -166,6 +169,25 @@ pub(super) fn overall_message(view: &View) -> String {
         format::bytes(snapshot.byte_count()),
         format::rough_bytes(view.speed.bytes),
         format::rough_duration(view.elapsed),
+    )
+}
+
+/// `following: 1.2M changes in 45.1k transactions, 12.3k/s, 15 ms behind`
+fn follow_message(view: &View, follow: &FollowProgress) -> String {
+    let behind = if follow.is_caught_up {
+        "caught up".to_owned()
+    } else {
+        let behind_ms = follow.target_latency_ms.max(follow.source_latency_ms);
+        format!(
+            "{} behind",
+            format::rough_duration(Duration::from_millis(behind_ms))
+        )
+    };
+    format!(
+        "following: {} changes in {} transactions  {}/s  {behind}",
+        rough(view.snapshot.change_count()),
+        rough(follow.transaction_count),
+        format::rough_count(view.change_speed.rows),
     )
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use whimbrel_core::TableName;
-use whimbrel_engine::{ProgressSnapshot, TableProgress, TableState};
+use whimbrel_engine::{FollowProgress, ProgressSnapshot, TableProgress, TableState};
 
 use super::{Display, View};
 use crate::failure::{Exit, Failure};
@@ -52,6 +52,9 @@ fn table_json(name: &TableName, table: &TableProgress) -> Value {
         "chunks_done": table.chunks_done,
         "elapsed_ms": super::summary::time_of(table).map(millis),
         "message": table.message,
+        "inserts": table.changes.inserts,
+        "updates": table.changes.updates,
+        "deletes": table.changes.deletes,
     })
 }
 
@@ -73,6 +76,20 @@ fn progress_json(view: &View) -> Value {
         "elapsed_ms": millis(view.elapsed),
         "tables": counts(snapshot),
         "running": running,
+        "follow": snapshot.follow.as_ref().map(|follow| follow_json(view, follow)),
+    })
+}
+
+/// How far the log is followed.
+fn follow_json(view: &View, follow: &FollowProgress) -> Value {
+    json!({
+        "checkpoint": follow.checkpoint,
+        "transactions": follow.transaction_count,
+        "changes": view.snapshot.change_count(),
+        "changes_per_s": view.change_speed.rows.round(),
+        "source_latency_ms": follow.source_latency_ms,
+        "target_latency_ms": follow.target_latency_ms,
+        "caught_up": follow.is_caught_up,
     })
 }
 
@@ -95,6 +112,8 @@ pub(crate) fn finished(
         "exit_code": exit.code(),
         "rows": snapshot.row_count(),
         "bytes": snapshot.byte_count(),
+        "changes": snapshot.change_count(),
+        "checkpoint": snapshot.follow.as_ref().and_then(|follow| follow.checkpoint.as_ref()),
         "elapsed_ms": millis(elapsed),
         "tables": counts(snapshot),
         "error": failure.map(|failure| &failure.message),

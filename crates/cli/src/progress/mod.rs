@@ -32,6 +32,8 @@ pub(crate) struct View {
     elapsed: Duration,
     /// Of all tables together.
     speed: Speed,
+    /// Of the changes that are applied.
+    change_speed: Speed,
     /// Of the tables that are being loaded.
     table_speeds: HashMap<TableName, Speed>,
     /// Tables whose state is another than in the view before.
@@ -76,6 +78,7 @@ pub(crate) struct Watcher {
     displays: Vec<Box<dyn Display>>,
     is_resume: bool,
     total: Meter,
+    changes: Meter,
     meters: HashMap<TableName, Meter>,
     states: HashMap<TableName, TableState>,
     loaded_before: HashMap<TableName, Loaded>,
@@ -111,6 +114,7 @@ impl Watcher {
             displays,
             is_resume: args.resume,
             total: Meter::default(),
+            changes: Meter::default(),
             meters: HashMap::new(),
             states: HashMap::new(),
             loaded_before: HashMap::new(),
@@ -157,6 +161,7 @@ impl Watcher {
             }
         }
         self.total.add(elapsed, rows, bytes);
+        self.changes.add(elapsed, snapshot.change_count(), 0);
         let table_speeds = self
             .meters
             .iter()
@@ -166,6 +171,7 @@ impl Watcher {
             snapshot,
             elapsed,
             speed: self.total.speed(),
+            change_speed: self.changes.speed(),
             table_speeds,
             changed,
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use whimbrel_core::TableName;
-use whimbrel_engine::{ProgressSnapshot, TableProgress, TableState};
+use whimbrel_engine::{ChangeCounts, FollowProgress, ProgressSnapshot, TableProgress, TableState};
 
 use crate::format;
 
@@ -50,6 +50,9 @@ pub(crate) fn summary(
         String::new(),
     ]);
     let mut text = aligned(&rows);
+    if let Some(follow) = &snapshot.follow {
+        line(&mut text, &changes(snapshot, follow));
+    }
     for (name, table) in &snapshot.tables {
         if let Some(message) = &table.message {
             line(&mut text, &format!("error: {name}: {message}"));
@@ -59,6 +62,30 @@ pub(crate) fn summary(
         for note in &facts.notes {
             line(&mut text, &format!("note: {name}: {note}"));
         }
+    }
+    text
+}
+
+/// What was applied after the load, and up to where.
+fn changes(snapshot: &ProgressSnapshot, follow: &FollowProgress) -> String {
+    let mut all = ChangeCounts::default();
+    for table in snapshot.tables.values() {
+        all.add(&table.changes);
+    }
+    let mut text = format!(
+        "changes applied: {} inserts, {} updates, {} deletes, {} truncations in {} transactions",
+        format::count(all.inserts),
+        format::count(all.updates),
+        format::count(all.deletes),
+        format::count(all.ddls),
+        format::count(follow.transaction_count),
+    );
+    if all.misses > 0 {
+        write!(text, "; {} met no row", format::count(all.misses))
+            .expect("a String takes everything");
+    }
+    if let Some(checkpoint) = &follow.checkpoint {
+        write!(text, "; up to {checkpoint}").expect("a String takes everything");
     }
     text
 }
@@ -146,10 +173,11 @@ mod tests {
             started_at: Some(started_at),
             ended_at: Some(started_at + Duration::from_secs(2)),
             message: Some("the row is too long".to_owned()),
+            changes: whimbrel_engine::ChangeCounts::default(),
         };
         let snapshot = ProgressSnapshot {
             tables: BTreeMap::from([(name.clone(), table)]),
-            position: None,
+            ..ProgressSnapshot::default()
         };
         let facts = TableFacts {
             target: Some(TableName::new("public", "orders")),

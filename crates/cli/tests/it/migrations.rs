@@ -176,6 +176,19 @@ fn a_table_in_error_leaves_the_others_and_exits_with_1() {
 }
 
 #[test]
+fn a_database_is_not_written_into_while_it_is_read_whatever_it_is_called() {
+    for engine in [Engine::Postgres15, Engine::Mariadb1011, Engine::Mysql97] {
+        let source = source(engine);
+        let url = source.url();
+        let other_name = url.replace("127.0.0.1", "[::ffff:127.0.0.1]");
+        let said = run(&["migrate", &url, &other_name]);
+        assert_eq!(said.exit_code, Some(2), "{said:?}");
+        assert!(said.err.contains("read and written at once"), "{said:?}");
+        assert_eq!(source.sql("select count(*) from orders").unwrap(), "3\n");
+    }
+}
+
+#[test]
 fn arguments_that_cannot_be_meant_exit_with_2() {
     let source = source(Engine::Postgres15);
     let url = source.url();

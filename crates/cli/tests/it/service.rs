@@ -59,13 +59,14 @@ fn the_first_start_tells_a_key_and_keys_are_kept() {
     let exports = service.exports();
     let (_, id) = exports[0].split_once("AWS_ACCESS_KEY_ID=").unwrap();
     assert!(exports[3].contains("AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE=http://127.0.0.1:"));
-    let said = run(&["keys", "list", "--data-dir", data_dir]);
+    let said = run_well(&["keys", "list", "--data-dir", data_dir]);
+    assert!(said.out.contains(id), "{said:?}");
+    let said = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir]);
     assert_eq!(said.exit_code, Some(4), "{said:?}");
     assert!(
         said.err.contains("open") && said.err.contains("help: stop it first"),
         "{said:?}"
     );
-    assert_eq!(service.terminate(), Some(0));
 
     let made = run_well(&[
         "keys",
@@ -87,6 +88,7 @@ fn the_first_start_tells_a_key_and_keys_are_kept() {
     run_well(&["keys", "delete", second, "--data-dir", data_dir]);
     let said = run(&["keys", "delete", second, "--data-dir", data_dir]);
     assert_eq!(said.exit_code, Some(4), "{said:?}");
+    assert_eq!(service.terminate(), Some(0));
 }
 
 #[test]

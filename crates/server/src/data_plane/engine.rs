@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use whimbrel_connector::{ConnectError, Connector, Error, KeyPolicy, PrepareMode};
+use whimbrel_core::TableName;
 use whimbrel_core::settings::{ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings};
 use whimbrel_engine::{
     FullLoadSpec, LoadOutcome, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind,
-    TableErrorPolicy, run_full_load,
+    TableErrorPolicy, plan_full_load, run_full_load,
 };
 use whimbrel_store::{EpochMs, TableState};
 
@@ -140,7 +141,17 @@ async fn run(
         Ok(target) => target,
         Err(error) => return failed("target", error),
     };
-    match run_full_load(&source, &target, &full_load_spec(spec), &progress, &stop).await {
+    let spec = full_load_spec(spec);
+    if let Some(name) = table_read_and_written(&source, &target, &spec).await {
+        return RunEnd::Failed {
+            message: format!(
+                "source and target are the same database, and {name} would be read and written at once; name another target, or other \
+                 names there with TargetSchema or renaming rules"
+            ),
+            is_recoverable: false,
+        };
+    }
+    match run_full_load(&source, &target, &spec, &progress, &stop).await {
         Ok(LoadOutcome::Finished { .. }) => RunEnd::Finished,
         Ok(LoadOutcome::Stopped) => RunEnd::Stopped,
         Err(error) => RunEnd::Failed {
@@ -150,11 +161,31 @@ async fn run(
     }
 }
 
+/// A table that the run would overwrite while it reads it, because both ends are one database, whatever names they have. What cannot be
+/// asked here the run itself will meet, with its own words and retries.
+async fn table_read_and_written(
+    source: &Arc<dyn Connector>,
+    target: &Arc<dyn Connector>,
+    spec: &FullLoadSpec,
+) -> Option<TableName> {
+    let (at_source, at_target) = tokio::join!(source.check(), target.check());
+    let identity = at_source.ok()?.identity?;
+    if at_target.ok()?.identity? != identity {
+        return None;
+    }
+    let (mut source, mut target) = (source.source().await.ok()?, target.target().await.ok()?);
+    let plan = plan_full_load(&mut *source, &mut *target, spec)
+        .await
+        .ok()?;
+    plan.table_read_and_written().cloned()
+}
+
 fn is_recoverable(error: &RunError) -> bool {
     error.is_transient()
 }
 
-fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
+pub(super) fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
+    let database = spec.target.single_database();
     let TaskSettings {
         target_schema,
         prepare,
@@ -167,7 +198,7 @@ fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
         ..
     } = spec.settings;
     FullLoadSpec {
-        target_schema,
+        target_schema: target_schema.or(database),
         prepare: match prepare {
             TablePrepMode::DoNothing => PrepareMode::DoNothing,
             TablePrepMode::DropAndCreate => PrepareMode::DropAndCreate,

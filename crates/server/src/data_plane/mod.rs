@@ -2,6 +2,8 @@
 
 mod engine;
 mod fake;
+#[cfg(test)]
+mod settings_page;
 
 pub use engine::{EngineDataPlane, MakeConnector};
 pub use fake::{FakeDataPlane, FakeRun};
@@ -15,8 +17,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
-use whimbrel_core::{Secret, TableName};
+use whimbrel_core::{Engine, Secret, TableName};
 use whimbrel_store::{EndpointRole, EpochMs, SslMode, TableState};
+
+use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to};
 
 /// One endpoint with everything that is needed to connect, secrets opened.
 #[derive(Clone, Debug)]
@@ -45,6 +49,33 @@ pub struct EndpointConfig {
     pub attributes: BTreeMap<String, String>,
     /// The engine's own settings as given over the API, secrets left out.
     pub settings: Map<String, Value>,
+}
+
+impl EndpointConfig {
+    /// A setting as text: from the engine's own settings, or else from the extra connection attributes.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        let text = match self.settings.get(name) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Null) | None => self.attributes.get(&name.to_ascii_lowercase()).cloned(),
+            Some(other) => Some(other.to_string()),
+        };
+        text.filter(|text| !text.trim().is_empty())
+    }
+
+    /// The one database of a `MySQL` target that takes the tables of all schemas: asked for by `TargetDbType`, or by naming a database
+    /// without saying anything else.
+    pub(crate) fn single_database(&self) -> Option<String> {
+        let is_mysql = matches!(
+            connects_to(&self.engine_name),
+            Some(Engine::MySql | Engine::MariaDb)
+        );
+        let takes_many = self
+            .setting("TargetDbType")
+            .is_some_and(|kind| kind == MULTIPLE_DATABASES);
+        self.database_name
+            .clone()
+            .filter(|_| is_mysql && !takes_many)
+    }
 }
 
 /// A connection that could not be made: the words for the user.

@@ -6,7 +6,7 @@ mod wire;
 pub(super) use modify::modify;
 
 use whimbrel_core::mapping::TableMappings;
-use whimbrel_core::settings::SettingsDocument;
+use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_model as model;
 use whimbrel_store::{
     Connection, ConnectionId, ConnectionStatus, Endpoint, EndpointId, EndpointRole, EndpointStatus,
@@ -259,6 +259,13 @@ pub(super) async fn start(
             "Migration type {} is not supported by this version: following changes is not built yet. Use full-load.",
             task.migration_type
         )));
+    }
+    if TaskSettings::of(&task.settings).validation_only {
+        return Err(invalid_combination(
+            "ValidationSettings.ValidationOnly is not supported by this version: starting the task would move data. Compare both ends \
+             with whimbrel validate, or create the task without it."
+                .to_owned(),
+        ));
     }
     if start_time.is_some() || message.cdc_start_position.is_some() || stop_position.is_some() {
         return Err(invalid_combination(

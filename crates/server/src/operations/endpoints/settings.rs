@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use whimbrel_core::{Engine, Secret};
 use whimbrel_model as model;
-use whimbrel_store::Endpoint;
+use whimbrel_store::{Endpoint, EndpointRole};
 
 use crate::context::Context;
 use crate::endpoint_config::PASSWORD;
@@ -196,6 +196,15 @@ pub(super) fn member<'a>(endpoint: &'a Endpoint, name: &str) -> Option<&'a Value
 
 /// Checks the settings of an engine that we connect to.
 pub(super) fn check(endpoint: &Endpoint, engine: Engine) -> Result<(), Fault> {
+    let wants_one = member(endpoint, "TargetDbType").and_then(Value::as_str)
+        == Some(engine_catalog::SPECIFIC_DATABASE);
+    let database = endpoint.database_name.as_deref().unwrap_or_default();
+    if wants_one && database.is_empty() && endpoint.role == EndpointRole::Target {
+        return Err(invalid_combination(format!(
+            "TargetDbType {} needs a DatabaseName",
+            engine_catalog::SPECIFIC_DATABASE
+        )));
+    }
     for setting in engine_catalog::settings(engine) {
         let Some(value) = member(endpoint, setting.name) else {
             continue;

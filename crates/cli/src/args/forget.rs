@@ -1,0 +1,29 @@
+//! `whimbrel forget`.
+
+use clap::Args;
+
+use super::{EXIT_CODES, PasswordArgs, TableArgs, UrlText};
+
+const EXAMPLES: &str = "\
+URLs, passwords and tables are written as for `whimbrel migrate`: give the same options as there.
+
+Examples:
+  whimbrel forget postgres://me@old/shop postgres://me@new/shop
+";
+
+/// Ends a migration for good: the source need not keep its log for it any more, and the target loses its record.
+///
+/// Rows stay as they are. Afterwards --resume is not possible. A PostgreSQL source keeps every byte of its log until the migration
+/// that follows it goes on or is forgotten.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
+pub(crate) struct ForgetArgs {
+    /// Where rows came from: postgres://, mysql:// or mariadb://
+    pub(crate) source_url: UrlText,
+    /// Where rows went
+    pub(crate) target_url: UrlText,
+    #[command(flatten)]
+    pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) passwords: PasswordArgs,
+}

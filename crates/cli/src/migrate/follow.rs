@@ -1,0 +1,87 @@
+//! A migration's run: the load alone, or the load and the changes since.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use whimbrel_connector::Connector;
+use whimbrel_engine::{
+    CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RunError,
+    TableState, run_cdc, run_full_load,
+};
+
+use crate::args::MigrateArgs;
+
+/// What follows the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nothing.
+    LoadOnly,
+    /// Changes.
+    Follow { start: CdcStart, end: CdcEnd },
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All that was wanted is done.
+    Done { tables_errored: usize },
+    /// Interrupted while loading.
+    Stopped,
+    /// Interrupted while following, which has no other end.
+    FollowingStopped,
+}
+
+impl Mode {
+    pub(super) fn of(args: &MigrateArgs) -> Self {
+        if !args.follows() {
+            return Self::LoadOnly;
+        }
+        Self::Follow {
+            start: if args.resume {
+                CdcStart::Resume
+            } else {
+                CdcStart::FullLoad
+            },
+            end: if args.until_caught_up {
+                CdcEnd::AfterCachedChanges
+            } else {
+                CdcEnd::Never
+            },
+        }
+    }
+}
+
+/// Runs it.
+pub(super) async fn run(
+    source: &Arc<dyn Connector>,
+    target: &Arc<dyn Connector>,
+    load: FullLoadSpec,
+    mode: Mode,
+    progress: &Arc<Progress>,
+    stop: &CancellationToken,
+) -> Result<Outcome, RunError> {
+    let (start, end) = match mode {
+        Mode::LoadOnly => {
+            let outcome = run_full_load(source, target, &load, progress, stop).await?;
+            return Ok(match outcome {
+                LoadOutcome::Finished { tables_errored } => Outcome::Done { tables_errored },
+                LoadOutcome::Stopped => Outcome::Stopped,
+            });
+        }
+        Mode::Follow { start, end } => (start, end),
+    };
+    let spec = CdcSpec {
+        start,
+        end,
+        ..CdcSpec::new(load)
+    };
+    let outcome = run_cdc(source, target, &spec, progress, stop).await?;
+    let snapshot = progress.snapshot();
+    Ok(match outcome {
+        CdcOutcome::Stopped if snapshot.follow.is_some() => Outcome::FollowingStopped,
+        CdcOutcome::Stopped => Outcome::Stopped,
+        CdcOutcome::Loaded | CdcOutcome::Reached => Outcome::Done {
+            tables_errored: snapshot.count(TableState::Error),
+        },
+    })
+}

@@ -1,0 +1,491 @@
+//! `docs/settings.md`: what every setting does, told by what it changes in a run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use whimbrel_core::Engine;
+use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::settings::{SettingsDocument, TaskSettings};
+use whimbrel_store::{EndpointRole, SslMode};
+
+use super::engine::full_load_spec;
+use super::{EndpointConfig, RunMode, TaskSpec};
+use crate::connectors::{self, make_connector};
+use crate::engine_catalog::{self, SettingType};
+
+const HEAD: &str = "# Settings: what acts, what does not, what is refused
+
+Every setting of the service is accepted in its form and checked for its range, and is echoed as it was given. This page says which of them act
+on what this version does, a full load. *Acts* means that another value changes the run. *No effect* means that the value is kept and
+echoed, and nothing else: the reason stands beside it. *Refused* means that asking for it is a fault at once, because to pass it
+over would lose or misplace data.
+
+Where the service loses data by default, Whimbrel does not: values arrive whole, whatever `LimitedSizeLobMode` and `LobMaxSize` say. A task that
+counts on long values being cut has to cut them at the source, with a view.
+
+What a deleted task leaves: its load records in `awsdms_control` at the target go with it, if the target can be reached within half a minute.
+If not, the task is deleted all the same and the service's log says so; the records are rows that carry the task's name.
+
+This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
+";
+
+const CHANGES: &str = "of tasks that follow changes";
+const VALIDATION: &str = "tasks do not compare; `whimbrel validate` does, row by row";
+const LOBS: &str = "long values travel like all others, whole and with bounded memory";
+const SESSION: &str = "loads go over the database's own bulk protocol, in streams, not files";
+const CONTROL: &str = "the tables that it switches on or names are not written";
+const LOGS: &str =
+    "the log is the service's own, on its standard error; `WHIMBREL_LOG_LEVEL` sets what it tells";
+
+/// Why a setting has no effect, or what is worth knowing of one that acts: by path, or by group.
+const NOTES: &[(&str, &str)] = &[
+    (
+        "TargetMetadata.TargetSchema",
+        "puts all tables into this schema (MySQL, MariaDB: database)",
+    ),
+    (
+        "TargetMetadata.SupportLobs",
+        "long values are always loaded",
+    ),
+    ("TargetMetadata.FullLobMode", LOBS),
+    ("TargetMetadata.LobChunkSize", LOBS),
+    (
+        "TargetMetadata.LimitedSizeLobMode",
+        "nothing is cut, also when it is asked for: values arrive whole",
+    ),
+    (
+        "TargetMetadata.LobMaxSize",
+        "nothing is cut, also when it is asked for: values arrive whole",
+    ),
+    ("TargetMetadata.InlineLobMaxSize", LOBS),
+    ("TargetMetadata.LoadMaxFileSize", SESSION),
+    (
+        "TargetMetadata.ParallelLoad",
+        "of targets that are not built yet; MaxFullLoadSubTasks sets how much is loaded at once",
+    ),
+    ("TargetMetadata.", CHANGES),
+    (
+        "FullLoadSettings.TargetTablePrepMode",
+        "what becomes of tables that are there",
+    ),
+    (
+        "FullLoadSettings.CreatePkAfterFullLoad",
+        "`false`: when the target loads fastest with it; `true`: always after the rows",
+    ),
+    (
+        "FullLoadSettings.MaxFullLoadSubTasks",
+        "chunks loaded at once, each over a connection of its own at both ends",
+    ),
+    (
+        "FullLoadSettings.CommitRate",
+        "at its default nothing is bounded; any other value bounds the rows of one statement",
+    ),
+    ("FullLoadSettings.", CHANGES),
+    (
+        "Logging.CloudWatchLog",
+        "filled in by the service, and refused in a request unless null; this one has no CloudWatch",
+    ),
+    ("Logging.", LOGS),
+    ("ControlTablesSettings.", CONTROL),
+    ("StreamBufferSettings.", CHANGES),
+    ("ChangeProcessingDdlHandlingPolicy.", CHANGES),
+    (
+        "ErrorBehavior.DataErrorPolicy",
+        "a row that the target refuses puts its table into error; no row is left out",
+    ),
+    (
+        "ErrorBehavior.DataTruncationErrorPolicy",
+        "nothing is truncated: a value that does not fit puts its table into error",
+    ),
+    (
+        "ErrorBehavior.DataErrorEscalation",
+        "the first such error puts the table into error",
+    ),
+    (
+        "ErrorBehavior.EventErrorPolicy",
+        "events stay within the service",
+    ),
+    (
+        "ErrorBehavior.TableErrorPolicy",
+        "`STOP_TASK`: the first table in error ends the task",
+    ),
+    (
+        "ErrorBehavior.TableErrorEscalation",
+        "`TableErrorPolicy` alone decides",
+    ),
+    ("ErrorBehavior.RecoverableErrorCount", "-1: nine restarts"),
+    (
+        "ErrorBehavior.RecoverableErrorStopRetryAfterThrottlingMax",
+        "`RecoverableErrorCount` alone ends the restarts",
+    ),
+    (
+        "ErrorBehavior.RecoverableError",
+        "the waits between restarts",
+    ),
+    (
+        "ErrorBehavior.FailOnNoTablesCaptured",
+        "`false`: mappings that match no table end in `stopped` instead of `failed`",
+    ),
+    ("ErrorBehavior.", CHANGES),
+    ("ChangeProcessingTuning.", CHANGES),
+    (
+        "ValidationSettings.ValidationOnly",
+        "`true` is refused at the start of the task, which would move data",
+    ),
+    ("ValidationSettings.", VALIDATION),
+    ("PostProcessingRules", "anything but null is refused"),
+    (
+        "CharacterSetSettings",
+        "texts arrive as they are; rules that replace characters are refused",
+    ),
+    ("LoopbackPreventionSettings", "switching it on is refused"),
+    ("BeforeImageSettings", "switching it on is refused"),
+    ("FailTaskWhenCleanTaskResourceFailed", CHANGES),
+    ("TTSettings", "switching it on is refused"),
+];
+
+/// The same for the settings of endpoints, by name in lower case.
+const ENDPOINT_NOTES: &[(&str, &str)] = &[
+    (
+        "afterconnectscript",
+        "runs on each connection, source and target; what fails is logged and the connection used. Times, text forms and \
+      SQL mode are fixed after it. MySQL, MariaDB: statements parted by `;` that give no rows",
+    ),
+    ("initstmt", "as `AfterConnectScript`, after it"),
+    (
+        "targetdbtype",
+        "`specific-database`, or a `DatabaseName` with no `TargetDbType`: the tables of all schemas go into that database; \
+      `multiple-databases`: each schema becomes a database. The task's `TargetSchema` goes before it",
+    ),
+    (
+        "connectiontimeout",
+        "seconds to reach the server and sign in, 1 to 300; 15 by default",
+    ),
+    (
+        "authenticationmethod",
+        "`iam` is refused when the connection is tested",
+    ),
+    (
+        "databasemode",
+        "`babelfish` is refused when the connection is tested",
+    ),
+    ("babelfishdatabasename", "see `DatabaseMode`"),
+    ("capturedds", CHANGES),
+    ("captureddls", CHANGES),
+    ("ddlartifactsschema", CHANGES),
+    ("heartbeatenable", CHANGES),
+    ("heartbeatschema", CHANGES),
+    ("heartbeatfrequency", CHANGES),
+    ("slotname", CHANGES),
+    ("pluginname", CHANGES),
+    ("consumemonotonicevents", CHANGES),
+    ("eventspollinterval", CHANGES),
+    (
+        "cleansourcemetadataonmismatch",
+        "the catalog is read anew at each start",
+    ),
+    ("skiptablesuspensionforpartitionddl", CHANGES),
+    ("ignoreopenxatransactionscheck", CHANGES),
+    ("maxfilesize", SESSION),
+    ("loadusingcsv", SESSION),
+    (
+        "parallelloadthreads",
+        "the task's `MaxFullLoadSubTasks` sets how much is loaded at once",
+    ),
+    (
+        "resourcebasedparallelload",
+        "the task's `MaxFullLoadSubTasks` sets how much is loaded at once",
+    ),
+    ("executetimeout", "a statement may take as long as it needs"),
+    ("failtasksonlobtruncation", "nothing is truncated"),
+    ("trimspaceinchar", "texts arrive with their blanks"),
+    (
+        "mapbooleanasboolean",
+        "a boolean arrives as the target's boolean, always",
+    ),
+    ("mapjsonbasclob", "JSON arrives as the target's JSON"),
+    ("maplongvarcharas", "texts of any length arrive whole"),
+    (
+        "mapunboundednumericasstring",
+        "numbers of any length arrive exactly, see `docs/types.md`",
+    ),
+    (
+        "unboundedvarcharmaxsize",
+        "texts of any length arrive whole",
+    ),
+    (
+        "disableunicodesourcefilter",
+        "selection compares names exactly, in any script",
+    ),
+    ("fetchcachesize", "memory is bounded by bytes, not by rows"),
+    ("securitydbpropertiesfilepath", "no such file is read"),
+    (
+        "servertimezone",
+        "moments are read and written in UTC, whatever the server's zone",
+    ),
+    (
+        "charsetmapping",
+        "the server converts texts to UTF-8 itself",
+    ),
+];
+
+fn note(path: &str) -> &'static str {
+    NOTES
+        .iter()
+        .find(|(known, _)| path == *known || (known.contains('.') && path.starts_with(known)))
+        .map_or_else(|| panic!("a word on {path} is missing"), |(_, note)| *note)
+}
+
+fn endpoint_note(name: &str) -> &'static str {
+    let name = name.to_lowercase();
+    ENDPOINT_NOTES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or_else(|| panic!("a word on {name} is missing"), |(_, note)| *note)
+}
+
+fn endpoint(engine_name: &str, role: EndpointRole) -> EndpointConfig {
+    EndpointConfig {
+        identifier: "e".into(),
+        role,
+        engine_name: engine_name.into(),
+        server_name: "db".into(),
+        port: 1,
+        username: "u".into(),
+        password: None,
+        database_name: Some("d".into()),
+        ssl_mode: SslMode::None,
+        ca_pem: None,
+        attributes: BTreeMap::new(),
+        settings: Map::new(),
+    }
+}
+
+/// All that a run is told of the document.
+fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
+    let spec = full_load_spec(TaskSpec {
+        task: "t".into(),
+        source: endpoint("postgres", EndpointRole::Source),
+        target,
+        mappings: TableMappings::of_patterns(&[], &[]),
+        settings: TaskSettings::of(document),
+        mode: RunMode::Fresh,
+    });
+    format!("{spec:?}")
+}
+
+/// Values that the setting may be given instead, as far as one can guess.
+fn others(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Bool(flag) => vec![(!flag).into()],
+        Value::Number(number) => {
+            let number = number.as_i64().unwrap_or_default();
+            vec![(number + 1).into(), (number - 1).into()]
+        }
+        Value::String(_) => [
+            "x",
+            "DO_NOTHING",
+            "STOP_TASK",
+            "SUSPEND_TABLE",
+            "IGNORE",
+            "GROUP_LEVEL",
+        ]
+        .map(Value::from)
+        .to_vec(),
+        Value::Null => vec![
+            serde_json::json!({"x": 1, "EnableTT": true, "EnableBeforeImage": true, "EnableLoopbackPrevention": true}),
+        ],
+        Value::Array(_) | Value::Object(_) => Vec::new(),
+    }
+}
+
+fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
+    let plain = || endpoint("postgres", EndpointRole::Target);
+    let default = run_of(&SettingsDocument::default(), plain());
+    let mut is_accepted = matches!(value, Value::Array(_));
+    for other in others(value) {
+        let mut sent = serde_json::json!({name: other});
+        if let Some(group) = group {
+            sent = serde_json::json!({group: sent});
+        }
+        if let Ok(document) = SettingsDocument::for_create(Some(&sent.to_string())) {
+            is_accepted = true;
+            if run_of(&document, plain()) != default && name != "ValidationOnly" {
+                return "acts";
+            }
+        }
+    }
+    // The one allowed value is the default.
+    let has_one_value = name == "TableErrorEscalationPolicy";
+    if is_accepted && name != "ValidationOnly" || has_one_value {
+        "no effect"
+    } else {
+        "refused"
+    }
+}
+
+fn default_text(value: &Value) -> String {
+    match value {
+        Value::Array(list) => format!("{} components", list.len()),
+        value => format!("`{value}`"),
+    }
+}
+
+fn task_rows(page: &mut String) {
+    let document: Value = serde_json::from_str(&SettingsDocument::default().to_json()).unwrap();
+    let mut single = Vec::new();
+    let row = |page: &mut String, group: Option<&str>, name: &str, value: &Value| {
+        let path = group.map_or_else(|| name.to_owned(), |group| format!("{group}.{name}"));
+        let effect = effect(group, name, value);
+        writeln!(
+            page,
+            "| {name} | {} | {effect} | {} |",
+            default_text(value),
+            note(&path)
+        )
+        .unwrap();
+    };
+    for (group, members) in document.as_object().unwrap() {
+        let Value::Object(members) = members else {
+            single.push((group, members));
+            continue;
+        };
+        writeln!(
+            page,
+            "\n### {group}\n\n| setting | default | here | |\n|---|---|---|---|"
+        )
+        .unwrap();
+        for (name, value) in members {
+            row(page, Some(group), name, value);
+        }
+    }
+    page.push_str("\n### Others\n\n| setting | default | here | |\n|---|---|---|---|\n");
+    for (name, value) in single {
+        row(page, None, name, value);
+    }
+}
+
+/// All that connections and runs are told of an endpoint, or that it is refused.
+fn endpoint_told(config: &EndpointConfig, engine: Engine) -> Option<String> {
+    make_connector(config).ok()?;
+    let options = match engine {
+        Engine::Postgres => format!("{:?}", connectors::postgres(config).ok()?),
+        Engine::MySql | Engine::MariaDb => {
+            format!("{:?}", connectors::mysql(config, engine).ok()?)
+        }
+    };
+    Some(options + &run_of(&SettingsDocument::default(), config.clone()))
+}
+
+fn endpoint_effect(engine: Engine, name: &str, values: &[Value]) -> &'static str {
+    let engine_name = match engine {
+        Engine::Postgres => "postgres",
+        Engine::MySql => "mysql",
+        Engine::MariaDb => "mariadb",
+    };
+    let plain = endpoint(engine_name, EndpointRole::Target);
+    let default = endpoint_told(&plain, engine);
+    let mut effect = "no effect";
+    for value in values {
+        let mut by_setting = plain.clone();
+        by_setting.settings.insert(name.to_owned(), value.clone());
+        let mut by_attribute = plain.clone();
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        by_attribute.attributes.insert(name.to_lowercase(), text);
+        let told = endpoint_told(&by_setting, engine);
+        let told_by_attribute = endpoint_told(&by_attribute, engine);
+        if told.is_none() {
+            effect = "refused";
+        } else if told != default || told_by_attribute != default {
+            return "acts";
+        }
+    }
+    effect
+}
+
+fn endpoint_rows(page: &mut String, engine: Engine) {
+    page.push_str("\n| setting | end | default | here | |\n|---|---|---|---|---|\n");
+    for setting in engine_catalog::settings(engine) {
+        let values: Vec<Value> = match setting.kind {
+            SettingType::Text => vec!["x".into()],
+            SettingType::Bool => vec![true.into(), false.into()],
+            SettingType::Int(min, max) => vec![min.into(), max.into()],
+            SettingType::OneOf(values) => values.iter().map(|&value| value.into()).collect(),
+        };
+        let role = setting.role.map_or("both", EndpointRole::as_str);
+        let default = setting
+            .default
+            .map_or_else(String::new, |text| format!("`{text}`"));
+        let effect = endpoint_effect(engine, setting.name, &values);
+        writeln!(
+            page,
+            "| {} | {role} | {default} | {effect} | {} |",
+            setting.name,
+            endpoint_note(setting.name)
+        )
+        .unwrap();
+    }
+    for name in engine_catalog::attributes(engine) {
+        let effect = endpoint_effect(engine, name, &["7".into()]);
+        writeln!(
+            page,
+            "| {name} (attribute) | both | | {effect} | {} |",
+            endpoint_note(name)
+        )
+        .unwrap();
+    }
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    page.push_str("\n## Of tasks\n");
+    task_rows(&mut page);
+    page.push_str("\n## Of endpoints\n\nGiven in the engine's own structure or as extra connection attributes; where both are given, the structure counts.\n");
+    page.push_str("`SecretsManagerSecretId` is kept, but a connection test fails and says so: this version asks no Secrets Manager.\n");
+    page.push_str("\n### PostgreSQL\n");
+    endpoint_rows(&mut page, Engine::Postgres);
+    page.push_str("\n### MySQL and MariaDB\n");
+    endpoint_rows(&mut page, Engine::MySql);
+    page
+}
+
+#[test]
+fn the_page_tells_of_every_setting_what_it_changes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/settings.md");
+    let page = page();
+    if std::env::var_os("WHIMBREL_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(page.contains("| CommitRate | `10000` | acts |"));
+    assert!(
+        std::fs::read_to_string(path).unwrap() == page,
+        "docs/settings.md is out of date"
+    );
+}
+
+#[test]
+fn a_mysql_target_with_a_database_takes_all_schemas_into_it() {
+    let mut target = endpoint("mariadb", EndpointRole::Target);
+    assert_eq!(target.single_database().as_deref(), Some("d"));
+    let document = SettingsDocument::default();
+    assert!(run_of(&document, target.clone()).contains("target_schema: Some(\"d\")"));
+    let sent = r#"{"TargetMetadata":{"TargetSchema":"s"}}"#;
+    let named = SettingsDocument::for_create(Some(sent)).unwrap();
+    assert!(run_of(&named, target.clone()).contains("target_schema: Some(\"s\")"));
+    target
+        .settings
+        .insert("TargetDbType".into(), "multiple-databases".into());
+    assert_eq!(target.single_database(), None);
+    target
+        .settings
+        .insert("TargetDbType".into(), "specific-database".into());
+    assert_eq!(target.single_database().as_deref(), Some("d"));
+    assert_eq!(
+        endpoint("postgres", EndpointRole::Target).single_database(),
+        None
+    );
+}
