@@ -5,6 +5,11 @@
     reason = "helpers of tests fail like the tests themselves"
 )]
 
+mod apply;
+mod apply_fence;
+mod apply_tables;
+mod apply_types;
+mod changes;
 mod connection;
 mod keys;
 mod partitions;

@@ -8,7 +8,7 @@ use whimbrel_testkit::Engine;
 use crate::support::{ENGINES, How, Pair, all_tables};
 
 /// A type and values of it, as SQL expressions that a cast to the type follows.
-const CASES: &[(&str, &[&str])] = &[
+pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("boolean", &["true", "false"]),
     ("smallint", &["0", "-32768", "32767"]),
     ("integer", &["0", "-2147483648", "2147483647"]),
@@ -218,16 +218,25 @@ const CASES: &[(&str, &[&str])] = &[
     ("int2vector", &["'1 2'"]),
 ];
 
-fn table_name(index: usize) -> String {
+pub(crate) fn table_name(index: usize) -> String {
     format!("t{index}")
 }
 
 /// A table per type: without a key, its rows numbered, with NULL as the last value.
 fn create_script() -> String {
+    create_script_with("")
+}
+
+/// The same, with further constraints in each table.
+pub(crate) fn create_script_with(constraints: &str) -> String {
     let mut script = String::new();
     for (index, (ty, values)) in CASES.iter().enumerate() {
         let table = table_name(index);
-        writeln!(script, "create table {table} (n integer not null, v {ty});").unwrap();
+        writeln!(
+            script,
+            "create table {table} (n integer not null, v {ty}{constraints});"
+        )
+        .unwrap();
         for (n, value) in values.iter().enumerate() {
             // The inner cast settles numbers; the outer one gives the column's own modifiers.
             writeln!(

@@ -36,10 +36,21 @@ pub(super) struct ShapeColumn {
     pub(super) oid: u32,
     /// The type's own equality, or that of the key's index: `OPERATOR(schema.=)`.
     pub(super) equals: String,
-    /// Whether values that are equal are the same, byte for byte.
-    pub(super) is_equality_exact: bool,
+    pub(super) sameness: Sameness,
     /// `GENERATED ALWAYS AS IDENTITY`: an UPDATE cannot set it, an INSERT can.
     pub(super) is_always_identity: bool,
+}
+
+/// How it is told that two values are the same, where equality can say less: numbers with trailing zeros, zeros with a sign,
+/// padded, case-insensitive and composed values can be equal without being the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sameness {
+    /// By the type's equality.
+    Equality,
+    /// By their stored form, of which each value has one.
+    Image,
+    /// By their text.
+    Text,
 }
 
 impl ShapeColumn {
@@ -218,20 +229,26 @@ impl ShapeColumn {
                 "" => operator("pg_catalog", "="),
                 name => operator(field(row, 9), name),
             },
-            is_equality_exact: is_equality_exact(oid, field(row, 4) == "e") && field(row, 8) == "t",
+            sameness: sameness(oid, field(row, 4) == "e", field(row, 8) == "t"),
             is_always_identity: field(row, 6) == "a",
         }
     }
 }
 
-/// Numbers with trailing zeros, zeros with a sign, padded, case-insensitive and composed values can be equal without being the
-/// same: only plain types are listed. OIDs of built-in types never change.
-fn is_equality_exact(oid: u32, is_enum: bool) -> bool {
-    // bool, bytea, int8, int2, int4, text, oid, varchar, date, time, timestamp, timestamptz, uuid
-    const PLAIN: [u32; 13] = [
-        16, 17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950,
-    ];
-    is_enum || PLAIN.contains(&oid)
+/// OIDs of built-in types never change.
+fn sameness(oid: u32, is_enum: bool, is_deterministic: bool) -> Sameness {
+    match oid {
+        // bool, bytea, int8, int2, int4, oid, date, time, timestamp, timestamptz, uuid
+        16 | 17 | 20 | 21 | 23 | 26 | 1082 | 1083 | 1114 | 1184 | 2950 => Sameness::Equality,
+        // text, varchar
+        25 | 1043 if is_deterministic => Sameness::Equality,
+        // Texts and json, xml, numbers, intervals, timetz, bit strings, jsonb
+        25 | 1043 | 1042 | 114 | 142 | 700 | 701 | 1700 | 1186 | 1266 | 1560 | 1562 | 3802 => {
+            Sameness::Image
+        }
+        _ if is_enum => Sameness::Equality,
+        _ => Sameness::Text,
+    }
 }
 
 fn operator(schema: &str, name: &str) -> String {

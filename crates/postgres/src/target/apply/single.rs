@@ -6,7 +6,7 @@ use whimbrel_connector::{Error, SingleChange, SingleKind};
 use whimbrel_core::{TableName, Value};
 
 use super::net::refuse;
-use super::shape::{Shape, ShapeColumn};
+use super::shape::{Sameness, Shape, ShapeColumn};
 use super::sql::{self, WholeRow};
 use super::statements::{ColumnSet, Prepared, StatementKey, StatementKind, Statements};
 use super::{CallError, PostgresApplier, Step, is_out_of_date};
@@ -244,7 +244,7 @@ impl Writer<'_> {
         for (column, value) in old.iter().enumerate() {
             match value {
                 Value::NotSent => continue,
-                Value::Null if self.shape.columns[column].is_equality_exact => {
+                Value::Null if self.shape.columns[column].sameness == Sameness::Equality => {
                     find.nulls.insert(column);
                 }
                 _ => {}

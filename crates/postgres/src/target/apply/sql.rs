@@ -1,6 +1,6 @@
 //! The statements that apply changes. `t` is the target table, `s` the staging table, `f` the one row that was found.
 
-use super::shape::Shape;
+use super::shape::{Sameness, Shape, ShapeColumn};
 use super::staging::StagingNames;
 
 /// A statement and what its parameters are.
@@ -65,40 +65,45 @@ fn column_sql(shape: &Shape, column: usize) -> ShapeColumnSql<'_> {
     }
 }
 
-/// Exactly one of the rows that are the same. Where a type's equality says less than that, images of the values are compared.
+/// Exactly one of the rows that are the same.
 fn by_whole_row(shape: &Shape, row: &WholeRow<'_>, parameters: &mut Parameters) -> Found {
-    let (exact, other): (Vec<usize>, Vec<usize>) = row
-        .columns
-        .iter()
-        .partition(|&&column| shape.columns[column].is_equality_exact);
     let mut conditions = Vec::new();
-    for column in exact {
-        let ShapeColumnSql { name, equals } = column_sql(shape, column);
-        conditions.push(if row.nulls.contains(&column) {
-            format!("w.{name} IS NULL")
-        } else {
-            format!("w.{name} {equals} {}", parameters.push(column))
-        });
-    }
-    if !other.is_empty() {
-        let ours = other.iter().map(|&column| {
-            let column = &shape.columns[column];
-            let cast = if column.is_domain {
-                format!("::{}", column.actual.native)
-            } else {
-                String::new()
-            };
-            format!("w.{}{cast}", column.name)
-        });
-        let ours = join(ours, ", ");
-        let theirs = other.iter().map(|&column| {
-            format!(
-                "{}::{}",
+    // Images are compared last: that needs the whole row.
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for &column in row.columns {
+        let ShapeColumn {
+            name,
+            equals,
+            actual,
+            sameness,
+            is_domain,
+            ..
+        } = &shape.columns[column];
+        match sameness {
+            Sameness::Equality if row.nulls.contains(&column) => {
+                conditions.push(format!("w.{name} IS NULL"));
+            }
+            Sameness::Equality => {
+                conditions.push(format!("w.{name} {equals} {}", parameters.push(column)));
+            }
+            Sameness::Text => conditions.push(format!(
+                "w.{name}::text COLLATE pg_catalog.\"C\" IS NOT DISTINCT FROM {}::{}::text",
                 parameters.push(column),
-                shape.columns[column].actual.native
-            )
-        });
-        let theirs = join(theirs, ", ");
+                actual.native
+            )),
+            Sameness::Image => {
+                let base = if *is_domain {
+                    format!("::{}", actual.native)
+                } else {
+                    String::new()
+                };
+                ours.push(format!("w.{name}{base}"));
+                theirs.push(format!("{}::{}", parameters.push(column), actual.native));
+            }
+        }
+    }
+    if !ours.is_empty() {
+        let (ours, theirs) = (ours.join(", "), theirs.join(", "));
         conditions.push(format!(
             "ROW({ours})::record OPERATOR(pg_catalog.*=) ROW({theirs})"
         ));
