@@ -124,6 +124,12 @@ impl ProgressSnapshot {
         self.tables.values().map(|table| table.byte_count).sum()
     }
 
+    /// Changes of all tables that were applied.
+    pub fn change_count(&self) -> u64 {
+        let changes = self.tables.values().map(|table| &table.changes);
+        changes.map(|c| c.inserts + c.updates + c.deletes).sum()
+    }
+
     /// 0 to 100: by rows where they are estimated, by tables otherwise; 100 only when no table is left to load.
     pub fn percent(&self) -> u8 {
         let is_over = |table: &TableProgress| {

@@ -164,7 +164,7 @@ impl ChunkReader for MemoryReader {
                 bytes += row_bytes;
                 block.push(row);
             }
-            let block = (!block.is_empty()).then(|| MemoryBlock { rows: block });
+            let block = (!block.is_empty()).then_some(MemoryBlock { rows: block });
             Ok(block.map(|block| Box::new(block) as Box<dyn RowBlock>))
         })
     }

@@ -309,7 +309,7 @@ impl Loader for MemoryLoader {
             .take()
             .ok_or_else(|| Error::Fatal("no open chunk".to_owned()))?;
         self.faults.around(Call::Commit, || {
-            commit(&mut self.database.lock(), &self.fence, open)
+            commit(&mut self.database.lock(), &self.fence, &open)
         })
     }
 
@@ -319,7 +319,7 @@ impl Loader for MemoryLoader {
     }
 }
 
-fn commit(state: &mut State, fence: &TaskFence, open: OpenChunk) -> Result<ChunkCommit, Error> {
+fn commit(state: &mut State, fence: &TaskFence, open: &OpenChunk) -> Result<ChunkCommit, Error> {
     check_fence(state, fence)?;
     let source = &open.table.source.name;
     let row_count = open.rows.len() as u64;
@@ -327,7 +327,7 @@ fn commit(state: &mut State, fence: &TaskFence, open: OpenChunk) -> Result<Chunk
         .tables
         .get(&open.table.name)
         .ok_or_else(|| Error::table(source, "the target table is gone"))?;
-    let rows = with_rows(loaded, &open)?;
+    let rows = with_rows(loaded, open)?;
     let record = state
         .records
         .get_mut(&(fence.task.clone(), source.clone()))
