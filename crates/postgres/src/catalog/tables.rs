@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};
 
-use super::{flag, number, oid_array, text};
+use super::{flag, labels, number, oid_array, text};
 use crate::types::CatalogType;
 use crate::wire::{Connection, TextRow, WireError};
 
@@ -98,9 +98,9 @@ pub(crate) struct TableDetail {
     pub(crate) needs_text: bool,
 }
 
-/// The schemas of users, sorted.
+/// The schemas of users, sorted; the schema of our own records is none of theirs.
 pub(crate) async fn schemas(connection: &mut Connection) -> Result<Vec<String>, WireError> {
-    let sql = "select nspname from pg_namespace where nspname <> 'information_schema' and nspname !~ '^pg_'
+    let sql = "select nspname from pg_namespace where nspname not in ('information_schema', 'awsdms_control') and nspname !~ '^pg_'
                order by nspname collate \"C\"";
     let rows = connection.query(sql).await?;
     rows.iter()
@@ -208,18 +208,11 @@ fn relation(row: &TextRow) -> Result<Relation, WireError> {
 }
 
 fn column(row: &TextRow) -> Result<(Column, bool), WireError> {
-    let labels = row
-        .get(10)
-        .and_then(Option::as_deref)
-        .map(serde_json::from_str::<Vec<String>>);
-    let labels = labels
-        .transpose()
-        .map_err(|_| WireError::Protocol("the labels of an enum are not a list".to_owned()))?;
     let ty: ColumnType = CatalogType {
         oid: number(row, 7)?,
         modifier: number(row, 8)?,
         name: text(row, 9)?,
-        labels,
+        labels: labels(row, 10)?,
     }
     .column_type();
     let generation = match (flag(row, 5)?, flag(row, 6)?) {

@@ -326,8 +326,13 @@ async fn forget_in_transaction(
         .await
         .map_err(failed)?;
     let is_used = rows.iter().flatten().flatten().any(|exists| exists == "t");
-    let drop = "DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_task_epoch;
-        DO 'BEGIN DROP SCHEMA awsdms_control; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END';";
+    // A worker that was replaced may still hold the tables in an open transaction. Nobody waits for it: whoever forgets a task
+    // next drops them.
+    let drop = "DO 'BEGIN
+          LOCK TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_task_epoch NOWAIT;
+          DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_task_epoch;
+          BEGIN DROP SCHEMA awsdms_control; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END;
+        EXCEPTION WHEN lock_not_available THEN NULL; END';";
     let end = if is_used {
         "COMMIT".to_owned()
     } else {

@@ -41,7 +41,8 @@ impl<'a> Iterator for Messages<'a> {
 pub(super) struct Run {
     pub(super) byte_count: usize,
     pub(super) message_count: usize,
-    /// Whether a message of another type follows, so that waiting for more CopyData would be in vain.
+    /// Whether the run ends here, so that waiting for more would be in vain: a message of another type follows, or one that is
+    /// larger than a run should be and makes one of its own.
     pub(super) is_last: bool,
 }
 
@@ -53,7 +54,8 @@ impl Run {
             let Some(length) = message_length(rest)? else {
                 break;
             };
-            if rest[0] != b'd' {
+            let is_run_of_its_own = length > bytes_max && self.message_count > 0;
+            if rest[0] != b'd' || is_run_of_its_own {
                 self.is_last = true;
                 break;
             }
@@ -95,6 +97,23 @@ mod tests {
         let mut run = Run::default();
         run.extend(&bytes, 1).unwrap();
         assert_eq!(run.message_count, 1);
+    }
+
+    #[test]
+    fn a_large_message_is_a_run_of_its_own() {
+        let bytes = [
+            message(b'd', b"one"),
+            message(b'd', &[b'x'; 100]),
+            message(b'd', b"two"),
+        ]
+        .concat();
+        let mut run = Run::default();
+        // Known by its head alone.
+        run.extend(&bytes[..13], 50).unwrap();
+        assert_eq!((run.message_count, run.is_last), (1, true));
+        let mut run = Run::default();
+        run.extend(&bytes[8..], 50).unwrap();
+        assert_eq!((run.message_count, run.byte_count), (1, 105));
     }
 
     #[test]
