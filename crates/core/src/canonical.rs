@@ -81,12 +81,13 @@ fn write_canonical(value: &Value<'_>, ty: &ColumnType, out: &mut Vec<u8>) -> u8 
             b'n'
         }
         Value::Float32(number) => {
-            let bits = if number.is_nan() { f32::NAN } else { *number }.to_bits();
+            // Adding zero takes the sign from a negative zero: SQL calls both equal, and MariaDB holds only one of them.
+            let bits = if number.is_nan() { f32::NAN } else { *number + 0.0 }.to_bits();
             out.extend_from_slice(&bits.to_le_bytes());
             b'f'
         }
         Value::Float64(number) => {
-            let bits = if number.is_nan() { f64::NAN } else { *number }.to_bits();
+            let bits = if number.is_nan() { f64::NAN } else { *number + 0.0 }.to_bits();
             out.extend_from_slice(&bits.to_le_bytes());
             b'd'
         }
@@ -211,6 +212,13 @@ mod tests {
             assert_eq!(hash(&[value]), one, "{value:?}");
         }
         assert_ne!(hash(&[Value::Text("1")]), one);
+    }
+
+    #[test]
+    fn a_negative_zero_equals_zero() {
+        assert_eq!(hash(&[Value::Float64(-0.0)]), hash(&[Value::Float64(0.0)]));
+        assert_eq!(hash(&[Value::Float32(-0.0)]), hash(&[Value::Float32(0.0)]));
+        assert_ne!(hash(&[Value::Float64(-1.0)]), hash(&[Value::Float64(1.0)]));
     }
 
     #[test]

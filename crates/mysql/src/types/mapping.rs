@@ -8,6 +8,8 @@ use crate::quote;
 
 /// The longest key of InnoDB in its default row format.
 const KEY_BYTES_MAX: u32 = 3072;
+/// `-178956970 years -8 mons -2147483648 days -2562047788:00:54.775808` is the longest text of an interval, and a little shorter.
+const INTERVAL_LENGTH_MAX: u32 = 72;
 /// The longest row, texts and blobs aside.
 const ROW_BYTES_MAX: u32 = 65_535;
 /// What is kept free of it for what the sum below does not count.
@@ -224,8 +226,11 @@ fn native_type(ty: &ColumnType, target: Engine) -> Planned {
             varchar(labels.iter().map(|label| label.chars().count()).max().and_then(|n| u32::try_from(n).ok()).unwrap_or(0).max(1))
                 .noted("its labels are kept as text, because an ENUM cannot hold them all")
         }
-        ColumnType::TimeTz { .. } | ColumnType::Interval => {
+        ColumnType::TimeTz { .. } => {
             varchar(64).noted("kept as text, because there is no such type")
+        }
+        ColumnType::Interval => {
+            varchar(INTERVAL_LENGTH_MAX).noted("kept as text, because there is no such type")
         }
         ColumnType::Native { kind } => native_text(kind),
         ColumnType::Geometry { .. } => Planned::fixed("geometry"),
@@ -262,13 +267,15 @@ fn decimal(precision: Option<(u32, i32)>, unsigned: bool) -> Planned {
         .noted("numbers of more digits than DECIMAL can hold are refused")
 }
 
-/// Labels lose trailing spaces, and must differ by the collation's rules, which here are those of the characters.
+/// Labels lose trailing spaces, and must differ by the collation's rules, which here are those of the characters. Servers keep
+/// them in three bytes a character: a question mark takes the place of any other.
 fn enum_holds(labels: &[String]) -> bool {
     !labels.is_empty()
         && labels.iter().all(|label| {
             !label.ends_with(' ')
                 && label.chars().count() <= CHAR_LENGTH_MAX as usize
                 && !label.contains('\0')
+                && label.chars().all(|c| c <= '\u{ffff}')
         })
 }
 
@@ -595,5 +602,7 @@ mod tests {
         );
         let padded = native_type(&labels(&["a "]), Engine::MySql).native(Engine::MySql);
         assert!(padded.starts_with("varchar(2)"), "{padded}");
+        let musical = native_type(&labels(&["𝄞"]), Engine::MySql).native(Engine::MySql);
+        assert!(musical.starts_with("varchar(1)"), "{musical}");
     }
 }

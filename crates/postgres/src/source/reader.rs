@@ -191,7 +191,12 @@ fn copy_sql(table: &Table, range: &ChunkRange, format: ReadFormat) -> String {
         .loaded_columns()
         .map(|column| {
             let name = quote::identifier(&column.name);
-            match column.ty {
+            match &column.ty {
+                // A cast of `inet` adds the length of the mask even where it is full; everywhere else a value looks as its
+                // type's output function writes it, which is what this answers.
+                ColumnType::Native { kind } if is_decoded && kind == "inet" => {
+                    format!("pg_catalog.abbrev({name}::inet)")
+                }
                 ColumnType::Native { .. } if is_decoded => format!("{name}::text"),
                 _ => name,
             }
