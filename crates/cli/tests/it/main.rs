@@ -11,6 +11,7 @@ mod ends;
 mod interrupted;
 mod migrations;
 mod random;
+mod round_trip;
 mod service;
 mod types_page;
 mod validations;

@@ -1,0 +1,1 @@
+//! Values that the target's type does not hold.
