@@ -7,11 +7,19 @@ use tokio::time::timeout;
 use whimbrel_connector::{ConnectError, ConnectErrorKind as Kind};
 
 use crate::options::{Options, TlsMode};
-use crate::wire::{Connection, ServerError, StartError, TlsFailure, WireError};
+use crate::wire::{Connection, Purpose, ServerError, StartError, TlsFailure, WireError};
 
 /// Connects and signs in.
 pub(crate) async fn connect(options: &Options) -> Result<Connection, ConnectError> {
-    match timeout(options.connect_timeout, connect_untimed(options)).await {
+    connect_for(options, Purpose::Queries).await
+}
+
+/// Connects and signs in, for queries or for replication.
+pub(crate) async fn connect_for(
+    options: &Options,
+    purpose: Purpose,
+) -> Result<Connection, ConnectError> {
+    match timeout(options.connect_timeout, connect_untimed(options, purpose)).await {
         Ok(connected) => connected,
         Err(_) => Err(failure(
             options,
@@ -50,7 +58,7 @@ pub(crate) async fn identity(
     }
 }
 
-async fn connect_untimed(options: &Options) -> Result<Connection, ConnectError> {
+async fn connect_untimed(options: &Options, purpose: Purpose) -> Result<Connection, ConnectError> {
     let addresses: Vec<_> = match lookup_host((options.host.as_str(), options.port)).await {
         Ok(addresses) => addresses.collect(),
         Err(error) => {
@@ -66,7 +74,7 @@ async fn connect_untimed(options: &Options) -> Result<Connection, ConnectError> 
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(socket) => {
-                return Connection::start(socket, options)
+                return Connection::start(socket, options, purpose)
                     .await
                     .map_err(|e| explain(options, e));
             }

@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
-use whimbrel_connector::{ConnectError, Connector, Error, ServerInfo, Source, Target};
+use whimbrel_connector::{ChangeLog, ConnectError, Connector, Error, ServerInfo, Source, Target};
 use whimbrel_core::Engine;
 
+use crate::log::PostgresLog;
 use crate::options::{InvalidUrl, Options};
 use crate::source::PostgresSource;
 use crate::target::{KnownTables, PostgresTarget};
@@ -15,6 +17,8 @@ use crate::{catalog, connect, errors};
 pub struct PostgresConnector {
     options: Arc<Options>,
     known: Arc<KnownTables>,
+    /// Whether streams of changes ask for text, because a type has come that is not read in binary form.
+    wants_text: Arc<AtomicBool>,
 }
 
 impl PostgresConnector {
@@ -23,6 +27,7 @@ impl PostgresConnector {
         Self {
             options: Arc::new(options),
             known: Arc::default(),
+            wants_text: Arc::default(),
         }
     }
 
@@ -80,6 +85,16 @@ impl Connector for PostgresConnector {
             Arc::clone(&self.options),
             connection,
             Arc::clone(&self.known),
+        )))
+    }
+
+    async fn change_log(&self, task: &str) -> Result<Box<dyn ChangeLog>, Error> {
+        let connection = self.connect().await?;
+        Ok(Box::new(PostgresLog::new(
+            Arc::clone(&self.options),
+            connection,
+            task,
+            Arc::clone(&self.wants_text),
         )))
     }
 }

@@ -1,8 +1,10 @@
 //! What the catalog says of tables, their columns, and the types these need.
 
+mod column_types;
 mod definitions;
 mod tables;
 
+pub(crate) use column_types::{DescribedType, describe_types};
 pub(crate) use definitions::type_definitions;
 pub(crate) use tables::{Relation, TableDetail, describe_tables, relations, schemas};
 
@@ -25,6 +27,15 @@ fn number<T: std::str::FromStr>(row: &TextRow, column: usize) -> Result<T, WireE
 /// A boolean as the server writes it.
 fn flag(row: &TextRow, column: usize) -> Result<bool, WireError> {
     Ok(text(row, column)? == "t")
+}
+
+/// The labels of an enum, given as JSON; `None` when the type is none.
+fn labels(row: &TextRow, column: usize) -> Result<Option<Vec<String>>, WireError> {
+    let labels = row.get(column).and_then(Option::as_deref);
+    labels
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|_| WireError::Protocol("the labels of an enum are not a list".to_owned()))
 }
 
 /// Object ids as an array literal. They are numbers, so nothing needs quoting.

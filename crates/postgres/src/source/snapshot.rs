@@ -16,11 +16,14 @@ use crate::quote;
 use crate::wire::Connection;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// Asked before the snapshot is taken: what commits in between is in the view and past the position, and so seen twice rather
-/// than never.
-const POSITION: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
-/// Rows hold the lower 32 bits of a transaction's id.
-const EXPORT: &str = "SELECT pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296";
+/// The place of the log's end once the snapshot was taken, and what the snapshot sees: together its position. Whatever it sees has
+/// its commit record before that place, so the place is that of what was written, not only of what is on disk.
+///
+/// Then the name, and the oldest transaction that was not over: rows hold the lower 32 bits of a transaction's id.
+const EXPORT: &str = "
+SELECT CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_replay_lsn(), pg_last_wal_receive_lsn())
+            ELSE pg_current_wal_insert_lsn() END || ';' || pg_current_snapshot(),
+       pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296";
 
 /// An exported snapshot. The transaction that exported it lives as long.
 pub(super) struct PostgresSnapshot {
@@ -41,9 +44,8 @@ impl PostgresSnapshot {
     ) -> Result<Self, Error> {
         let mut exporter = connect(options).await?;
         let failed = |error| general(error, "export a snapshot of the source");
-        let mut rows = exporter.query(POSITION).await.map_err(failed)?;
         let export = format!("{BEGIN}; {EXPORT}");
-        rows.extend(exporter.query(&export).await.map_err(failed)?);
+        let rows = exporter.query(&export).await.map_err(failed)?;
         let mut cells = rows.into_iter().flatten().flatten();
         let (Some(position), Some(name), Some(since)) = (cells.next(), cells.next(), cells.next())
         else {

@@ -16,6 +16,18 @@ use super::stream::{Io, Message, Stream};
 use super::{WireError, tls};
 use crate::options::{Options, TlsMode};
 
+/// The name under which the server lists our connections.
+const APPLICATION_NAME: &str = "whimbrel";
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// SQL and COPY.
+    Queries,
+    /// Commands of replication, and simple queries.
+    Replication,
+}
+
 /// A row of text, as the simple and the extended query give it; `None` is NULL.
 pub(crate) type TextRow = Vec<Option<String>>;
 
@@ -73,7 +85,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Signs in over a fresh socket.
-    pub(crate) async fn start(socket: TcpStream, options: &Options) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        socket: TcpStream,
+        options: &Options,
+        purpose: Purpose,
+    ) -> Result<Self, StartError> {
         socket.set_nodelay(true)?;
         notice_lost_peers(&socket)?;
         let (io, tls) = match options.tls {
@@ -86,7 +102,7 @@ impl Connection {
             tls,
             is_copying_in: false,
         };
-        connection.sign_in(options).await?;
+        connection.sign_in(options, purpose).await?;
         if let Some(script) = &options.after_connect {
             match connection.query(script).await {
                 Ok(_) => {}
@@ -104,15 +120,19 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn sign_in(&mut self, options: &Options) -> Result<(), StartError> {
+    async fn sign_in(&mut self, options: &Options, purpose: Purpose) -> Result<(), StartError> {
+        let replication = match purpose {
+            Purpose::Queries => None,
+            Purpose::Replication => Some(("replication", "database")),
+        };
         let parameters = [
             ("user", options.user.as_str()),
             ("database", &options.database),
             ("client_encoding", "UTF8"),
-            ("application_name", "whimbrel"),
+            ("application_name", APPLICATION_NAME),
         ];
         let mut out = BytesMut::new();
-        frontend::startup_message(parameters, &mut out)?;
+        frontend::startup_message(parameters.into_iter().chain(replication), &mut out)?;
         self.send(&out).await?;
         loop {
             let Message { kind, body } = self.stream.message().await?;

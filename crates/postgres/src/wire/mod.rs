@@ -8,11 +8,13 @@ mod connection;
 mod copy;
 mod error;
 mod pipeline;
+mod replication;
 mod stream;
 mod tls;
 
-pub(crate) use connection::{Connection, StartError, TextRow};
+pub(crate) use connection::{Connection, Purpose, StartError, TextRow};
 pub(crate) use copy::CopyBlock;
 pub(crate) use error::{ServerError, WireError};
 pub(crate) use pipeline::{Answers, Begun, FORMAT_BINARY, FORMAT_TEXT, Pipeline};
+pub(crate) use replication::Replication;
 pub(crate) use tls::TlsFailure;

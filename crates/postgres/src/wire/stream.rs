@@ -10,6 +10,8 @@ use super::WireError;
 
 /// One read takes up to this much from the socket.
 const READ_BYTES: usize = 256 * 1024;
+/// A buffer with less room than this is left to those who hold parts of it.
+const SHORT_READ_BYTES: usize = 16 * 1024;
 /// While we write, only short answers come.
 const ANSWER_BYTES: usize = 4 * 1024;
 /// The server's own bound for a message.
@@ -104,6 +106,18 @@ impl Stream {
     /// Waits for more bytes and appends them to the inbox.
     pub(super) async fn fill(&mut self) -> Result<(), WireError> {
         self.inbox.reserve(READ_BYTES);
+        match self.io.read_buf(&mut self.inbox).await? {
+            0 => Err(WireError::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Like [`Self::fill`], for bytes that may come in small portions and be held for a while: one buffer takes many of them.
+    /// Dropping the call loses nothing.
+    pub(super) async fn fill_on(&mut self) -> Result<(), WireError> {
+        if self.inbox.capacity() - self.inbox.len() < SHORT_READ_BYTES {
+            self.inbox.reserve(READ_BYTES);
+        }
         match self.io.read_buf(&mut self.inbox).await? {
             0 => Err(WireError::Closed),
             _ => Ok(()),

@@ -7,11 +7,15 @@
 
 mod apply;
 mod apply_fence;
+mod apply_speed;
 mod apply_tables;
 mod apply_types;
 mod changes;
+mod conformance;
 mod connection;
 mod keys;
+mod log;
+mod log_support;
 mod partitions;
 mod prepare;
 mod record;

@@ -95,15 +95,20 @@ async fn two_readers_work_side_by_side() {
 }
 
 #[tokio::test]
-async fn the_position_is_an_lsn() {
-    let pair = Pair::on(Engine::Postgres18, "position");
-    let mut source = pair.from.source().await.unwrap();
-    let snapshot = source.snapshot(1).await.unwrap();
-    let answer = pair
-        .source
-        .sql(&format!("select '{}'::pg_lsn > '0/0'", snapshot.position()))
-        .unwrap();
-    assert_eq!(answer, "t\n");
+async fn the_position_is_a_place_in_the_log_and_what_was_running_there() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "position");
+        let mut source = pair.from.source().await.unwrap();
+        let snapshot = source.snapshot(1).await.unwrap();
+        let (place, running) = snapshot.position().as_str().split_once(';').unwrap();
+        let answer = pair
+            .source
+            .sql(&format!(
+                "select '{place}'::pg_lsn > '0/0', pg_snapshot_xmin('{running}'::pg_snapshot)::text::bigint > 0"
+            ))
+            .unwrap();
+        assert_eq!(answer, "t\tt\n");
+    }
 }
 
 #[tokio::test]

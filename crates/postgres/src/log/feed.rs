@@ -1,0 +1,251 @@
+//! The task that owns the connection of a stream: it reads ahead by a bounded number of bytes, and tells the server that we live
+//! and what was confirmed, whether anybody takes what it read or not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use whimbrel_connector::Error;
+use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY};
+
+use super::place::Lsn;
+use crate::errors::general;
+use crate::wire::{Replication, ServerError};
+
+/// Bytes that wait to be taken: enough to keep the server busy while a batch is applied, little beside the batches themselves.
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+/// A block is cut at about this size when nobody waits for it, so that what is queued fills its buffers.
+const BLOCK_BYTES: usize = 256 * 1024;
+/// The server hears from us at least this often.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// A confirmation is told this long after the last word at the latest; not at once, because each costs the server some work.
+const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
+
+/// The taking end.
+#[derive(Debug)]
+pub(super) struct Feed {
+    blocks: mpsc::UnboundedReceiver<Result<Bytes, Error>>,
+    queue: Arc<Queue>,
+    confirmed: watch::Sender<Lsn>,
+    task: AbortHandle,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    byte_count: AtomicUsize,
+    /// A block was taken.
+    taken: Notify,
+}
+
+impl Feed {
+    /// Starts to read. `server_timeout` is the time after which the server gives a silent reader up.
+    pub(super) fn start(
+        replication: Replication,
+        confirmed: Lsn,
+        server_timeout: Option<Duration>,
+    ) -> Self {
+        let (sender, blocks) = mpsc::unbounded_channel();
+        let (confirm, confirmed) = watch::channel(confirmed);
+        let queue = Arc::new(Queue::default());
+        let pump = Pump {
+            replication,
+            queue: Arc::clone(&queue),
+            confirmed,
+            status_every: server_timeout.map_or(STATUS_EVERY, |limit| STATUS_EVERY.min(limit / 4)),
+            spoke_at: Instant::now(),
+        };
+        let task = tokio::spawn(async move {
+            let mut pump = pump;
+            let error = match pump.run(&sender).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            // Nobody listens once the stream was dropped.
+            drop(sender.send(Err(error)));
+        });
+        Self {
+            blocks,
+            queue,
+            confirmed: confirm,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// The next whole messages. Dropping the call loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Bytes, Error> {
+        match self.blocks.recv().await {
+            Some(Ok(block)) => {
+                self.queue
+                    .byte_count
+                    .fetch_sub(block.len(), Ordering::AcqRel);
+                self.queue.taken.notify_one();
+                Ok(block)
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(Error::Transient(
+                "the stream of changes has ended".to_owned(),
+            )),
+        }
+    }
+
+    /// Lets the server forget what lies before this place.
+    pub(super) fn confirm(&self, place: Lsn) {
+        self.confirmed.send_if_modified(|confirmed| {
+            let is_later = place > *confirmed;
+            *confirmed = place.max(*confirmed);
+            is_later
+        });
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The reading end.
+struct Pump {
+    replication: Replication,
+    queue: Arc<Queue>,
+    confirmed: watch::Receiver<Lsn>,
+    status_every: Duration,
+    spoke_at: Instant,
+}
+
+impl Pump {
+    /// Ends without error when nobody listens any more.
+    async fn run(
+        &mut self,
+        blocks: &mpsc::UnboundedSender<Result<Bytes, Error>>,
+    ) -> Result<(), Error> {
+        let lost = |error| general(error, "read the source's log");
+        loop {
+            let ready = self.replication.look(BLOCK_BYTES).map_err(lost)?;
+            let heard = self.replication.heard();
+            if heard.wants_reply {
+                self.speak(heard.received).await?;
+            }
+            if self.may_hand_over(ready) {
+                self.queue.byte_count.fetch_add(ready, Ordering::AcqRel);
+                if blocks.send(Ok(self.replication.take_ready())).is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            if ready == 0 && self.replication.is_blocked() {
+                if let Some(notice) = self.replication.take_other().await.map_err(lost)? {
+                    check_notice(&notice)?;
+                }
+                continue;
+            }
+            let has_news = self.confirmed.has_changed().unwrap_or(false);
+            let wait = if has_news {
+                CONFIRM_WITHIN.min(self.status_every)
+            } else {
+                self.status_every
+            };
+            let may_read = ready < BLOCK_BYTES && !self.replication.is_blocked();
+            tokio::select! {
+                biased;
+                () = sleep_until(self.spoke_at + wait) => self.speak(heard.received).await?,
+                changed = watch_changes(&mut self.confirmed), if !has_news => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                }
+                () = self.queue.taken.notified(), if ready > 0 => {}
+                read = self.replication.read(), if may_read => read.map_err(lost)?,
+            }
+        }
+    }
+
+    /// A block goes at once to whoever waits for it, and otherwise when it has its size and there is room.
+    fn may_hand_over(&self, ready: usize) -> bool {
+        let queued = self.queue.byte_count.load(Ordering::Acquire);
+        let is_complete = ready >= BLOCK_BYTES || self.replication.is_blocked();
+        ready > 0 && (queued == 0 || (is_complete && queued < QUEUE_BYTES))
+    }
+
+    /// Tells the server what was received and what was confirmed.
+    async fn speak(&mut self, received: u64) -> Result<(), Error> {
+        let confirmed = *self.confirmed.borrow_and_update();
+        let status = status(received, confirmed);
+        self.spoke_at = Instant::now();
+        self.replication
+            .send(&status)
+            .await
+            .map_err(|error| general(error, "confirm the source's log"))
+    }
+}
+
+/// Waits for a confirmation, and leaves it to be seen by the next look.
+async fn watch_changes(
+    confirmed: &mut watch::Receiver<Lsn>,
+) -> Result<(), watch::error::RecvError> {
+    confirmed.changed().await?;
+    confirmed.mark_changed();
+    Ok(())
+}
+
+/// A standby status update: places written, flushed and applied, our clock, no wish for an answer.
+///
+/// Only what was confirmed counts as flushed, which is what the server goes by. What was received is told as written; if it were
+/// not, the server would send a keepalive at every turn.
+fn status(received: u64, confirmed: Lsn) -> Vec<u8> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let clock_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+        - i64::from(DAYS_1970_TO_2000) * MICROS_PER_DAY;
+    let mut message = Vec::with_capacity(34);
+    message.push(b'r');
+    message.extend_from_slice(&received.max(confirmed.0).to_be_bytes());
+    message.extend_from_slice(&confirmed.0.to_be_bytes());
+    message.extend_from_slice(&confirmed.0.to_be_bytes());
+    message.extend_from_slice(&clock_us.to_be_bytes());
+    message.push(0);
+    message
+}
+
+/// From version 18 on, a publication that is gone makes the server leave its changes out with a mere warning.
+fn check_notice(notice: &ServerError) -> Result<(), Error> {
+    let is_about_publication = notice.code == "55000" && notice.message.contains("publication");
+    if is_about_publication {
+        return Err(Error::Fatal(format!(
+            "read the source's log: {notice}; changes may be missing from here on: start the task again from the beginning"
+        )));
+    }
+    tracing::debug!(%notice, "the source said something while its log was read");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_confirmed_is_told_as_flushed() {
+        let message = status(9, Lsn(5));
+        let place = |at: usize| u64::from_be_bytes(message[at..at + 8].try_into().unwrap());
+        assert_eq!(message.len(), 34);
+        assert_eq!((message[0], place(1), place(9), place(17)), (b'r', 9, 5, 5));
+        assert_eq!(status(3, Lsn(5))[8], 5);
+    }
+
+    #[test]
+    fn a_publication_that_is_gone_ends_the_stream() {
+        let notice = |code: &str, message: &str| ServerError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            ..ServerError::default()
+        };
+        let error = check_notice(&notice("55000", "skipped loading publication \"p\""));
+        assert!(matches!(error, Err(Error::Fatal(_))));
+        assert!(check_notice(&notice("00000", "hello")).is_ok());
+    }
+}

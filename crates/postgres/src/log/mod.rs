@@ -1,0 +1,354 @@
+//! Change capture from PostgreSQL's log.
+//!
+//! ```text
+//!  prepare:  publication ──► slot (keeps the log from S)          snapshot: LSN;xmin:xmax:xip,…
+//!  open:     side connection (catalog)                                            │
+//!            walsender ══ CopyBoth ══► Feed (task: reads ahead, answers, confirms)│
+//!                                       │ whole messages                          ▼
+//!                                       └──► Decoder ──► events ──► engine: does the view hold the transaction?
+//! ```
+//!
+//! Why every transaction is in a snapshot's view or comes from the stream, whatever runs meanwhile:
+//!
+//! 1. *A new slot.* It is made once the publication is committed. The server makes it only after every transaction that was
+//!    running then is over, visible to every snapshot taken later; transactions that commit behind its consistent point come from
+//!    it, with all their changes, decoded with a catalog in which the publication is there.
+//! 2. *A table that joins later.* The publication is changed, and then the transactions that were running are waited for in
+//!    the same way ([`slot::wait_for_running`]): their changes from before may not be in the stream, but they are in every
+//!    snapshot taken after.
+//! 3. *Both at once.* What is in both is told apart by transaction id, not by place ([`place::View`]).
+//! 4. *Later.* The slot lets go only of what was confirmed, which is what the target has committed. A slot that is gone, lost, or
+//!    further than the target is an error that names the gap ([`slot`]); none is ever made in its place, because the slot's
+//!    position would then be past the target's, which is what `open` checks.
+//!
+//! The server sends each transaction when it commits, whole and in the order of the commit records; a stream that begins at the end
+//! of one goes on with the next. So nothing is sent of what was rolled back, to a savepoint or wholly.
+//!
+//! What the log does not tell: TRUNCATE, DETACH and DROP of a single partition. Truncating the partitioned table itself is told.
+
+mod decoder;
+mod feed;
+mod identity;
+mod message;
+mod place;
+mod publication;
+mod relation;
+mod requirements;
+mod rows;
+mod slot;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+use whimbrel_connector::{
+    ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, SnapshotView, TableId,
+};
+use whimbrel_core::{ColumnType, Position, Table};
+
+use crate::connect::{connect, connect_for};
+use crate::errors::general;
+use crate::options::Options;
+use crate::wire::{Connection, Purpose, Replication, WireError};
+use decoder::Decoder;
+use feed::Feed;
+use identity::{Identities, Identity};
+use place::{Lsn, View};
+use publication::{Change, Publication};
+use relation::Describer;
+use slot::Slot;
+use stream::PostgresStream;
+
+/// How often a slot that another reader takes first is waited for again.
+const OPEN_ATTEMPTS: usize = 5;
+
+/// The log of a database, as one task reads it.
+pub(crate) struct PostgresLog {
+    options: Arc<Options>,
+    /// Away during an exchange, so that one that was cut off is not gone on with.
+    connection: Option<Connection>,
+    /// Of slot and publication.
+    name: String,
+    /// Whether a type has come that is read as text.
+    wants_text: Arc<AtomicBool>,
+}
+
+impl PostgresLog {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        connection: Connection,
+        task: &str,
+        wants_text: Arc<AtomicBool>,
+    ) -> Self {
+        let name = name_of(task, &options.database);
+        Self {
+            options,
+            connection: Some(connection),
+            name,
+            wants_text,
+        }
+    }
+
+    async fn connection(&mut self) -> Result<Connection, Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => Ok(connect(&self.options).await?),
+        }
+    }
+
+    /// Starts to stream, once no other reader is there.
+    async fn start(
+        &self,
+        side: &mut Connection,
+        from: Lsn,
+        is_binary: bool,
+    ) -> Result<(Replication, Option<Duration>), Error> {
+        let sql = start_sql(&self.name, from, is_binary);
+        let during = "begin to stream the source's log";
+        for _ in 0..OPEN_ATTEMPTS {
+            slot::free(side, &self.name).await?;
+            let mut connection = connect_for(&self.options, Purpose::Replication).await?;
+            let rows = connection.query(TIMEOUT).await;
+            let rows = rows.map_err(|error| general(error, during))?;
+            match connection.start_replication(&sql).await {
+                Ok(replication) => return Ok((replication, timeout_of(&rows))),
+                // Another reader was faster.
+                Err(WireError::Server(error)) if error.code == "55006" => {}
+                Err(error) => return Err(general(error, during)),
+            }
+        }
+        Err(Error::Transient(format!(
+            "{during}: replication slot {} is being read by another process again and again",
+            self.name
+        )))
+    }
+
+    /// Checks that the log holds everything from `from` on for these tables.
+    async fn check(
+        &self,
+        side: &mut Connection,
+        tables: &[Table],
+        from: Lsn,
+    ) -> Result<Lsn, Error> {
+        let name = &self.name;
+        let end = log_end(side).await?;
+        let Some(slot) = Slot::find(side, name).await? else {
+            return Err(slot::missing(name, from, end));
+        };
+        slot.check(name)?;
+        slot.check_reach(name, from)?;
+        if from > end {
+            return Err(Error::Fatal(format!(
+                "the source's log ends at {end}, before {from}, up to which the target has its changes: the source is another server, or was restored from a backup; load the tables again"
+            )));
+        }
+        let Some(publication) = Publication::find(side, name).await? else {
+            return Err(Error::Fatal(format!(
+                "publication {name} was dropped, so that changes may be missing from {from} on; remove what the task left at the source, and load the tables again"
+            )));
+        };
+        let missing = |table: &&Table| !publication.tables.contains(&table.name);
+        for table in tables.iter().filter(missing) {
+            tracing::warn!(table = %table.name, "its changes are not published: it was dropped or renamed, or cannot be captured");
+        }
+        Ok(slot.confirmed)
+    }
+}
+
+#[async_trait]
+impl ChangeLog for PostgresLog {
+    async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error> {
+        let mut connection = self.connection().await?;
+        let name = &self.name;
+        let found = Slot::find(&mut connection, name).await?;
+        requirements::check(&mut connection, found.is_none()).await?;
+        if let Some(slot) = &found {
+            slot.check(name)?;
+            if Publication::find(&mut connection, name).await?.is_none() {
+                return Err(Error::Fatal(format!(
+                    "replication slot {name} is there but its publication is not, so that changes since {} may be missing; remove what the task left at the source, and load the tables again",
+                    slot.confirmed
+                )));
+            }
+        }
+        let identities = Identities::read(&mut connection, tables).await?;
+        let refused = tables
+            .iter()
+            .filter_map(|table| identities.refusal(&table.name))
+            .collect();
+        let usable = identities.usable(tables);
+        let change = Publication::ensure(&mut connection, name, &usable).await?;
+        let position = match found {
+            None => slot::create(&mut connection, name).await?,
+            Some(slot) => {
+                if change == Change::Grown {
+                    slot::wait_for_running(&mut connection).await?;
+                }
+                slot.confirmed
+            }
+        };
+        self.connection = Some(connection);
+        Ok(LogStart {
+            position: position.position(),
+            refused,
+        })
+    }
+
+    async fn open(
+        &mut self,
+        tables: &[Table],
+        from: &Position,
+    ) -> Result<Box<dyn ChangeStream>, Error> {
+        let from = Lsn::of(from)?;
+        let mut side = connect(&self.options).await?;
+        let confirmed = self.check(&mut side, tables, from).await?;
+        let identities = Identities::read(&mut side, tables).await?;
+        let tables: Vec<Arc<Table>> = tables
+            .iter()
+            .map(|table| Arc::new(with_key(table, identities.of(&table.name))))
+            .collect();
+        let is_binary = !self.wants_text.load(Ordering::Relaxed)
+            && !tables.iter().any(|table| has_text_only(table));
+        let (replication, timeout) = self.start(&mut side, from, is_binary).await?;
+        let first = (0..).zip(&tables).map(|(id, table)| LogEvent::Table {
+            id: TableId(id),
+            table: Arc::clone(table),
+        });
+        Ok(Box::new(PostgresStream {
+            feed: Feed::start(replication, from.max(confirmed), timeout),
+            decoder: Decoder::new(from, first.collect()),
+            describer: Describer::new(
+                Arc::clone(&self.options),
+                side,
+                tables,
+                is_binary,
+                Arc::clone(&self.wants_text),
+            ),
+            unknown: None,
+        }))
+    }
+
+    /// Commits an empty message first: then everything that was committed before is in the log on disk, even where commits do not
+    /// wait for that, and the stream comes to this place without waiting for somebody else's transaction.
+    async fn end(&mut self) -> Result<Position, Error> {
+        let mut connection = self.connection().await?;
+        match connection
+            .query("SELECT pg_logical_emit_message(true, 'whimbrel', '')")
+            .await
+        {
+            // Who may not write messages waits for others to write something.
+            Ok(_) | Err(WireError::Server(_)) => {}
+            Err(error) => return Err(general(error, "find the end of the source's log")),
+        }
+        let end = log_end(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok(end.position())
+    }
+
+    fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        Ok(Box::new(View::of(snapshot)?))
+    }
+
+    /// The slot goes first: a publication without a slot harms nobody, a slot without a publication cannot be read.
+    async fn remove(&mut self) -> Result<(), Error> {
+        let mut connection = self.connection().await?;
+        slot::drop_slot(&mut connection, &self.name).await?;
+        publication::drop_publication(&mut connection, &self.name).await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+}
+
+/// The time after which the server gives up a reader that is silent, in milliseconds.
+const TIMEOUT: &str = "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'";
+
+fn timeout_of(rows: &[Vec<Option<String>>]) -> Option<Duration> {
+    let setting = rows.iter().flatten().flatten().next()?;
+    let limit = setting.parse().ok().filter(|&limit| limit > 0);
+    limit.map(Duration::from_millis)
+}
+
+/// Protocol 1 sends transactions once they are committed. Names consist of letters, digits and underscores alone.
+fn start_sql(name: &str, from: Lsn, is_binary: bool) -> String {
+    format!(
+        "START_REPLICATION SLOT {name} LOGICAL {from} (proto_version '1', publication_names '{name}', binary '{is_binary}', messages 'true')"
+    )
+}
+
+async fn log_end(connection: &mut Connection) -> Result<Lsn, Error> {
+    let rows = connection.query("SELECT pg_current_wal_flush_lsn()").await;
+    let rows = rows.map_err(|error| general(error, "find the end of the source's log"))?;
+    slot::first_lsn(&rows)
+        .ok_or_else(|| Error::Fatal("the source's log has no end that it tells".to_owned()))
+}
+
+/// Whether a column has a type whose binary form we do not read.
+fn has_text_only(table: &Table) -> bool {
+    table
+        .loaded_columns()
+        .any(|column| matches!(column.ty, ColumnType::Native { .. }))
+}
+
+/// The table with the key that its changes are told by.
+fn with_key(table: &Table, identity: Option<&Identity>) -> Table {
+    let mut table = table.clone();
+    if let Some(Identity::Key(columns)) = identity {
+        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+        table.primary_key = relation::key_by(&table, &names);
+    }
+    table
+}
+
+/// The name of slot and publication: unique among the tasks and databases of a server, and a word that needs no quotes. Of the 63
+/// bytes that the server takes, the task's name gets what is left.
+fn name_of(task: &str, database: &str) -> String {
+    const READABLE_CHARS: usize = 32;
+    let readable: String = task
+        .chars()
+        .take(READABLE_CHARS)
+        .map(|c| match c.to_ascii_lowercase() {
+            c @ ('a'..='z' | '0'..='9') => c,
+            _ => '_',
+        })
+        .collect();
+    let mut hash = Sha256::new();
+    hash.update(task);
+    hash.update([0]);
+    hash.update(database);
+    let digits = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+    format!("whimbrel_{readable}_{digits}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_of_the_server_and_differ_by_task_and_database() {
+        let name = name_of("Önly-a test: DROP \"x\"", "shop");
+        assert!(name.starts_with("whimbrel__nly_a_test__drop"), "{name}");
+        assert!(
+            name.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        );
+        assert_ne!(name, name_of("Önly-a test: DROP \"x\"", "other"));
+        assert_ne!(name_of("a b", "d"), name_of("a_b", "d"));
+        assert!(name_of(&"long ".repeat(40), "d").len() <= 63);
+        assert_eq!(name_of("t", "d"), name_of("t", "d"));
+    }
+
+    #[test]
+    fn the_server_s_timeout_may_be_off() {
+        let rows = |setting: &str| vec![vec![Some(setting.to_owned())]];
+        assert_eq!(timeout_of(&rows("2000")), Some(Duration::from_secs(2)));
+        assert_eq!(timeout_of(&rows("0")), None);
+        assert_eq!(timeout_of(&[]), None);
+    }
+}

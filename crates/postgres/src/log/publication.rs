@@ -1,0 +1,231 @@
+//! The publication: which tables' changes the server puts into our stream.
+
+use std::collections::BTreeMap;
+
+use whimbrel_connector::Error;
+use whimbrel_core::TableName;
+
+use crate::errors::general;
+use crate::quote;
+use crate::wire::{Connection, TextRow, WireError};
+
+/// What is published of each table. Changes of partitions come as changes of their table.
+const WITH: &str =
+    "publish = 'insert, update, delete, truncate', publish_via_partition_root = true";
+
+/// Whether it publishes what we need, no more and no less.
+const SETTINGS: &str = "
+select pubinsert and pubupdate and pubdelete and pubtruncate and pubviaroot, puballtables
+from pg_publication where pubname = ";
+
+/// The tables, and whether some of their rows or columns are left out.
+const MEMBERS: &str = "
+select n.nspname, c.relname, m.prqual is not null or m.prattrs is not null
+from pg_publication p join pg_publication_rel m on m.prpubid = p.oid
+join pg_class c on c.oid = m.prrelid join pg_namespace n on n.oid = c.relnamespace
+where p.pubname = ";
+
+/// What became of the publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It was as wanted.
+    None,
+    /// It publishes tables that it did not publish before.
+    Grown,
+    /// It publishes fewer.
+    Shrunk,
+    /// There was none.
+    Made,
+}
+
+/// A publication as the catalog has it.
+#[derive(Debug)]
+pub(super) struct Publication {
+    /// Whether its settings are ours.
+    is_sound: bool,
+    /// Tables that it publishes whole.
+    pub(super) tables: Vec<TableName>,
+    /// Tables of which it leaves something out.
+    partial: Vec<TableName>,
+}
+
+impl Publication {
+    pub(super) async fn find(
+        connection: &mut Connection,
+        name: &str,
+    ) -> Result<Option<Self>, Error> {
+        let failed = |error| general(error, "read the publication of the task");
+        let sql = format!("{SETTINGS}{}", quote::literal(name));
+        let rows = connection.query(&sql).await.map_err(failed)?;
+        let Some(settings) = rows.first() else {
+            return Ok(None);
+        };
+        let is =
+            |row: &TextRow, place: usize| row.get(place).and_then(Option::as_deref) == Some("t");
+        if is(settings, 1) {
+            return Err(Error::Fatal(format!(
+                "publication {name} was made by somebody else, for all tables: drop it, and start the task again"
+            )));
+        }
+        let mut publication = Self {
+            is_sound: is(settings, 0),
+            tables: Vec::new(),
+            partial: Vec::new(),
+        };
+        let sql = format!("{MEMBERS}{}", quote::literal(name));
+        for row in connection.query(&sql).await.map_err(failed)? {
+            let mut names = row.iter().flatten().cloned();
+            let (Some(schema), Some(table)) = (names.next(), names.next()) else {
+                return Err(failed(WireError::protocol(
+                    "a published table without a name",
+                )));
+            };
+            let table = TableName::new(schema, table);
+            if is(&row, 2) {
+                publication.partial.push(table);
+            } else {
+                publication.tables.push(table);
+            }
+        }
+        Ok(Some(publication))
+    }
+
+    /// Makes it publish exactly these tables, given with their quoted names.
+    pub(super) async fn ensure(
+        connection: &mut Connection,
+        name: &str,
+        tables: &BTreeMap<TableName, String>,
+    ) -> Result<Change, Error> {
+        let found = Self::find(connection, name).await?;
+        let (sql, change) = match &found {
+            None => (create_sql(name, tables), Change::Made),
+            Some(found) => (found.alter_sql(name, tables), found.change(tables)),
+        };
+        for statement in sql {
+            connection
+                .query(&statement)
+                .await
+                .map_err(|error| explain(error, name))?;
+        }
+        Ok(change)
+    }
+
+    fn change(&self, tables: &BTreeMap<TableName, String>) -> Change {
+        if !self.is_sound || tables.keys().any(|table| !self.tables.contains(table)) {
+            Change::Grown
+        } else if self.tables.len() + self.partial.len() > tables.len() {
+            Change::Shrunk
+        } else {
+            Change::None
+        }
+    }
+
+    fn alter_sql(&self, name: &str, tables: &BTreeMap<TableName, String>) -> Vec<String> {
+        let name = quote::identifier(name);
+        let mut sql = Vec::new();
+        if !self.is_sound {
+            sql.push(format!("ALTER PUBLICATION {name} SET ({WITH})"));
+        }
+        if self.change(tables) == Change::None {
+            return sql;
+        }
+        if tables.is_empty() {
+            let all = self.tables.iter().chain(&self.partial).map(quote::table);
+            let all = all.collect::<Vec<_>>().join(", ");
+            sql.push(format!("ALTER PUBLICATION {name} DROP TABLE ONLY {all}"));
+        } else {
+            sql.push(format!(
+                "ALTER PUBLICATION {name} SET TABLE {}",
+                list(tables)
+            ));
+        }
+        sql
+    }
+}
+
+/// Removes the publication, if there is one.
+pub(super) async fn drop_publication(connection: &mut Connection, name: &str) -> Result<(), Error> {
+    let sql = format!("DROP PUBLICATION IF EXISTS {}", quote::identifier(name));
+    connection
+        .query(&sql)
+        .await
+        .map_err(|error| explain(error, name))?;
+    Ok(())
+}
+
+fn create_sql(name: &str, tables: &BTreeMap<TableName, String>) -> Vec<String> {
+    let name = quote::identifier(name);
+    let tables = if tables.is_empty() {
+        String::new()
+    } else {
+        format!(" FOR TABLE {}", list(tables))
+    };
+    vec![format!("CREATE PUBLICATION {name}{tables} WITH ({WITH})")]
+}
+
+/// Tables that inherit from others are tables of their own; partitions are published with their table in any case.
+fn list(tables: &BTreeMap<TableName, String>) -> String {
+    let tables: Vec<String> = tables
+        .values()
+        .map(|table| format!("ONLY {table}"))
+        .collect();
+    tables.join(", ")
+}
+
+fn explain(error: WireError, name: &str) -> Error {
+    let remedy = match &error {
+        WireError::Server(error) if error.code == "42501" => {
+            "; the user must own the tables and have the privilege CREATE on the database to publish them"
+        }
+        _ => "",
+    };
+    match general(error, &format!("publish the tables by publication {name}")) {
+        Error::Fatal(message) => Error::Fatal(format!("{message}{remedy}")),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(names: &[&str]) -> BTreeMap<TableName, String> {
+        let name = |name: &&str| TableName::new("s", *name);
+        let entry = |table: TableName| (table.clone(), quote::table(&table));
+        names.iter().map(name).map(entry).collect()
+    }
+
+    #[test]
+    fn a_publication_follows_the_tables_of_the_task() {
+        let publication = |is_sound, names: &[&str], partial: &[&str]| Publication {
+            is_sound,
+            tables: tables(names).into_keys().collect(),
+            partial: tables(partial).into_keys().collect(),
+        };
+        let wanted = tables(&["a", "b"]);
+        let cases = [
+            (publication(true, &["a", "b"], &[]), Change::None),
+            (publication(true, &["a", "b", "c"], &[]), Change::Shrunk),
+            (publication(true, &["a"], &[]), Change::Grown),
+            (publication(true, &["a"], &["b"]), Change::Grown),
+            (publication(false, &["a", "b"], &[]), Change::Grown),
+        ];
+        for (publication, expected) in cases {
+            assert_eq!(publication.change(&wanted), expected, "{publication:?}");
+        }
+        let sql = publication(false, &["a"], &[])
+            .alter_sql("p", &wanted)
+            .join(";");
+        assert!(sql.contains("SET (publish"), "{sql}");
+        assert!(
+            sql.ends_with("SET TABLE ONLY \"s\".\"a\", ONLY \"s\".\"b\""),
+            "{sql}"
+        );
+        let sql = publication(true, &["a"], &["b"]).alter_sql("p", &tables(&[]));
+        assert_eq!(
+            sql,
+            ["ALTER PUBLICATION \"p\" DROP TABLE ONLY \"s\".\"a\", \"s\".\"b\""]
+        );
+        assert!(!create_sql("p", &tables(&[]))[0].contains("FOR TABLE"));
+    }
+}

@@ -1,0 +1,350 @@
+//! What a table of the log is: its columns as they were at that point, in the words of the catalog.
+//!
+//! A table that still looks as it was described to the stream is handed on in that description. Otherwise the catalog is asked
+//! again; and when it has moved on further than the log, the table is put together from the log itself, which names the columns
+//! and their types and tells nothing about defaults, collations and constraints.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use whimbrel_connector::{Error, TableId};
+use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
+
+use super::decoder::Known;
+use super::message::{RelationColumn, RelationMessage};
+use crate::catalog::{self, DescribedType};
+use crate::connect::connect;
+use crate::errors::general;
+use crate::options::Options;
+use crate::wire::{Connection, WireError};
+
+/// A table of the stream, as it was last told.
+#[derive(Debug)]
+struct Told {
+    table: Arc<Table>,
+    /// The id under which the log names it.
+    relation: Option<u32>,
+}
+
+/// Finds out what the tables of a stream are.
+pub(super) struct Describer {
+    options: Arc<Options>,
+    /// For questions to the catalog; away while one is being asked.
+    connection: Option<Connection>,
+    /// By number of the table in the stream.
+    tables: Vec<Told>,
+    is_binary: bool,
+    /// Tells the next streams to ask for text.
+    wants_text: Arc<AtomicBool>,
+}
+
+impl Describer {
+    pub(super) fn new(
+        options: Arc<Options>,
+        connection: Connection,
+        tables: Vec<Arc<Table>>,
+        is_binary: bool,
+        wants_text: Arc<AtomicBool>,
+    ) -> Self {
+        let told = |table| Told {
+            table,
+            relation: None,
+        };
+        Self {
+            options,
+            connection: Some(connection),
+            tables: tables.into_iter().map(told).collect(),
+            is_binary,
+            wants_text,
+        }
+    }
+
+    /// Says what a table of the log is. Dropping the call changes nothing.
+    pub(super) async fn describe(&mut self, relation: &RelationMessage) -> Result<Known, Error> {
+        let name = TableName::new(&relation.schema, &relation.name);
+        // A table that was renamed keeps its number.
+        let by_id = |told: &Told| told.relation == Some(relation.id);
+        let by_name = |told: &Told| told.relation.is_none() && told.table.name == name;
+        let place =
+            (self.tables.iter().position(by_id)).or_else(|| self.tables.iter().position(by_name));
+        let Some(place) = place else {
+            tracing::info!(table = %name, "the log has changes of a table that was not asked for");
+            return Ok(Known::Ignored);
+        };
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.options).await?,
+        };
+        let types = types_of(&mut connection, relation).await?;
+        self.check_forms(relation, &types)?;
+        let told = &self.tables[place].table;
+        let table = if matches(told, &name, relation, &types) {
+            with_key(told, relation)
+        } else {
+            let now = table_now(&mut connection, &name).await?;
+            match now.filter(|now| matches(now, &name, relation, &types)) {
+                Some(now) => with_key(&now, relation),
+                None => with_key(&assembled(told, name, relation, types), relation),
+            }
+        };
+        let is_news = !is_same(told, &table);
+        let table = if is_news {
+            Arc::new(table)
+        } else {
+            Arc::clone(told)
+        };
+        let id = u32::try_from(place).map_err(|_| Error::Fatal("too many tables".to_owned()))?;
+        self.tables[place] = Told {
+            table: Arc::clone(&table),
+            relation: Some(relation.id),
+        };
+        self.connection = Some(connection);
+        Ok(Known::Captured {
+            id: TableId(id),
+            table,
+            is_key: relation
+                .columns
+                .iter()
+                .map(|column| column.is_key)
+                .collect(),
+            is_news,
+        })
+    }
+
+    /// Refuses what the stream, as it was opened, brings in a form that is not understood.
+    fn check_forms(
+        &self,
+        relation: &RelationMessage,
+        types: &[DescribedType],
+    ) -> Result<(), Error> {
+        let mut columns = relation.columns.iter().zip(types);
+        let is_native = |ty: &DescribedType| matches!(ty.ty, ColumnType::Native { .. });
+        match columns.find(|(_, ty)| self.is_binary && is_native(ty)) {
+            None => Ok(()),
+            Some((column, ty)) => {
+                self.wants_text.store(true, Ordering::Relaxed);
+                Err(Error::Transient(format!(
+                    "table {}.{} now has column {} of type {}, which is read as text: the stream must be opened again",
+                    relation.schema, relation.name, column.name, ty.native
+                )))
+            }
+        }
+    }
+}
+
+async fn types_of(
+    connection: &mut Connection,
+    relation: &RelationMessage,
+) -> Result<Vec<DescribedType>, Error> {
+    let types: Vec<(u32, i32)> = relation
+        .columns
+        .iter()
+        .map(|column| (column.type_oid, column.type_modifier))
+        .collect();
+    catalog::describe_types(connection, &types)
+        .await
+        .map_err(failed)
+}
+
+async fn table_now(connection: &mut Connection, name: &TableName) -> Result<Option<Table>, Error> {
+    let found = catalog::describe_tables(connection, &|table| table == name)
+        .await
+        .map_err(failed)?;
+    Ok(found.into_iter().next().map(|(table, _)| table))
+}
+
+fn failed(error: WireError) -> Error {
+    general(error, "look up the tables of the source's log")
+}
+
+/// Whether the log's columns are those of a table.
+fn matches(
+    table: &Table,
+    name: &TableName,
+    relation: &RelationMessage,
+    types: &[DescribedType],
+) -> bool {
+    let is_same = |column: &Column, sent: &RelationColumn, ty: &DescribedType| {
+        let rest = column.native.strip_prefix(ty.native.as_str());
+        column.name == sent.name
+            && column.ty == ty.ty
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" COLLATE "))
+    };
+    table.name == *name
+        && table.loaded_columns().count() == relation.columns.len()
+        && table
+            .loaded_columns()
+            .zip(&relation.columns)
+            .zip(types)
+            .all(|((column, sent), ty)| is_same(column, sent, ty))
+}
+
+/// Whether a table would be told anew for nothing: estimates do not count.
+fn is_same(known: &Table, table: &Table) -> bool {
+    known.name == table.name
+        && known.columns == table.columns
+        && known.primary_key == table.primary_key
+}
+
+/// The table with the key that its changes can be told by.
+fn with_key(table: &Table, relation: &RelationMessage) -> Table {
+    let keys = relation.columns.iter().filter(|column| column.is_key);
+    let names: Vec<&str> = keys.map(|column| column.name.as_str()).collect();
+    let mut table = table.clone();
+    if relation.identity != b'f' {
+        table.primary_key = key_by(&table, &names);
+    }
+    table
+}
+
+/// The indexes of the columns that tell rows apart in the log: the primary key as it is, if its columns are these.
+///
+/// Where another unique index is the replica identity, a change of the primary key alone would not be seen in the log, and
+/// the old row of a change not be found by it.
+pub(super) fn key_by(table: &Table, names: &[&str]) -> Vec<usize> {
+    let is_named = |place: &usize| names.contains(&table.columns[*place].name.as_str());
+    if table.primary_key.len() == names.len() && table.primary_key.iter().all(is_named) {
+        return table.primary_key.clone();
+    }
+    (0..table.columns.len()).filter(is_named).collect()
+}
+
+/// A table made of what the log says; what a column was before, it still is.
+fn assembled(
+    before: &Table,
+    name: TableName,
+    relation: &RelationMessage,
+    types: Vec<DescribedType>,
+) -> Table {
+    let known: HashMap<&str, &Column> = before
+        .loaded_columns()
+        .map(|column| (column.name.as_str(), column))
+        .collect();
+    let columns = relation.columns.iter().zip(types).map(|(sent, ty)| {
+        let before = known
+            .get(sent.name.as_str())
+            .filter(|before| before.ty == ty.ty && before.native.starts_with(&ty.native));
+        match before {
+            Some(&before) => before.clone(),
+            None => Column {
+                name: sent.name.clone(),
+                ty: ty.ty,
+                native: ty.native,
+                nullable: !sent.is_key || relation.identity == b'f',
+                generation: Generation::None,
+            },
+        }
+    });
+    let columns: Vec<Column> = columns.collect();
+    let key = before.primary_key.iter();
+    let key_names = key.filter_map(|&place| before.columns.get(place));
+    let primary_key = key_names
+        .map(|key| columns.iter().position(|column| column.name == key.name))
+        .collect::<Option<Vec<usize>>>();
+    Table {
+        engine: before.engine,
+        name,
+        columns,
+        primary_key: primary_key.unwrap_or_default(),
+        row_estimate: before.row_estimate,
+        byte_estimate: before.byte_estimate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::Engine;
+
+    use super::*;
+
+    fn column(name: &str, native: &str) -> Column {
+        Column {
+            name: name.to_owned(),
+            ty: text(),
+            native: native.to_owned(),
+            nullable: true,
+            generation: Generation::None,
+        }
+    }
+
+    fn text() -> ColumnType {
+        ColumnType::Text { bytes_max: None }
+    }
+
+    fn table(columns: &[&str], primary_key: &[usize]) -> Table {
+        let mut columns: Vec<Column> = columns.iter().map(|name| column(name, "text")).collect();
+        columns.push(Column {
+            generation: Generation::Computed,
+            ..column("computed", "text GENERATED ALWAYS AS (…) STORED")
+        });
+        Table {
+            engine: Engine::Postgres,
+            name: TableName::new("s", "t"),
+            columns,
+            primary_key: primary_key.to_vec(),
+            row_estimate: None,
+            byte_estimate: None,
+        }
+    }
+
+    fn relation(columns: &[(&str, bool)]) -> (RelationMessage, Vec<DescribedType>) {
+        let sent = columns.iter().map(|(name, is_key)| RelationColumn {
+            is_key: *is_key,
+            name: (*name).to_owned(),
+            type_oid: 25,
+            type_modifier: -1,
+        });
+        let message = RelationMessage {
+            id: 1,
+            schema: "s".to_owned(),
+            name: "t".to_owned(),
+            identity: b'd',
+            columns: sent.collect(),
+        };
+        let ty = DescribedType {
+            ty: text(),
+            native: "text".to_owned(),
+        };
+        (message, vec![ty; columns.len()])
+    }
+
+    #[test]
+    fn a_table_matches_by_its_loaded_columns_whatever_their_collation() {
+        let name = TableName::new("s", "t");
+        let mut known = table(&["a", "b"], &[0]);
+        known.columns[1].native = "text COLLATE pg_catalog.\"C\"".to_owned();
+        let (sent, types) = relation(&[("a", true), ("b", false)]);
+        assert!(matches(&known, &name, &sent, &types));
+        let (sent, types) = relation(&[("a", true)]);
+        assert!(!matches(&known, &name, &sent, &types));
+        known.columns[1].native = "textual".to_owned();
+        let (sent, types) = relation(&[("a", true), ("b", false)]);
+        assert!(!matches(&known, &name, &sent, &types));
+    }
+
+    #[test]
+    fn the_key_is_that_of_the_log() {
+        let known = table(&["a", "b", "c"], &[1, 0]);
+        let key = |columns: &[(&str, bool)]| with_key(&known, &relation(columns).0).primary_key;
+        assert_eq!(key(&[("a", true), ("b", true), ("c", false)]), [1, 0]);
+        assert_eq!(key(&[("a", false), ("b", false), ("c", true)]), [2]);
+        let mut full = relation(&[("a", true), ("b", true), ("c", true)]).0;
+        full.identity = b'f';
+        assert_eq!(with_key(&known, &full).primary_key, [1, 0]);
+    }
+
+    #[test]
+    fn a_table_that_nobody_describes_is_put_together_from_the_log() {
+        let before = table(&["gone", "id", "kept"], &[1]);
+        let (sent, types) = relation(&[("id", true), ("kept", false), ("new", false)]);
+        let made = assembled(&before, TableName::new("s", "t"), &sent, types);
+        let names: Vec<&str> = made
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        assert_eq!(names, ["id", "kept", "new"]);
+        assert_eq!(made.primary_key, [0]);
+    }
+}

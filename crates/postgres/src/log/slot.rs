@@ -1,0 +1,308 @@
+//! The replication slot: it makes the server keep its log for the task.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use whimbrel_connector::Error;
+
+use super::place::Lsn;
+use crate::errors::general;
+use crate::quote;
+use crate::wire::{Connection, TextRow, WireError};
+
+/// How long to wait for the transactions that run at the source, without which no slot can be made.
+const RUNNING_WAIT: Duration = Duration::from_mins(10);
+/// How long to wait until a slot is free for us.
+const FREE_WAIT: Duration = Duration::from_secs(30);
+/// How long a reader of ours that is gone may take to be noticed, before the server is told to end it.
+const GOODBYE_WAIT: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_millis(50);
+
+/// `invalidation_reason` came with version 17; read as JSON, older servers simply lack it.
+const STATE: &str = "
+select s.plugin, s.database = current_database(), s.confirmed_flush_lsn, s.wal_status,
+       coalesce(to_jsonb(s)->>'invalidation_reason', case when to_jsonb(s)->>'conflicting' = 'true' then 'conflict with recovery' end),
+       s.active_pid
+from pg_replication_slots s where s.slot_name = ";
+
+/// Who keeps the source from making a slot.
+const RUNNING: &str = "
+select string_agg(who, ', ') from (
+  select 'process ' || pid || ' of user ' || usename || ' since ' || date_trunc('second', xact_start) as who
+  from pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid()
+  union all select 'prepared transaction ' || gid from pg_prepared_xacts
+  limit 5) w";
+
+/// A slot as the server lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// The log is kept from here on.
+    pub(super) confirmed: Lsn,
+    /// Why it can never be read again.
+    lost: Option<String>,
+    /// Whether it was made for `pgoutput` in this database.
+    is_ours: bool,
+    reader: Option<i32>,
+}
+
+impl Slot {
+    pub(super) async fn find(
+        connection: &mut Connection,
+        name: &str,
+    ) -> Result<Option<Self>, Error> {
+        let sql = format!("{STATE}{}", quote::literal(name));
+        let rows = connection
+            .query(&sql)
+            .await
+            .map_err(|error| general(error, "read the replication slot of the task"))?;
+        Ok(rows.first().map(Self::of_row))
+    }
+
+    fn of_row(row: &TextRow) -> Self {
+        let text = |place: usize| row.get(place).and_then(Option::as_deref);
+        let reason = text(4).map(str::to_owned);
+        let confirmed = text(2).and_then(Lsn::parse);
+        let is_lost = text(3) == Some("lost") || confirmed.is_none();
+        Self {
+            confirmed: confirmed.unwrap_or_default(),
+            lost: reason
+                .or_else(|| is_lost.then(|| "the log it stands for was removed".to_owned())),
+            is_ours: text(0) == Some("pgoutput") && text(1) == Some("t"),
+            reader: text(5).and_then(|pid| pid.parse().ok()),
+        }
+    }
+
+    /// Checks that the log can be read from it.
+    pub(super) fn check(&self, name: &str) -> Result<(), Error> {
+        if !self.is_ours {
+            return Err(Error::Fatal(format!(
+                "replication slot {name} was made for another purpose or database; drop it, or give the task another name"
+            )));
+        }
+        match &self.lost {
+            None => Ok(()),
+            Some(reason) => Err(Error::Fatal(format!(
+                "replication slot {name} is lost ({reason}): the changes since {} are no longer all in the source's log; remove what the task left at the source, load the tables again, and raise max_slot_wal_keep_size (and idle_replication_slot_timeout, from version 18 on) at the source so that it does not happen again",
+                self.confirmed
+            ))),
+        }
+    }
+
+    /// Checks that the log reaches back to a position.
+    pub(super) fn check_reach(&self, name: &str, from: Lsn) -> Result<(), Error> {
+        if from >= self.confirmed {
+            return Ok(());
+        }
+        Err(Error::Fatal(format!(
+            "the changes between {from} and {} are missing: the target has everything up to the former, and replication slot {name} keeps the source's log from the latter on; load the tables again",
+            self.confirmed
+        )))
+    }
+}
+
+/// The gap when there is no slot at all.
+pub(super) fn missing(name: &str, from: Lsn, end: Lsn) -> Error {
+    Error::Fatal(format!(
+        "replication slot {name} is not there, so the changes between {from} and {end} are not kept by the source: it was dropped, or the source is now another server; load the tables again"
+    ))
+}
+
+/// Makes the slot; answers from where on it keeps the log.
+///
+/// The server first waits for all transactions that are running.
+pub(super) async fn create(connection: &mut Connection, name: &str) -> Result<Lsn, Error> {
+    let limit = format!("SET statement_timeout = {}", RUNNING_WAIT.as_millis());
+    let failed = |error| explain(error, name);
+    connection.query(&limit).await.map_err(failed)?;
+    let sql = format!(
+        "SELECT lsn FROM pg_create_logical_replication_slot({}, 'pgoutput', false, false)",
+        quote::literal(name)
+    );
+    let created = connection.query(&sql).await;
+    connection
+        .query("SET statement_timeout = 0")
+        .await
+        .map_err(failed)?;
+    let rows = match created {
+        Err(WireError::Server(error)) if error.code == "57014" => {
+            return Err(still_running(connection).await);
+        }
+        created => created.map_err(failed)?,
+    };
+    first_lsn(&rows)
+        .ok_or_else(|| Error::Fatal(format!("replication slot {name} has no place in the log")))
+}
+
+fn explain(error: WireError, name: &str) -> Error {
+    let remedy = match &error {
+        WireError::Server(error) if error.code == "42501" => {
+            "; run ALTER ROLE … REPLICATION for the user at the source"
+        }
+        WireError::Server(error) if error.code == "53400" => {
+            "; raise max_replication_slots at the source, or drop slots that nobody uses"
+        }
+        _ => "",
+    };
+    match general(error, &format!("make replication slot {name}")) {
+        Error::Fatal(message) => Error::Fatal(format!("{message}{remedy}")),
+        Error::Transient(message) => Error::Transient(format!("{message}{remedy}")),
+        other => other,
+    }
+}
+
+async fn still_running(connection: &mut Connection) -> Error {
+    let who = connection.query(RUNNING).await.unwrap_or_default();
+    let who = who.into_iter().flatten().flatten().next();
+    Error::Transient(format!(
+        "capture waits for transactions that were running at the source when it began, and they did not end within {} minutes: {}; end them",
+        RUNNING_WAIT.as_secs() / 60,
+        who.unwrap_or_else(|| "none is visible now".to_owned())
+    ))
+}
+
+/// Waits until every transaction that runs now is over.
+pub(super) async fn wait_for_running(connection: &mut Connection) -> Result<(), Error> {
+    let failed = |error| general(error, "wait for the transactions that run at the source");
+    let id = |rows: Vec<TextRow>| -> Option<u64> {
+        rows.into_iter().flatten().flatten().next()?.parse().ok()
+    };
+    let rows = connection
+        .query("SELECT pg_snapshot_xmax(pg_current_snapshot())")
+        .await;
+    let next = id(rows.map_err(failed)?);
+    let deadline = Instant::now() + RUNNING_WAIT;
+    loop {
+        let rows = connection
+            .query("SELECT pg_snapshot_xmin(pg_current_snapshot())")
+            .await;
+        if id(rows.map_err(failed)?) >= next {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(still_running(connection).await);
+        }
+        sleep(POLL_EVERY).await;
+    }
+}
+
+/// Waits until nobody reads from the slot. A reader that does not go by itself is ended: it is one of ours, either of a run that was
+/// cut off, or of one that another has replaced.
+pub(super) async fn free(connection: &mut Connection, name: &str) -> Result<(), Error> {
+    let begun = Instant::now();
+    loop {
+        let slot = Slot::find(connection, name).await?;
+        let Some(reader) = slot.and_then(|slot| slot.reader) else {
+            return Ok(());
+        };
+        if begun.elapsed() > FREE_WAIT {
+            return Err(Error::Transient(format!(
+                "replication slot {name} is being read by process {reader} of the source, which does not end"
+            )));
+        }
+        if begun.elapsed() > GOODBYE_WAIT {
+            tracing::info!(
+                slot = name,
+                reader,
+                "another reader of the source's log is ended"
+            );
+            let sql = format!("SELECT pg_terminate_backend({reader})");
+            connection
+                .query(&sql)
+                .await
+                .map_err(|error| general(error, "end another reader of the source's log"))?;
+        }
+        sleep(POLL_EVERY).await;
+    }
+}
+
+/// Drops the slot, if there is one, whoever reads from it.
+pub(super) async fn drop_slot(connection: &mut Connection, name: &str) -> Result<(), Error> {
+    let sql = format!("SELECT pg_drop_replication_slot({})", quote::literal(name));
+    loop {
+        if Slot::find(connection, name).await?.is_none() {
+            return Ok(());
+        }
+        free(connection, name).await?;
+        match connection.query(&sql).await {
+            // Another reader was faster: it is waited for again.
+            Err(WireError::Server(error)) if error.code == "55006" => {}
+            Err(WireError::Server(error)) if error.code == "42704" => return Ok(()),
+            dropped => {
+                dropped.map_err(|error| general(error, "drop the replication slot of the task"))?;
+            }
+        }
+    }
+}
+
+/// The LSN in the first cell that holds something.
+pub(super) fn first_lsn(rows: &[TextRow]) -> Option<Lsn> {
+    Lsn::parse(rows.iter().flatten().flatten().next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(cells: [Option<&str>; 6]) -> Slot {
+        Slot::of_row(&cells.map(|cell| cell.map(str::to_owned)).to_vec())
+    }
+
+    #[test]
+    fn a_gap_is_named_from_where_to_where() {
+        let healthy = slot([
+            Some("pgoutput"),
+            Some("t"),
+            Some("0/500"),
+            Some("reserved"),
+            None,
+            Some("77"),
+        ]);
+        healthy.check("s").unwrap();
+        healthy.check_reach("s", Lsn(0x500)).unwrap();
+        let error = healthy
+            .check_reach("s", Lsn(0x400))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("between 0/400 and 0/500"), "{error}");
+        assert_eq!(healthy.reader, Some(77));
+    }
+
+    #[test]
+    fn a_lost_slot_says_why_and_what_to_do() {
+        for (status, reason, expected) in [
+            (Some("lost"), None, "was removed"),
+            (Some("lost"), Some("idle_timeout"), "idle_timeout"),
+            (Some("reserved"), Some("rows_removed"), "rows_removed"),
+        ] {
+            let lost = slot([
+                Some("pgoutput"),
+                Some("t"),
+                Some("0/500"),
+                status,
+                reason,
+                None,
+            ]);
+            let error = lost.check("s").unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(
+                error.contains("0/500") && error.contains("load the tables again"),
+                "{error}"
+            );
+        }
+        let foreign = slot([
+            Some("test_decoding"),
+            Some("t"),
+            Some("0/1"),
+            None,
+            None,
+            None,
+        ]);
+        assert!(
+            foreign
+                .check("s")
+                .unwrap_err()
+                .to_string()
+                .contains("another purpose")
+        );
+    }
+}
