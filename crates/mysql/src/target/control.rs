@@ -15,6 +15,10 @@ use crate::wire::{Connection, MyError, TextRow, WireError};
 
 /// How long to wait for others who make or drop the control tables, in seconds.
 const LOCK_SECONDS: u32 = 60;
+/// How long to wait for a control table that is to be dropped, in seconds: the least that a server takes.
+const DROP_WAIT_SECONDS: u32 = 1;
+/// The server's code for a lock that was not had in time.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Chunks recorded per statement: far below `max_allowed_packet`, few round trips.
 const CHUNKS_PER_STATEMENT: usize = 200;
 
@@ -141,6 +145,9 @@ pub(super) enum Held {
     UntilCommit,
 }
 
+/// Stands for the epoch of a task that has none: later than every epoch.
+const NOBODY: i64 = i64::MAX;
+
 /// Checks that the task is still ours.
 pub(super) async fn check_fence(
     connection: &mut Connection,
@@ -163,7 +170,7 @@ pub(super) async fn check_fence(
 
 /// Compares the fence with the answer to [`epoch_of`]. Without a row the task was forgotten: whoever did that owned it.
 pub(super) fn compare(fence: &TaskFence, row: Option<&TextRow>) -> Result<(), Error> {
-    let theirs = row.and_then(|row| row.number(0)).unwrap_or(i64::MAX);
+    let theirs = row.and_then(|row| row.number(0)).unwrap_or(NOBODY);
     if theirs == fence.epoch {
         Ok(())
     } else {
@@ -373,7 +380,17 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
         .execute("START TRANSACTION")
         .await
         .map_err(failed)?;
-    check_fence(connection, fence, Held::UntilCommit).await?;
+    match check_fence(connection, fence, Held::UntilCommit).await {
+        // Nobody owns the task, so it was forgotten already: this call repeats one whose answer was lost.
+        Err(Error::Fenced { theirs: NOBODY, .. }) => {
+            return connection
+                .execute("ROLLBACK")
+                .await
+                .map(drop)
+                .map_err(failed);
+        }
+        checked => checked?,
+    }
     let names = [
         "awsdms_load_chunk",
         "awsdms_load_table",
@@ -392,10 +409,20 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
     if connection.row(&others).await.map_err(failed)?.is_some() {
         return Ok(());
     }
+    // A worker that was replaced may still hold the tables in an open transaction. It is not waited for: whoever forgets a task
+    // next drops them.
+    let short_waits = format!("SET SESSION lock_wait_timeout = {DROP_WAIT_SECONDS}");
+    connection.execute(&short_waits).await.map_err(failed)?;
     for name in names {
         let sql = format!("DROP TABLE IF EXISTS {DATABASE}.{name}");
-        connection.execute(&sql).await.map_err(failed)?;
+        match connection.execute(&sql).await {
+            Ok(_) => {}
+            Err(WireError::Server(error)) if error.code == LOCK_WAIT_TIMEOUT => {}
+            Err(error) => return Err(failed(error)),
+        }
     }
+    let default_waits = "SET SESSION lock_wait_timeout = DEFAULT";
+    connection.execute(default_waits).await.map_err(failed)?;
     let tables = format!(
         "SELECT 1 FROM information_schema.tables WHERE table_schema = '{DATABASE}' LIMIT 1"
     );
