@@ -10,6 +10,8 @@
 //! that format as it is ([`RawFormat`]), or asks the block to decode its rows into borrowed [`whimbrel_core::Value`]s.
 
 mod changes;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod endpoint;
 mod error;
 pub mod memory;

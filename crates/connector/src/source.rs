@@ -31,6 +31,8 @@ pub trait Source: Send {
 
     /// Opens one consistent view of the whole server for up to `reader_count` readers at once (1..=64).
     ///
+    /// Under it those tables can be read that this source described before.
+    ///
     /// On return the position is fixed: the view holds exactly the transactions committed up to it. Locks that were
     /// needed to get there have been released. The view lives until the snapshot is dropped or its connections are lost.
     async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error>;

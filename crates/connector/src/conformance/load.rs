@@ -1,0 +1,90 @@
+use whimbrel_core::Table;
+
+use super::rig::{self, How, Rig};
+use super::{End, Harness, fixture};
+use crate::KeyPolicy;
+
+/// Makes a table of every shape at the source, describes them, and begins a load.
+async fn every_shape(harness: &dyn Harness) -> (Rig, Vec<Table>) {
+    rig::make(harness, &fixture::all());
+    let mut source = harness.connector(End::Source).source().await.unwrap();
+    let tables = rig::tables(harness, End::Source, &mut *source).await;
+    let to = rig::name(harness, End::Target, &tables[0].name.name);
+    let rig = Rig::of_table(harness, &mut *source, &tables[0], to, How::WHOLE).await;
+    (rig, tables)
+}
+
+/// Loads every table with `how` and checks that each arrived as it is.
+async fn load_all_as(harness: &dyn Harness, how: How) -> Vec<Table> {
+    let (mut rig, tables) = every_shape(harness).await;
+    for table in &tables {
+        rig.turn_to(harness, table, how).await;
+        rig.load_all().await.unwrap();
+    }
+    rig::assert_arrived(harness, &fixture::all(), how).await;
+    tables
+}
+
+/// Tables of every shape arrive whole, decoded, with the columns they had.
+pub async fn every_shape_arrives_whole(harness: &dyn Harness) {
+    let from = load_all_as(harness, How::CHUNKED).await;
+    let mut source = harness.connector(End::Target).source().await.unwrap();
+    let to = rig::tables(harness, End::Target, &mut *source).await;
+    assert_eq!(to.len(), from.len());
+    for (from, to) in from.iter().zip(&to) {
+        assert_eq!(to.name.name, from.name.name);
+        assert_eq!(to.columns, from.columns);
+        assert_eq!(to.primary_key, from.primary_key);
+    }
+}
+
+/// A bound on the rows of a statement changes nothing of what arrives.
+pub async fn small_statements_load_the_same_rows(harness: &dyn Harness) {
+    let how = How {
+        statement_rows_max: Some(7),
+        ..How::CHUNKED
+    };
+    load_all_as(harness, how).await;
+}
+
+/// Every raw format that both ends know brings the rows that decoding brings, in one chunk and in several.
+pub async fn raw_rows_arrive_like_decoded_ones(harness: &dyn Harness) {
+    let (mut rig, tables) = every_shape(harness).await;
+    // The fixtures have the same types, so that a format serves for all of them.
+    rig.turn_to(harness, &tables[0], How::WHOLE).await;
+    let given = rig.snapshot.raw_formats(&tables[0]);
+    let taken = rig.target.raw_formats(&rig.planned).await.unwrap();
+    for format in given.into_iter().filter(|format| taken.contains(format)) {
+        for how in [How::WHOLE, How::CHUNKED] {
+            let how = How {
+                raw: Some(format),
+                ..how
+            };
+            for table in &tables {
+                rig.turn_to(harness, table, how).await;
+                rig.load_all().await.unwrap();
+            }
+            rig::assert_arrived(harness, &fixture::all(), how).await;
+        }
+    }
+}
+
+/// Several loaders write chunks of one table at the same time.
+pub async fn loaders_work_side_by_side(harness: &dyn Harness) {
+    let fixture = fixture::many_rows();
+    rig::make(harness, &[fixture.clone()]);
+    for keys in [KeyPolicy::Best, KeyPolicy::AfterLoad] {
+        let how = How::CHUNKED.keys(keys);
+        let mut rig = Rig::prepared(harness, fixture.name, how).await;
+        let (mut left, mut right) = (rig.loader().await, rig.loader().await);
+        let (half, all) = (rig.chunks.len() / 2, rig.chunks.len());
+        let (left, right) = tokio::join!(
+            rig.load_some(&mut *left, 0..half),
+            rig.load_some(&mut *right, half..all)
+        );
+        left.unwrap();
+        right.unwrap();
+        rig.target.finish(&rig.fence, &rig.planned).await.unwrap();
+        rig::assert_arrived(harness, &[fixture.clone()], how).await;
+    }
+}
