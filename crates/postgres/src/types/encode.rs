@@ -71,6 +71,11 @@ fn write_binary(value: &Value<'_>, ty: WireType, out: &mut Vec<u8>) -> Result<()
             out.extend_from_slice(without_nul(text)?.as_bytes());
         }
         (WireType::Jsonb, Value::Json(text) | Value::Text(text)) => {
+            if names_nul(text) {
+                return Err(
+                    "PostgreSQL's jsonb cannot hold the character NUL, \\u0000; create the column as json",
+                );
+            }
             out.push(1);
             out.extend_from_slice(without_nul(text)?.as_bytes());
         }
@@ -161,6 +166,15 @@ fn without_nul(text: &str) -> Result<&str, Refused> {
         None => Ok(text),
         Some(_) => Err("PostgreSQL text cannot hold the character NUL"),
     }
+}
+
+/// Whether a document has the escape `\u0000` in it. A backslash before it that is itself escaped makes it plain text.
+fn names_nul(json: &str) -> bool {
+    let json = json.as_bytes();
+    memchr::memmem::find_iter(json, b"\\u0000").any(|at| {
+        let backslashes = json[..at].iter().rev().take_while(|byte| **byte == b'\\');
+        backslashes.count() % 2 == 0
+    })
 }
 
 fn write_checked_text(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
@@ -371,6 +385,7 @@ mod tests {
             (Value::UInt(u64::MAX), WireType::Int8),
             (Value::Text("a\0b"), WireType::Text),
             (Value::Json("\"\0\""), WireType::Jsonb),
+            (Value::Json(r#"{"a": "\\\u0000"}"#), WireType::Jsonb),
             (
                 Value::Date(Date::Zero {
                     year: 0,
@@ -388,6 +403,12 @@ mod tests {
             (Value::NotSent, WireType::Text),
         ] {
             assert!(binary(value, ty).is_err(), "{value:?}");
+        }
+        for (value, ty) in [
+            (Value::Json(r#""\\u0000""#), WireType::Jsonb),
+            (Value::Json(r#""\u0000""#), WireType::Json),
+        ] {
+            assert!(binary(value, ty).is_ok(), "{value:?}");
         }
         assert!(
             text(
