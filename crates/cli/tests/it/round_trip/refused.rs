@@ -1,1 +1,139 @@
-//! Values that the target's type does not hold.
+//! Values that the target's type does not hold: the table is left in error with nothing in it, and the error says where and
+//! why. Once they are mended, a resume loads those tables.
+
+use std::fmt::Write as _;
+
+use whimbrel_testkit::Engine;
+
+use crate::ends::Ends;
+
+/// A type, a value that the target holds, one that it does not, and a word of the reason.
+type Case = (&'static str, &'static str, &'static str, &'static str);
+
+const POSTGRES: &[Case] = &[
+    ("numeric", "1.5", "'NaN'", "NaN"),
+    ("numeric", "1.5", "'Infinity'", "infinities"),
+    ("numeric", "1.5", "1e35", "range"),
+    ("numeric", "1.5", "1e-31", "cut"),
+    ("real", "1.5", "'NaN'", "NaN"),
+    ("double precision", "1.5", "'-Infinity'", "infinities"),
+    ("date", "'2000-01-01'", "'infinity'", "infinite"),
+    ("date", "'2000-01-01'", "'0044-03-15 BC'", "year"),
+    ("date", "'2000-01-01'", "'10000-01-01'", "year"),
+    ("timestamp", "'2000-01-01'", "'-infinity'", "infinite"),
+    ("timestamp", "'2000-01-01'", "'10000-01-01'", "year"),
+    ("timestamptz", "'2000-01-01'", "'infinity'", "infinite"),
+    ("timestamptz", "'2000-01-01'", "'0044-03-15 BC'", "year"),
+];
+
+/// What MySQL's own form of JSON cannot hold. MariaDB keeps the text.
+const POSTGRES_TO_MYSQL: &[Case] = &[
+    ("jsonb", "'[1]'", "'[0.12345678901234567890123]'", "number"),
+    ("json", "'[1]'", "'[1e400]'", "number"),
+];
+
+const MYSQL: &[Case] = &[
+    ("date", "'2000-01-01'", "'0000-00-00'", "date"),
+    ("date", "'2000-01-01'", "'2023-02-31'", "date"),
+    ("date", "'2000-01-01'", "'2020-05-00'", "date"),
+    ("datetime", "'2000-01-01'", "'0000-00-00'", "date"),
+    ("datetime(6)", "'2000-01-01'", "'2023-02-31 01:02:03'", "date"),
+    ("timestamp null", "'2000-01-01'", "'0000-00-00'", "date"),
+    ("time", "'24:00:00'", "'24:00:01'", "24:00"),
+    ("time(6)", "'00:00:00'", "'-00:00:00.000001'", "24:00"),
+    ("varchar(9)", "'a'", "'a\\0b'", "NUL"),
+    ("json", "'\"a\"'", "'\"a\\\\u0000b\"'", "NUL"),
+];
+
+fn table(index: usize) -> String {
+    format!("r{index:02}")
+}
+
+fn are_refused(from: Engine, to: Engine) {
+    let cases = match (from.is_postgres(), to) {
+        (true, Engine::Mysql97) => [POSTGRES, POSTGRES_TO_MYSQL].concat(),
+        (true, _) => POSTGRES.to_vec(),
+        // MariaDB's JSON is text, and arrives as text.
+        (false, _) if from == Engine::Mariadb1011 => MYSQL[..MYSQL.len() - 1].to_vec(),
+        (false, _) => MYSQL.to_vec(),
+    };
+    let ends = Ends::between(from, to, "refused");
+    let mut script = String::new();
+    if !from.is_postgres() {
+        script.push_str("set sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00';\n");
+    }
+    script.push_str("create table held (id int primary key); insert into held values (1);\n");
+    for (index, (ty, good, bad, _)) in cases.iter().enumerate() {
+        let table = table(index);
+        writeln!(
+            script,
+            "create table {table} (id int primary key, v {ty});
+             insert into {table} values (1, {good}), (7, {bad}), (9, null);"
+        )
+        .unwrap();
+    }
+    ends.source.sql(&script).unwrap();
+
+    let said = ends.run("migrate", &["--json"]);
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    let mut wrong = Vec::new();
+    for (index, (ty, _, bad, word)) in cases.iter().enumerate() {
+        let table = table(index);
+        let event = said.events().into_iter().find(|event| {
+            event["state"] == "error" && event["table"].as_str().unwrap().ends_with(&table)
+        });
+        let message = event.map_or_else(String::new, |event| event["message"].to_string());
+        let says = |word: &str| message.contains(word);
+        let is_clear = says(&table) && says("key (7)") && says("column v") && says(word);
+        if !is_clear || ends.arrived(&table) != 0 {
+            let arrived = ends.arrived(&table);
+            wrong.push(format!("{ty} {bad}: {arrived} rows arrived, {message}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{from} to {to}:\n{}", wrong.join("\n"));
+    assert_eq!(ends.arrived("held"), 1);
+
+    let mut mend = String::new();
+    for (index, (_, good, ..)) in cases.iter().enumerate() {
+        writeln!(mend, "update {} set v = {good} where id = 7;", table(index)).unwrap();
+    }
+    ends.source.sql(&mend).unwrap();
+    ends.run_well("migrate", &["--json", "--resume"]);
+    let said = ends.run_well("validate", &[]);
+    let all_equal = format!("{} equal", cases.len() + 1);
+    assert!(said.out.contains(&all_equal), "{said:?}");
+}
+
+#[test]
+fn what_mysql_cannot_hold_of_postgres_is_refused() {
+    are_refused(Engine::Postgres18, Engine::Mysql97);
+}
+
+#[test]
+fn what_mariadb_cannot_hold_of_postgres_is_refused() {
+    are_refused(Engine::Postgres15, Engine::Mariadb1011);
+}
+
+#[test]
+fn what_postgres_cannot_hold_of_mysql_is_refused() {
+    are_refused(Engine::Mysql97, Engine::Postgres15);
+}
+
+#[test]
+fn what_postgres_cannot_hold_of_mariadb_is_refused() {
+    are_refused(Engine::Mariadb1011, Engine::Postgres18);
+}
+
+#[test]
+fn long_and_negative_times_arrive_in_a_column_of_intervals() {
+    let ends = Ends::between(Engine::Mysql97, Engine::Postgres15, "intervals");
+    ends.source
+        .sql("create table t (id int primary key, v time(6)); insert into t values (1, '-838:59:59'), (2, '100:00:00.5'), (3, null)")
+        .unwrap();
+    ends.target
+        .sql("create table t (id int primary key, v interval)")
+        .unwrap();
+    ends.run_well("migrate", &["--prepare", "do-nothing"]);
+    let intervals = ends.target.sql("select v from t order by id").unwrap();
+    assert_eq!(intervals, "-838:59:59\n100:00:00.5\nNULL\n");
+}
