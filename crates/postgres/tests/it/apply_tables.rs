@@ -6,17 +6,16 @@ use whimbrel_core::{Decimal, Position, Value};
 use crate::changes::{Do, Rig, int, text};
 use crate::support::ENGINES;
 
+const SAME: &str = "
+    create table t (a int, b text, n numeric, j json, f float8);
+    insert into t select 1, 'x', 1.0, '{\"a\": 1}', '-0' from generate_series(1, 3);
+    insert into t values (1, 'x', 1.00, '{\"a\": 1}', '-0'), (1, 'x', 1.0, '{\"a\":1}', '-0'), (1, 'x', 1.0, '{\"a\": 1}', 0);
+    insert into t values (null, null, null, null, null), (null, null, null, null, null), (1, null, null, null, 'NaN')";
+
 #[tokio::test]
 async fn of_rows_that_are_the_same_exactly_one_goes() {
     for engine in ENGINES {
-        let mut rig = Rig::new(
-            engine,
-            "create table t (a int, b text, n numeric, j json, f float8);
-             insert into t select 1, 'x', 1.0, '{\"a\": 1}', '-0' from generate_series(1, 3);
-             insert into t values (1, 'x', 1.00, '{\"a\": 1}', '-0'), (1, 'x', 1.0, '{\"a\":1}', '-0'), (1, 'x', 1.0, '{\"a\": 1}', 0);
-             insert into t values (null, null, null, null, null), (null, null, null, null, null), (1, null, null, null, 'NaN')",
-        )
-        .await;
+        let mut rig = Rig::new(engine, SAME).await;
         let row = |n, j, f| {
             vec![
                 int(1),

@@ -26,12 +26,13 @@ pub(super) const UNDO_CALL: &str =
 ///
 /// Staging tables have no statistics. Changes are always few against what a table may hold, so rows are looked up by the key's
 /// index, driven by the staging table; with every other way of joining switched off no estimate can lead elsewhere. Where no
-/// index serves, hash joins are switched on for the statement. One plan serves all parameters, as they only stand for keys.
+/// index serves, hash joins are switched on for the statement. One plan serves all parameters, as they only stand for keys. What is sorted is a
+/// batch at most.
 const SETTINGS: &str = "
 SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '5min';
 SET default_transaction_isolation = 'read committed';
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;
-SET enable_memoize = off; SET plan_cache_mode = force_generic_plan";
+SET enable_memoize = off; SET work_mem = '32MB'; SET plan_cache_mode = force_generic_plan";
 
 /// Makes a signed-in connection a session that applies changes of a task that is ours.
 pub(super) async fn start(

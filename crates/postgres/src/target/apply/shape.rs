@@ -37,6 +37,8 @@ pub(super) struct ShapeColumn {
     /// The type's own equality, or that of the key's index: `OPERATOR(schema.=)`.
     pub(super) equals: String,
     pub(super) sameness: Sameness,
+    /// Whether comparing two values takes no longer than comparing two numbers.
+    pub(super) is_sorted_fast: bool,
     /// `GENERATED ALWAYS AS IDENTITY`: an UPDATE cannot set it, an INSERT can.
     pub(super) is_always_identity: bool,
 }
@@ -229,6 +231,8 @@ impl ShapeColumn {
                 "" => operator("pg_catalog", "="),
                 name => operator(field(row, 9), name),
             },
+            // int8, int2, int4, oid, date, timestamp, timestamptz, uuid
+            is_sorted_fast: matches!(oid, 20 | 21 | 23 | 26 | 1082 | 1114 | 1184 | 2950),
             sameness: sameness(oid, field(row, 4) == "e", field(row, 8) == "t"),
             is_always_identity: field(row, 6) == "a",
         }

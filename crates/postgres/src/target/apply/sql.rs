@@ -43,25 +43,12 @@ pub(super) struct WholeRow<'a> {
 
 fn by_key(shape: &Shape, parameters: &mut Parameters) -> Found {
     let of_column = |&column: &usize| {
-        let ShapeColumnSql { name, equals } = column_sql(shape, column);
+        let ShapeColumn { name, equals, .. } = &shape.columns[column];
         format!("t.{name} {equals} {}", parameters.push(column))
     };
     Found {
         from: String::new(),
         condition: join(shape.table.primary_key.iter().map(of_column), " AND "),
-    }
-}
-
-struct ShapeColumnSql<'a> {
-    name: &'a str,
-    equals: &'a str,
-}
-
-fn column_sql(shape: &Shape, column: usize) -> ShapeColumnSql<'_> {
-    let column = &shape.columns[column];
-    ShapeColumnSql {
-        name: &column.name,
-        equals: &column.equals,
     }
 }
 
@@ -266,19 +253,43 @@ pub(super) fn create_staging(shape: &Shape, staging: &StagingNames) -> String {
     )
 }
 
-fn staged(shape: &Shape, staging: &StagingNames, kind: &str) -> Found {
-    let equal = shape.table.primary_key.iter().map(|&column| {
-        let ShapeColumnSql { name, equals } = column_sql(shape, column);
-        format!("t.{name} {equals} s.{name}")
-    });
+/// The staged rows of a kind, in the order of the key where sorting by it is cheap: then neighbours in the index and in the table are
+/// visited one after another, which halves the time of changes to keys from all over a table.
+fn staged(shape: &Shape, staging: &StagingNames, kind: &str, columns: &str) -> Found {
+    let key = || {
+        shape
+            .table
+            .primary_key
+            .iter()
+            .map(|&column| &shape.columns[column])
+    };
+    let equal = key().map(|ShapeColumn { name, equals, .. }| format!("t.{name} {equals} s.{name}"));
+    let order = key()
+        .take_while(|column| column.is_sorted_fast)
+        .map(|column| format!("s.{}", column.name));
+    let order = join(order, ", ");
+    let order = if order.is_empty() {
+        order
+    } else {
+        format!(" ORDER BY {order}")
+    };
     Found {
-        from: format!("{} AS s", staging.table),
-        condition: format!("{kind} AND {}", join(equal, " AND ")),
+        from: format!(
+            "(SELECT {columns} FROM {} AS s WHERE {kind}{order}) AS s",
+            staging.table
+        ),
+        condition: join(equal, " AND "),
     }
 }
 
 pub(super) fn delete_staged(shape: &Shape, staging: &StagingNames) -> String {
-    let Found { from, condition } = staged(shape, staging, &format!("s.{}", staging.is_delete));
+    let key = shape
+        .table
+        .primary_key
+        .iter()
+        .map(|&column| format!("s.{}", shape.columns[column].name));
+    let kind = format!("s.{}", staging.is_delete);
+    let Found { from, condition } = staged(shape, staging, &kind, &join(key, ", "));
     format!(
         "DELETE FROM {} AS t USING {from} WHERE {condition}",
         shape.name
@@ -292,7 +303,7 @@ pub(super) fn update_staged_whole(shape: &Shape, staging: &StagingNames) -> Stri
         .filter(|&column| !shape.is_key(column))
         .map(|column| (column, format!("s.{}", shape.columns[column].name)))
         .collect();
-    set_sql(shape, &values, &staged(shape, staging, &kind))
+    set_sql(shape, &values, &staged(shape, staging, &kind, "s.*"))
 }
 
 /// Updates from rows that lack cells: bit `n` of the mask says that column `n` was sent. One statement serves all masks; a column
@@ -310,7 +321,7 @@ pub(super) fn update_staged_masked(shape: &Shape, staging: &StagingNames) -> Str
             (column, value)
         })
         .collect();
-    set_sql(shape, &values, &staged(shape, staging, &kind))
+    set_sql(shape, &values, &staged(shape, staging, &kind, "s.*"))
 }
 
 pub(super) fn copy_staging(shape: &Shape, staging: &StagingNames) -> String {
