@@ -4,7 +4,10 @@
 //! an internal failure without detail.
 
 use whimbrel_model::{Fault as WireFault, FaultCode, FaultName};
-use whimbrel_store::StoreError;
+use whimbrel_store::{Resource, StoreError, Transaction};
+
+use crate::arn::ArnKind;
+use crate::context::Context;
 
 /// A refusal, or a failure of our own.
 #[derive(Debug)]
@@ -105,13 +108,27 @@ pub(crate) fn storage_quota_exceeded(message: impl Into<String>) -> Fault {
 }
 
 /// What an insert or update failed with: a name that is taken is the user's to know, anything else is ours.
-pub(crate) fn taken(error: StoreError, what: &str, name: &str, arn: &str) -> Fault {
-    match error {
-        StoreError::AlreadyExists { .. } => Fault::Refused {
-            code: FaultCode::Modelled(FaultName::ResourceAlreadyExistsFault),
-            message: format!("{what} {name} already exists."),
-            resource_arn: Some(arn.to_owned()),
-        },
-        error => error.into(),
+/// The fault names the resource that is in the way.
+pub(crate) async fn taken<R: Resource>(
+    context: &Context,
+    transaction: &mut dyn Transaction,
+    error: StoreError,
+    (what, kind): (&str, ArnKind),
+    resource: &R,
+) -> Fault {
+    if !matches!(error, StoreError::AlreadyExists { .. }) {
+        return error.into();
+    }
+    let name = resource.name();
+    let id = match transaction.find_by_name::<R>(name).await {
+        Ok(Some(there)) => there.id().to_owned(),
+        // It is the id that is taken.
+        Ok(None) => resource.id().to_owned(),
+        Err(error) => return error.into(),
+    };
+    Fault::Refused {
+        code: FaultCode::Modelled(FaultName::ResourceAlreadyExistsFault),
+        message: format!("{what} {name} already exists."),
+        resource_arn: Some(context.home.arn(kind, &id)),
     }
 }

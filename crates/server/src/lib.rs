@@ -17,6 +17,7 @@ mod quota;
 mod reconcile;
 mod runs;
 mod serve;
+mod stop_position;
 mod task_lifecycle;
 mod task_statistics;
 

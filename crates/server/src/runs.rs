@@ -11,7 +11,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
-use whimbrel_store::{EpochMs, InstanceId, ReplicationTask, StoreError, TableStatistics, TaskId};
+use whimbrel_core::TableName;
+use whimbrel_store::{
+    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableStatistics, TaskId,
+};
 
 use crate::context::Context;
 use crate::data_plane::{RunEnd, RunProgress, TaskHandle};
@@ -100,6 +103,7 @@ impl Runs {
             task_id: task.id.clone(),
             start,
             written: RunProgress::default(),
+            applied_before: HashMap::new(),
         };
         self.under_way.spawn(watcher.run(handle));
     }
@@ -112,6 +116,8 @@ struct Watcher {
     start: RunStart,
     /// What was last written, so that only what changed is written again.
     written: RunProgress,
+    /// What earlier runs applied, by table, as it stood when this run first told of the table.
+    applied_before: HashMap<TableName, ChangeCounts>,
 }
 
 impl Watcher {
@@ -170,10 +176,17 @@ impl Watcher {
             let mut new = old.unwrap_or_else(|| {
                 TableStatistics::new(&self.task_id, &name.schema, &name.name, now)
             });
-            task_statistics::apply_table(&mut new, table, now);
+            let before = *self
+                .applied_before
+                .entry(name.clone())
+                .or_insert(new.applied);
+            task_statistics::apply_table(&mut new, table, before, now);
             transaction.put(&new).await?;
         }
         task.is_load_prepared |= progress.is_prepared;
+        if let Some(checkpoint) = &progress.checkpoint {
+            task.recovery_checkpoint = Some(task_lifecycle::recovery_checkpoint(checkpoint));
+        }
         task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
         if let Some(end) = end
             && task_lifecycle::end_run(&mut task, end, now)

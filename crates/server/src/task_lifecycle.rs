@@ -207,7 +207,7 @@ pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) ->
         // Nobody asked the task to stop, so the process is ending or the instance reboots: it goes on later.
         RunEnd::Stopped if !was_asked_to_stop => return false,
         RunEnd::Stopped => (TaskStatus::Stopped, StopReason::Normal, None),
-        RunEnd::Finished => (TaskStatus::Stopped, StopReason::FullLoadOnlyFinished, None),
+        RunEnd::Finished(reason) => (TaskStatus::Stopped, *reason, None),
         RunEnd::Failed {
             message,
             is_recoverable,
@@ -233,6 +233,18 @@ pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) ->
     task.statistics.stopped_at = Some(now);
     true
 }
+
+/// A position as `RecoveryCheckpoint` tells it, and as it may be given back in `CdcStartPosition`.
+pub(crate) fn recovery_checkpoint(position: &str) -> String {
+    format!("{CHECKPOINT_PREFIX}{position}")
+}
+
+/// The position in what a user gave as `CdcStartPosition`: a checkpoint of ours, or the source's own notation.
+pub(crate) fn start_position(given: &str) -> &str {
+    given.strip_prefix(CHECKPOINT_PREFIX).unwrap_or(given)
+}
+
+const CHECKPOINT_PREFIX: &str = "checkpoint:V1#";
 
 #[cfg(test)]
 mod tests;

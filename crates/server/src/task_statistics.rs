@@ -3,7 +3,9 @@
 //! A run knows only of itself. What earlier runs of the same load did, a resumed run may not count again: a table that was
 //! complete before keeps its rows and times, and elapsed time adds up.
 
-use whimbrel_store::{EpochMs, ReplicationTask, TableState, TableStatistics, TaskStatistics};
+use whimbrel_store::{
+    ChangeCounts, EpochMs, ReplicationTask, StopReason, TableState, TableStatistics, TaskStatistics,
+};
 
 use crate::data_plane::{RunEnd, RunProgress, TableProgress};
 
@@ -18,8 +20,25 @@ pub(crate) struct RunStart {
     pub(crate) elapsed_ms: i64,
 }
 
-/// Brings a table's figures up to what the run says.
-pub(crate) fn apply_table(table: &mut TableStatistics, progress: &TableProgress, now: EpochMs) {
+/// Brings a table's figures up to what the run says. `before`: changes that earlier runs applied.
+pub(crate) fn apply_table(
+    table: &mut TableStatistics,
+    progress: &TableProgress,
+    before: ChangeCounts,
+    now: EpochMs,
+) {
+    let applied = ChangeCounts {
+        inserts: before.inserts.saturating_add(progress.applied.inserts),
+        updates: before.updates.saturating_add(progress.applied.updates),
+        deletes: before.deletes.saturating_add(progress.applied.deletes),
+        ddls: before.ddls.saturating_add(progress.applied.ddls),
+    };
+    if table.applied != applied {
+        table.applied = applied;
+        // What is received waits for the target in memory only, so what counts as captured is what was applied.
+        table.captured = applied;
+        table.updated_at = now;
+    }
     let was_complete = table.state == TableState::Completed;
     if was_complete && progress.state == TableState::Completed && progress.ended_at.is_none() {
         return;
@@ -58,13 +77,21 @@ pub(crate) fn apply_task(
     task.tables_errored = count(&[TableState::Error]);
     task.full_load_progress_percent = i32::from(progress.percent);
     task.full_load_started_at.get_or_insert(start.at);
-    task.full_load_finished_at = None;
+    // A task that follows its source goes on after its load.
+    task.full_load_finished_at = if progress.percent == 100 && progress.checkpoint.is_some() {
+        task.full_load_finished_at.or(Some(now))
+    } else {
+        None
+    };
+    if task.full_load_finished_at.is_some() {
+        return;
+    }
     task.elapsed_ms = start.elapsed_ms.saturating_add(now.ms_since(start.at));
 }
 
 /// The last touch when the run has come to its end.
 pub(crate) fn finish_task(task: &mut TaskStatistics, end: &RunEnd, now: EpochMs) {
-    if *end == RunEnd::Finished {
+    if *end == RunEnd::Finished(StopReason::FullLoadOnlyFinished) {
         task.full_load_progress_percent = 100;
         task.full_load_finished_at = Some(now);
     }
@@ -80,7 +107,7 @@ pub(crate) fn end_event(task: &ReplicationTask, end: &RunEnd) -> (&'static str, 
                 format!("Replication task has failed. Reason: {message}"),
             )
         }
-        RunEnd::Finished | RunEnd::Stopped => {
+        RunEnd::Finished(_) | RunEnd::Stopped => {
             let reason = task.stop_reason.map_or("", |reason| reason.as_str());
             (
                 "state change",
@@ -104,6 +131,7 @@ mod tests {
             started_at: Some(EpochMs(50)),
             ended_at: None,
             message: None,
+            applied: ChangeCounts::default(),
         }
     }
 
@@ -117,6 +145,7 @@ mod tests {
         apply_table(
             &mut table,
             &progress(TableState::Completed, 7),
+            ChangeCounts::default(),
             EpochMs(100),
         );
         let before = table.clone();
@@ -124,6 +153,7 @@ mod tests {
         apply_table(
             &mut table,
             &progress(TableState::Completed, 7),
+            ChangeCounts::default(),
             EpochMs(200),
         );
         assert_eq!(table, before);
@@ -135,13 +165,14 @@ mod tests {
         apply_table(
             &mut table,
             &progress(TableState::Cancelled, 7),
+            ChangeCounts::default(),
             EpochMs(100),
         );
         let later = TableProgress {
             started_at: Some(EpochMs(500)),
             ..progress(TableState::FullLoad, 9)
         };
-        apply_table(&mut table, &later, EpochMs(600));
+        apply_table(&mut table, &later, ChangeCounts::default(), EpochMs(600));
         assert_eq!(
             (table.full_load_started_at, table.full_load_rows),
             (Some(EpochMs(50)), 9)
@@ -165,6 +196,7 @@ mod tests {
             tables: tables.collect(),
             percent: 40,
             is_prepared: true,
+            checkpoint: None,
         };
         let mut task = TaskStatistics::default();
         let start = RunStart {

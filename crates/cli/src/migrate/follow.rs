@@ -80,7 +80,10 @@ pub(super) async fn run(
     Ok(match outcome {
         CdcOutcome::Stopped if snapshot.follow.is_some() => Outcome::FollowingStopped,
         CdcOutcome::Stopped => Outcome::Stopped,
-        CdcOutcome::Loaded | CdcOutcome::Reached => Outcome::Done {
+        CdcOutcome::Loaded
+        | CdcOutcome::CaughtUp
+        | CdcOutcome::CommitTime
+        | CdcOutcome::ServerTime => Outcome::Done {
             tables_errored: snapshot.count(TableState::Error),
         },
     })

@@ -28,12 +28,9 @@ use crate::selection::Selection;
 use follow::Outcome;
 use survey::Survey;
 
-/// Somebody waits at the terminal: a server that restarts is waited for, one that is gone is given up after some minutes.
-const RETRY: RetryPolicy = RetryPolicy {
-    retries_max: 9,
-    wait_first: Duration::from_secs(1),
-    wait_max: Duration::from_mins(1),
-};
+/// Soon enough for who waits at the terminal.
+const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
+const RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
 
 const INTERRUPTED: &str = "\nstopping: open chunks are rolled back; Ctrl-C again ends at once\n";
 const RESUME_HELP: &str =
@@ -225,6 +222,13 @@ fn conclude(
         }
         Err(error) => {
             let failure = Failure::from(error);
+            let failure = match &failure.help {
+                Some(help) if has_begun && failure.exit == Exit::Connection => {
+                    let help = format!("{help}; then {RESUME_HELP}");
+                    failure.with_help(help)
+                }
+                _ => failure,
+            };
             (failure.exit, Some(failure))
         }
     };
@@ -248,7 +252,11 @@ fn spec(args: &MigrateArgs, selection: Selection) -> FullLoadSpec {
     };
     spec.subtask_count = args.job_count();
     spec.chunk_bytes = args.chunk_size;
-    spec.retry = RETRY;
+    spec.retry = RetryPolicy {
+        retries_max: args.retries,
+        wait_first: RETRY_WAIT_FIRST,
+        wait_max: RETRY_WAIT_MAX,
+    };
     if args.resume {
         spec.start = StartKind::Resume {
             completed: std::collections::HashSet::new(),

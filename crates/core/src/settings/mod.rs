@@ -11,7 +11,7 @@ mod typed;
 
 pub use document::SettingsDocument;
 pub use error::SettingsError;
-pub use typed::{ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings};
+pub use typed::{CachedChanges, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings};
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,17 @@ pub enum ErrorPolicy {
     StopTask,
 }
 
+/// Whether a task stops around the changes that were made during its load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CachedChanges {
+    /// They are applied, and those after them.
+    GoOn,
+    /// The task stops before they are applied.
+    StopBefore,
+    /// The task stops once they are applied.
+    StopAfter,
+}
+
 /// How errors of the surroundings are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoverableErrors {
@@ -58,6 +69,10 @@ pub struct TaskSettings {
     pub data_errors: ErrorPolicy,
     /// Errors of whole tables.
     pub table_errors: ErrorPolicy,
+    /// Changes that the target refuses: inserts, updates, and values that do not fit.
+    pub apply_errors: [ErrorPolicy; 3],
+    /// Whether a task that follows changes ends by itself.
+    pub cached_changes: CachedChanges,
     /// Tables in error after which the task fails; 0: never.
     pub table_error_escalation_count: u32,
     /// Whether a task that matches no table fails.
@@ -97,6 +112,19 @@ impl TaskSettings {
             commit_rate: small("FullLoadSettings", "CommitRate"),
             data_errors: policy("DataErrorPolicy"),
             table_errors: policy("TableErrorPolicy"),
+            apply_errors: [
+                policy("ApplyErrorInsertPolicy"),
+                policy("ApplyErrorUpdatePolicy"),
+                policy("DataErrorPolicy"),
+            ],
+            cached_changes: if document.bool("FullLoadSettings", "StopTaskCachedChangesNotApplied")
+            {
+                CachedChanges::StopBefore
+            } else if document.bool("FullLoadSettings", "StopTaskCachedChangesApplied") {
+                CachedChanges::StopAfter
+            } else {
+                CachedChanges::GoOn
+            },
             table_error_escalation_count: small("ErrorBehavior", "TableErrorEscalationCount"),
             fails_without_tables: document.bool("ErrorBehavior", "FailOnNoTablesCaptured"),
             recoverable_errors: RecoverableErrors {

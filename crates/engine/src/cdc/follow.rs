@@ -19,7 +19,7 @@ use whimbrel_core::{Position, TableName};
 use super::apply::{BatchWriter, ChangeCounts};
 use super::batch::{Batch, BatchEnd, Collector};
 use super::tables::{Fate, StreamTables};
-use super::{CdcOutcome, CdcSpec};
+use super::{CdcOutcome, CdcSpec, StopTime};
 use crate::{Progress, RunError};
 
 /// A checkpoint that moved without changes is written this often, so that a quiet source can drop its log.
@@ -37,8 +37,8 @@ pub(super) struct Follower<'a> {
     pub(super) collector: Collector,
     /// Ends once everything up to here is applied.
     pub(super) until: Option<Position>,
-    /// A transaction past the wanted end came: nothing more is read.
-    pub(super) has_ended: bool,
+    /// Why nothing more is read; what was received before is still applied.
+    pub(super) ended: Option<CdcOutcome>,
     pub(super) batches_committed: u64,
 }
 
@@ -65,12 +65,14 @@ impl Follower<'_> {
             {
                 match self.next_batch(wrote_at) {
                     Some(batch) => writing = Some(Writing::start(writer, batch)),
-                    None if self.is_done() => return Ok(CdcOutcome::Reached),
-                    None => idle = Some(writer),
+                    None => match self.ended {
+                        Some(outcome) => return Ok(outcome),
+                        None => idle = Some(writer),
+                    },
                 }
             }
             let is_full = self.is_full();
-            let may_read = !self.has_ended && !self.stop.is_cancelled() && !is_full;
+            let may_read = self.ended.is_none() && !self.stop.is_cancelled() && !is_full;
             tokio::select! {
                 biased;
                 done = finished(&mut writing), if writing.is_some() => {
@@ -82,6 +84,11 @@ impl Follower<'_> {
                     }
                 }
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
+                () = until_time(self.spec.stop_at), if self.ended.is_none() => {
+                    info!("the time has come at which the task is to stop");
+                    self.collector.drop_open();
+                    self.ended = Some(CdcOutcome::ServerTime);
+                }
                 block = self.stream.next(), if may_read => {
                     self.take(block.map_err(RunError::Source)?)?;
                 }
@@ -107,15 +114,10 @@ impl Follower<'_> {
 
     fn has_reached_end(&self) -> bool {
         let end = self.collector.end();
-        self.has_ended
+        self.ended.is_some()
             || self.until.as_ref().is_some_and(|until| {
                 end.is_some_and(|end| self.stream.has_reached(&*end.place, until))
             })
-    }
-
-    /// Nothing is left to apply, and what the run was to reach is behind it.
-    fn is_done(&self) -> bool {
-        self.has_ended
     }
 
     fn written(
@@ -150,19 +152,19 @@ impl Follower<'_> {
             && self.stream.has_reached(&*end.place, until)
         {
             info!(%position, "everything up to the wanted position is applied");
-            self.has_ended = true;
+            self.ended.get_or_insert(CdcOutcome::CaughtUp);
         }
     }
 
     /// Takes in what the stream gave.
     fn take(&mut self, block: ChangeBlock) -> Result<(), RunError> {
-        if self.has_ended {
+        if self.ended.is_some() {
             return Ok(());
         }
         self.collector.push_block(Arc::clone(&block.rows));
         for event in block.events {
             self.event(event)?;
-            if self.has_ended {
+            if self.ended.is_some() {
                 break;
             }
         }
@@ -227,14 +229,10 @@ impl Follower<'_> {
     }
 
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
-        if self
-            .spec
-            .stop_after_us
-            .is_some_and(|limit| committed_at_us > limit)
-        {
+        if matches!(self.spec.stop_at, Some(StopTime::Commit(limit)) if committed_at_us > limit) {
             info!("the log has reached the time at which the task is to stop");
             self.collector.drop_open();
-            self.has_ended = true;
+            self.ended = Some(CdcOutcome::CommitTime);
             return;
         }
         self.collector.commit(BatchEnd {
@@ -286,11 +284,23 @@ async fn finished(
     Ok((writer, applied, end, transactions))
 }
 
-/// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.
-fn latency_ms(committed_at_us: i64) -> u64 {
+/// Waits until the clock shows the time; for ever without one.
+async fn until_time(stop_at: Option<StopTime>) {
+    let Some(StopTime::Server(at_us)) = stop_at else {
+        return std::future::pending().await;
+    };
+    let wait_us = u64::try_from(at_us - now_us()).unwrap_or(0);
+    tokio::time::sleep(Duration::from_micros(wait_us)).await;
+}
+
+fn now_us() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-    u64::try_from((now_us - committed_at_us) / 1000).unwrap_or(0)
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.
+fn latency_ms(committed_at_us: i64) -> u64 {
+    u64::try_from((now_us() - committed_at_us) / 1000).unwrap_or(0)
 }

@@ -82,6 +82,15 @@ pub enum CdcEnd {
     AfterCachedChanges,
 }
 
+/// A time at which a run ends, in microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopTime {
+    /// Before the first transaction that the source committed later than this.
+    Commit(i64),
+    /// When this machine's clock passes it, whether anything is committed or not.
+    Server(i64),
+}
+
 /// Everything a task that follows its source can be told.
 #[derive(Clone, Debug)]
 pub struct CdcSpec {
@@ -91,8 +100,8 @@ pub struct CdcSpec {
     pub start: CdcStart,
     /// When to end.
     pub end: CdcEnd,
-    /// Ends before the first transaction committed later than this, in microseconds since 1970 by the source's clock.
-    pub stop_after_us: Option<i64>,
+    /// Ends by time as well.
+    pub stop_at: Option<StopTime>,
     /// What a refused change does.
     pub on_apply_error: ApplyErrorPolicy,
     /// Bytes of changes that may wait for the target.
@@ -108,7 +117,7 @@ impl CdcSpec {
             load,
             start: CdcStart::FullLoad,
             end: CdcEnd::Never,
-            stop_after_us: None,
+            stop_at: None,
             on_apply_error: ApplyErrorPolicy::StopTask,
             batch_bytes_max: BATCH_BYTES,
             batch_changes_max: BATCH_CHANGES,
@@ -123,8 +132,12 @@ pub enum CdcOutcome {
     Stopped,
     /// The load is done, as wanted.
     Loaded,
-    /// Everything up to the wanted end is applied.
-    Reached,
+    /// The changes made during the load are applied, as wanted.
+    CaughtUp,
+    /// Everything committed up to the wanted time is applied.
+    CommitTime,
+    /// The wanted time has come, and what was received by then is applied.
+    ServerTime,
 }
 
 /// Runs a task that follows its source until it is stopped or reaches its end, retrying after faults of the environment.
@@ -389,7 +402,7 @@ impl Run<'_> {
             tables: views,
             collector: Collector::default(),
             until,
-            has_ended: false,
+            ended: None,
             batches_committed: 0,
         };
         let writer = BatchWriter::new(applier, self.spec.on_apply_error);

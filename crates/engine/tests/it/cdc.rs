@@ -103,7 +103,7 @@ async fn changes_of_every_kind_arrive_while_tables_are_loaded() {
         let pair = pair();
         let changes_max = if seed % 2 == 0 { 4 } else { 300 };
         let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {
-            work(&pair, seed, 40, changes_max).await
+            work(&pair, seed, 40, changes_max).await;
         })
         .await;
         assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
@@ -120,7 +120,7 @@ async fn transactions_larger_than_a_batch_are_applied_in_pieces() {
             ..cdc()
         };
         let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
-            work(&pair, seed, 10, 100).await
+            work(&pair, seed, 10, 100).await;
         })
         .await;
         assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
@@ -139,7 +139,7 @@ async fn a_lost_connection_at_any_call_loses_and_doubles_nothing() {
                 let faults = Faults::at(call, nth, when, 1);
                 let place = format!("{call:?} {nth} {when:?}");
                 let outcome = follow(&pair, &cdc(), &faults, async |_| {
-                    work(&pair, u64::from(nth), 25, 80).await
+                    work(&pair, u64::from(nth), 25, 80).await;
                 })
                 .await;
                 assert_eq!(outcome.unwrap(), CdcOutcome::Stopped, "{place}");
@@ -166,7 +166,7 @@ async fn a_run_that_fails_anywhere_is_completed_by_a_resume() {
                 once.load.retry.retries_max = 0;
                 let place = format!("{call:?} {nth} {when:?}");
                 let first = follow(&pair, &once, &faults, async |_| {
-                    work(&pair, u64::from(nth), 20, 80).await
+                    work(&pair, u64::from(nth), 20, 80).await;
                 })
                 .await;
                 if faults.struck() == 0 {
@@ -216,10 +216,10 @@ async fn a_task_ends_when_the_changes_made_during_its_load_are_applied() {
         ..cdc()
     };
     let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
-        std::future::pending().await
+        std::future::pending().await;
     })
     .await;
-    assert_eq!(outcome.unwrap(), CdcOutcome::Reached);
+    assert_eq!(outcome.unwrap(), CdcOutcome::CaughtUp);
     assert_equal(&pair, "cached changes");
 }
 
@@ -241,7 +241,7 @@ async fn changes_alone_are_followed_from_where_the_log_is_kept() {
         while pair.source.confirmed(TASK).is_none() {
             tokio::task::yield_now().await;
         }
-        work(&pair, 3, 20, 60).await
+        work(&pair, 3, 20, 60).await;
     })
     .await;
     assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);

@@ -9,17 +9,20 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use whimbrel_connector::{ConnectError, Connector, Error, KeyPolicy, PrepareMode};
-use whimbrel_core::TableName;
-use whimbrel_core::settings::{ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings};
-use whimbrel_engine::{
-    FullLoadSpec, LoadOutcome, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind,
-    TableErrorPolicy, plan_full_load, run_full_load,
+use whimbrel_core::settings::{
+    CachedChanges, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
 };
-use whimbrel_store::{EpochMs, TableState};
+use whimbrel_core::{Position, TableName};
+use whimbrel_engine::{
+    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress,
+    ProgressSnapshot, RetryPolicy, RunError, StartKind, TableErrorPolicy, plan_full_load, run_cdc,
+    run_full_load,
+};
+use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
 use super::{
-    ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunMode, RunProgress, TableProgress,
-    TaskHandle, TaskSpec,
+    ConnectionFailure, DataPlane, EndpointConfig, Following, RunEnd, RunMode, RunProgress,
+    TableProgress, TaskHandle, TaskSpec,
 };
 
 /// Makes the connector of an endpoint: checks the settings, connects nothing.
@@ -75,16 +78,15 @@ impl DataPlane for EngineDataPlane {
 
     async fn forget_task(
         &self,
+        followed: Option<&EndpointConfig>,
         target: &EndpointConfig,
         task: &str,
     ) -> Result<(), ConnectionFailure> {
-        let connector = (self.make_connector)(target)?;
-        let remedy = "delete the task's rows from the awsdms_load_chunk, awsdms_load_table and awsdms_task_epoch tables of the target";
-        let failed = |error| failure(error, remedy);
-        let mut target = connector.target().await.map_err(failed)?;
-        // Claimed first: a worker that is believed dead can then no longer write.
-        let fence = target.claim(task).await.map_err(failed)?;
-        target.forget(&fence).await.map_err(failed)
+        let (at_source, at_target) = tokio::join!(
+            self.forget_at_source(followed, task),
+            self.forget_at_target(target, task)
+        );
+        at_source.and(at_target)
     }
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {
@@ -110,6 +112,38 @@ impl DataPlane for EngineDataPlane {
             stop,
             end,
         )
+    }
+}
+
+impl EngineDataPlane {
+    async fn forget_at_source(
+        &self,
+        followed: Option<&EndpointConfig>,
+        task: &str,
+    ) -> Result<(), ConnectionFailure> {
+        let Some(source) = followed else {
+            return Ok(());
+        };
+        let remedy = "drop the task's replication slot and publication at the source, or its log is kept for ever";
+        let failed = |error| failure(error, remedy);
+        let connector = (self.make_connector)(source)?;
+        let mut log = connector.change_log(task).await.map_err(failed)?;
+        log.remove().await.map_err(failed)
+    }
+
+    async fn forget_at_target(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure> {
+        let remedy =
+            "delete the task's rows from the control tables in awsdms_control at the target";
+        let failed = |error| failure(error, remedy);
+        let connector = (self.make_connector)(target)?;
+        let mut target = connector.target().await.map_err(failed)?;
+        // Claimed first: a worker that is believed dead can then no longer write.
+        let fence = target.claim(task).await.map_err(failed)?;
+        target.forget(&fence).await.map_err(failed)
     }
 }
 
@@ -141,6 +175,10 @@ async fn run(
         Ok(target) => target,
         Err(error) => return failed("target", error),
     };
+    let following = spec.following.clone();
+    let resumes = spec.mode != RunMode::Fresh;
+    let apply_errors = apply_error_policy(&spec.settings);
+    let end = load_end(&spec.settings);
     let spec = full_load_spec(spec);
     if let Some(name) = table_read_and_written(&source, &target, &spec).await {
         return RunEnd::Failed {
@@ -151,13 +189,74 @@ async fn run(
             is_recoverable: false,
         };
     }
-    match run_full_load(&source, &target, &spec, &progress, &stop).await {
-        Ok(LoadOutcome::Finished { .. }) => RunEnd::Finished,
-        Ok(LoadOutcome::Stopped) => RunEnd::Stopped,
-        Err(error) => RunEnd::Failed {
-            message: error.to_string(),
-            is_recoverable: is_recoverable(&error),
-        },
+    let ended = match following {
+        None => run_full_load(&source, &target, &spec, &progress, &stop)
+            .await
+            .map(end_of_load),
+        Some(following) => {
+            let spec = CdcSpec {
+                start: cdc_start(&following, resumes),
+                end: if following.loads { end } else { CdcEnd::Never },
+                stop_at: following.stop_at,
+                on_apply_error: apply_errors,
+                ..CdcSpec::new(spec)
+            };
+            run_cdc(&source, &target, &spec, &progress, &stop)
+                .await
+                .map(end_of_following)
+        }
+    };
+    ended.unwrap_or_else(|error| RunEnd::Failed {
+        message: error.to_string(),
+        is_recoverable: is_recoverable(&error),
+    })
+}
+
+fn end_of_load(outcome: LoadOutcome) -> RunEnd {
+    match outcome {
+        LoadOutcome::Finished { .. } => RunEnd::Finished(StopReason::FullLoadOnlyFinished),
+        LoadOutcome::Stopped => RunEnd::Stopped,
+    }
+}
+
+fn end_of_following(outcome: CdcOutcome) -> RunEnd {
+    RunEnd::Finished(match outcome {
+        CdcOutcome::Stopped => return RunEnd::Stopped,
+        CdcOutcome::Loaded => StopReason::StoppedAfterFullLoad,
+        CdcOutcome::CaughtUp => StopReason::StoppedAfterCachedEvents,
+        CdcOutcome::CommitTime => StopReason::StoppedAtCommitTime,
+        CdcOutcome::ServerTime => StopReason::StoppedAtServerTime,
+    })
+}
+
+fn cdc_start(following: &Following, resumes: bool) -> CdcStart {
+    if resumes {
+        return CdcStart::Resume;
+    }
+    if following.loads {
+        return CdcStart::FullLoad;
+    }
+    CdcStart::ChangesOnly {
+        from: following.start_position.as_deref().map(Position::new),
+    }
+}
+
+/// A change that the target refuses is left out only where the task asks for it, whatever is wrong: nothing else keeps it.
+pub(super) fn apply_error_policy(settings: &TaskSettings) -> ApplyErrorPolicy {
+    let ignores = |policy: &ErrorPolicy| *policy == ErrorPolicy::IgnoreRecord;
+    if settings.apply_errors.iter().all(ignores) {
+        ApplyErrorPolicy::LogError
+    } else {
+        ApplyErrorPolicy::StopTask
+    }
+}
+
+/// When a task with a load ends by itself.
+pub(super) fn load_end(settings: &TaskSettings) -> CdcEnd {
+    match settings.cached_changes {
+        CachedChanges::GoOn => CdcEnd::Never,
+        CachedChanges::StopBefore => CdcEnd::AfterLoad,
+        CachedChanges::StopAfter => CdcEnd::AfterCachedChanges,
     }
 }
 
@@ -254,6 +353,7 @@ fn progress_of(snapshot: &ProgressSnapshot) -> RunProgress {
             started_at: table.started_at.map(epoch_ms),
             ended_at: table.ended_at.map(epoch_ms),
             message: table.message.clone(),
+            applied: change_counts(&table.changes),
         };
         (name.clone(), progress)
     });
@@ -261,7 +361,21 @@ fn progress_of(snapshot: &ProgressSnapshot) -> RunProgress {
         tables: tables.collect(),
         percent: snapshot.percent(),
         // A run opens its snapshot after the target has cleared the record of the task.
-        is_prepared: snapshot.position.is_some(),
+        is_prepared: snapshot.position.is_some() || snapshot.follow.is_some(),
+        checkpoint: snapshot
+            .follow
+            .as_ref()
+            .and_then(|follow| follow.checkpoint.clone()),
+    }
+}
+
+fn change_counts(counts: &whimbrel_engine::ChangeCounts) -> ChangeCounts {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    ChangeCounts {
+        inserts: signed(counts.inserts),
+        updates: signed(counts.updates),
+        deletes: signed(counts.deletes),
+        ddls: signed(counts.ddls),
     }
 }
 

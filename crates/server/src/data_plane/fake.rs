@@ -144,6 +144,7 @@ impl DataPlane for FakeDataPlane {
 
     async fn forget_task(
         &self,
+        _followed: Option<&EndpointConfig>,
         target: &EndpointConfig,
         task: &str,
     ) -> Result<(), ConnectionFailure> {

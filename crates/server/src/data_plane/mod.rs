@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
-use whimbrel_store::{EndpointRole, EpochMs, SslMode, TableState};
+use whimbrel_engine::StopTime;
+use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState};
 
 use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to};
 
@@ -100,7 +101,18 @@ pub enum RunMode {
     },
 }
 
-/// One run of a full-load task.
+/// What a task does that follows its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Following {
+    /// Whether the rows that are there are loaded first.
+    pub loads: bool,
+    /// Where changes alone begin, in the source's notation; the log's end when not given.
+    pub start_position: Option<String>,
+    /// When to end, if ever.
+    pub stop_at: Option<StopTime>,
+}
+
+/// One run of a task.
 #[derive(Clone, Debug)]
 pub struct TaskSpec {
     /// The task's name at the target: the last part of its ARN.
@@ -115,6 +127,8 @@ pub struct TaskSpec {
     pub settings: TaskSettings,
     /// Afresh, or on.
     pub mode: RunMode,
+    /// For tasks that follow changes.
+    pub following: Option<Following>,
 }
 
 /// How far one table is.
@@ -130,6 +144,8 @@ pub struct TableProgress {
     pub ended_at: Option<EpochMs>,
     /// Why it is in error.
     pub message: Option<String>,
+    /// Changes applied in this run.
+    pub applied: ChangeCounts,
 }
 
 /// How far a run is.
@@ -141,13 +157,15 @@ pub struct RunProgress {
     pub percent: u8,
     /// Whether the target has let go of what earlier loads recorded: from now on a run that takes over may resume.
     pub is_prepared: bool,
+    /// The position up to which changes are applied.
+    pub checkpoint: Option<String>,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunEnd {
-    /// Every table is complete or in error.
-    Finished,
+    /// What was to be done is done.
+    Finished(StopReason),
     /// It was asked to stop.
     Stopped,
     /// It failed, retries used up.
@@ -214,11 +232,13 @@ pub trait DataPlane: Send + Sync {
         endpoint: &EndpointConfig,
     ) -> Result<Vec<String>, ConnectionFailure>;
 
-    /// Removes what runs of this task have recorded at the target beside the tables that they loaded. Repeatable.
+    /// Removes what runs of this task have recorded at the target beside the tables that they loaded, and what a task that follows
+    /// its source made there for it. Repeatable.
     ///
     /// May take long: the caller bounds it.
     async fn forget_task(
         &self,
+        followed: Option<&EndpointConfig>,
         target: &EndpointConfig,
         task: &str,
     ) -> Result<(), ConnectionFailure>;

@@ -10,7 +10,7 @@ use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_store::{EndpointRole, SslMode};
 
-use super::engine::full_load_spec;
+use super::engine::{apply_error_policy, full_load_spec, load_end};
 use super::{EndpointConfig, RunMode, TaskSpec};
 use crate::connectors::{self, make_connector};
 use crate::engine_catalog::{self, SettingType};
@@ -18,7 +18,7 @@ use crate::engine_catalog::{self, SettingType};
 const HEAD: &str = "# Settings: what acts, what does not, what is refused
 
 Every setting of the service is accepted in its form and checked for its range, and is echoed as it was given. This page says which of them act
-on what this version does, a full load. *Acts* means that another value changes the run. *No effect* means that the value is kept and
+on what this version does, a full load and the changes since. *Acts* means that another value changes the run. *No effect* means that the value is kept and
 echoed, and nothing else: the reason stands beside it. *Refused* means that asking for it is a fault at once, because to pass it
 over would lose or misplace data.
 
@@ -31,7 +31,9 @@ If not, the task is deleted all the same and the service's log says so; the reco
 This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
 ";
 
-const CHANGES: &str = "of tasks that follow changes";
+const CHANGES: &str = "of tasks that follow changes; not built yet";
+const APPLY_ERRORS: &str = "`IGNORE_RECORD` in ApplyErrorInsertPolicy, ApplyErrorUpdatePolicy and DataErrorPolicy together: a change that the target refuses is \
+    logged and left out. Anything else: the task ends at it, because `awsdms_apply_exceptions` is not written yet and a change would be lost";
 const VALIDATION: &str = "tasks do not compare; `whimbrel validate` does, row by row";
 const LOBS: &str = "long values travel like all others, whole and with bounded memory";
 const SESSION: &str = "loads go over the database's own bulk protocol, in streams, not files";
@@ -82,6 +84,14 @@ const NOTES: &[(&str, &str)] = &[
         "FullLoadSettings.CommitRate",
         "at its default nothing is bounded; any other value bounds the rows of one statement",
     ),
+    (
+        "FullLoadSettings.StopTaskCachedChangesNotApplied",
+        "a task that follows changes ends with its load; a resume goes on",
+    ),
+    (
+        "FullLoadSettings.StopTaskCachedChangesApplied",
+        "a task that follows changes ends when those made during its load are applied",
+    ),
     ("FullLoadSettings.", CHANGES),
     (
         "Logging.CloudWatchLog",
@@ -93,7 +103,7 @@ const NOTES: &[(&str, &str)] = &[
     ("ChangeProcessingDdlHandlingPolicy.", CHANGES),
     (
         "ErrorBehavior.DataErrorPolicy",
-        "a row that the target refuses puts its table into error; no row is left out",
+        "in a load a row that the target refuses puts its table into error, and no row is left out; for changes see ApplyErrorInsertPolicy",
     ),
     (
         "ErrorBehavior.DataTruncationErrorPolicy",
@@ -103,6 +113,8 @@ const NOTES: &[(&str, &str)] = &[
         "ErrorBehavior.DataErrorEscalation",
         "the first such error puts the table into error",
     ),
+    ("ErrorBehavior.ApplyErrorInsertPolicy", APPLY_ERRORS),
+    ("ErrorBehavior.ApplyErrorUpdatePolicy", APPLY_ERRORS),
     (
         "ErrorBehavior.EventErrorPolicy",
         "events stay within the service",
@@ -265,15 +277,18 @@ fn endpoint(engine_name: &str, role: EndpointRole) -> EndpointConfig {
 
 /// All that a run is told of the document.
 fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
+    let settings = TaskSettings::of(document);
+    let following = (apply_error_policy(&settings), load_end(&settings));
     let spec = full_load_spec(TaskSpec {
         task: "t".into(),
         source: endpoint("postgres", EndpointRole::Source),
         target,
         mappings: TableMappings::of_patterns(&[], &[]),
-        settings: TaskSettings::of(document),
+        settings,
         mode: RunMode::Fresh,
+        following: None,
     });
-    format!("{spec:?}")
+    format!("{spec:?} {following:?}")
 }
 
 /// Values that the setting may be given instead, as far as one can guess.
@@ -287,6 +302,7 @@ fn others(value: &Value) -> Vec<Value> {
         Value::String(_) => [
             "x",
             "DO_NOTHING",
+            "IGNORE_RECORD",
             "STOP_TASK",
             "SUSPEND_TABLE",
             "IGNORE",

@@ -199,7 +199,7 @@ pub(super) async fn endpoint_types(
     });
     let all = all.map(|((name, display), role)| model::SupportedEndpointType {
         engine_name: Some(name.to_owned()),
-        supports_cdc: Some(false),
+        supports_cdc: Some(true),
         endpoint_type: Some(role.as_str().into()),
         replication_instance_engine_minimum_version: Some(ENGINE_VERSIONS[0].version.to_owned()),
         engine_display_name: Some(display.to_owned()),

@@ -68,8 +68,16 @@ pub(super) async fn import(
         Quota::Certificates,
         transaction.list::<Certificate>().await?.len(),
     )?;
-    let stored = transaction.create(&certificate).await;
-    stored.map_err(|error| fault::taken(error, "Certificate", &certificate.identifier, &arn))?;
+    if let Err(error) = transaction.create(&certificate).await {
+        return Err(fault::taken(
+            context,
+            &mut *transaction,
+            error,
+            ("Certificate", ArnKind::Certificate),
+            &certificate,
+        )
+        .await);
+    }
     tags::create(&mut *transaction, &arn, message.tags).await?;
     transaction.commit().await?;
     Ok(model::ImportCertificateResponse {

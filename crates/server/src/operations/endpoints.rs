@@ -73,8 +73,16 @@ pub(super) async fn create(
         transaction.list::<Endpoint>().await?.len(),
     )?;
     let arn = context.home.arn(ArnKind::Endpoint, endpoint.id.as_str());
-    let stored = transaction.create(&endpoint).await;
-    stored.map_err(|error| fault::taken(error, "Endpoint", &endpoint.identifier, &arn))?;
+    if let Err(error) = transaction.create(&endpoint).await {
+        return Err(fault::taken(
+            context,
+            &mut *transaction,
+            error,
+            ("Endpoint", ArnKind::Endpoint),
+            &endpoint,
+        )
+        .await);
+    }
     tags::create(&mut *transaction, &arn, message.tags).await?;
     transaction.commit().await?;
     Ok(model::CreateEndpointResponse {
@@ -295,10 +303,19 @@ pub(super) async fn modify(
     if let Some(name) = message.endpoint_identifier {
         endpoint.identifier = identifier::endpoint_identifier(&name)?;
     }
-    let arn = context.home.arn(ArnKind::Endpoint, endpoint.id.as_str());
-    let stored = transaction.replace(&endpoint).await;
-    let endpoint =
-        stored.map_err(|error| fault::taken(error, "Endpoint", &endpoint.identifier, &arn))?;
+    let endpoint = match transaction.replace(&endpoint).await {
+        Ok(stored) => stored,
+        Err(error) => {
+            return Err(fault::taken(
+                context,
+                &mut *transaction,
+                error,
+                ("Endpoint", ArnKind::Endpoint),
+                &endpoint.value,
+            )
+            .await);
+        }
+    };
     transaction.commit().await?;
     Ok(model::ModifyEndpointResponse {
         endpoint: Some(to_wire(context, &endpoint)?),

@@ -7,7 +7,7 @@ use tracing::info;
 use whimbrel_model as model;
 use whimbrel_store::{
     EpochMs, InstanceId, InstanceStatus, PendingModification, ReplicationInstance, ReplicationTask,
-    Transaction,
+    Stored, Transaction,
 };
 
 use self::check::{
@@ -44,9 +44,16 @@ pub(super) async fn create(
         .sum::<i64>();
     quota::check_storage(storage + i64::from(instance.allocated_storage_gb))?;
     let arn = context.home.arn(ArnKind::Instance, instance.id.as_str());
-    let stored = transaction.create(&instance).await;
-    stored
-        .map_err(|error| fault::taken(error, "Replication Instance", &instance.identifier, &arn))?;
+    if let Err(error) = transaction.create(&instance).await {
+        return Err(fault::taken(
+            context,
+            &mut *transaction,
+            error,
+            ("Replication Instance", ArnKind::Instance),
+            &instance,
+        )
+        .await);
+    }
     tags::create(&mut *transaction, &arn, given_tags).await?;
     transaction
         .create(&instance_event(
@@ -177,6 +184,20 @@ fn matches(context: &Context, filters: &Filters, instance: &ReplicationInstance)
             })
 }
 
+async fn replace(
+    context: &Context,
+    transaction: &mut dyn Transaction,
+    instance: &Stored<ReplicationInstance>,
+) -> Result<Stored<ReplicationInstance>, Fault> {
+    match transaction.replace(instance).await {
+        Ok(stored) => Ok(stored),
+        Err(error) => {
+            let what = ("Replication Instance", ArnKind::Instance);
+            Err(fault::taken(context, transaction, error, what, &instance.value).await)
+        }
+    }
+}
+
 pub(super) async fn modify(
     context: &Context,
     message: model::ModifyReplicationInstanceMessage,
@@ -241,10 +262,7 @@ pub(super) async fn modify(
     }
     let group =
         subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;
-    let arn = context.home.arn(ArnKind::Instance, instance.id.as_str());
-    let stored = transaction.replace(&instance).await;
-    let stored = stored
-        .map_err(|error| fault::taken(error, "Replication Instance", &instance.identifier, &arn))?;
+    let stored = replace(context, &mut *transaction, &instance).await?;
     transaction.commit().await?;
     Ok(model::ModifyReplicationInstanceResponse {
         replication_instance: Some(to_wire(context, &stored, &group)),

@@ -63,10 +63,16 @@ pub(super) async fn create(
         Quota::SubnetGroups,
         transaction.list::<SubnetGroup>().await?.len(),
     )?;
-    let stored = transaction.create(&group).await;
-    stored.map_err(|error| {
-        fault::taken(error, "Replication Subnet Group", group.id.as_str(), &arn)
-    })?;
+    if let Err(error) = transaction.create(&group).await {
+        return Err(fault::taken(
+            context,
+            &mut *transaction,
+            error,
+            ("Replication Subnet Group", ArnKind::SubnetGroup),
+            &group,
+        )
+        .await);
+    }
     tags::create(&mut *transaction, &arn, message.tags).await?;
     transaction.commit().await?;
     Ok(model::CreateReplicationSubnetGroupResponse {

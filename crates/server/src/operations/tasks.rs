@@ -24,6 +24,7 @@ use crate::fault::{self, Fault, invalid_combination, invalid_state, invalid_valu
 use crate::identifier;
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
 use crate::quota::{self, Quota};
+use crate::stop_position;
 use crate::task_lifecycle::{self, Refusal};
 
 pub(super) async fn create(
@@ -60,8 +61,16 @@ pub(super) async fn create(
         transaction.list::<ReplicationTask>().await?.len(),
     )?;
     let arn = context.home.arn(ArnKind::Task, task.id.as_str());
-    let stored = transaction.create(&task).await;
-    stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
+    if let Err(error) = transaction.create(&task).await {
+        return Err(fault::taken(
+            context,
+            &mut *transaction,
+            error,
+            ("Replication Task", ArnKind::Task),
+            &task,
+        )
+        .await);
+    }
     tags::create(&mut *transaction, &arn, given_tags).await?;
     transaction.commit().await?;
     Ok(model::CreateReplicationTaskResponse {
@@ -168,12 +177,8 @@ fn check_start_point(time: Option<EpochMs>, position: Option<&str>) -> Result<()
 
 /// `server_time:2018-02-09T12:12:12` or `commit_time:…`.
 fn checked_stop_position(position: String) -> Result<String, Fault> {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]");
-    let time_text = position
-        .split_once(':')
-        .filter(|(kind, _)| ["server_time", "commit_time"].contains(&kind.trim()));
-    match time_text.map(|(_, text)| time::PrimitiveDateTime::parse(text.trim(), format)) {
-        Some(Ok(_)) => Ok(position),
+    match stop_position::parse(&position) {
+        Some(_) => Ok(position),
         _ => Err(invalid_value(format!(
             "Invalid CdcStopPosition {position}. It must be server_time:YYYY-MM-DDThh:mm:ss or commit_time:YYYY-MM-DDThh:mm:ss"
         ))),
@@ -254,12 +259,6 @@ pub(super) async fn start(
         .map(checked_stop_position)
         .transpose()?;
     task_lifecycle::start(&mut task, start_type, EpochMs::now()).map_err(refused_start)?;
-    if task.migration_type != MigrationType::FullLoad {
-        return Err(invalid_combination(format!(
-            "Migration type {} is not supported by this version: following changes is not built yet. Use full-load.",
-            task.migration_type
-        )));
-    }
     if TaskSettings::of(&task.settings).validation_only {
         return Err(invalid_combination(
             "ValidationSettings.ValidationOnly is not supported by this version: starting the task would move data. Compare both ends \
@@ -267,11 +266,12 @@ pub(super) async fn start(
                 .to_owned(),
         ));
     }
-    if start_time.is_some() || message.cdc_start_position.is_some() || stop_position.is_some() {
-        return Err(invalid_combination(
-            "CdcStartTime, CdcStartPosition and CdcStopPosition apply only to tasks that follow changes".to_owned(),
-        ));
-    }
+    take_cdc_points(
+        &mut task,
+        start_time,
+        message.cdc_start_position,
+        stop_position,
+    )?;
     let instance = transaction
         .find::<ReplicationInstance>(task.instance_id.as_str())
         .await?;
@@ -284,6 +284,39 @@ pub(super) async fn start(
     Ok(model::StartReplicationTaskResponse {
         replication_task: Some(to_wire(context, &task, true)),
     })
+}
+
+/// Where following begins and ends, as far as the start of the task says so.
+fn take_cdc_points(
+    task: &mut ReplicationTask,
+    start_time: Option<EpochMs>,
+    start_position: Option<String>,
+    stop_position: Option<String>,
+) -> Result<(), Fault> {
+    let is_any_given = start_time.is_some() || start_position.is_some() || stop_position.is_some();
+    if is_any_given && task.migration_type == MigrationType::FullLoad {
+        return Err(invalid_combination(
+            "CdcStartTime, CdcStartPosition and CdcStopPosition apply only to tasks that follow changes".to_owned(),
+        ));
+    }
+    if start_position.is_some() {
+        task.cdc_start_position = start_position;
+        task.cdc_start_time = None;
+    }
+    if start_time.is_some() {
+        task.cdc_start_time = start_time;
+    }
+    if stop_position.is_some() {
+        task.cdc_stop_position = stop_position;
+    }
+    if task.cdc_start_time.is_some() {
+        return Err(invalid_combination(
+            "CdcStartTime is not supported by this version: give CdcStartPosition, the LSN of a PostgreSQL source or file:offset of a \
+             MySQL or MariaDB source, or neither to begin now"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn refused_start(refusal: Refusal) -> Fault {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tracing::{info, warn};
 use whimbrel_store::{
-    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
+    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, MigrationType, Record,
     ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
     TagSet, TaskId, TaskStatus,
 };
@@ -28,8 +28,8 @@ pub(crate) struct Deletions {
     tasks: UnderWay<TaskId>,
 }
 
-/// Lets the target remove what runs of the task have recorded there. `false`: the store failed, so a later pass tries again.
-async fn forget_at_target(context: &Context, task: &ReplicationTask) -> bool {
+/// Lets both ends remove what runs of the task have left there. `false`: the store failed, so a later pass tries again.
+async fn forget_at_ends(context: &Context, task: &ReplicationTask) -> bool {
     let target = match context.endpoint_config(&task.target_endpoint_id).await {
         Ok(target) => target,
         Err(error) => {
@@ -38,13 +38,27 @@ async fn forget_at_target(context: &Context, task: &ReplicationTask) -> bool {
             return !error.is_transient();
         }
     };
-    let forgetting = context.data_plane.forget_task(&target, task.id.as_str());
+    let source = if task.migration_type == MigrationType::FullLoad {
+        None
+    } else {
+        match context.endpoint_config(&task.source_endpoint_id).await {
+            Ok(source) => Some(source),
+            Err(error) => {
+                let error_text = chain(&error);
+                warn!(task_id = %task.id, error = error_text, "the source may keep its log for a deleted task");
+                return !error.is_transient();
+            }
+        }
+    };
+    let forgetting = context
+        .data_plane
+        .forget_task(source.as_ref(), &target, task.id.as_str());
     let reason = match tokio::time::timeout(FORGET_TIMEOUT, forgetting).await {
         Ok(Ok(())) => return true,
         Ok(Err(failure)) => failure.to_string(),
         Err(_) => format!("no answer within {} s", FORGET_TIMEOUT.as_secs()),
     };
-    warn!(task_id = %task.id, target = target.identifier, reason, "the records of a deleted task remain at its target");
+    warn!(task_id = %task.id, target = target.identifier, reason, "what a deleted task has left at its ends remains there");
     true
 }
 
@@ -91,7 +105,7 @@ impl Deletions {
         let context = Arc::clone(&self.context);
         self.context.runs.spawn(async move {
             // A task that no run has claimed has left nothing.
-            let is_forgotten = task.epoch == 0 || forget_at_target(&context, &task).await;
+            let is_forgotten = task.epoch == 0 || forget_at_ends(&context, &task).await;
             if is_forgotten && let Err(error) = remove_task(&context, &task).await {
                 warn!(task_id = %task.id, error = %chain(&error), "a task could not be deleted and is tried again");
             }

@@ -8,14 +8,15 @@ use whimbrel_core::TableName;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_store::{
-    EpochMs, InstanceStatus, ReplicationInstance, ReplicationTask, Resource as _, StoreError,
-    TableState, TableStatistics, TaskId, TaskStatus,
+    EpochMs, InstanceStatus, MigrationType, ReplicationInstance, ReplicationTask, Resource as _,
+    StoreError, TableState, TableStatistics, TaskId, TaskStatus,
 };
 
 use super::{PassError, Reconciler, chain};
 use crate::context::Context;
-use crate::data_plane::{RunEnd, RunMode, TaskSpec};
+use crate::data_plane::{Following, RunEnd, RunMode, TaskSpec};
 use crate::events::task_event;
+use crate::stop_position;
 use crate::task_lifecycle::{self, BegunRun};
 use crate::task_statistics::{self, RunStart};
 
@@ -173,6 +174,7 @@ impl Tasks {
                 .map_err(|error| SpecError::Never(error.to_string()))?,
             settings: TaskSettings::of(&task.settings),
             mode,
+            following: following(task),
         })
     }
 
@@ -204,6 +206,24 @@ impl Tasks {
         transaction.replace(&task).await?;
         transaction.commit().await
     }
+}
+
+/// What a task that follows its source is to do.
+fn following(task: &ReplicationTask) -> Option<Following> {
+    let loads = match task.migration_type {
+        MigrationType::FullLoad => return None,
+        MigrationType::FullLoadAndCdc => true,
+        MigrationType::Cdc => false,
+    };
+    let given = task.cdc_start_position.as_deref();
+    Some(Following {
+        loads,
+        start_position: given.map(|given| task_lifecycle::start_position(given).to_owned()),
+        stop_at: task
+            .cdc_stop_position
+            .as_deref()
+            .and_then(stop_position::parse),
+    })
 }
 
 enum SpecError {

@@ -115,7 +115,11 @@ fn a_fresh_start_restarts_the_counters_and_a_resume_keeps_them() {
 #[test]
 fn a_finished_full_load_stops_with_its_reason() {
     let mut task = task(TaskStatus::Running);
-    assert!(end_run(&mut task, &RunEnd::Finished, NOW));
+    assert!(end_run(
+        &mut task,
+        &RunEnd::Finished(StopReason::FullLoadOnlyFinished),
+        NOW
+    ));
     assert_eq!(
         (task.status, task.stop_reason),
         (TaskStatus::Stopped, Some(StopReason::FullLoadOnlyFinished))

@@ -75,6 +75,10 @@ wire_enum! {
         StoppedAfterFullLoad = "Stop Reason STOPPED_AFTER_FULL_LOAD",
         /// The task's settings ask to stop after cached changes are applied.
         StoppedAfterCachedEvents = "Stop Reason STOPPED_AFTER_CACHED_EVENTS",
+        /// `CdcStopPosition` named a time of this machine's clock.
+        StoppedAtServerTime = "Stop Reason STOPPED_AT_SERVER_TIME",
+        /// `CdcStopPosition` named a time of commit.
+        StoppedAtCommitTime = "Stop Reason STOPPED_AT_COMMIT_TIME",
         /// An error of the surroundings, with retries used up.
         RecoverableError = "Stop Reason RECOVERABLE_ERROR",
         /// An error that no repetition will mend.

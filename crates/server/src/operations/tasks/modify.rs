@@ -58,10 +58,19 @@ pub(in crate::operations) async fn modify(
     if message.task_data.is_some() {
         task.task_data = message.task_data;
     }
-    let arn = context.home.arn(ArnKind::Task, task.id.as_str());
-    let stored = transaction.replace(&task).await;
-    let task =
-        stored.map_err(|error| fault::taken(error, "Replication Task", &task.identifier, &arn))?;
+    let task = match transaction.replace(&task).await {
+        Ok(stored) => stored,
+        Err(error) => {
+            return Err(fault::taken(
+                context,
+                &mut *transaction,
+                error,
+                ("Replication Task", ArnKind::Task),
+                &task.value,
+            )
+            .await);
+        }
+    };
     transaction.commit().await?;
     Ok(model::ModifyReplicationTaskResponse {
         replication_task: Some(to_wire(context, &task, true)),

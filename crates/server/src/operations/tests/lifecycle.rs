@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use whimbrel_core::TableName;
-use whimbrel_store::{EpochMs, TableState};
+use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
 use super::Harness;
 use crate::data_plane::{ConnectionFailure, RunEnd, RunMode, RunProgress, TableProgress};
@@ -96,6 +96,7 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
             started_at: Some(EpochMs(5)),
             ended_at: None,
             message: None,
+            applied: ChangeCounts::default(),
         };
         (TableName::new("s", *name), table)
     });
@@ -103,6 +104,7 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
         tables: tables.collect(),
         percent: 50,
         is_prepared: true,
+        checkpoint: None,
     }
 }
 
@@ -117,7 +119,7 @@ async fn a_full_load_runs_to_its_end_and_keeps_its_last_figures() {
         ("a", TableState::Completed, 7),
         ("b", TableState::Error, 0),
     ]));
-    run.end(RunEnd::Finished);
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     let done = task.until("stopped").await;
     assert_eq!(done["StopReason"], "Stop Reason FULL_LOAD_ONLY_FINISHED");
     let figures = &done["ReplicationTaskStats"];
@@ -192,7 +194,7 @@ async fn a_reload_begins_afresh_and_forgets_the_figures() {
     task.start("start-replication").await;
     let run = task.harness.data_plane.run(0).await;
     run.set_progress(progress(&[("a", TableState::Completed, 7)]));
-    run.end(RunEnd::Finished);
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     task.until("stopped").await;
     task.start("reload-target").await;
     assert_eq!(
@@ -253,7 +255,7 @@ async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
         1
     );
     run.set_progress(progress(&[("a", TableState::Completed, 0)]));
-    run.end(RunEnd::Finished);
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     task.until("stopped").await;
     let page = task
         .harness
@@ -374,7 +376,11 @@ async fn what_a_task_uses_cannot_be_deleted_before_it() {
 async fn events_tell_the_story_of_a_task() {
     let task = Task::ready().await;
     task.start("start-replication").await;
-    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.harness
+        .data_plane
+        .run(0)
+        .await
+        .end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     task.until("stopped").await;
     let page = task.harness.ok("DescribeEvents", json!({})).await;
     let messages: Vec<&str> = page["Events"]
@@ -407,7 +413,11 @@ async fn until_gone(task: &Task) {
 async fn the_target_forgets_a_task_that_ran_and_is_deleted() {
     let task = Task::ready().await;
     task.start("start-replication").await;
-    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.harness
+        .data_plane
+        .run(0)
+        .await
+        .end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     task.until("stopped").await;
     task.harness
         .ok("DeleteReplicationTask", task.request())
@@ -434,7 +444,11 @@ async fn a_deleted_task_that_never_ran_is_no_business_of_its_target() {
 async fn a_task_whose_target_is_gone_can_be_deleted() {
     let task = Task::ready().await;
     task.start("start-replication").await;
-    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.harness
+        .data_plane
+        .run(0)
+        .await
+        .end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     task.until("stopped").await;
     let refused = ConnectionFailure {
         message: "db2:5432 refused the connection".into(),
@@ -451,7 +465,11 @@ async fn a_task_whose_target_is_gone_can_be_deleted() {
 async fn a_crash_while_the_target_forgets_loses_nothing() {
     let task = Task::ready().await;
     task.start("start-replication").await;
-    task.harness.data_plane.run(0).await.end(RunEnd::Finished);
+    task.harness
+        .data_plane
+        .run(0)
+        .await
+        .end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
     task.until("stopped").await;
     task.harness.data_plane.hold();
     task.harness
