@@ -13,6 +13,9 @@ const CHUNK_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 /// The engine takes no more.
 pub(crate) const JOBS_MAX: u16 = 49;
 
+/// Somebody waits at the terminal: a server that restarts is waited for, one that is gone is given up after some minutes.
+const RETRIES: u32 = 9;
+
 const EXAMPLES: &str = "\
 URLs:
   postgres://USER:PASSWORD@HOST:PORT/DATABASE, mysql://… or mariadb://…,
@@ -79,6 +82,9 @@ pub(crate) struct MigrateArgs {
     /// Ends at the first table in error, instead of going on with the others
     #[arg(long)]
     pub(crate) stop_on_error: bool,
+    /// Times in a row that a lost connection or a full disk is tried again: after 1 second, then 2, 4, up to a minute
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
+    pub(crate) retries: u32,
     /// Prints the plan and the SQL, and changes nothing
     #[arg(long, conflicts_with = "resume")]
     pub(crate) dry_run: bool,
