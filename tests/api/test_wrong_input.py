@@ -1,6 +1,9 @@
 """Requests that are wrong in one way each, as a hand-written client would send them, and what is answered."""
 
+import contextlib
 import json
+import socket
+import threading
 import urllib.error
 import urllib.request
 
@@ -103,6 +106,8 @@ def test_an_operation_that_is_not_there_is_refused(whimbrel, operation, target):
         ("DescribeConnections", {"Marker": 7}, "SerializationException", ["Marker must be text"]),
         ("DescribeConnections", {"Marker": "made up"}, "InvalidParameterValueException", ["arker"]),
         ("DescribeReplicationTasks", {"WithoutSettings": "yes"}, "SerializationException", ["WithoutSettings must be true or false"]),
+        ("DescribeEvents", {"StartTime": "now"}, "SerializationException", ["StartTime", "seconds since 1970"]),
+        ("DescribeEvents", {"StartTime": 1e300}, "SerializationException", ["StartTime", "9999"]),
         ("TestConnection", {"ReplicationInstanceArn": None, "EndpointArn": "x"}, "InvalidParameterValueException", ["ReplicationInstanceArn"]),
     ],
 )
@@ -280,3 +285,35 @@ def test_a_table_that_the_user_may_not_read_ends_in_its_own_error(dms, servers):
     finally:
         source.sql(f"drop schema {name} cascade; drop role {name}")
         target.sql(f"drop schema if exists {name} cascade")
+
+
+def test_the_resource_that_is_in_the_way_is_named(dms, whimbrel):
+    made = make_endpoint(dms)
+    body = {
+        "EndpointIdentifier": made["EndpointIdentifier"],
+        "EndpointType": "target",
+        "EngineName": "mysql",
+        "ServerName": "db",
+        "Username": "u",
+    }
+    status, answer = post(whimbrel, "CreateEndpoint", body)
+    assert (status, answer["__type"]) == (400, "ResourceAlreadyExistsFault")
+    assert answer["resourceArn"] == made["EndpointArn"]
+
+
+def test_a_server_without_tls_is_told(dms):
+    def refuse_tls():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(8)
+                    connection.sendall(b"N")
+                    connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=refuse_tls, daemon=True).start()
+        endpoint = make_endpoint(dms, Port=listener.getsockname()[1], SslMode="require")
+        message = failure_of(dms, endpoint)
+        assert "does not offer TLS" in message and "SSL mode" in message
+        listener.shutdown(socket.SHUT_RDWR)

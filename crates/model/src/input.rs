@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::shape::{Member, Shape};
 use crate::{Fault, FaultCode, Operation};
 
+/// In seconds since 1970.
+const YEARS_1_TO_9999: std::ops::Range<f64> = -62_135_596_800.0..253_402_300_800.0;
+
 /// Checks a request against the model and parses it.
 ///
 /// # Errors
@@ -61,7 +64,12 @@ fn checked(value: Value, shape: &Shape, path: &str) -> Result<Value, Fault> {
             Some(_) => Ok(Value::Number(number)),
             None => Err(wrong_type(path, "a whole number")),
         },
-        (Shape::Number | Shape::Timestamp, number @ Value::Number(_)) => Ok(number),
+        (Shape::Timestamp, Value::Number(number)) => match number.as_f64() {
+            // Clients cannot read a moment of another year when it is answered.
+            Some(seconds) if YEARS_1_TO_9999.contains(&seconds) => Ok(Value::Number(number)),
+            _ => Err(wrong_type(path, expected(shape))),
+        },
+        (Shape::Number, number @ Value::Number(_)) => Ok(number),
         (shape, _) => Err(wrong_type(path, expected(shape))),
     }
 }
@@ -130,7 +138,7 @@ fn expected(shape: &Shape) -> &'static str {
         Shape::Text { .. } => "text",
         Shape::Boolean => "true or false",
         Shape::Integer | Shape::Long | Shape::Number => "a number",
-        Shape::Timestamp => "a number of seconds since 1970",
+        Shape::Timestamp => "a number of seconds since 1970, in the years 1 to 9999",
         Shape::Blob => "base64 text",
     }
 }

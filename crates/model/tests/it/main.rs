@@ -65,9 +65,15 @@ fn a_moment_is_read_as_a_number_of_seconds_and_nothing_else() {
         let moment = read(time).unwrap().cdc_start_time.unwrap();
         assert_eq!(moment.millis(), millis);
     }
-    let fault = read(json!("2024-01-01T00:00:00Z")).unwrap_err();
-    assert_eq!(fault.code.as_str(), "SerializationException");
-    assert!(fault.message.contains("CdcStartTime"), "{}", fault.message);
+    for wrong in [
+        json!("2024-01-01T00:00:00Z"),
+        json!(1e300),
+        json!(253_402_300_800_i64),
+    ] {
+        let fault = read(wrong).unwrap_err();
+        assert_eq!(fault.code.as_str(), "SerializationException");
+        assert!(fault.message.contains("CdcStartTime"), "{}", fault.message);
+    }
 }
 
 #[test]
