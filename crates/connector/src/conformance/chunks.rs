@@ -27,7 +27,7 @@ async fn blocks(snapshot: &dyn Snapshot, table: &Table) -> Vec<(usize, usize)> {
 /// Blocks are about as large as asked for.
 pub async fn blocks_are_about_as_large_as_asked(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(1).await.unwrap();
@@ -46,7 +46,7 @@ pub async fn blocks_are_about_as_large_as_asked(harness: &dyn Harness) {
 /// A row that is larger than a block is a block of its own.
 pub async fn a_row_larger_than_a_block_is_a_block(harness: &dyn Harness) {
     let fixture = fixture::wide_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(1).await.unwrap();
@@ -59,7 +59,7 @@ pub async fn a_row_larger_than_a_block_is_a_block(harness: &dyn Harness) {
 /// A chunk that was given up before its end, or read to its end, gives the same rows again.
 pub async fn a_chunk_opened_again_gives_the_same_rows(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(1).await.unwrap();

@@ -72,7 +72,7 @@ pub async fn raw_rows_arrive_like_decoded_ones(harness: &dyn Harness) {
 /// Several loaders write chunks of one table at the same time.
 pub async fn loaders_work_side_by_side(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     for keys in [KeyPolicy::Best, KeyPolicy::AfterLoad] {
         let how = How::CHUNKED.keys(keys);
         let mut rig = Rig::prepared(harness, fixture.name, how).await;
@@ -85,6 +85,6 @@ pub async fn loaders_work_side_by_side(harness: &dyn Harness) {
         left.unwrap();
         right.unwrap();
         rig.target.finish(&rig.fence, &rig.planned).await.unwrap();
-        rig::assert_arrived(harness, &[fixture.clone()], how).await;
+        rig::assert_arrived(harness, std::slice::from_ref(&fixture), how).await;
     }
 }

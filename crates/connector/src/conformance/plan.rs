@@ -42,7 +42,7 @@ pub async fn a_small_table_is_one_chunk(harness: &dyn Harness) {
 /// there are not far more than needed.
 pub async fn chunks_are_about_as_large_as_asked(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(1).await.unwrap();
@@ -88,7 +88,7 @@ pub async fn a_plan_holds_while_the_table_is_unchanged(harness: &dyn Harness) {
 /// A connector that lets a plan hold although rows came and went still finds every row by it.
 pub async fn a_plan_that_holds_covers_every_row(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let first = source.snapshot(1).await.unwrap();

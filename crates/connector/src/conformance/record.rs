@@ -116,8 +116,8 @@ pub async fn the_record_tells_what_was_committed(harness: &dyn Harness) {
     );
 
     let mut loader = target.loader(&rig.fence).await.unwrap();
-    for index in 1..last {
-        commits[index] = Some(rig.load(&mut *loader, index).await.unwrap());
+    for (index, commit) in commits.iter_mut().enumerate().take(last).skip(1) {
+        *commit = Some(rig.load(&mut *loader, index).await.unwrap());
     }
     drop(loader);
     target.finish(&rig.fence, &rig.planned).await.unwrap();

@@ -5,7 +5,7 @@ use super::{Change, End, Harness, fixture};
 /// that made it, and the next view sees the later rows.
 pub async fn a_view_does_not_see_later_commits(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(1).await.unwrap();
@@ -32,7 +32,7 @@ pub async fn a_view_does_not_see_later_commits(harness: &dyn Harness) {
 /// All readers of a view see the same moment, also those that are made after later commits.
 pub async fn all_readers_see_the_same_moment(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(3).await.unwrap();
@@ -60,7 +60,7 @@ pub async fn all_readers_see_the_same_moment(harness: &dyn Harness) {
 /// A reader that is dropped, even in the middle of a chunk, makes room for another under the same view.
 pub async fn a_dropped_reader_makes_room(harness: &dyn Harness) {
     let fixture = fixture::many_rows();
-    rig::make(harness, &[fixture.clone()]);
+    rig::make(harness, std::slice::from_ref(&fixture));
     let mut source = harness.connector(End::Source).source().await.unwrap();
     let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
     let snapshot = source.snapshot(1).await.unwrap();

@@ -76,7 +76,9 @@ impl Harness for Memory {
     fn change(&self, end: End, changes: &[Change<'_>]) {
         let database = &self.databases[place(end)];
         let with = |name: &str, change: &dyn Fn(&mut MemoryTable)| {
-            let mut table = database.get(&TableName::new(SCHEMA, name)).unwrap();
+            let mut table = database
+                .get(&TableName::new(SCHEMA, name))
+                .expect("the table was made");
             change(&mut table);
             database.put(table);
         };
@@ -88,7 +90,7 @@ impl Harness for Memory {
                     has_key: !fixture.key.is_empty(),
                 }),
                 Change::Insert(name, rows) => {
-                    with(name, &|table| table.rows.extend_from_slice(rows))
+                    with(name, &|table| table.rows.extend_from_slice(rows));
                 }
                 Change::Delete(name) => with(name, &|table| table.rows.clear()),
                 Change::Drop(name) => database.drop_table(&TableName::new(SCHEMA, name)),
