@@ -8,7 +8,7 @@ use whimbrel_testkit::Engine;
 use crate::support::{ENGINES, How, Pair, all_tables};
 
 /// A type and values of it, as SQL expressions that a cast to the type follows.
-pub(crate) pub(crate) const CASES: &[(&str, &[&str])] = &[
+pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("boolean", &["true", "false"]),
     ("smallint", &["0", "-32768", "32767"]),
     ("integer", &["0", "-2147483648", "2147483647"]),
