@@ -90,10 +90,7 @@ async fn killed_again_and_again(from: Engine, to: Engine) {
     let mut marked = (0, 0);
     for (number, &rows) in moments.iter().enumerate() {
         let options = if number == 0 { &OPTIONS[..] } else { &resumed };
-        let mut running = ends.start(options);
-        if !ends.wait_for_rows(&mut running, "big", rows) {
-            panic!("it ended before its kill: {:?}", running.wait());
-        }
+        let running = ends.wait_for_rows(ends.start(options), "big", rows);
         running.kill();
         assert_eq!(kept(&ends), marked, "rows were loaded again");
         marked = mark(&ends);

@@ -9,7 +9,7 @@ use whimbrel_testkit::{Engine, FaultProxy, Server, TestDatabase};
 use crate::{Said, run, whimbrel};
 
 /// Far more than anything takes; a wait that is longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// An empty database at either end.
 pub(crate) struct Ends {
@@ -90,10 +90,14 @@ impl Ends {
         count.map_or(0, |count| count.trim().parse().unwrap())
     }
 
-    /// Waits until so many rows are committed at the target, or the migration ended by itself.
-    pub(crate) fn wait_for_rows(&self, running: &mut Running, table: &str, rows: u64) -> bool {
+    /// Waits until so many rows are committed at the target. The migration must not be over then.
+    pub(crate) fn wait_for_rows(&self, mut running: Running, table: &str, rows: u64) -> Running {
         wait_until(|| self.arrived(table) >= rows || running.has_ended());
-        !running.has_ended()
+        if running.has_ended() {
+            let said = running.wait();
+            panic!("it ended too early: {said:?}");
+        }
+        running
     }
 }
 
@@ -105,7 +109,7 @@ impl Running {
         self.0.as_mut().unwrap()
     }
 
-    pub(crate) fn has_ended(&mut self) -> bool {
+    fn has_ended(&mut self) -> bool {
         self.child().try_wait().unwrap().is_some()
     }
 
@@ -130,7 +134,7 @@ impl Drop for Running {
     }
 }
 
-pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+fn wait_until(mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < PATIENCE, "waited too long");
