@@ -212,7 +212,7 @@ pub trait RowSet: Send + Sync {
 /// To be applied in the order deletes, updates, inserts.
 #[derive(Clone, Copy)]
 pub struct NetChanges<'a> {
-    /// The table; it has a key.
+    /// The table. Without a key, there are only rows that come.
     pub table: &'a TargetTable,
     /// Keys that go; cells outside the key may be not sent.
     pub deletes: &'a dyn RowSet,

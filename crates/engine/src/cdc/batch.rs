@@ -70,17 +70,22 @@ pub(super) struct Collector {
     open: Vec<Change>,
     blocks: Vec<Arc<dyn ChangeRows>>,
     byte_count: usize,
+    /// The block that is being read, until a change of ours in it makes it worth keeping.
+    next_block: Option<Arc<dyn ChangeRows>>,
 }
 
 impl Collector {
     /// Takes the rows of the changes that follow.
-    pub(super) fn push_block(&mut self, rows: Arc<dyn ChangeRows>) {
-        self.byte_count += rows.byte_count();
-        self.blocks.push(rows);
+    pub(super) fn begin_block(&mut self, rows: Arc<dyn ChangeRows>) {
+        self.next_block = Some(rows);
     }
 
-    /// Takes a change whose rows lie in the last block.
+    /// Takes a change whose rows lie in the block that was begun last.
     pub(super) fn push(&mut self, table: u32, kind: SingleKind) {
+        if let Some(rows) = self.next_block.take() {
+            self.byte_count += rows.byte_count();
+            self.blocks.push(rows);
+        }
         let block = u32::try_from(self.blocks.len().saturating_sub(1)).unwrap_or(u32::MAX);
         self.open.push(Change { table, block, kind });
     }
@@ -90,7 +95,6 @@ impl Collector {
         self.transaction_count += u64::from(!self.open.is_empty());
         self.complete.append(&mut self.open);
         self.end = Some(end);
-        self.release_blocks();
     }
 
     /// Nothing of ours came up to a place between transactions.
@@ -100,20 +104,11 @@ impl Collector {
             place,
             committed_at_us,
         });
-        self.release_blocks();
     }
 
     /// Leaves the transaction out whose commit has not come.
     pub(super) fn drop_open(&mut self) {
         self.open.clear();
-    }
-
-    /// Blocks without a change that waits need not be kept.
-    fn release_blocks(&mut self) {
-        if self.complete.is_empty() && self.open.is_empty() {
-            self.blocks.clear();
-            self.byte_count = 0;
-        }
     }
 
     /// Bytes and changes that wait.

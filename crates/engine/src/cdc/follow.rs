@@ -161,7 +161,7 @@ impl Follower<'_> {
         if self.ended.is_some() {
             return Ok(());
         }
-        self.collector.push_block(Arc::clone(&block.rows));
+        self.collector.begin_block(Arc::clone(&block.rows));
         for event in block.events {
             self.event(event)?;
             if self.ended.is_some() {

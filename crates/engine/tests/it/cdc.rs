@@ -216,7 +216,7 @@ async fn a_task_ends_when_the_changes_made_during_its_load_are_applied() {
         ..cdc()
     };
     let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     })
     .await;
     assert_eq!(outcome.unwrap(), CdcOutcome::CaughtUp);

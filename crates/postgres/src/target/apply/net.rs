@@ -21,9 +21,10 @@ pub(super) async fn apply(
     applier: &mut PostgresApplier,
     changes: NetChanges<'_>,
 ) -> Result<AppliedCount, Error> {
-    if changes.table.primary_key.is_empty() {
+    let finds_rows = changes.deletes.row_count() + changes.updates.row_count() > 0;
+    if finds_rows && changes.table.primary_key.is_empty() {
         return Err(Error::Fatal(
-            "net changes were given for a table without a key".to_owned(),
+            "rows to be found by their key were given for a table without one".to_owned(),
         ));
     }
     let mut may_retry = true;
