@@ -168,7 +168,7 @@ fn matches(
     let is_same = |column: &Column, sent: &RelationColumn, ty: &DescribedType| {
         let rest = column.native.strip_prefix(ty.native.as_str());
         column.name == sent.name
-            && column.ty == ty.ty
+            && is_same_type(&column.ty, &ty.ty)
             && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" COLLATE "))
     };
     table.name == *name
@@ -178,6 +178,14 @@ fn matches(
             .zip(&relation.columns)
             .zip(types)
             .all(|((column, sent), ty)| is_same(column, sent, ty))
+}
+
+/// Labels that an enum has got since change nothing about its values.
+fn is_same_type(one: &ColumnType, other: &ColumnType) -> bool {
+    matches!(
+        (one, other),
+        (ColumnType::Enum { .. }, ColumnType::Enum { .. })
+    ) || one == other
 }
 
 /// Whether a table would be told anew for nothing: estimates do not count.

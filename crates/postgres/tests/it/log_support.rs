@@ -65,6 +65,19 @@ impl Captured {
         self.open().await.until(&end).await.unwrap()
     }
 
+    /// Waits until a query answers as wanted, and gives the answer.
+    pub(crate) async fn eventually(&self, query: &str, is_wanted: impl Fn(&str) -> bool) -> String {
+        let begun = std::time::Instant::now();
+        loop {
+            let answer = self.database.sql(query).unwrap();
+            if is_wanted(answer.trim()) {
+                return answer.trim().to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{query}: {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Runs SQL, and everything that is told of it since the start.
     pub(crate) async fn told(&mut self, sql: &str) -> Vec<String> {
         self.database.sql(sql).unwrap();
@@ -151,6 +164,12 @@ impl Reader {
             self.take(block, None);
         }
         Ok(std::mem::take(&mut self.told))
+    }
+
+    /// Takes what comes next, whatever it is.
+    pub(crate) async fn step(&mut self) {
+        let block = self.block().await.unwrap();
+        self.take(block, None);
     }
 
     /// Whether the end was reached.
