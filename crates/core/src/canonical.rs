@@ -82,12 +82,22 @@ fn write_canonical(value: &Value<'_>, ty: &ColumnType, out: &mut Vec<u8>) -> u8 
         }
         Value::Float32(number) => {
             // Adding zero takes the sign from a negative zero: SQL calls both equal, and MariaDB holds only one of them.
-            let bits = if number.is_nan() { f32::NAN } else { *number + 0.0 }.to_bits();
+            let bits = if number.is_nan() {
+                f32::NAN
+            } else {
+                *number + 0.0
+            }
+            .to_bits();
             out.extend_from_slice(&bits.to_le_bytes());
             b'f'
         }
         Value::Float64(number) => {
-            let bits = if number.is_nan() { f64::NAN } else { *number + 0.0 }.to_bits();
+            let bits = if number.is_nan() {
+                f64::NAN
+            } else {
+                *number + 0.0
+            }
+            .to_bits();
             out.extend_from_slice(&bits.to_le_bytes());
             b'd'
         }
