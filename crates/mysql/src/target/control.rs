@@ -242,13 +242,11 @@ fn chunk_record(row: &TextRow) -> Result<ChunkRecord, Error> {
     })
 }
 
-/// Writes the record of a prepared table into the open transaction.
-pub(super) async fn record_table(
+/// Removes the record of a table in the open transaction.
+pub(super) async fn unrecord_table(
     connection: &mut Connection,
     fence: &TaskFence,
     table: &TableName,
-    planned_at: &Position,
-    chunks: &[ChunkBounds],
 ) -> Result<(), WireError> {
     for name in ["awsdms_load_chunk", "awsdms_load_table"] {
         let sql = format!(
@@ -257,6 +255,18 @@ pub(super) async fn record_table(
         );
         connection.execute(&sql).await?;
     }
+    Ok(())
+}
+
+/// Writes the record of a prepared table into the open transaction.
+pub(super) async fn record_table(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    planned_at: &Position,
+    chunks: &[ChunkBounds],
+) -> Result<(), WireError> {
+    unrecord_table(connection, fence, table).await?;
     let key = [&fence.task, &table.schema, &table.name]
         .map(|text| literal(text))
         .join(", ");

@@ -109,6 +109,8 @@ pub(super) async fn prepare(
         )
         .await?;
     }
+    // A DDL statement commits by itself: a record that outlived the rows it tells of would pass for theirs.
+    unrecord(connection, fence, table).await?;
     let kind = catalog::storage_engine(connection, &table.name)
         .await
         .map_err(failed)?;
@@ -174,6 +176,21 @@ pub(super) fn check_engine(table: &TargetTable, engine: &str) -> Result<(), Erro
             table.name
         ),
     ))
+}
+
+/// Removes the record of an earlier preparation.
+async fn unrecord(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TargetTable,
+) -> Result<(), Error> {
+    let source = &table.source.name;
+    run(connection, source, "begin to record", "START TRANSACTION").await?;
+    control::unrecord_table(connection, fence, source)
+        .await
+        .map_err(|error| of_table(error, source, "remove the old record of"))?;
+    control::check_fence(connection, fence, Held::UntilCommit).await?;
+    run(connection, source, "commit the record of", "COMMIT").await
 }
 
 async fn record(

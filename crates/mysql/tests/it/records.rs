@@ -96,6 +96,37 @@ async fn rows_and_record_of_a_chunk_appear_together_or_not_at_all() {
     }
 }
 
+#[tokio::test]
+async fn no_record_outlives_the_table_it_tells_of() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "record");
+        pair.source.sql(SETUP).unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let table = pair.tables(&mut *source).await.unwrap().remove(0);
+        let mut target = pair.to.target().await.unwrap();
+        let fence = target.claim(&pair.task).await.unwrap();
+        let planned = target
+            .plan_table(&table, pair.target_name(&table), How::PLAIN.keys)
+            .unwrap();
+        let at = Position::new("place");
+        let mode = whimbrel_connector::PrepareMode::DropAndCreate;
+        let chunks = [bounds("{}")];
+        target
+            .prepare(&fence, &planned, mode, &at, &chunks)
+            .await
+            .unwrap();
+        // The table is dropped, and then cannot be created.
+        let mut broken = planned.clone();
+        broken.columns[1].native = "nosuchtype".to_owned();
+        target
+            .prepare(&fence, &broken, mode, &at, &chunks)
+            .await
+            .unwrap_err();
+        assert!(target.load_records(&fence).await.unwrap().is_empty());
+        target.forget(&fence).await.unwrap();
+    }
+}
+
 fn refused(error: &Error) {
     assert!(matches!(error, Error::Fenced { .. }), "{error}");
 }

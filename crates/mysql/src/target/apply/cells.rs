@@ -17,7 +17,7 @@ pub(super) const NULL: &[u8] = b"\\N";
 const INTEGER_CHARS_MAX: usize = 20;
 
 /// Some cells of one row, by their columns.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Cells {
     text: Vec<u8>,
     /// For each column of the table: where its cell lies, if it was sent.
@@ -59,6 +59,15 @@ impl Cells {
     pub(super) fn get(&self, column: usize) -> Option<&[u8]> {
         let (start, end) = (*self.spans.get(column)?)?;
         self.text.get(start..end)
+    }
+
+    /// Puts another cell in a column's place.
+    pub(super) fn set(&mut self, column: usize, cell: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(cell);
+        if let Some(span) = self.spans.get_mut(column) {
+            *span = Some((start, self.text.len()));
+        }
     }
 
     /// The columns that were sent, with their cells.
@@ -120,13 +129,19 @@ pub(super) fn push_cell_condition(
 ) {
     let slot = &table.layout.slots[column];
     let name = table.columns[column].as_bytes();
-    if cell == NULL {
-        // Not IS NULL, which some zero dates are as well.
-        out.extend_from_slice(name);
-        out.extend_from_slice(b" <=> NULL");
-        return;
-    }
     match slot.kind {
+        // Some types of bytes (geometries, vectors) cannot be compared as they are.
+        SlotKind::Bytes | SlotKind::Binary(_) | SlotKind::Geometry => {
+            out.extend_from_slice(b"HEX(");
+            out.extend_from_slice(name);
+            out.extend_from_slice(b") <=> ");
+            push_hex(cell, out);
+        }
+        _ if cell == NULL => {
+            // Not IS NULL, which some zero dates are as well.
+            out.extend_from_slice(name);
+            out.extend_from_slice(b" <=> NULL");
+        }
         SlotKind::Char
         | SlotKind::Text
         | SlotKind::Enum(_)
@@ -142,20 +157,9 @@ pub(super) fn push_cell_condition(
             // Documents are compared in the one form that the server gives them; compared as documents, 1 would equal 1.0.
             push_bytes_of_text(name, out);
             out.extend_from_slice(b" <=> ");
-            let mut document = b"CAST(".to_vec();
-            push_text(cell, &mut document);
-            document.extend_from_slice(b" AS JSON)");
+            let mut document = Vec::new();
+            push_document(cell, &mut document);
             push_bytes_of_text(&document, out);
-        }
-        SlotKind::Bytes | SlotKind::Binary(_) | SlotKind::Geometry => {
-            // Some types of bytes (geometries, vectors) cannot be compared as they are.
-            out.extend_from_slice(b"HEX(");
-            out.extend_from_slice(name);
-            out.extend_from_slice(b") <=> '");
-            for byte in unescape(cell) {
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-            out.push(b'\'');
         }
         _ => {
             out.extend_from_slice(name);
@@ -165,7 +169,20 @@ pub(super) fn push_cell_condition(
     }
 }
 
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
+/// Appends the bytes of a cell as the server's HEX writes them.
+fn push_hex(cell: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if cell == NULL {
+        out.extend_from_slice(b"NULL");
+        return;
+    }
+    out.push(b'\'');
+    for byte in unescape(cell) {
+        let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+        out.extend_from_slice(&[DIGITS[high], DIGITS[low]]);
+    }
+    out.push(b'\'');
+}
 
 /// Appends a cell as a value to compare the column with: a literal of the column's own kind, so that the comparison is exact and
 /// may use an index.
@@ -185,8 +202,19 @@ fn push_operand(slot: &Slot, cell: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a cell as a JSON document.
+pub(super) fn push_document(cell: &[u8], out: &mut Vec<u8>) {
+    if cell == NULL {
+        out.extend_from_slice(b"NULL");
+        return;
+    }
+    out.extend_from_slice(b"CAST(");
+    push_text(cell, out);
+    out.extend_from_slice(b" AS JSON)");
+}
+
 /// The bytes of a text in UTF-8: what tells apart what a collation takes for equal.
-fn push_bytes_of_text(expression: &[u8], out: &mut Vec<u8>) {
+pub(super) fn push_bytes_of_text(expression: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"CAST(CONVERT(");
     out.extend_from_slice(expression);
     out.extend_from_slice(b" USING utf8mb4) AS BINARY)");

@@ -26,6 +26,7 @@
 //! Triggers of the target cannot be switched off for a session and do act: a warning in the log names them.
 
 mod cells;
+mod json;
 mod net;
 mod script;
 mod session;

@@ -15,6 +15,7 @@ use whimbrel_core::{TableName, Value};
 
 use super::MysqlApplier;
 use super::cells::Cells;
+use super::json;
 use super::script::{DOING, Script, Step, StepKind, not_sent};
 use super::table::ApplyTable;
 use crate::errors::of_table;
@@ -76,7 +77,7 @@ struct Groups<'t> {
 impl<'t> Groups<'t> {
     fn new(table: &'t ApplyTable, kind: StepKind) -> Self {
         let groups = match kind {
-            StepKind::Update => Vec::new(),
+            StepKind::Update | StepKind::MakeWay => Vec::new(),
             StepKind::Delete => vec![Rows::new(kind, table.key().to_vec())],
             StepKind::Insert => vec![Rows::new(kind, (0..table.columns.len()).collect())],
         };
@@ -171,10 +172,11 @@ impl MysqlApplier {
             return Ok(applied);
         }
         let table = self.table(changes.table).await?;
-        if table.key().is_empty() {
+        let finds_rows = changes.deletes.row_count() + changes.updates.row_count() > 0;
+        if finds_rows && table.key().is_empty() {
             return Err(Error::table(
                 &table.layout.source,
-                "net changes need a key, and it has none",
+                "rows to be found by their key were given, and it has none",
             ));
         }
         let mut few: Vec<Rows> = Vec::new();
@@ -228,7 +230,9 @@ impl MysqlApplier {
             cells.fill_from_line(table.columns.len(), &rows.columns, line);
             match rows.kind {
                 StepKind::Insert => script.insert(table, &cells, number)?,
-                StepKind::Update => script.update(table, &cells, &cells, number)?,
+                StepKind::Update | StepKind::MakeWay => {
+                    script.update(table, &cells, &cells, number)?;
+                }
                 StepKind::Delete => script.delete(table, &cells, number)?,
             }
         }
@@ -246,6 +250,7 @@ impl MysqlApplier {
                 StepKind::Insert => applied.inserted += done.affected_rows,
                 StepKind::Update => applied.updated += verdict::matched(done),
                 StepKind::Delete => applied.deleted += done.affected_rows,
+                StepKind::MakeWay => {}
             }
         }
         Ok(())
@@ -276,16 +281,19 @@ impl MysqlApplier {
             .await
             .map_err(failed)?;
         self.load(&stage, rows).await?;
-        let sql = if rows.kind == StepKind::Update {
-            update_from(table, &stage, &rows.columns)
-        } else {
-            delete_from(table, &stage)
-        };
-        let done = self.join(&stage, rows, &sql).await?;
-        match rows.kind {
-            StepKind::Update => applied.updated += verdict::matched(&done),
-            _ => applied.deleted += done.affected_rows,
+        let joined = joined(table, &stage);
+        if rows.kind == StepKind::Delete {
+            let sql = format!("DELETE t FROM {joined}");
+            applied.deleted += self.join(&stage, rows, &sql).await?.affected_rows;
+            return Ok(());
         }
+        for (way, condition) in json::ways_of_set(table, &rows.columns) {
+            let sql = format!("UPDATE {joined} SET {way} WHERE {condition}");
+            self.join(&stage, rows, &sql).await?;
+        }
+        let assignments = assignments(table, &rows.columns);
+        let sql = format!("UPDATE {joined} SET {assignments}");
+        applied.updated += verdict::matched(&self.join(&stage, rows, &sql).await?);
         Ok(())
     }
 
@@ -376,11 +384,8 @@ fn joined(table: &ApplyTable, stage: &Layout) -> String {
     sql
 }
 
-fn delete_from(table: &ApplyTable, stage: &Layout) -> String {
-    format!("DELETE t FROM {}", joined(table, stage))
-}
-
-fn update_from(table: &ApplyTable, stage: &Layout, columns: &[usize]) -> String {
+/// What an UPDATE of such a join sets.
+fn assignments(table: &ApplyTable, columns: &[usize]) -> String {
     let key = table.key();
     let changed = columns.iter().filter(|column| !key.contains(column));
     let mut sets: Vec<String> = changed
@@ -402,5 +407,5 @@ fn update_from(table: &ApplyTable, stage: &Layout, columns: &[usize]) -> String 
         let name = &table.columns[key[0]];
         sets.push(format!("t.{name} = t.{name}"));
     }
-    format!("UPDATE {} SET {}", joined(table, stage), sets.join(", "))
+    sets.join(", ")
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use whimbrel_connector::{Error, RowRefusal};
 
 use super::cells::{Cells, push_cell_condition, push_key_condition, push_value};
+use super::json;
 use super::table::ApplyTable;
 use super::{BACK_TO_SAVEPOINT, MysqlApplier, SAVEPOINT};
 use crate::errors::of_table;
@@ -25,6 +26,8 @@ pub(super) enum StepKind {
     Insert,
     Update,
     Delete,
+    /// Makes way for the UPDATE after it, see [`super::json`]; its count is of no interest.
+    MakeWay,
 }
 
 /// One statement.
@@ -93,11 +96,33 @@ impl Script {
         new: &Cells,
         row: usize,
     ) -> Result<(), Error> {
+        if !table.key().is_empty() {
+            for column in json::changed(table, old, new) {
+                let start = self.sql.len();
+                push_update(table, &mut self.sql);
+                json::push_way(table, column, &mut self.sql);
+                push_where(table, old, new, &mut self.sql)?;
+                json::push_condition(table, column, new, &mut self.sql);
+                self.push(table, StepKind::MakeWay, row, start);
+            }
+        } else if let Some(passing) = json::passing(table, old, new) {
+            self.plain_update(table, old, &passing.new, row, StepKind::MakeWay)?;
+            return self.plain_update(table, &passing.old, new, row, StepKind::Update);
+        }
+        self.plain_update(table, old, new, row, StepKind::Update)
+    }
+
+    fn plain_update(
+        &mut self,
+        table: &Arc<ApplyTable>,
+        old: &Cells,
+        new: &Cells,
+        row: usize,
+        kind: StepKind,
+    ) -> Result<(), Error> {
         let start = self.sql.len();
         let sql = &mut self.sql;
-        sql.extend_from_slice(b"UPDATE ");
-        sql.extend_from_slice(table.name.as_bytes());
-        sql.extend_from_slice(b" SET ");
+        push_update(table, sql);
         let mut separator: &[u8] = b"";
         for (column, cell) in new.sent() {
             if table.key().contains(&column) && old.get(column) == Some(cell) {
@@ -123,7 +148,10 @@ impl Script {
             push_itself(table, table.key().first().copied().unwrap_or(0), sql);
         }
         push_where(table, old, new, sql)?;
-        self.push(table, StepKind::Update, row, start);
+        if table.key().is_empty() {
+            sql.extend_from_slice(b" LIMIT 1");
+        }
+        self.push(table, kind, row, start);
         Ok(())
     }
 
@@ -138,6 +166,9 @@ impl Script {
         self.sql.extend_from_slice(b"DELETE FROM ");
         self.sql.extend_from_slice(table.name.as_bytes());
         push_where(table, old, old, &mut self.sql)?;
+        if table.key().is_empty() {
+            self.sql.extend_from_slice(b" LIMIT 1");
+        }
         self.push(table, StepKind::Delete, row, start);
         Ok(())
     }
@@ -168,6 +199,12 @@ impl Script {
             .count();
         first..first + 1 + more
     }
+}
+
+fn push_update(table: &ApplyTable, sql: &mut Vec<u8>) {
+    sql.extend_from_slice(b"UPDATE ");
+    sql.extend_from_slice(table.name.as_bytes());
+    sql.extend_from_slice(b" SET ");
 }
 
 fn push_itself(table: &ApplyTable, column: usize, sql: &mut Vec<u8>) {
@@ -206,7 +243,6 @@ fn push_where(
             "it has no key, and the source did not send the old row; give it a key or let the source log whole rows",
         ));
     }
-    sql.extend_from_slice(b" LIMIT 1");
     Ok(())
 }
 

@@ -48,6 +48,7 @@ impl MysqlApplier {
                 }
                 StepKind::Update => counts[step.rows.start] = verdict::matched(done),
                 StepKind::Delete => counts[step.rows.start] = done.affected_rows,
+                StepKind::MakeWay => {}
             }
         }
         Ok(counts)
@@ -68,7 +69,10 @@ fn build(changes: &[SingleChange<'_>], tables: &[Arc<ApplyTable>]) -> Result<Scr
                 match before {
                     Some(before) => fill(&mut old, table, change, before)?,
                     None if table.key().is_empty() => old = Cells::default(),
-                    None => fill(&mut old, table, change, after)?,
+                    None => {
+                        script.update(table, &new, &new, row)?;
+                        continue;
+                    }
                 }
                 script.update(table, &old, &new, row)?;
             }
