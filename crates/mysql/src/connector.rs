@@ -1,10 +1,11 @@
 use async_trait::async_trait;
-use whimbrel_connector::{ConnectError, Connector, Error, ServerInfo, Source, Target};
+use whimbrel_connector::{ChangeLog, ConnectError, Connector, Error, ServerInfo, Source, Target};
 use whimbrel_core::Engine;
 
 use crate::catalog;
 use crate::connect::{self, check, connect};
 use crate::errors::general;
+use crate::log::MysqlLog;
 use crate::options::Options;
 use crate::source::MysqlSource;
 use crate::target::MysqlTarget;
@@ -61,5 +62,14 @@ impl Connector for MysqlConnector {
     async fn target(&self) -> Result<Box<dyn Target>, Error> {
         let connection = connect(&self.options, Purpose::Write).await?;
         Ok(Box::new(MysqlTarget::new(self.options.clone(), connection)))
+    }
+
+    async fn change_log(&self, task: &str) -> Result<Box<dyn ChangeLog>, Error> {
+        let connection = connect(&self.options, Purpose::Read).await?;
+        Ok(Box::new(MysqlLog::new(
+            self.options.clone(),
+            task,
+            connection,
+        )))
     }
 }

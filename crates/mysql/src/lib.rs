@@ -6,6 +6,7 @@ mod catalog;
 mod connect;
 mod connector;
 mod errors;
+mod log;
 mod options;
 mod quote;
 mod source;

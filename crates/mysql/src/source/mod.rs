@@ -9,6 +9,8 @@ mod range;
 mod reader;
 mod snapshot;
 
+pub(crate) use position::current as current_position;
+
 use async_trait::async_trait;
 use whimbrel_connector::{Error, Snapshot, Source, TypeDefinition};
 use whimbrel_core::{Table, TableName};

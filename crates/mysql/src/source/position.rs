@@ -9,7 +9,7 @@ const NO_LOG: &str = "none";
 
 /// The place up to which transactions have been written to the log, as `file:offset;gtid-set`. The GTID set is left out when
 /// it is empty.
-pub(super) async fn current(connection: &mut Connection) -> Result<Position, WireError> {
+pub(crate) async fn current(connection: &mut Connection) -> Result<Position, WireError> {
     let (file, offset, gtids) = match connection.engine() {
         Engine::MariaDb => {
             let Some(row) = allowed(connection.row("SHOW MASTER STATUS").await)? else {

@@ -168,11 +168,7 @@ impl Connection {
     }
 
     /// Sends a command. The state is `Unusable` until its answer has been read.
-    pub(super) async fn command(
-        &mut self,
-        command: Command,
-        body: &[u8],
-    ) -> Result<(), WireError> {
+    pub(super) async fn command(&mut self, command: Command, body: &[u8]) -> Result<(), WireError> {
         if self.state != State::Ready {
             return Err(WireError::Unusable);
         }

@@ -15,6 +15,8 @@ mod conformance;
 mod connection;
 mod hostile;
 mod load;
+mod log_support;
+mod log_types;
 mod long_rows;
 mod records;
 mod snapshot;

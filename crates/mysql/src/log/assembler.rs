@@ -1,0 +1,978 @@
+//! From events to committed transactions.
+//!
+//! ```text
+//!            GTID                 BEGIN, or a flag of the id           XID, COMMIT
+//!  between ───────► headed ─────────────────────────────────► open ─────────────────► between
+//!     ▲                │ a statement that stands alone          │ ROLLBACK, prepare of XA
+//!     └────────────────┴────────────────────────────────────────┴──────────────► between, taken back
+//! ```
+//!
+//! The servers write a transaction to their log when it commits, so what is in the log is committed, with three exceptions:
+//! a group that ends in ROLLBACK, parts that a later `ROLLBACK TO` undoes, and groups that an XA transaction has only
+//! prepared. The rows of these are taken back out of the block while they are still in it. When some have been handed over
+//! already, the stream ends in a transient error, and what was found out is kept for the next one ([`Voids`]), which passes
+//! over those rows. So nothing rolled back is ever part of a transaction that was handed over whole, and no transaction needs
+//! to be held until its end is seen.
+//!
+//! The rows of a prepared transaction are read again from the log when its `XA COMMIT` comes; see `prepared`.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use whimbrel_connector::{ChangeBlock, Error, LogEvent, RowAt, TableId, TransactionMark};
+use whimbrel_core::{Engine, Table, TableName};
+
+use super::block::Builder;
+use super::charset::Charsets;
+use super::event::{RowsForm, RowsKind, kind};
+use super::feed::{Event, bad};
+use super::gtid::{Gtid, GtidReader};
+use super::inflate::event_part;
+use super::layout::{Form, Image, Layout};
+use super::place::{LogFile, Place};
+use super::statement::Statement;
+use super::table_map::{TableMap, table_id};
+use crate::wire::{Malformed, Reader};
+
+/// Numbers of tables that are remembered; servers give out new ones without end.
+const MAPS_MAX: usize = 4096;
+/// The number in an event that only ends a statement.
+const NO_TABLE: u64 = 0x00FF_FFFF;
+
+/// Rows of transactions that are no part of them, by the transaction's mark: ranges of the events that hold rows.
+pub(super) type Voids = Arc<Mutex<HashMap<(u64, u64), Vec<Range<u64>>>>>;
+
+/// What the stream must do before the assembler can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The next event.
+    Nothing,
+    /// The table's description, by [`Assembler::describe`]; then the same event again.
+    Description(TableName),
+    /// The rows of this prepared transaction, between [`Assembler::event`] calls, then [`Assembler::end_prepared`].
+    Prepared(String),
+}
+
+/// A captured table.
+#[derive(Debug)]
+struct Captured {
+    name: TableName,
+    table: Option<Arc<Table>>,
+    /// Its definition changed since it was described.
+    is_stale: bool,
+    /// Its shape was told since it was described.
+    is_told: bool,
+    /// It was described for the event at hand, to no avail if it comes again.
+    is_fresh: bool,
+}
+
+/// A number of the log for a table.
+struct Mapped {
+    body: Vec<u8>,
+    /// Which captured table, and how its rows lie; `None` for others.
+    target: Option<(TableId, Arc<Layout>)>,
+    images: Vec<Arc<Image>>,
+}
+
+/// Where the `Begin` of a transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    No,
+    /// In the block being filled.
+    At(usize),
+    HandedOver,
+}
+
+struct Transaction {
+    mark: TransactionMark,
+    gtid: Option<Gtid>,
+    begun: Begun,
+    /// It ends by an event of its own, not after one statement.
+    is_open: bool,
+    /// Of XA: when it ends it is only prepared.
+    is_prepared: bool,
+    committed_at_us: u64,
+    /// How many events with rows there were.
+    row_events: u64,
+    voids: Vec<Range<u64>>,
+    /// Name, index of the next event if it is in the block, and count of events with rows.
+    savepoints: Vec<(String, Option<usize>, u64)>,
+}
+
+/// What the assembler begins with.
+pub(super) struct Start {
+    pub(super) engine: Engine,
+    pub(super) charsets: Charsets,
+    pub(super) tables: Vec<Table>,
+    /// Names are the same whatever their case.
+    pub(super) folds_case: bool,
+    pub(super) place: Place,
+    pub(super) voids: Voids,
+}
+
+/// Makes transactions of events.
+pub(super) struct Assembler {
+    engine: Engine,
+    pub(super) charsets: Charsets,
+    folds_case: bool,
+    captured: Vec<Captured>,
+    by_name: HashMap<TableName, usize>,
+    schemas: HashSet<String>,
+    maps: HashMap<u64, Mapped>,
+    place: Place,
+    /// Events before it are passed over, of a log that could not be read from the place itself.
+    skips_to: u64,
+    reader: GtidReader,
+    has_read_gtid: bool,
+    transaction: Option<Transaction>,
+    builder: Builder,
+    /// A place past the last commit up to which nothing of interest came.
+    idle: Option<Place>,
+    to_describe: Vec<TableName>,
+    /// When the statement that needed descriptions ends its transaction: the time in its header.
+    ends_at: Option<u32>,
+    voids: Voids,
+    /// Where prepared transactions begin.
+    pub(super) prepared: HashMap<String, (LogFile, u64)>,
+    /// The time in the header of an XA COMMIT whose rows are being read.
+    replays: Option<u32>,
+}
+
+fn malformed(_: Malformed) -> Error {
+    bad("an event that ends too early")
+}
+
+impl Assembler {
+    pub(super) fn new(start: Start) -> Self {
+        let fold = |name: &TableName| fold(name, start.folds_case);
+        let by_name = start
+            .tables
+            .iter()
+            .enumerate()
+            .map(|(index, table)| (fold(&table.name), index))
+            .collect();
+        let schemas = start
+            .tables
+            .iter()
+            .map(|table| fold(&table.name).schema)
+            .collect();
+        let captured = start.tables.into_iter().map(|table| Captured {
+            name: table.name.clone(),
+            table: Some(Arc::new(table)),
+            is_stale: false,
+            is_told: false,
+            is_fresh: false,
+        });
+        Self {
+            engine: start.engine,
+            charsets: start.charsets,
+            folds_case: start.folds_case,
+            captured: captured.collect(),
+            by_name,
+            schemas,
+            maps: HashMap::new(),
+            skips_to: start.place.offset,
+            place: start.place,
+            reader: GtidReader::default(),
+            has_read_gtid: false,
+            transaction: None,
+            builder: Builder::default(),
+            idle: None,
+            to_describe: Vec::new(),
+            ends_at: None,
+            voids: start.voids,
+            prepared: HashMap::new(),
+            replays: None,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.builder.is_full()
+    }
+
+    /// What has come so far.
+    pub(super) fn take_block(&mut self) -> Option<ChangeBlock> {
+        let begun = self
+            .transaction
+            .as_ref()
+            .map(|transaction| transaction.begun);
+        if let Some(place) = self.idle.take()
+            && matches!(begun, None | Some(Begun::No))
+        {
+            let place = Arc::new(place);
+            self.builder.events.push(LogEvent::Idle { place });
+        }
+        let block = self.builder.finish()?;
+        if let Some(transaction) = &mut self.transaction {
+            if matches!(transaction.begun, Begun::At(_)) {
+                transaction.begun = Begun::HandedOver;
+            }
+            for savepoint in &mut transaction.savepoints {
+                savepoint.1 = None;
+            }
+        }
+        Some(block)
+    }
+
+    /// What must be described before the next event is looked at, or a statement's end that waited for it.
+    pub(super) fn pending(&mut self) -> Need {
+        if let Some(name) = self.to_describe.last() {
+            return Need::Description(name.clone());
+        }
+        if let Some(seconds) = self.ends_at.take() {
+            self.commit(seconds);
+        }
+        Need::Nothing
+    }
+
+    /// Takes an event. When it asks for something, the same event must come again afterwards, except for `Prepared`.
+    pub(super) fn event(&mut self, event: &Event) -> Result<Need, Error> {
+        let start = self.advance(event);
+        if self.place.offset <= self.skips_to
+            && start < self.skips_to
+            && !matches!(event.header.kind, kind::ROTATE | kind::FORMAT_DESCRIPTION)
+        {
+            return Ok(Need::Nothing);
+        }
+        let body = event.body();
+        match event.header.kind {
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIA_GTID => {
+                self.head(event, start)?;
+            }
+            kind::QUERY => return self.query(body, event),
+            kind::MARIA_QUERY_COMPRESSED => {
+                let (head, packed) = query_head(body).map_err(malformed)?;
+                let mut plain = body[..head].to_vec();
+                event_part(packed, &mut plain)
+                    .ok_or_else(|| bad("a compressed statement that cannot be read"))?;
+                return self.query(&plain, event);
+            }
+            kind::XID => self.commit(event.header.seconds),
+            kind::XA_PREPARE => self.prepare(body, event.header.seconds)?,
+            kind::TABLE_MAP => return self.table_map(body),
+            kind::ROTATE => self.rotate(body)?,
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.rest(),
+            kind::FORMAT_DESCRIPTION => {
+                if !event.header.is_artificial() && event.header.next_offset != 0 {
+                    self.abandon()?;
+                }
+                self.maps.clear();
+            }
+            // What they say is said elsewhere too, or matters to replicas alone.
+            kind::STOP
+            | kind::INTVAR
+            | kind::RAND
+            | kind::USER_VAR
+            | kind::IGNORABLE
+            | kind::ROWS_QUERY
+            | kind::PREVIOUS_GTIDS
+            | kind::TRANSACTION_CONTEXT
+            | kind::VIEW_CHANGE
+            | kind::TRANSACTION_PAYLOAD
+            | kind::MARIA_ANNOTATE
+            | kind::MARIA_CHECKPOINT
+            | kind::MARIA_GTID_LIST
+            | kind::MARIA_START_ENCRYPTION => {}
+            kind::INCIDENT => {
+                return Err(bad(
+                    "the source's note that it has lost changes (an incident): load the tables again",
+                ));
+            }
+            kind::BEGIN_LOAD_QUERY
+            | kind::EXECUTE_LOAD_QUERY
+            | kind::APPEND_BLOCK
+            | kind::DELETE_FILE => {
+                return Err(statement_error("LOAD DATA"));
+            }
+            other => match RowsForm::of(other) {
+                Some(form) => self.rows(form, event)?,
+                None if event.header.is_ignorable() => {}
+                None => return Err(bad(&format!("an event of an unknown kind ({other})"))),
+            },
+        }
+        Ok(Need::Nothing)
+    }
+
+    /// Moves the place behind an event, and answers where the event begins.
+    ///
+    /// Headers hold the lower 32 bits of a place; within a file places only grow.
+    fn advance(&mut self, event: &Event) -> u64 {
+        let header = &event.header;
+        let is_in_file = header.next_offset != 0
+            && !event.is_inner
+            && !header.is_artificial()
+            && self.replays.is_none()
+            && !matches!(
+                header.kind,
+                kind::HEARTBEAT | kind::HEARTBEAT_V2 | kind::ROTATE
+            );
+        if is_in_file {
+            const WRAP: u64 = 1 << 32;
+            let mut next = (self.place.offset & !(WRAP - 1)) | u64::from(header.next_offset);
+            if next < self.place.offset && self.place.offset - next > WRAP / 2 {
+                next += WRAP;
+            }
+            self.place.offset = self.place.offset.max(next);
+            return self.place.offset.saturating_sub(header.bytes.into());
+        }
+        self.place.offset
+    }
+
+    /// The event at the head of a transaction.
+    fn head(&mut self, event: &Event, start: u64) -> Result<(), Error> {
+        if self.replays.is_some() {
+            return Ok(());
+        }
+        self.abandon()?;
+        let body = event.body();
+        let (gtid, committed_at_us, is_open, is_prepared) = match event.header.kind {
+            kind::MARIA_GTID => {
+                const STANDS_ALONE: u8 = 1;
+                const PREPARED_XA: u8 = 64;
+                let mut reader = Reader::new(body);
+                let number = reader.u64().map_err(malformed)?;
+                let domain = reader.u32().map_err(malformed)?;
+                let flags = reader.u8().map_err(malformed)?;
+                let server = server_id(event);
+                let gtid = Gtid::Maria {
+                    domain,
+                    server,
+                    number,
+                };
+                (
+                    Some(gtid),
+                    0,
+                    flags & STANDS_ALONE == 0,
+                    flags & PREPARED_XA != 0,
+                )
+            }
+            kind::GTID_TAGGED => {
+                let head = self.reader.tagged(body).map_err(malformed)?;
+                (Some(head.gtid), head.committed_at_us, false, false)
+            }
+            other => {
+                let head = self.reader.untagged(body).map_err(malformed)?;
+                let gtid = (other == kind::GTID).then_some(head.gtid);
+                (gtid, head.committed_at_us, false, false)
+            }
+        };
+        if !std::mem::replace(&mut self.has_read_gtid, true)
+            && let (Some(gtid), Some(known)) = (&gtid, self.place.gtids.set())
+            && known.contains(gtid)
+        {
+            return Err(Error::Fatal(format!(
+                "cannot go on from {}:{start}: the transaction there is one of those that the position already holds, so the log is not the one the position was taken from; load the tables again",
+                self.place.file.name
+            )));
+        }
+        let mark = TransactionMark(self.place.file.number, start);
+        let voids = self.voids.lock().unwrap_or_else(PoisonError::into_inner);
+        self.transaction = Some(Transaction {
+            mark,
+            gtid,
+            begun: Begun::No,
+            is_open,
+            is_prepared,
+            committed_at_us,
+            row_events: 0,
+            voids: voids.get(&(mark.0, mark.1)).cloned().unwrap_or_default(),
+            savepoints: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// A transaction without an end: the server crashed while it wrote it, and has rolled it back.
+    fn abandon(&mut self) -> Result<(), Error> {
+        if self.transaction.is_some() && self.replays.is_none() {
+            self.void(0)?;
+            self.transaction = None;
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self, body: &[u8]) -> Result<(), Error> {
+        if self.replays.is_some() {
+            return Ok(());
+        }
+        let mut reader = Reader::new(body);
+        let offset = reader.u64().map_err(malformed)?;
+        let name = String::from_utf8_lossy(reader.rest()).into_owned();
+        if *name == *self.place.file.name {
+            // Told at the beginning, where a log is read from.
+            return Ok(());
+        }
+        self.abandon()?;
+        self.place.file = LogFile::new(&name)
+            .ok_or_else(|| bad("the name of a next file that does not end in a number"))?;
+        self.place.offset = offset;
+        self.skips_to = 0;
+        self.maps.clear();
+        self.rest();
+        Ok(())
+    }
+
+    /// Notes a place between transactions.
+    fn rest(&mut self) {
+        if self.transaction.is_none() {
+            self.idle = Some(self.place.clone());
+        }
+    }
+
+    /// Begins to hand over the transaction at hand.
+    fn begin(&mut self) -> Result<(), Error> {
+        let transaction = self.transaction.as_mut();
+        let transaction = transaction.ok_or_else(|| bad("rows outside of a transaction"))?;
+        if transaction.begun == Begun::No {
+            transaction.begun = Begun::At(self.builder.events.len());
+            let mark = transaction.mark;
+            self.builder.events.push(LogEvent::Begin { mark });
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, seconds: u32) {
+        let Some(transaction) = self.transaction.take() else {
+            return;
+        };
+        if let Some(gtid) = transaction.gtid {
+            self.place.gtids.add(gtid);
+        }
+        if transaction.begun == Begun::No {
+            self.idle = Some(self.place.clone());
+            return;
+        }
+        self.idle = None;
+        let committed_at_us = match transaction.committed_at_us {
+            0 => i64::from(seconds) * 1_000_000,
+            told => told.cast_signed(),
+        };
+        self.builder.events.push(LogEvent::Commit {
+            place: Arc::new(self.place.clone()),
+            committed_at_us,
+        });
+    }
+
+    /// Ends a transaction whose rows do not count.
+    fn roll_back(&mut self) -> Result<(), Error> {
+        self.void(0)?;
+        if let Some(transaction) = self.transaction.take()
+            && let Some(gtid) = transaction.gtid
+        {
+            self.place.gtids.add(gtid);
+        }
+        self.idle = Some(self.place.clone());
+        Ok(())
+    }
+
+    /// Takes the rows of the transaction at hand back, from so many events with rows on.
+    fn void(&mut self, from: u64) -> Result<(), Error> {
+        let Some(transaction) = &mut self.transaction else {
+            return Ok(());
+        };
+        let is_it = |savepoint: &&(String, Option<usize>, u64)| savepoint.2 == from;
+        let savepoint = transaction
+            .savepoints
+            .iter()
+            .find(is_it)
+            .and_then(|it| it.1);
+        let index = match transaction.begun {
+            Begun::No => return Ok(()),
+            Begun::At(begin) if from == 0 => Some(begin),
+            // Without an index the savepoint is older than the block, and so older than every row in it.
+            Begun::At(begin) => Some(savepoint.map_or(begin, |at| at.max(begin))),
+            Begun::HandedOver => savepoint.filter(|_| from > 0),
+        };
+        if let Some(index) = index {
+            self.builder.take_back(index);
+            if transaction.begun == Begun::At(index) {
+                transaction.begun = Begun::No;
+            }
+            return Ok(());
+        }
+        let mark = transaction.mark;
+        let range = from..transaction.row_events;
+        let mut voids = self.voids.lock().unwrap_or_else(PoisonError::into_inner);
+        voids.entry((mark.0, mark.1)).or_default().push(range);
+        Err(Error::Transient(format!(
+            "the transaction at {}:{} was rolled back in part or whole, which the log tells only behind its rows; it is read again without them",
+            self.place.file.name, mark.1
+        )))
+    }
+
+    /// A statement in words.
+    fn query(&mut self, body: &[u8], event: &Event) -> Result<Need, Error> {
+        let (head, text) = query_head(body).map_err(malformed)?;
+        let database = query_database(&body[..head]).map_err(malformed)?;
+        let text = String::from_utf8_lossy(text);
+        if self.replays.is_some() {
+            return Ok(Need::Nothing);
+        }
+        // Most are BEGIN, which a look at the bytes tells.
+        if text != "BEGIN" {
+            return self.statement(
+                Statement::new(&text, &database),
+                &text,
+                event.header.seconds,
+            );
+        }
+        if let Some(transaction) = &mut self.transaction {
+            transaction.is_open = true;
+        }
+        Ok(Need::Nothing)
+    }
+
+    fn statement(&mut self, statement: Statement, text: &str, seconds: u32) -> Result<Need, Error> {
+        match statement {
+            Statement::Begin | Statement::XaStart => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.is_open = true;
+                }
+                return Ok(Need::Nothing);
+            }
+            Statement::Commit => {
+                self.commit(seconds);
+                return Ok(Need::Nothing);
+            }
+            Statement::Rollback => {
+                self.roll_back()?;
+                return Ok(Need::Nothing);
+            }
+            Statement::Savepoint(name) => {
+                let next = self.builder.events.len();
+                if let Some(transaction) = &mut self.transaction {
+                    let count = transaction.row_events;
+                    transaction.savepoints.retain(|(other, ..)| *other != name);
+                    transaction.savepoints.push((name, Some(next), count));
+                }
+            }
+            Statement::RollbackTo(name) => self.roll_back_to(&name)?,
+            Statement::XaCommit(id) => {
+                self.replays = Some(seconds);
+                return Ok(Need::Prepared(id.to_ascii_lowercase()));
+            }
+            Statement::XaRollback(id) => {
+                self.prepared.remove(&id.to_ascii_lowercase());
+                self.roll_back()?;
+                return Ok(Need::Nothing);
+            }
+            Statement::Truncate(table) => {
+                if let Some(index) = self.find(&table) {
+                    self.tell(index);
+                    self.begin()?;
+                    let table = number(index);
+                    self.builder.events.push(LogEvent::Truncate { table });
+                }
+            }
+            Statement::Ddl(tables) => self.definition(&tables, text)?,
+            Statement::DropDatabase(name) => {
+                let name = if self.folds_case {
+                    name.to_lowercase()
+                } else {
+                    name
+                };
+                let tables: Vec<TableName> = self
+                    .captured
+                    .iter()
+                    .filter(|captured| fold(&captured.name, self.folds_case).schema == name)
+                    .map(|captured| captured.name.clone())
+                    .collect();
+                self.definition(&tables, text)?;
+            }
+            Statement::Rows => return Err(statement_error("a statement that changes rows")),
+            Statement::Other => {}
+        }
+        let stands_alone = self
+            .transaction
+            .as_ref()
+            .is_none_or(|transaction| !transaction.is_open);
+        if stands_alone {
+            if self.to_describe.is_empty() {
+                self.commit(seconds);
+            } else {
+                self.ends_at = Some(seconds);
+            }
+        }
+        Ok(Need::Nothing)
+    }
+
+    fn roll_back_to(&mut self, name: &str) -> Result<(), Error> {
+        let Some(transaction) = &mut self.transaction else {
+            return Ok(());
+        };
+        let is_it = |savepoint: &(String, Option<usize>, u64)| savepoint.0 == name;
+        let at = transaction.savepoints.iter().position(is_it);
+        let at = at.ok_or_else(|| bad("a return to a savepoint that it does not name before"))?;
+        transaction.savepoints.truncate(at + 1);
+        let count = transaction.savepoints[at].2;
+        // Those that were passed over already are no part of it.
+        if transaction
+            .voids
+            .iter()
+            .any(|void| void.start == count && void.end == transaction.row_events)
+        {
+            return Ok(());
+        }
+        self.void(count)
+    }
+
+    /// The definition of captured tables changed.
+    fn definition(&mut self, tables: &[TableName], text: &str) -> Result<(), Error> {
+        for name in tables {
+            let Some(index) = self.find(name) else {
+                continue;
+            };
+            self.begin()?;
+            let captured = &mut self.captured[index];
+            captured.is_stale = true;
+            let table = captured.name.clone();
+            self.builder.events.push(LogEvent::Ddl {
+                table: table.clone(),
+                statement: text.to_owned(),
+            });
+            self.to_describe.push(table);
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &TableName) -> Option<usize> {
+        self.by_name.get(&fold(name, self.folds_case)).copied()
+    }
+
+    /// Tells the shape of a table, if it has changed since it was told.
+    fn tell(&mut self, index: usize) {
+        let captured = &mut self.captured[index];
+        if let Some(table) = captured.table.as_ref().filter(|_| !captured.is_told) {
+            captured.is_told = true;
+            self.builder.events.push(LogEvent::Table {
+                id: number(index),
+                table: Arc::clone(table),
+            });
+        }
+    }
+
+    /// Takes the description of a table as the catalog now has it; `None` when it does not exist.
+    pub(super) fn describe(&mut self, name: &TableName, table: Option<Table>) {
+        self.to_describe.retain(|other| other != name);
+        let Some(index) = self.find(name) else { return };
+        let captured = &mut self.captured[index];
+        captured.is_stale = false;
+        captured.is_fresh = true;
+        let Some(table) = table else { return };
+        if captured.table.as_deref() != Some(&table) {
+            captured.table = Some(Arc::new(table));
+            captured.is_told = false;
+        }
+        let id = number(index);
+        self.maps
+            .retain(|_, mapped| !matches!(&mapped.target, Some((other, _)) if *other == id));
+        self.tell(index);
+    }
+
+    /// Says which table a number stands for.
+    fn table_map(&mut self, body: &[u8]) -> Result<Need, Error> {
+        let map = TableMap::parse(body).map_err(malformed)?;
+        if self
+            .maps
+            .get(&map.id)
+            .is_some_and(|known| known.body == body)
+        {
+            return Ok(Need::Nothing);
+        }
+        let target = match self.find_logged(&map) {
+            None => None,
+            Some(index) => {
+                let captured = &mut self.captured[index];
+                if captured.is_stale {
+                    return Ok(Need::Description(captured.name.clone()));
+                }
+                let columns = map.columns().map_err(malformed)?;
+                let layout = match &captured.table {
+                    Some(table) => Layout::new(table, &columns, self.engine, &self.charsets),
+                    None => Err("a table that the catalog does not have".to_owned()),
+                };
+                match layout {
+                    Ok(layout) => {
+                        captured.is_fresh = false;
+                        Some((number(index), Arc::new(layout)))
+                    }
+                    // Perhaps the description is older than the log.
+                    Err(_) if !captured.is_fresh => {
+                        return Ok(Need::Description(captured.name.clone()));
+                    }
+                    Err(what) => return Err(self.disagreement(index, &what)),
+                }
+            }
+        };
+        if self.maps.len() >= MAPS_MAX {
+            self.maps.clear();
+        }
+        let mapped = Mapped {
+            body: body.to_vec(),
+            target,
+            images: Vec::new(),
+        };
+        self.maps.insert(map.id, mapped);
+        Ok(Need::Nothing)
+    }
+
+    fn find_logged(&self, map: &TableMap<'_>) -> Option<usize> {
+        let schema = std::str::from_utf8(map.schema).ok()?;
+        // Most tables of a server may be in databases that nobody asked for.
+        if !self.folds_case && !self.schemas.contains(schema) {
+            return None;
+        }
+        self.find(&TableName::new(
+            schema,
+            std::str::from_utf8(map.table).ok()?,
+        ))
+    }
+
+    fn disagreement(&self, index: usize, what: &str) -> Error {
+        let Place { file, offset, .. } = &self.place;
+        Error::table(
+            &self.captured[index].name,
+            format!(
+                "the binary log at {}:{offset} holds {what}: the table was altered again since, and what it was then is not known. Load the table again; binlog_row_metadata = FULL at the source makes the log tell more",
+                file.name
+            ),
+        )
+    }
+
+    /// An event with rows.
+    fn rows(&mut self, form: RowsForm, event: &Event) -> Result<(), Error> {
+        let body = event.body();
+        let mut reader = Reader::new(body);
+        let id = table_id(&mut reader).map_err(malformed)?;
+        reader.u16().map_err(malformed)?;
+        if form.has_extra {
+            let extra = usize::from(reader.u16().map_err(malformed)?);
+            let extra = extra.checked_sub(2).ok_or_else(|| malformed(Malformed))?;
+            reader.bytes(extra).map_err(malformed)?;
+        }
+        let Some(mapped) = self.maps.get_mut(&id) else {
+            if id == NO_TABLE {
+                return Ok(());
+            }
+            return Err(bad("rows of a table that it does not name before"));
+        };
+        let Some((table, layout)) = mapped.target.clone() else {
+            return Ok(());
+        };
+        let transaction = self.transaction.as_mut();
+        let transaction = transaction.ok_or_else(|| bad("rows outside of a transaction"))?;
+        let order = transaction.row_events;
+        transaction.row_events += 1;
+        if transaction.is_prepared || transaction.voids.iter().any(|void| void.contains(&order)) {
+            return Ok(());
+        }
+        let count = reader.length().map_err(malformed)?.unwrap_or(0);
+        if count != layout.column_count() {
+            return Err(bad("rows of another count of columns than their table"));
+        }
+        let bits = count.div_ceil(8);
+        let first = mapped.image(&layout, reader.bytes(bits).map_err(malformed)?);
+        let second = match form.kind {
+            RowsKind::Update | RowsKind::PartialUpdate => {
+                Some(mapped.image(&layout, reader.bytes(bits).map_err(malformed)?))
+            }
+            RowsKind::Write | RowsKind::Delete => None,
+        };
+        let (buffer, start, end) = if form.is_compressed {
+            let mut plain = Vec::new();
+            event_part(reader.rest(), &mut plain)
+                .ok_or_else(|| bad("compressed rows that cannot be read"))?;
+            let end = plain.len();
+            (Bytes::from(plain), 0, end)
+        } else {
+            (
+                event.buffer.clone(),
+                event.end - reader.rest().len(),
+                event.end,
+            )
+        };
+        self.tell(table.0 as usize);
+        self.begin()?;
+        let rows = Rows {
+            kind: form.kind,
+            table,
+            first,
+            second,
+            buffer,
+        };
+        rows.put(&mut self.builder, start, end).ok_or_else(|| {
+            bad(&format!(
+                "rows of table {} that end too early",
+                layout.table.name
+            ))
+        })
+    }
+
+    /// The end of an XA transaction that is prepared.
+    fn prepare(&mut self, body: &[u8], seconds: u32) -> Result<(), Error> {
+        let (id, is_one_phase) = xa_id(body).map_err(malformed)?;
+        if self.replays.is_some() {
+            return Ok(());
+        }
+        if is_one_phase {
+            self.commit(seconds);
+            return Ok(());
+        }
+        if let Some(transaction) = &mut self.transaction {
+            let place = (self.place.file.clone(), transaction.mark.1);
+            self.prepared.insert(id, place);
+        }
+        self.roll_back()
+    }
+
+    /// The rows of a prepared transaction have all come.
+    pub(super) fn end_prepared(&mut self, id: &str) {
+        self.prepared.remove(id);
+        if let Some(seconds) = self.replays.take() {
+            self.maps.clear();
+            self.commit(seconds);
+        }
+    }
+}
+
+impl Mapped {
+    fn image(&mut self, layout: &Arc<Layout>, bits: &[u8]) -> Arc<Image> {
+        if let Some(known) = self.images.iter().find(|image| image.bits == bits) {
+            return Arc::clone(known);
+        }
+        let image = Arc::new(Image::new(layout, bits));
+        self.images.push(Arc::clone(&image));
+        image
+    }
+}
+
+/// The rows of one event.
+struct Rows {
+    kind: RowsKind,
+    table: TableId,
+    first: Arc<Image>,
+    second: Option<Arc<Image>>,
+    buffer: Bytes,
+}
+
+impl Rows {
+    /// Adds an event for each row. `None` when they end too early.
+    fn put(&self, builder: &mut Builder, start: usize, end: usize) -> Option<()> {
+        let table = self.table;
+        let shape = builder.shape(&self.buffer, Form::Plain(Arc::clone(&self.first)));
+        let is_partial = self.kind == RowsKind::PartialUpdate;
+        let second = self.second.as_ref().map(|second| {
+            let form = if is_partial {
+                Form::Partial {
+                    before: Arc::clone(&self.first),
+                    after: Arc::clone(second),
+                }
+            } else {
+                Form::Plain(Arc::clone(second))
+            };
+            (second, builder.shape(&self.buffer, form))
+        });
+        let at = |shape, offset: usize, image: &Image| {
+            Some(RowAt {
+                shape,
+                offset: u32::try_from(offset).ok()?,
+                is_whole: image.is_whole,
+            })
+        };
+        let mut offset = start;
+        while offset < end {
+            let row = at(shape, offset, &self.first)?;
+            let first_offset = offset;
+            offset += self.first.extent(self.buffer.get(offset..end)?)?;
+            let event = match (&second, self.kind) {
+                (Some((image, shape)), _) => {
+                    let rest = self.buffer.get(offset..end)?;
+                    let (from, bytes) = if is_partial {
+                        (first_offset, image.partial_extent(rest)?)
+                    } else {
+                        (offset, image.extent(rest)?)
+                    };
+                    offset += bytes;
+                    LogEvent::Update {
+                        table,
+                        before: Some(row),
+                        after: at(*shape, from, image)?,
+                    }
+                }
+                (None, RowsKind::Write) => LogEvent::Insert { table, after: row },
+                (None, _) => LogEvent::Delete { table, before: row },
+            };
+            builder.events.push(event);
+            if offset == first_offset {
+                // Rows without cells and bits would never end.
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+fn number(index: usize) -> TableId {
+    TableId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn fold(name: &TableName, folds_case: bool) -> TableName {
+    if folds_case {
+        TableName::new(name.schema.to_lowercase(), name.name.to_lowercase())
+    } else {
+        name.clone()
+    }
+}
+
+fn statement_error(what: &str) -> Error {
+    Error::Fatal(format!(
+        "cannot read the source's binary log: it holds {what} as a statement instead of rows; set binlog_format = ROW globally and in every session that writes, and load the tables again"
+    ))
+}
+
+/// The id of the server that wrote an event, from its header.
+fn server_id(event: &Event) -> u32 {
+    let header = event.start.saturating_sub(super::event::HEADER_BYTES);
+    let bytes = event.buffer.get(header + 5..header + 9);
+    bytes
+        .and_then(|bytes| bytes.first_chunk())
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Bytes before the text of a statement, and the text: thread (4 bytes), duration (4), length of the database's name (1),
+/// error (2), length of the variables (2), variables, the name and a zero.
+fn query_head(body: &[u8]) -> Result<(usize, &[u8]), Malformed> {
+    const FIXED_BYTES: usize = 13;
+    let mut reader = Reader::new(body);
+    reader.bytes(8)?;
+    let name = usize::from(reader.u8()?);
+    reader.u16()?;
+    let variables = usize::from(reader.u16()?);
+    let head = FIXED_BYTES + variables + name + 1;
+    Ok((head, body.get(head..).ok_or(Malformed)?))
+}
+
+fn query_database(head: &[u8]) -> Result<String, Malformed> {
+    let length = usize::from(*head.get(8).ok_or(Malformed)?);
+    let end = head.len() - 1;
+    let name = head.get(end.saturating_sub(length)..end).ok_or(Malformed)?;
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+/// The id of XA_PREPARE as statements write it, and whether it is committed at once.
+pub(super) fn xa_id(body: &[u8]) -> Result<(String, bool), Malformed> {
+    let mut reader = Reader::new(body);
+    let is_one_phase = reader.u8()? != 0;
+    let format = reader.u32()?;
+    let global = reader.u32()? as usize;
+    let branch = reader.u32()? as usize;
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let global = hex(reader.bytes(global)?);
+    let branch = hex(reader.bytes(branch)?);
+    Ok((format!("x'{global}',x'{branch}',{format}"), is_one_phase))
+}

@@ -1,0 +1,174 @@
+//! Change capture from the binary log.
+//!
+//! ```text
+//!  socket ─► feed (reads ahead, bounded) ─► input (checksums, inflates) ─► assembler (transactions) ─► blocks
+//!                                                                             ▲
+//!                                                    catalog ─► layouts ──────┘
+//! ```
+//!
+//! Why nothing is lost and nothing comes twice: a stream begins at a place between two transactions and hands over the
+//! transactions behind it in the log's order, each with the place behind it. Every event is either understood, or of a kind
+//! known to matter to nobody, or an error; its checksum is verified; and a log that no longer reaches back to the place is
+//! refused by the server. Which transactions a snapshot holds, places tell exactly; see `place`.
+//!
+//! Why values are what a full load gives: rows are only decoded by a layout on which the log and the catalog agree, and
+//! every form of value has a test that compares both ways on real servers.
+//!
+//! The catalog only knows what a table is now. When a stream meets the definition of a table in the log it asks the catalog
+//! anew, and compares what it says with each announcement of the table's rows. Where the two do not agree the table stops with
+//! an error; nothing is guessed.
+
+mod assembler;
+mod block;
+mod charset;
+mod checks;
+mod codec;
+mod event;
+mod feed;
+mod gtid;
+mod inflate;
+mod json_diff;
+mod jsonb;
+mod layout;
+mod numbers;
+mod place;
+mod prepared;
+mod replica;
+mod statement;
+mod stream;
+mod table_map;
+mod times;
+
+use async_trait::async_trait;
+use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogStart, SnapshotView};
+use whimbrel_core::{Engine, Position, Table};
+
+use self::assembler::{Assembler, Start, Voids};
+use self::charset::Charsets;
+use self::gtid::GtidTrack;
+use self::place::{Parsed, Place, View};
+use self::stream::MysqlStream;
+use crate::connect::connect;
+use crate::errors::general;
+use crate::options::Options;
+use crate::source;
+use crate::wire::{Connection, Purpose, WireError};
+
+/// The binary log of a server, as one task reads it.
+pub(crate) struct MysqlLog {
+    options: Options,
+    task: String,
+    connection: Option<Connection>,
+    /// What earlier streams have found out of transactions that were rolled back.
+    voids: Voids,
+}
+
+impl MysqlLog {
+    pub(crate) fn new(options: Options, task: &str, connection: Connection) -> Self {
+        Self {
+            options,
+            task: task.to_owned(),
+            connection: Some(connection),
+            voids: Voids::default(),
+        }
+    }
+
+    /// A connection for questions. One that failed half-way is replaced.
+    async fn connection(&mut self) -> Result<&mut Connection, Error> {
+        let connection = match self.connection.take() {
+            Some(connection) if connection.is_ready() => connection,
+            _ => connect(&self.options, Purpose::Read).await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    async fn current(&mut self) -> Result<Position, Error> {
+        let failed = |error: WireError| general(error, "read the place of the log's end");
+        let connection = self.connection().await?;
+        let position = match source::current_position(connection).await {
+            // The server may have ended the connection while nobody asked.
+            Err(WireError::Io(_) | WireError::Closed) => {
+                self.connection = None;
+                source::current_position(self.connection().await?).await
+            }
+            other => other,
+        };
+        position.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl ChangeLog for MysqlLog {
+    async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error> {
+        self.connection().await?;
+        let options = self.options.clone();
+        let found = checks::check(&options, self.connection().await?, tables).await?;
+        tracing::debug!(task = %self.task, "the source's log can be captured from");
+        Ok(LogStart {
+            position: self.current().await?,
+            refused: found,
+        })
+    }
+
+    async fn open(
+        &mut self,
+        tables: &[Table],
+        from: &Position,
+    ) -> Result<Box<dyn ChangeStream>, Error> {
+        let voids = Voids::clone(&self.voids);
+        let connection = self.connection().await?;
+        let engine = connection.engine();
+        let parsed = Parsed::new(from, engine)?;
+        checks::reaches_back(connection, &parsed).await?;
+        let failed = |error| general(error, "read the character sets of the source");
+        let mut charsets = Charsets::load(connection).await.map_err(failed)?;
+        for name in tables.iter().flat_map(codec_charsets) {
+            charsets.prepare(connection, name).await.map_err(failed)?;
+        }
+        let folds_case = connection
+            .row("SELECT @@lower_case_table_names")
+            .await
+            .map_err(failed)?
+            .is_some_and(|row| row.text(0) != "0");
+        let start = Start {
+            engine,
+            charsets,
+            tables: tables.to_vec(),
+            folds_case,
+            place: Place {
+                file: parsed.file.clone(),
+                offset: parsed.offset,
+                gtids: GtidTrack::new(parsed.gtids.clone()),
+            },
+            voids,
+        };
+        let input = replica::dump(&self.options, &parsed.file.name, parsed.offset).await?;
+        let assembler = Assembler::new(start);
+        Ok(Box::new(MysqlStream::new(
+            self.options.clone(),
+            input,
+            assembler,
+        )))
+    }
+
+    async fn end(&mut self) -> Result<Position, Error> {
+        self.current().await
+    }
+
+    fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        // Which flavour's transaction ids follow does not matter to the place.
+        let place = snapshot.as_str().split(';').next().unwrap_or_default();
+        let parsed = Parsed::new(&Position::new(place), Engine::MySql)?;
+        Ok(Box::new(View { end: parsed.mark() }))
+    }
+
+    /// Servers keep their logs by their own rules; nothing was made there.
+    async fn remove(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The character sets that a table's columns need.
+fn codec_charsets(table: &Table) -> impl Iterator<Item = &str> {
+    table.columns.iter().filter_map(codec::charset_name)
+}
