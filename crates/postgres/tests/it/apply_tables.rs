@@ -303,7 +303,7 @@ async fn a_user_without_privileges_applies_where_nothing_acts() {
         rig.pair
             .target
             .sql(&format!(
-                "create role {role} login password 'secret'; grant create on database {role} to {role};
+                "create role {role} login password 'secret'; revoke temporary on database {role} from public; grant create on database {role} to {role};
                  alter table t owner to {role}; grant all on schema public to {role};
                  grant all on schema awsdms_control to {role}; grant all on all tables in schema awsdms_control to {role}"
             ))

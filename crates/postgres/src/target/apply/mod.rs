@@ -17,20 +17,21 @@
 //! # Why a failed call leaves the transaction as it was
 //!
 //! All statements of a call are sent in one write, the first of them a savepoint, with one Sync at the end. When one fails, the
-//! server passes over the rest, and one more exchange goes back to the savepoint. What the call made in this session (staging
-//! tables, prepared statements) is forgotten with it.
+//! server passes over the rest, and one more exchange goes back to the savepoint. The statements that the call prepared are
+//! forgotten with it.
 //!
 //! `begin` sends nothing: BEGIN and the check of the epoch travel ahead of the first call's statements. A task that is not ours any
 //! more is therefore reported by the first call, or by `commit`. Nothing of the call has happened then, because a check that fails is
 //! an error, and what follows it is passed over.
 
 mod net;
+mod rows;
 mod session;
 mod shape;
 mod single;
 mod sql;
-mod staging;
 mod statements;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +47,6 @@ use super::control::{self, Held};
 use crate::errors::{general, of_table};
 use crate::wire::{Connection, Pipeline, ServerError, WireError};
 use shape::Shape;
-use staging::StagingTables;
 use statements::Statements;
 
 /// Applies changes over one connection.
@@ -61,7 +61,6 @@ pub(super) struct PostgresApplier {
     is_call_sent: bool,
     shapes: HashMap<TableName, Arc<Shape>>,
     shape_count: u32,
-    staging: StagingTables,
     statements: Statements,
 }
 
@@ -122,7 +121,6 @@ impl PostgresApplier {
             is_call_sent: false,
             shapes: HashMap::new(),
             shape_count: 0,
-            staging: StagingTables::default(),
             statements: Statements::default(),
         })
     }
@@ -151,7 +149,6 @@ impl PostgresApplier {
     fn forget_shape(&mut self, table: &TableName) {
         if let Some(shape) = self.shapes.remove(table) {
             self.statements.forget(shape.number);
-            self.staging.forget(shape.number);
         }
     }
 
@@ -212,7 +209,6 @@ impl PostgresApplier {
         let answers = self.exchange().await?;
         let Some(error) = answers.failure else {
             self.transaction = Transaction::Open;
-            self.staging.call_done();
             self.statements.call_done();
             return Ok(answers.counts);
         };
@@ -231,7 +227,6 @@ impl PostgresApplier {
         }
         if !self.is_call_sent {
             self.pipeline.clear();
-            self.staging.call_undone();
             self.statements.call_undone();
             return error.into();
         }
@@ -289,7 +284,6 @@ impl PostgresApplier {
     }
 
     async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
-        self.staging.call_undone();
         self.statements.call_undone();
         self.transaction = Transaction::Lost;
         let undone = self.connection.query(session::UNDO_CALL).await;
@@ -327,7 +321,6 @@ impl PostgresApplier {
             }
         }
         self.transaction = Transaction::None;
-        self.staging.rolled_back();
         self.statements.call_undone();
         Ok(())
     }
@@ -424,7 +417,6 @@ impl Applier for PostgresApplier {
         match self.send_commit(checkpoint).await {
             Ok(()) => {
                 self.transaction = Transaction::None;
-                self.staging.committed();
                 Ok(())
             }
             Err(CallError::Error(error)) => Err(error),

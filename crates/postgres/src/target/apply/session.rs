@@ -24,15 +24,15 @@ pub(super) const UNDO_CALL: &str =
 /// Waiting for a lock of somebody else ends after a minute with an error that says so. A worker that stops in the middle of a
 /// transaction loses it, with its locks, after five minutes.
 ///
-/// Staging tables have no statistics. Changes are always few against what a table may hold, so rows are looked up by the key's
-/// index, driven by the staging table; with every other way of joining switched off no estimate can lead elsewhere. Where no
-/// index serves, hash joins are switched on for the statement. One plan serves all parameters, as they only stand for keys. What is sorted is a
-/// batch at most.
+/// Changes are few against what a table may hold, so rows are looked up by the key's index, one for each change: other ways of
+/// joining are switched off, and pages cost nothing, as nobody knows how many of a batch lie together. So the plan does not
+/// depend on what the server believes of the table when it is made, and it is made once. Where no index serves, hash joins are
+/// switched on for the statement. What is sorted is a batch at most.
 const SETTINGS: &str = "
 SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '5min';
 SET default_transaction_isolation = 'read committed';
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;
-SET enable_memoize = off; SET work_mem = '32MB'; SET plan_cache_mode = force_generic_plan";
+SET enable_memoize = off; SET random_page_cost = 0; SET seq_page_cost = 0.1; SET work_mem = '32MB'; SET plan_cache_mode = force_generic_plan";
 
 /// Makes a signed-in connection a session that applies changes of a task that is ours.
 pub(super) async fn start(

@@ -34,11 +34,15 @@ pub(super) struct ShapeColumn {
     pub(super) actual: ActualColumn,
     pub(super) is_domain: bool,
     pub(super) oid: u32,
+    /// The type of arrays of what is passed.
+    pub(super) array_oid: u32,
+    /// The type without length and precision.
+    pub(super) base: String,
+    /// Whether values are passed as text, because the type has no binary encoder here, or no type for arrays of its elements.
+    pub(super) is_passed_as_text: bool,
     /// The type's own equality, or that of the key's index: `OPERATOR(schema.=)`.
     pub(super) equals: String,
     pub(super) sameness: Sameness,
-    /// Whether comparing two values takes no longer than comparing two numbers.
-    pub(super) is_sorted_fast: bool,
     /// `GENERATED ALWAYS AS IDENTITY`: an UPDATE cannot set it, an INSERT can.
     pub(super) is_always_identity: bool,
 }
@@ -56,8 +60,14 @@ pub(super) enum Sameness {
 }
 
 impl ShapeColumn {
+    /// Whether comparing two values takes no longer than comparing two numbers.
+    pub(super) fn is_sorted_fast(&self) -> bool {
+        // int8, int2, int4, oid, date, timestamp, timestamptz, uuid
+        matches!(self.oid, 20 | 21 | 23 | 26 | 1082 | 1114 | 1184 | 2950)
+    }
+
     pub(super) fn format(&self) -> i16 {
-        if self.actual.is_text_only {
+        if self.is_passed_as_text {
             FORMAT_TEXT
         } else {
             FORMAT_BINARY
@@ -82,7 +92,8 @@ fn query(name: &str) -> String {
              JOIN pg_operator p ON p.oid = s.amopopr JOIN pg_namespace n ON n.oid = p.oprnamespace
              WHERE o.opcdefault ORDER BY o.opcintype)
          SELECT a.attname, format_type(b.oid, b.modifier), b.depth > 0, b.oid, t.typtype, r.proname, a.attidentity,
-           a.attgenerated, coalesce(c.collisdeterministic, true), e.nspname, e.oprname
+           a.attgenerated, coalesce(c.collisdeterministic, true), e.nspname, e.oprname,
+           t.typarray, format_type(b.oid, -1)
          FROM base b JOIN pg_type t ON t.oid = b.oid AND t.typtype <> 'd'
            JOIN pg_attribute a ON a.attrelid = {table} AND a.attnum = b.attnum
            LEFT JOIN pg_proc r ON r.oid = t.typreceive LEFT JOIN pg_collation c ON c.oid = a.attcollation
@@ -101,7 +112,11 @@ fn query(name: &str) -> String {
     )
 }
 
-const COLUMN_FIELDS: usize = 11;
+const COLUMN_FIELDS: usize = 13;
+
+/// `text` and `text[]`.
+pub(super) const TEXT_OID: u32 = 25;
+const TEXTS_OID: u32 = 1009;
 
 impl Shape {
     /// Reads the catalog. A table that is not there gives no error of the server, which would end the open transaction.
@@ -208,6 +223,19 @@ impl Shape {
             && self.table.source.name == table.source.name
     }
 
+    /// A quoted name that no column has.
+    pub(super) fn free_name(&self, name: &str) -> String {
+        let mut name = name.to_owned();
+        while self
+            .columns
+            .iter()
+            .any(|column| column.name == identifier(&name))
+        {
+            name.push('_');
+        }
+        identifier(&name)
+    }
+
     pub(super) fn is_key(&self, column: usize) -> bool {
         self.table.primary_key.contains(&column)
     }
@@ -222,17 +250,24 @@ impl ShapeColumn {
             actual.is_text_only = false;
         }
         let oid = field(row, 3).parse().unwrap_or(0);
+        let array_oid = field(row, 11).parse().unwrap_or(0);
+        let is_passed_as_text = actual.is_text_only || array_oid == 0;
         Self {
             name: identifier(field(row, 0)),
             actual,
             is_domain: field(row, 2) == "t",
             oid,
+            array_oid: if is_passed_as_text {
+                TEXTS_OID
+            } else {
+                array_oid
+            },
+            base: field(row, 12).to_owned(),
+            is_passed_as_text,
             equals: match field(row, 10) {
                 "" => operator("pg_catalog", "="),
                 name => operator(field(row, 9), name),
             },
-            // int8, int2, int4, oid, date, timestamp, timestamptz, uuid
-            is_sorted_fast: matches!(oid, 20 | 21 | 23 | 26 | 1082 | 1114 | 1184 | 2950),
             sameness: sameness(oid, field(row, 4) == "e", field(row, 8) == "t"),
             is_always_identity: field(row, 6) == "a",
         }

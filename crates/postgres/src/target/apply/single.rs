@@ -5,14 +5,13 @@ use std::sync::Arc;
 use whimbrel_connector::{Error, SingleChange, SingleKind};
 use whimbrel_core::{TableName, Value};
 
-use super::net::refuse;
-use super::shape::{Sameness, Shape, ShapeColumn};
+use super::shape::{Sameness, Shape};
 use super::sql::{self, WholeRow};
 use super::statements::{ColumnSet, Prepared, StatementKey, StatementKind, Statements};
+use super::values::{check_width, encode, refuse};
 use super::{CallError, PostgresApplier, Step, is_out_of_date};
 use crate::errors::{bound_parameter, of_table};
 use crate::target::load::key_text;
-use crate::types::{Refused, encode_binary, encode_text_parameter};
 use crate::wire::{Pipeline, ServerError, WireError};
 
 /// Changes are sent when there are this many bytes.
@@ -176,41 +175,31 @@ impl Writer<'_> {
         }
     }
 
-    fn check_width(&self, cells: &[Value<'_>]) -> Result<(), Error> {
-        if cells.len() == self.shape.columns.len() {
-            return Ok(());
-        }
-        let message = "a row with another number of cells than the target table has columns";
-        Err(Error::table(&self.shape.table.source.name, message))
-    }
-
     fn insert(&mut self, new: &[Value<'_>]) -> Result<(), Error> {
-        self.check_width(new)?;
+        check_width(self.shape, new)?;
         let key = self.key(StatementKind::Insert, ColumnSet::default(), None);
         let shape = Arc::clone(self.shape);
         let prepared = self
             .statements
-            .get(key, &shape, self.pipeline, || sql::insert(&shape));
+            .get(key, self.pipeline, || sql::insert(&shape));
         self.bind(&prepared, new, new)
     }
 
     fn delete(&mut self, old: &[Value<'_>]) -> Result<(), Error> {
-        self.check_width(old)?;
+        check_width(self.shape, old)?;
         let find = self.find(old);
         let key = self.key(StatementKind::Delete, ColumnSet::default(), find.as_ref());
         let shape = Arc::clone(self.shape);
-        let prepared = self
-            .statements
-            .get(key, &shape, self.pipeline, || match &find {
-                None => sql::delete(&shape, None),
-                Some(find) => find.with_row(|row| sql::delete(&shape, Some(row))),
-            });
+        let prepared = self.statements.get(key, self.pipeline, || match &find {
+            None => sql::delete(&shape, None),
+            Some(find) => find.with_row(|row| sql::delete(&shape, Some(row))),
+        });
         self.bind(&prepared, old, old)
     }
 
     fn update(&mut self, old: &[Value<'_>], new: &[Value<'_>]) -> Result<(), Error> {
-        self.check_width(old)?;
-        self.check_width(new)?;
+        check_width(self.shape, old)?;
+        check_width(self.shape, new)?;
         let shape = Arc::clone(self.shape);
         let is_key_kept = shape
             .table
@@ -225,7 +214,7 @@ impl Writer<'_> {
         }
         let find = self.find(old);
         let key = self.key(StatementKind::Update, set.clone(), find.as_ref());
-        let prepared = self.statements.get(key, &shape, self.pipeline, || {
+        let prepared = self.statements.get(key, self.pipeline, || {
             let set = set.columns();
             match &find {
                 None => sql::update(&shape, &set, None),
@@ -285,7 +274,7 @@ impl Writer<'_> {
                 old
             };
             let of = &shape.columns[column];
-            encode_parameter(&cells[column], of, &mut self.scratch, self.pipeline.body())
+            encode(&cells[column], of, &mut self.scratch, self.pipeline.body())
                 .map_err(|reason| refuse(shape, cells, column, reason))?;
         }
         self.pipeline
@@ -307,21 +296,6 @@ impl Find {
             columns: &columns,
             nulls: &nulls,
         })
-    }
-}
-
-fn encode_parameter(
-    value: &Value<'_>,
-    column: &ShapeColumn,
-    scratch: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> Result<(), Refused> {
-    let actual = &column.actual;
-    actual.limit.check(value)?;
-    if actual.is_text_only {
-        encode_text_parameter(value, actual.wire, scratch, out)
-    } else {
-        encode_binary(value, actual.wire, out)
     }
 }
 

@@ -1,7 +1,6 @@
-//! The statements that apply changes. `t` is the target table, `s` the staging table, `f` the one row that was found.
+//! The statements that apply changes. `t` is the target table, `s` the rows of a batch, `f` the one row that was found.
 
 use super::shape::{Sameness, Shape, ShapeColumn};
-use super::staging::StagingNames;
 
 /// A statement and what its parameters are.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,6 +9,20 @@ pub(super) struct Statement {
     /// The column of each parameter. The first `set_count` are of the new row, the others of the row to be found.
     pub(super) parameters: Vec<usize>,
     pub(super) set_count: usize,
+    /// The type of each parameter.
+    pub(super) types: Vec<u32>,
+}
+
+impl Statement {
+    fn new(shape: &Shape, sql: String, parameters: Parameters, set_count: usize) -> Self {
+        let types = parameters.0.iter().map(|&column| shape.columns[column].oid);
+        Self {
+            sql,
+            types: types.collect(),
+            parameters: parameters.0,
+            set_count,
+        }
+    }
 }
 
 /// Collects parameters while a statement is written.
@@ -139,11 +152,8 @@ pub(super) fn insert(shape: &Shape) -> Statement {
             shape.name
         )
     };
-    Statement {
-        sql,
-        set_count: parameters.0.len(),
-        parameters: parameters.0,
-    }
+    let set_count = parameters.0.len();
+    Statement::new(shape, sql, parameters, set_count)
 }
 
 /// Deletes by key, or one row that is the same as `row`.
@@ -151,11 +161,8 @@ pub(super) fn delete(shape: &Shape, row: Option<&WholeRow<'_>>) -> Statement {
     let mut parameters = Parameters::default();
     let Found { from, condition } = found(shape, row, &mut parameters);
     let using = joined("USING", &from);
-    Statement {
-        sql: format!("DELETE FROM {} AS t{using} WHERE {condition}", shape.name),
-        parameters: parameters.0,
-        set_count: 0,
-    }
+    let sql = format!("DELETE FROM {} AS t{using} WHERE {condition}", shape.name);
+    Statement::new(shape, sql, parameters, 0)
 }
 
 /// Sets columns of the row with the key, or of one row that is the same as `row`.
@@ -167,11 +174,7 @@ pub(super) fn update(shape: &Shape, set: &[usize], row: Option<&WholeRow<'_>>) -
         .collect();
     let found = found(shape, row, &mut parameters);
     let sql = set_sql(shape, &values, &found);
-    Statement {
-        sql,
-        parameters: parameters.0,
-        set_count: set.len(),
-    }
+    Statement::new(shape, sql, parameters, set.len())
 }
 
 /// Sets columns to expressions, in rows that are found.
@@ -230,32 +233,33 @@ fn replace_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> Stri
     )
 }
 
-/// Makes the staging table. Domains become their base type: a cell that was not sent is NULL there, which a domain may forbid.
-pub(super) fn create_staging(shape: &Shape, staging: &StagingNames) -> String {
-    let columns = shape.columns.iter().map(|column| {
-        if column.is_domain {
-            format!(", t.{0}::{1} AS {0}", column.name, column.actual.native)
+/// `bytea[]`.
+const MASKS_OID: u32 = 1001;
+
+/// The rows of a batch: an array for each of the columns, and one of masks.
+///
+/// They come in the order of the key where sorting by it is cheap: then neighbours in the index and in the table are visited one
+/// after another, which halves the time of changes to keys from all over a table.
+fn batch(shape: &Shape, columns: &[usize], mask: Option<&str>) -> Found {
+    let names = columns
+        .iter()
+        .map(|&column| shape.columns[column].name.as_str());
+    let names: Vec<&str> = names.chain(mask).collect();
+    let arrays = join((1..=names.len()).map(|number| format!("${number}")), ", ");
+    let values = columns.iter().map(|&column| {
+        let ShapeColumn {
+            name,
+            base,
+            is_passed_as_text,
+            ..
+        } = &shape.columns[column];
+        if *is_passed_as_text {
+            format!("s.{name}::{base} AS {name}")
         } else {
-            format!(", t.{}", column.name)
+            format!("s.{name}")
         }
     });
-    let columns = join(columns, "");
-    let StagingNames {
-        table,
-        is_delete,
-        is_whole,
-        mask,
-    } = staging;
-    format!(
-        "CREATE TEMP TABLE {table} ON COMMIT DELETE ROWS AS SELECT false AS {is_delete}, false AS {is_whole}, ''::bytea AS {mask}{columns} \
-         FROM {} AS t WITH NO DATA",
-        shape.name
-    )
-}
-
-/// The staged rows of a kind, in the order of the key where sorting by it is cheap: then neighbours in the index and in the table are
-/// visited one after another, which halves the time of changes to keys from all over a table.
-fn staged(shape: &Shape, staging: &StagingNames, kind: &str, columns: &str) -> Found {
+    let values = join(values.chain(mask.map(|mask| format!("s.{mask}"))), ", ");
     let key = || {
         shape
             .table
@@ -263,73 +267,82 @@ fn staged(shape: &Shape, staging: &StagingNames, kind: &str, columns: &str) -> F
             .iter()
             .map(|&column| &shape.columns[column])
     };
-    let equal = key().map(|ShapeColumn { name, equals, .. }| format!("t.{name} {equals} s.{name}"));
-    let order = key()
-        .take_while(|column| column.is_sorted_fast)
-        .map(|column| format!("s.{}", column.name));
-    let order = join(order, ", ");
+    let order = key().take_while(|column| column.is_sorted_fast());
+    let order = join(order.map(|column| format!("s.{}", column.name)), ", ");
     let order = if order.is_empty() {
         order
     } else {
         format!(" ORDER BY {order}")
     };
+    let equal = key().map(|ShapeColumn { name, equals, .. }| format!("t.{name} {equals} s.{name}"));
     Found {
         from: format!(
-            "(SELECT {columns} FROM {} AS s WHERE {kind}{order}) AS s",
-            staging.table
+            "(SELECT {values} FROM unnest({arrays}) AS s ({}){order}) AS s",
+            names.join(", ")
         ),
         condition: join(equal, " AND "),
     }
 }
 
-pub(super) fn delete_staged(shape: &Shape, staging: &StagingNames) -> String {
-    let key = shape
-        .table
-        .primary_key
+fn batch_statement(
+    shape: &Shape,
+    sql: String,
+    parameters: Vec<usize>,
+    mask: Option<&str>,
+) -> Statement {
+    let types = parameters
         .iter()
-        .map(|&column| format!("s.{}", shape.columns[column].name));
-    let kind = format!("s.{}", staging.is_delete);
-    let Found { from, condition } = staged(shape, staging, &kind, &join(key, ", "));
-    format!(
+        .map(|&column| shape.columns[column].array_oid);
+    let types = types.chain(mask.map(|_| MASKS_OID)).collect();
+    Statement {
+        sql,
+        parameters,
+        set_count: 0,
+        types,
+    }
+}
+
+/// Deletes the rows with the keys of a batch.
+pub(super) fn net_delete(shape: &Shape) -> Statement {
+    let key = shape.table.primary_key.clone();
+    let Found { from, condition } = batch(shape, &key, None);
+    let sql = format!(
         "DELETE FROM {} AS t USING {from} WHERE {condition}",
         shape.name
-    )
+    );
+    batch_statement(shape, sql, key, None)
 }
 
 /// Updates from rows that are whole.
-pub(super) fn update_staged_whole(shape: &Shape, staging: &StagingNames) -> String {
-    let kind = format!("NOT s.{} AND s.{}", staging.is_delete, staging.is_whole);
-    let values: Vec<_> = (0..shape.columns.len())
-        .filter(|&column| !shape.is_key(column))
-        .map(|column| (column, format!("s.{}", shape.columns[column].name)))
+pub(super) fn net_update(shape: &Shape) -> Statement {
+    let all: Vec<usize> = (0..shape.columns.len()).collect();
+    let values: Vec<_> = all
+        .iter()
+        .filter(|&&column| !shape.is_key(column))
+        .map(|&column| (column, format!("s.{}", shape.columns[column].name)))
         .collect();
-    set_sql(shape, &values, &staged(shape, staging, &kind, "s.*"))
+    let sql = set_sql(shape, &values, &batch(shape, &all, None));
+    batch_statement(shape, sql, all, None)
 }
 
 /// Updates from rows that lack cells: bit `n` of the mask says that column `n` was sent. One statement serves all masks; a column
 /// that is set to what it holds keeps even its stored form.
-pub(super) fn update_staged_masked(shape: &Shape, staging: &StagingNames) -> String {
-    let kind = format!("NOT s.{} AND NOT s.{}", staging.is_delete, staging.is_whole);
-    let values: Vec<_> = (0..shape.columns.len())
-        .filter(|&column| !shape.is_key(column))
-        .map(|column| {
+pub(super) fn net_update_masked(shape: &Shape) -> Statement {
+    let all: Vec<usize> = (0..shape.columns.len()).collect();
+    let mask = shape.free_name("awsdms_mask");
+    let values: Vec<_> = all
+        .iter()
+        .filter(|&&column| !shape.is_key(column))
+        .map(|&column| {
             let name = &shape.columns[column].name;
-            let mask = &staging.mask;
             let value = format!(
                 "CASE WHEN get_bit(s.{mask}, {column}) = 1 THEN s.{name} ELSE t.{name} END"
             );
             (column, value)
         })
         .collect();
-    set_sql(shape, &values, &staged(shape, staging, &kind, "s.*"))
-}
-
-pub(super) fn copy_staging(shape: &Shape, staging: &StagingNames) -> String {
-    format!(
-        "COPY {} FROM STDIN (FORMAT {})",
-        staging.table,
-        format_name(shape)
-    )
+    let sql = set_sql(shape, &values, &batch(shape, &all, Some(&mask)));
+    batch_statement(shape, sql, all, Some(&mask))
 }
 
 pub(super) fn copy_table(shape: &Shape) -> String {

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::shape::Shape;
 use super::sql::Statement;
 use crate::wire::Pipeline;
 
@@ -38,6 +37,9 @@ pub(super) enum StatementKind {
     Insert,
     Update,
     Delete,
+    NetDelete,
+    NetUpdate,
+    NetMasked,
 }
 
 /// Tells prepared statements apart.
@@ -84,7 +86,6 @@ impl Statements {
     pub(super) fn get(
         &mut self,
         key: StatementKey,
-        shape: &Shape,
         pipeline: &mut Pipeline,
         write: impl FnOnce() -> Statement,
     ) -> Arc<Prepared> {
@@ -97,14 +98,9 @@ impl Statements {
             self.evict(pipeline);
         }
         let statement = write();
-        let types: Vec<u32> = statement
-            .parameters
-            .iter()
-            .map(|&column| shape.columns[column].oid)
-            .collect();
         // Names are never given twice, so that one the server still knows cannot be taken for another.
         let name = format!("awsdms_{}", self.clock);
-        pipeline.parse(&name, &statement.sql, &types);
+        pipeline.parse(&name, &statement.sql, &statement.types);
         let prepared = Arc::new(Prepared { name, statement });
         self.fresh.push(key.clone());
         self.known.insert(
