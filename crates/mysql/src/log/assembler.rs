@@ -31,7 +31,7 @@ use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
 use super::inflate::event_part;
 use super::layout::{Form, Image, Layout};
-use super::place::{LogFile, Place};
+use super::place::{LogFile, Place, widen};
 use super::statement::Statement;
 use super::table_map::{TableMap, table_id};
 use crate::wire::{Malformed, Reader};
@@ -300,8 +300,6 @@ impl Assembler {
     }
 
     /// Moves the place behind an event, and answers where the event begins.
-    ///
-    /// Headers hold the lower 32 bits of a place; within a file places only grow.
     fn advance(&mut self, event: &Event) -> u64 {
         let header = &event.header;
         let is_in_file = header.next_offset != 0
@@ -313,12 +311,7 @@ impl Assembler {
                 kind::HEARTBEAT | kind::HEARTBEAT_V2 | kind::ROTATE
             );
         if is_in_file {
-            const WRAP: u64 = 1 << 32;
-            let mut next = (self.place.offset & !(WRAP - 1)) | u64::from(header.next_offset);
-            if next < self.place.offset && self.place.offset - next > WRAP / 2 {
-                next += WRAP;
-            }
-            self.place.offset = self.place.offset.max(next);
+            self.place.offset = widen(self.place.offset, header.next_offset);
             return self.place.offset.saturating_sub(header.bytes.into());
         }
         self.place.offset

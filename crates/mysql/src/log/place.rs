@@ -98,6 +98,17 @@ impl fmt::Debug for Place {
     }
 }
 
+/// The whole offset of which a header holds the lower 32 bits, given one before it: within a file offsets only grow.
+pub(super) fn widen(before: u64, low: u32) -> u64 {
+    const WRAP: u64 = 1 << 32;
+    let next = (before & !(WRAP - 1)) | u64::from(low);
+    if next < before && before - next > WRAP / 2 {
+        next + WRAP
+    } else {
+        next.max(before)
+    }
+}
+
 /// The transactions that begin before a place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
@@ -142,6 +153,14 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn offsets_beyond_four_gigabytes_are_told_by_their_order() {
+        assert_eq!(widen(100, 200), 200);
+        assert_eq!(widen(0xFFFF_FF00, 16), 0x1_0000_0010);
+        assert_eq!(widen(0x1_0000_0010, 0x20), 0x1_0000_0020);
+        assert_eq!(widen(200, 100), 200);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use whimbrel_core::Engine;
 use super::assembler::xa_id;
 use super::event::kind;
 use super::feed::bad;
-use super::place::{LogFile, Place};
+use super::place::{LogFile, Place, widen};
 use super::replica::{self, FIRST_OFFSET};
 use crate::connect::connect;
 use crate::errors::general;
@@ -53,13 +53,13 @@ pub(super) async fn find(
             let name = String::from_utf8_lossy(reader.rest()).into_owned();
             file = LogFile::new(&name).ok_or_else(|| bad("a file whose name has no number"))?;
         } else if !event.is_inner && !header.is_artificial() && header.next_offset != 0 {
-            let start = offset;
-            offset += u64::from(header.bytes);
-            match header.kind {
-                kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIA_GTID => {
-                    head = start;
-                }
-                _ => {}
+            offset = widen(offset, header.next_offset);
+            let is_head = matches!(
+                header.kind,
+                kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIA_GTID
+            );
+            if is_head {
+                head = offset.saturating_sub(header.bytes.into());
             }
         }
         if header.kind == kind::XA_PREPARE

@@ -33,7 +33,6 @@ pub(super) mod logged {
     pub(crate) const ENUM: u8 = 247;
     pub(crate) const SET: u8 = 248;
     pub(crate) const TINY_BLOB: u8 = 249;
-    pub(crate) const LONG_BLOB: u8 = 251;
     pub(crate) const BLOB: u8 = 252;
     pub(crate) const VAR_STRING: u8 = 253;
     pub(crate) const STRING: u8 = 254;
@@ -161,10 +160,6 @@ impl LoggedColumn {
             logged::STRING | logged::VAR_STRING | logged::VARCHAR | logged::TINY_BLOB
                 ..=logged::BLOB | logged::BLOB_COMPRESSED | logged::VARCHAR_COMPRESSED
         )
-    }
-
-    fn has_labels(&self) -> bool {
-        matches!(self.kind, logged::ENUM | logged::SET)
     }
 }
 

@@ -16,6 +16,7 @@ mod connection;
 mod hostile;
 mod load;
 mod log_support;
+mod log_transactions;
 mod log_types;
 mod long_rows;
 mod records;
