@@ -33,20 +33,32 @@ fn cpu() -> Duration {
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
 }
 
+/// CPU time of the applier's server process so far.
+fn server_cpu(rig: &Rig) -> Duration {
+    let pid = rig.shown(
+        "select pid from pg_stat_activity
+         where datname = current_database() and application_name like 'whimbrel apply%'",
+    );
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
 struct Measure {
     what: String,
     changes: u32,
     wall: Duration,
     cpu: Duration,
+    server_cpu: Duration,
 }
 
 impl Measure {
     fn print(&self) {
         let per = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(self.changes);
         println!(
-            "{:<44} {:>8.2} us wall {:>8.2} us own CPU a change",
+            "{:<46} {:>6.2} us wall {:>6.2} us server CPU {:>5.2} us own CPU a change",
             self.what,
             per(self.wall),
+            per(self.server_cpu),
             per(self.cpu)
         );
     }
@@ -64,9 +76,14 @@ async fn net(
         changes: 0,
         wall: Duration::ZERO,
         cpu: Duration::ZERO,
+        server_cpu: Duration::ZERO,
     };
+    let mut server_start = Duration::ZERO;
     for pass in 0..passes {
         let [deletes, updates, inserts] = make(pass).map(Rows);
+        if pass == 1 {
+            server_start = server_cpu(rig);
+        }
         let (wall, own) = (Instant::now(), cpu());
         rig.begin().await;
         let count = rig
@@ -83,6 +100,7 @@ async fn net(
         let found = count.deleted + count.updated + count.inserted;
         assert_eq!(found, u64::try_from(size).unwrap());
     }
+    measure.server_cpu = server_cpu(rig).saturating_sub(server_start);
     measure.print();
 }
 

@@ -1,9 +1,11 @@
 //! Tables with peculiarities: no key, identities, computed columns, triggers, foreign keys, partitions.
 
+use std::time::{Duration, Instant};
+
 use whimbrel_connector::Error;
 use whimbrel_core::{Decimal, Position, Value};
 
-use crate::changes::{Do, Rig, int, text};
+use crate::changes::{Do, Rig, Row, int, text};
 use crate::support::ENGINES;
 
 const SAME: &str = "
@@ -128,6 +130,37 @@ async fn rows_without_a_key_are_found_in_partitions_and_by_index() {
         "15\t137\t2"
     );
     assert_eq!(rig.shown("select count(*) from i"), "1999");
+}
+
+#[tokio::test]
+async fn a_key_without_an_index_finds_its_rows_by_a_scan_for_all() {
+    for engine in ENGINES {
+        let script = "create table t (a int, b text, v int, primary key (a, b));
+            insert into t select i, i, 0 from generate_series(1, 60000) i";
+        let mut rig = Rig::new(engine, script).await;
+        let drop = "alter table t drop constraint t_pkey; create index on t (v)";
+        rig.pair.target.sql(drop).unwrap();
+        let text = |number: i64| Value::Text(number.to_string().leak());
+        let rows = |range: std::ops::Range<i64>| -> Vec<Row> {
+            range.map(|i| vec![int(i), text(i), int(1)]).collect()
+        };
+        let start = Instant::now();
+        rig.begin().await;
+        let deletes = rows(1..2001);
+        let count = rig
+            .net("t", deletes, rows(2001..4001), vec![])
+            .await
+            .unwrap();
+        assert_eq!((count.deleted, count.updated), (2000, 2000));
+        rig.commit().await;
+        assert_eq!(rig.shown("select count(*), sum(v) from t"), "58000\t2000");
+        // A scan for each row would take minutes.
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            start.elapsed()
+        );
+    }
 }
 
 #[tokio::test]

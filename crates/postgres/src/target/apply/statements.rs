@@ -160,3 +160,75 @@ impl Statements {
         self.close(&fresh);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(shape: u32) -> StatementKey {
+        let (set, find, nulls) = Default::default();
+        StatementKey {
+            shape,
+            kind: StatementKind::Insert,
+            set,
+            find,
+            nulls,
+        }
+    }
+
+    fn statement() -> Statement {
+        Statement {
+            sql: "SELECT".to_owned(),
+            parameters: Vec::new(),
+            set_count: 0,
+            types: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn sets_of_columns_list_what_was_put_in() {
+        let mut set = ColumnSet::default();
+        for column in [3, 0, 64, 1599] {
+            set.insert(column);
+        }
+        assert_eq!(set.columns(), [0, 3, 64, 1599]);
+    }
+
+    #[test]
+    fn what_a_failed_call_prepared_is_prepared_again_under_another_name() {
+        let (mut statements, mut pipeline) = (Statements::default(), Pipeline::default());
+        let first = statements.get(key(1), &mut pipeline, statement);
+        statements.call_done();
+        let fresh = statements.get(key(2), &mut pipeline, statement);
+        statements.call_undone();
+        assert_eq!(
+            statements.get(key(1), &mut pipeline, statement).name,
+            first.name
+        );
+        assert_ne!(
+            statements.get(key(2), &mut pipeline, statement).name,
+            fresh.name
+        );
+        assert_eq!(statements.closing, std::slice::from_ref(&fresh.name));
+        statements.call_done();
+        assert!(statements.closing.is_empty());
+    }
+
+    #[test]
+    fn the_statement_unused_for_longest_goes_first() {
+        let (mut statements, mut pipeline) = (Statements::default(), Pipeline::default());
+        let most = u32::try_from(KEPT_MAX).unwrap();
+        let first = statements.get(key(0), &mut pipeline, statement);
+        for shape in 1..most {
+            statements.get(key(shape), &mut pipeline, statement);
+        }
+        statements.get(key(0), &mut pipeline, statement);
+        statements.get(key(most), &mut pipeline, statement);
+        assert_eq!(statements.known.len(), KEPT_MAX);
+        assert_eq!(
+            statements.get(key(0), &mut pipeline, statement).name,
+            first.name
+        );
+        assert!(!statements.known.contains_key(&key(1)));
+    }
+}
