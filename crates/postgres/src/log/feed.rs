@@ -25,6 +25,12 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// A confirmation is told this long after the last word at the latest; not at once, because each costs the server some work.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
 
+/// The server sends each change as it decodes it. After this many small reads within [`PACE`] the next one waits for its end, so
+/// that a server at full speed costs a few reads of many changes, while single transactions pass without delay.
+const SMALL_READS: u32 = 16;
+const PACE: Duration = Duration::from_millis(1);
+const SMALL_READ_BYTES: usize = 8 * 1024;
+
 /// The taking end.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -57,6 +63,7 @@ impl Feed {
             confirmed,
             status_every: server_timeout.map_or(STATUS_EVERY, |limit| STATUS_EVERY.min(limit / 4)),
             spoke_at: Instant::now(),
+            pace: Pace::default(),
         };
         let task = tokio::spawn(async move {
             let mut pump = pump;
@@ -115,6 +122,38 @@ struct Pump {
     confirmed: watch::Receiver<Lsn>,
     status_every: Duration,
     spoke_at: Instant,
+    pace: Pace,
+}
+
+/// How many small reads there were since when.
+#[derive(Debug, Default)]
+struct Pace {
+    since: Option<Instant>,
+    small_reads: u32,
+}
+
+impl Pace {
+    fn count(&mut self, bytes: usize, now: Instant) {
+        match self.since {
+            Some(since) if now < since + PACE && bytes < SMALL_READ_BYTES => self.small_reads += 1,
+            _ => {
+                self.since = Some(now);
+                self.small_reads = 0;
+            }
+        }
+    }
+
+    /// When to read next, if not now.
+    fn pause(&mut self) -> Option<Instant> {
+        if self.small_reads < SMALL_READS {
+            return None;
+        }
+        self.since.map(|since| since + PACE)
+    }
+
+    fn go_on(&mut self) {
+        *self = Self::default();
+    }
 }
 
 impl Pump {
@@ -150,6 +189,7 @@ impl Pump {
                 self.status_every
             };
             let may_read = ready < BLOCK_BYTES && !self.replication.is_blocked();
+            let pause = self.pace.pause();
             tokio::select! {
                 biased;
                 () = sleep_until(self.spoke_at + wait) => self.speak(heard.received).await?,
@@ -159,7 +199,12 @@ impl Pump {
                     }
                 }
                 () = self.queue.taken.notified(), if ready > 0 => {}
-                read = self.replication.read(), if may_read => read.map_err(lost)?,
+                () = sleep_until(pause.unwrap_or(self.spoke_at)), if pause.is_some() => {
+                    self.pace.go_on();
+                }
+                read = self.replication.read(), if may_read && pause.is_none() => {
+                    self.pace.count(read.map_err(lost)?, Instant::now());
+                }
             }
         }
     }
@@ -235,6 +280,28 @@ mod tests {
         assert_eq!(message.len(), 34);
         assert_eq!((message[0], place(1), place(9), place(17)), (b'r', 9, 5, 5));
         assert_eq!(status(3, Lsn(5))[8], 5);
+    }
+
+    #[test]
+    fn many_small_reads_are_followed_by_a_pause_and_large_ones_are_not() {
+        let begun = Instant::now();
+        let mut pace = Pace::default();
+        for _ in 0..SMALL_READS {
+            pace.count(100, begun);
+            assert_eq!(pace.pause(), None);
+        }
+        pace.count(100, begun);
+        assert_eq!(pace.pause(), Some(begun + PACE));
+        pace.go_on();
+        assert_eq!(pace.pause(), None);
+        for _ in 0..100 {
+            pace.count(100_000, begun);
+        }
+        assert_eq!(pace.pause(), None);
+        for number in 0..100 {
+            pace.count(100, begun + PACE * number / 4);
+        }
+        assert_eq!(pace.pause(), None);
     }
 
     #[test]

@@ -102,8 +102,8 @@ impl Replication {
         }
     }
 
-    /// Waits for more bytes. Dropping the call loses nothing.
-    pub(crate) async fn read(&mut self) -> Result<(), WireError> {
+    /// Waits for more bytes; answers how many came. Dropping the call loses nothing.
+    pub(crate) async fn read(&mut self) -> Result<usize, WireError> {
         self.stream.fill_on().await
     }
 

@@ -113,14 +113,14 @@ impl Stream {
     }
 
     /// Like [`Self::fill`], for bytes that may come in small portions and be held for a while: one buffer takes many of them.
-    /// Dropping the call loses nothing.
-    pub(super) async fn fill_on(&mut self) -> Result<(), WireError> {
+    /// Answers how many came. Dropping the call loses nothing.
+    pub(super) async fn fill_on(&mut self) -> Result<usize, WireError> {
         if self.inbox.capacity() - self.inbox.len() < SHORT_READ_BYTES {
             self.inbox.reserve(READ_BYTES);
         }
         match self.io.read_buf(&mut self.inbox).await? {
             0 => Err(WireError::Closed),
-            _ => Ok(()),
+            count => Ok(count),
         }
     }
 

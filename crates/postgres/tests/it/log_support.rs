@@ -14,7 +14,7 @@ use whimbrel_testkit::{Engine, Server, TestDatabase};
 use crate::support::{TASK, all_tables, connector};
 
 /// Longer than any wait for a change that does come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A database with a log.
 pub(crate) struct Captured {
@@ -206,9 +206,7 @@ impl Reader {
                 );
                 self.tables.insert(id, table.name.name.clone());
                 self.shapes.push(shape.clone());
-                if self.open.is_none() {
-                    return None;
-                }
+                self.open.as_ref()?;
                 shape
             }
             LogEvent::Begin { mark } => {

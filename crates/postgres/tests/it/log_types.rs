@@ -143,7 +143,7 @@ impl FromLog {
                 self.names.insert(*id, table.name.name.clone());
             }
             LogEvent::Insert { table, after } => {
-                add(&mut self.inserted, &self.names[table], *after)
+                add(&mut self.inserted, &self.names[table], *after);
             }
             LogEvent::Update {
                 table,
