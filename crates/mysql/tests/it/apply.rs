@@ -1,0 +1,633 @@
+//! What becomes of changes: every kind, with and without keys.
+
+use whimbrel_connector::Error;
+use whimbrel_testkit::Engine;
+
+use crate::apply_support::{Applying, Cell, Change, Row, refusal, row};
+use crate::support::{ENGINES, Pair};
+
+/// More rows than are worth a statement each.
+const MANY: i64 = 400;
+
+const PLAIN: &str = "create table t (id int primary key, n varchar(40), x int)";
+
+fn many(of: impl Fn(i64) -> Row) -> Vec<Row> {
+    (1..=MANY).map(of).collect()
+}
+
+#[tokio::test]
+async fn net_changes_of_few_and_of_many_rows_leave_the_same() {
+    for engine in ENGINES {
+        let mut it = Applying::to_table(Pair::on(engine, "net"), PLAIN).await;
+        it.begin().await;
+        it.net(vec![], vec![], many(|id| row![id, "old", id]))
+            .await
+            .unwrap();
+        let deletes =
+            |from: i64, to: i64| (from..to).map(|id| row![id, Cell::NOT_SENT, Cell::NOT_SENT]);
+        // Half of the updates tell only one of the columns.
+        let updates = |from: i64, to: i64| {
+            (from..to).map(|id| match id % 3 {
+                0 => row![id, "new", -id],
+                1 => row![id, Cell::NOT_SENT, -id],
+                _ => row![id, "new", Cell::NOT_SENT],
+            })
+        };
+        let inserts = |from: i64, to: i64| (from..to).map(|id| row![id, Cell::NULL, 0]);
+        let (few, lots) = (1..10, 10..190);
+        for range in [few, lots] {
+            let (a, b) = (range.start, range.end);
+            let n = b - a;
+            let applied = it
+                .net(
+                    deletes(a, b).chain([row![9999, "", 0]]).collect(),
+                    updates(190 + a, 190 + b)
+                        .chain([row![8888, "", 0]])
+                        .collect(),
+                    inserts(1000 + a, 1000 + b).collect(),
+                )
+                .await
+                .unwrap();
+            let n = n.unsigned_abs();
+            assert_eq!(
+                (applied.deleted, applied.updated, applied.inserted),
+                (n, n, n),
+                "{engine}"
+            );
+        }
+        it.commit().await;
+        assert_eq!(
+            it.ask("select count(*), count(n), sum(id < 190), sum(id > 1000) from t"),
+            "400,211,0,189"
+        );
+        let wrong = "select count(*) from t where id between 191 and 379
+            and not (n <=> if(id % 3 = 1, 'old', 'new') and x <=> if(id % 3 = 2, id, -id))";
+        assert_eq!(it.ask(wrong), "0", "{engine}");
+        // Told again, all rows are found though none changes.
+        it.begin().await;
+        let applied = it
+            .net(vec![], updates(191, 380).collect(), vec![])
+            .await
+            .unwrap();
+        assert_eq!(applied.updated, 189);
+        it.applier.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn single_changes_act_in_their_order() {
+    for engine in ENGINES {
+        let mut it = Applying::to_table(
+            Pair::on(engine, "single"),
+            "create table t (id int primary key, n varchar(9) unique, x int)",
+        )
+        .await;
+        it.begin().await;
+        let changes = vec![
+            Change::Insert(row![1, "a", 1]),
+            Change::Insert(row![2, "b", 2]),
+            Change::Insert(row![3, "c", 3]),
+            // Two values of a unique column change places over a third.
+            Change::Update(None, row![1, "tmp", Cell::NOT_SENT]),
+            Change::Update(None, row![2, "a", Cell::NOT_SENT]),
+            Change::Update(None, row![1, "b", Cell::NOT_SENT]),
+            // The key itself.
+            Change::Update(
+                Some(row![3, Cell::NOT_SENT, Cell::NOT_SENT]),
+                row![4, "d", 4],
+            ),
+            Change::Update(
+                Some(row![3, Cell::NOT_SENT, Cell::NOT_SENT]),
+                row![5, "e", 5],
+            ),
+            Change::Update(None, row![4, Cell::NOT_SENT, Cell::NOT_SENT]),
+            Change::Delete(row![9, Cell::NOT_SENT, Cell::NOT_SENT]),
+            Change::Insert(row![9, Cell::NULL, Cell::NULL]),
+            Change::Delete(row![9, "not looked at", 7]),
+        ];
+        let counts = it.single(changes).await.unwrap();
+        assert_eq!(counts, [1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 1]);
+        it.commit().await;
+        assert_eq!(it.ask("select * from t order by id"), "1,b,1 2,a,2 4,d,4");
+        it.begin().await;
+        let counts = it
+            .single(vec![Change::Truncate, Change::Insert(row![7, "g", 7])])
+            .await
+            .unwrap();
+        assert_eq!(counts, [3, 1]);
+        it.applier.rollback().await.unwrap();
+        assert_eq!(
+            it.ask("select count(*) from t"),
+            "3",
+            "emptying is part of the transaction"
+        );
+        assert_eq!(
+            it.applier.apply_single(&[]).await.unwrap_err().to_string(),
+            "changes were applied without an open transaction"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_row_without_a_key_is_found_by_its_values_and_goes_once() {
+    for engine in ENGINES {
+        let setup =
+            "create table t (a varchar(9) collate utf8mb4_general_ci, f float, d double, x int)";
+        let mut it = Applying::to_table(Pair::on(engine, "keyless"), setup).await;
+        let tenth = Cell::Plain(whimbrel_core::Value::Float32(0.1));
+        let double = Cell::Plain(whimbrel_core::Value::Float64(0.1 + 0.2));
+        let row = |a: Cell, x: Cell| vec![a, tenth.clone(), double.clone(), x];
+        it.begin().await;
+        let null = Cell::NULL;
+        let inserts = [
+            row("a".into(), 1.into()),
+            row("a".into(), 1.into()),
+            row("a".into(), 1.into()),
+            row("A".into(), 1.into()),
+            row("a ".into(), 1.into()),
+            row(null.clone(), null.clone()),
+            row(null.clone(), null.clone()),
+        ];
+        it.single(inserts.into_iter().map(Change::Insert).collect())
+            .await
+            .unwrap();
+        let changes = vec![
+            Change::Delete(row("a".into(), 1.into())),
+            Change::Delete(row(null.clone(), null.clone())),
+            Change::Update(Some(row("A".into(), 1.into())), row("B".into(), 2.into())),
+            Change::Update(
+                Some(row("a ".into(), 1.into())),
+                row(Cell::NOT_SENT, null.clone()),
+            ),
+            Change::Update(Some(row("a".into(), 1.into())), row("c".into(), 1.into())),
+            Change::Update(Some(row("x".into(), 1.into())), row("c".into(), 1.into())),
+            Change::Delete(row(null.clone(), 1.into())),
+        ];
+        assert_eq!(it.single(changes).await.unwrap(), [1, 1, 1, 1, 1, 0, 0]);
+        it.commit().await;
+        let rest = it.ask(
+            "select concat('[', coalesce(a, '-'), ']'), x from t order by a is null, binary a",
+        );
+        assert_eq!(rest, "[B],2 [a],1 [a ],NULL [c],1 [-],NULL", "{engine}");
+        it.begin().await;
+        let error = it
+            .net(vec![], vec![], vec![row("a".into(), 1.into())])
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Table(_)), "{error}");
+        let error = it
+            .single(vec![Change::Update(None, row("a".into(), 1.into()))])
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("no key"), "{error}");
+    }
+}
+
+/// Definitions of a key, two values of it that are not the same, and how the first is asked for.
+fn keys() -> Vec<(&'static str, Vec<Cell>, Vec<Cell>)> {
+    use whimbrel_core::{Date, Timestamp, Value};
+    let decimal = |text: &str| vec![Cell::Decimal(text.to_owned())];
+    vec![
+        (
+            "k bigint unsigned",
+            vec![Cell::Plain(Value::UInt(u64::MAX))],
+            vec![Cell::Plain(Value::UInt(u64::MAX - 1))],
+        ),
+        (
+            "k varchar(9) collate utf8mb4_general_ci",
+            vec!["a".into()],
+            vec!["b".into()],
+        ),
+        (
+            "k varchar(9) collate utf8mb4_bin",
+            vec!["a".into()],
+            vec!["A".into()],
+        ),
+        (
+            "k varchar(9) character set latin1",
+            vec!["é".into()],
+            vec!["è'\\".into()],
+        ),
+        (
+            "k char(9) character set utf8mb3",
+            vec!["x".into()],
+            vec!["y".into()],
+        ),
+        (
+            "k varchar(9) character set utf32",
+            vec!["𝄞".into()],
+            vec!["y".into()],
+        ),
+        (
+            "k varbinary(9)",
+            vec![Cell::Bytes(vec![0, 255, 39])],
+            vec![Cell::Bytes(vec![0, 255, 39, 0])],
+        ),
+        (
+            "k binary(2)",
+            vec![Cell::Bytes(vec![0, 92])],
+            vec![Cell::Bytes(vec![0, 0])],
+        ),
+        (
+            "k decimal(30,10)",
+            decimal("12345678901234567890.0000000001"),
+            decimal("12345678901234567890.0000000002"),
+        ),
+        (
+            "k double",
+            vec![Cell::Plain(Value::Float64(0.1))],
+            vec![Cell::Plain(Value::Float64(0.1 + 1e-17 + 2e-17))],
+        ),
+        (
+            "k float",
+            vec![Cell::Plain(Value::Float32(0.1))],
+            vec![Cell::Plain(Value::Float32(0.100_000_01))],
+        ),
+        (
+            "k datetime(6)",
+            vec![Cell::Plain(Value::Timestamp(Timestamp::Micros(1)))],
+            vec![Cell::Plain(Value::Timestamp(Timestamp::Zero {
+                year: 0,
+                month: 0,
+                day: 0,
+                micros: 0,
+            }))],
+        ),
+        (
+            "k date",
+            vec![Cell::Plain(Value::Date(Date::Days(1)))],
+            vec![Cell::Plain(Value::Date(Date::Zero {
+                year: 2023,
+                month: 2,
+                day: 31,
+            }))],
+        ),
+        ("k year", vec![Cell::from(0)], vec![Cell::from(2000)]),
+        (
+            "k bit(64)",
+            vec![Cell::Bits(vec![255; 8], 64)],
+            vec![Cell::Bits(vec![0; 8], 64)],
+        ),
+        ("k enum('a','b','1')", vec!["1".into()], vec!["a".into()]),
+        ("k set('a','b')", vec!["a,b".into()], vec!["".into()]),
+        (
+            "k int, l varchar(20)",
+            vec![Cell::from(1), "x".into()],
+            vec![Cell::from(1), "y".into()],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn rows_are_found_by_keys_of_every_kind() {
+    for engine in ENGINES {
+        let mut all = keys();
+        if engine == Engine::Mariadb1011 {
+            let uuid = |last| {
+                vec![Cell::Plain(whimbrel_core::Value::Uuid([
+                    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, last,
+                ]))]
+            };
+            all.push(("k uuid", uuid(1), uuid(2)));
+            all.push((
+                "k varchar(9) collate utf8mb4_nopad_bin",
+                vec!["a".into()],
+                vec!["a ".into()],
+            ));
+        } else {
+            all.push((
+                "k varchar(9) collate utf8mb4_0900_bin",
+                vec!["a".into()],
+                vec!["a ".into()],
+            ));
+        }
+        for (definition, one, other) in all {
+            let names = if definition.contains("l varchar") {
+                "k, l"
+            } else {
+                "k"
+            };
+            let setup = format!("create table t ({definition}, n int, primary key ({names}))");
+            let mut it = Applying::to_table(Pair::on(engine, "keys"), &setup).await;
+            let row = |key: &[Cell], n: i64| [key, &[Cell::from(n)]].concat();
+            for is_net in [true, false] {
+                it.begin().await;
+                let changes = vec![Change::Insert(row(&one, 1)), Change::Insert(row(&other, 2))];
+                assert_eq!(
+                    it.single(changes).await.unwrap(),
+                    [1, 1],
+                    "{engine} {definition}"
+                );
+                if is_net {
+                    // Through the temporary table, with rows that are not there.
+                    let applied = it
+                        .net(vec![], vec![row(&one, 3); 200], vec![])
+                        .await
+                        .unwrap();
+                    assert_eq!(applied.updated, 1, "{engine} {definition}");
+                    let applied = it
+                        .net(vec![row(&other, 0); 200], vec![], vec![])
+                        .await
+                        .unwrap();
+                    assert_eq!(applied.deleted, 1, "{engine} {definition}");
+                } else {
+                    let changes = vec![
+                        Change::Update(None, row(&one, 3)),
+                        Change::Delete(row(&other, 0)),
+                    ];
+                    assert_eq!(
+                        it.single(changes).await.unwrap(),
+                        [1, 1],
+                        "{engine} {definition}"
+                    );
+                }
+                it.commit().await;
+                assert_eq!(it.ask("select n from t"), "3", "{engine} {definition}");
+                it.pair.target.sql("delete from t").unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_that_only_a_collation_takes_for_equal_are_told_apart() {
+    for engine in ENGINES {
+        for (collation, other) in [
+            ("utf8mb4_general_ci", "A"),
+            ("utf8mb4_bin", "a "),
+            ("utf8mb4_general_ci", "á"),
+        ] {
+            let setup =
+                format!("create table t (k varchar(9) collate {collation} primary key, n int)");
+            let mut it = Applying::to_table(Pair::on(engine, "collation"), &setup).await;
+            it.begin().await;
+            it.net(vec![], vec![], vec![row!["a", 1]]).await.unwrap();
+            assert_eq!(
+                it.single(vec![
+                    Change::Update(None, row![other, 2]),
+                    Change::Delete(row![other, 2])
+                ])
+                .await
+                .unwrap(),
+                [0, 0]
+            );
+            let applied = it
+                .net(vec![row![other, 0]; 200], vec![row![other, 2]; 200], vec![])
+                .await
+                .unwrap();
+            assert_eq!(
+                (applied.deleted, applied.updated),
+                (0, 0),
+                "{engine} {collation}"
+            );
+            for inserts in [
+                vec![row![other, 2]],
+                (0..200)
+                    .map(|n| {
+                        row![
+                            if n == 0 {
+                                other.to_owned()
+                            } else {
+                                n.to_string()
+                            }
+                            .as_str(),
+                            n
+                        ]
+                    })
+                    .collect(),
+            ] {
+                let refusal = refusal(it.net(vec![], vec![], inserts).await.unwrap_err());
+                assert!(refusal.reason.contains("same key"), "{refusal}");
+            }
+            it.commit().await;
+            assert_eq!(it.ask("select * from t"), "a,1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_violates_a_constraint_is_refused_and_the_transaction_goes_on() {
+    for engine in ENGINES {
+        let setup = "create table t (id int primary key, u int unique, c varchar(3) not null)";
+        let mut it = Applying::to_table(Pair::on(engine, "refused"), setup).await;
+        it.pair
+            .target
+            .sql("alter table t add unique key u (u), add constraint positive check (u > 0)")
+            .unwrap();
+        it.begin().await;
+        it.net(vec![], vec![], many(|id| row![id, id, "x"]))
+            .await
+            .unwrap();
+
+        // Values change places, which works in no order of single rows.
+        let swap = |count: i64| {
+            (1..=count).map(|id| {
+                row![
+                    id,
+                    if id % 2 == 0 { id - 1 } else { id + 1 },
+                    Cell::NOT_SENT
+                ]
+            })
+        };
+        for count in [4, 300] {
+            let error = it
+                .net(vec![row![400, 0, ""]], swap(count).collect(), vec![])
+                .await
+                .unwrap_err();
+            assert!(refusal(error).reason.contains("same key u"));
+        }
+        let found = refusal(
+            it.net(vec![row![1, 0, ""]], vec![], vec![row![2, 900, "x"]])
+                .await
+                .unwrap_err(),
+        );
+        assert_eq!(found.key.as_deref(), Some("(2)"), "{found}");
+        let lots = |bad: Row| {
+            (500..700)
+                .map(|id| row![id, id, "x"])
+                .chain([bad])
+                .collect::<Vec<_>>()
+        };
+        let found = refusal(
+            it.net(vec![], vec![], lots(row![2, 900, "x"]))
+                .await
+                .unwrap_err(),
+        );
+        assert_eq!(found.key.as_deref(), Some("(2)"), "{found}");
+        let found = refusal(
+            it.net(vec![], vec![], lots(row![800, 900, "long"]))
+                .await
+                .unwrap_err(),
+        );
+        assert_eq!(
+            (found.key.as_deref(), found.column.as_deref()),
+            (Some("(800)"), Some("c")),
+            "{found}"
+        );
+        let found = refusal(
+            it.net(vec![], vec![row![7, 900, "long"]], vec![])
+                .await
+                .unwrap_err(),
+        );
+        assert_eq!(
+            (found.key.as_deref(), found.column.as_deref()),
+            (Some("(7)"), Some("c")),
+            "{found}"
+        );
+        let found = refusal(
+            it.net(vec![], vec![row![7, -1, "x"]], vec![])
+                .await
+                .unwrap_err(),
+        );
+        assert!(found.reason.contains("check constraint"), "{found}");
+        let found = refusal(
+            it.single(vec![
+                Change::Insert(row![900, 900, "x"]),
+                Change::Update(None, row![8, 9, Cell::NOT_SENT]),
+            ])
+            .await
+            .unwrap_err(),
+        );
+        assert_eq!(found.key.as_deref(), Some("(8)"), "{found}");
+        let found = refusal(
+            it.single(vec![Change::Insert(row![900, 900, Cell::NULL])])
+                .await
+                .unwrap_err(),
+        );
+        assert_eq!(
+            (found.key.as_deref(), found.column.as_deref()),
+            (Some("(900)"), Some("c")),
+            "{found}"
+        );
+        let found = refusal(
+            it.net(vec![], vec![], vec![row![900, 900, Cell::NOT_SENT]])
+                .await
+                .unwrap_err(),
+        );
+        assert_eq!(found.column.as_deref(), Some("c"), "{found}");
+
+        it.net(vec![row![400, 0, ""]], vec![row![1, 1000, "y"]], vec![])
+            .await
+            .unwrap();
+        it.commit().await;
+        assert_eq!(
+            it.ask("select count(*), sum(id = u), sum(c = 'y') from t"),
+            "399,398,1",
+            "{engine}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn numbers_generated_columns_and_cycles_of_foreign_keys_are_as_the_source_says() {
+    for engine in ENGINES {
+        let setup = "create table t (id bigint auto_increment primary key, p bigint, x int, g int as (x + 1) stored)";
+        let mut it = Applying::to_table(Pair::on(engine, "cycle"), setup).await;
+        it.pair
+            .target
+            .sql("drop table t;
+                  create table t (id bigint auto_increment primary key, p bigint, at timestamp not null default '2000-01-01' on update current_timestamp, x int, g int as (x + 1) stored, foreign key (p) references t (id) on delete cascade on update cascade);
+                  insert into t (id, p, x) values (90, null, 0), (91, 90, 0)")
+            .unwrap();
+        it.begin().await;
+        // 0 is no wish for the next number; rows refer to later rows, and to none.
+        it.net(
+            vec![],
+            vec![],
+            vec![row![0, 1, 1], row![1, 2, 2], row![2, 0, 0]],
+        )
+        .await
+        .unwrap();
+        it.net(
+            vec![],
+            vec![],
+            (100..400).map(|id| row![id, id + 1, 0]).collect(),
+        )
+        .await
+        .unwrap();
+        assert_eq!(
+            it.single(vec![Change::Insert(row![3, 77, 77])])
+                .await
+                .unwrap(),
+            [1]
+        );
+        it.net(
+            vec![row![90, Cell::NOT_SENT, Cell::NOT_SENT]],
+            vec![],
+            vec![],
+        )
+        .await
+        .unwrap();
+        it.commit().await;
+        assert_eq!(
+            it.ask("select id, p, g from t where id < 100 order by id"),
+            "0,1,2 1,2,3 2,0,1 3,77,78 91,90,1",
+            "{engine}"
+        );
+        assert_eq!(it.ask("select count(*) from t"), "305");
+    }
+}
+
+#[tokio::test]
+async fn columns_that_the_server_sets_by_itself_stay_as_they_were_sent() {
+    for engine in ENGINES {
+        let setup = "create table t (id int primary key, n int, at timestamp null)";
+        let mut it = Applying::to_table(Pair::on(engine, "on_update"), setup).await;
+        it.pair
+            .target
+            .sql("alter table t modify at timestamp null on update current_timestamp")
+            .unwrap();
+        it.begin().await;
+        it.net(vec![], vec![], many(|id| row![id, id, Cell::NULL]))
+            .await
+            .unwrap();
+        it.net(vec![], many(|id| row![id, -id, Cell::NOT_SENT]), vec![])
+            .await
+            .unwrap();
+        it.net(vec![], vec![row![1, 7, Cell::NOT_SENT]], vec![])
+            .await
+            .unwrap();
+        it.single(vec![Change::Update(None, row![2, 7, Cell::NOT_SENT])])
+            .await
+            .unwrap();
+        it.commit().await;
+        assert_eq!(
+            it.ask("select count(*), sum(n = 7), count(at) from t"),
+            "400,2,0",
+            "{engine}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tables_that_cannot_be_applied_to_say_what_to_do() {
+    for engine in ENGINES {
+        let mut it = Applying::to_table(Pair::on(engine, "engine"), PLAIN).await;
+        it.pair.target.sql("alter table t engine = myisam").unwrap();
+        it.begin().await;
+        let error = it
+            .net(vec![], vec![], vec![row![1, "a", 1]])
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Table(_)) && error.to_string().contains("ENGINE = InnoDB"),
+            "{error}"
+        );
+        it.pair.target.sql("drop table t").unwrap();
+        let error = it
+            .single(vec![Change::Insert(row![1, "a", 1])])
+            .await
+            .unwrap_err();
+        assert!(matches!(&error, Error::Table(_)), "{error}");
+        // A table altered meanwhile is looked at anew.
+        it.pair
+            .target
+            .sql("create table t (x bigint, n text, id bigint primary key, more int default 5)")
+            .unwrap();
+        it.single(vec![Change::Insert(row![1, "a", 1])])
+            .await
+            .unwrap();
+        it.commit().await;
+        assert_eq!(it.ask("select * from t"), "1,a,1,5");
+    }
+}

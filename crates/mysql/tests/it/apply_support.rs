@@ -151,11 +151,12 @@ pub(crate) enum Change {
 
 /// A target with an applier and one table.
 pub(crate) struct Applying {
-    pub(crate) pair: Pair,
+    // First, so that its transaction is gone when the database is dropped.
+    pub(crate) applier: Box<dyn Applier>,
     pub(crate) target: Box<dyn Target>,
     pub(crate) fence: TaskFence,
-    pub(crate) applier: Box<dyn Applier>,
     pub(crate) table: TargetTable,
+    pub(crate) pair: Pair,
 }
 
 impl Applying {

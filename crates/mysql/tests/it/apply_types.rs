@@ -31,7 +31,10 @@ fn only_id(row: &Row) -> Row {
 
 fn copies(rows: &[Row]) -> Vec<Row> {
     (0..COPIES)
-        .flat_map(|copy| rows.iter().map(move |row| with_id(row, id(row) + copy * 100)))
+        .flat_map(|copy| {
+            rows.iter()
+                .map(move |row| with_id(row, id(row) + copy * 100))
+        })
         .collect()
 }
 
@@ -83,17 +86,35 @@ async fn apply_in_every_way(pair: Pair, planned: TargetTable, rows: Vec<Row>, ch
     it.table.primary_key.clear();
     it.begin().await;
     let pairs = rows.iter().cloned().zip(rotated(&rows));
-    let there: Vec<Change> = pairs.clone().map(|(a, b)| Change::Update(Some(a), b)).collect();
-    assert_eq!(it.single(there).await.unwrap(), vec![1; rows.len()], "{name}");
+    let there: Vec<Change> = pairs
+        .clone()
+        .map(|(a, b)| Change::Update(Some(a), b))
+        .collect();
+    assert_eq!(
+        it.single(there).await.unwrap(),
+        vec![1; rows.len()],
+        "{name}"
+    );
     let back: Vec<Change> = pairs.map(|(a, b)| Change::Update(Some(b), a)).collect();
-    assert_eq!(it.single(back).await.unwrap(), vec![1; rows.len()], "{name}");
+    assert_eq!(
+        it.single(back).await.unwrap(),
+        vec![1; rows.len()],
+        "{name}"
+    );
     it.commit().await;
     it.pair.same(check);
     it.begin().await;
     let deletes = rows.iter().cloned().map(Change::Delete).collect();
-    assert_eq!(it.single(deletes).await.unwrap(), vec![1; rows.len()], "{name}");
+    assert_eq!(
+        it.single(deletes).await.unwrap(),
+        vec![1; rows.len()],
+        "{name}"
+    );
     it.commit().await;
-    assert_eq!(it.ask(&format!("select count(*), {count} from {}", name.name)), format!("0,{count}"));
+    assert_eq!(
+        it.ask(&format!("select count(*), {count} from {}", name.name)),
+        format!("0,{count}")
+    );
     let fence = it.fence.clone();
     it.target.forget(&fence).await.unwrap();
     it.pair
@@ -133,7 +154,7 @@ async fn json_is_applied_as_it_is_loaded() {
                 insert into t values (1, '{"a": [1, 2.5, "x\\ny \\u00e9 𝄞", null, true]}'), (2, 'null'), (3, null),
                   (4, '[18446744073709551615, -9223372036854775808, 1e300, 0.1]'), (5, '"\\\\ \\t''"'), (6, '1'), (7, '1.0')"#)
             .unwrap();
-        let check = "select id, json_extract(j, '$.a[2]'), json_length(j), json_extract(j, '$[0]'), json_extract(j, '$[1]'), if(id = 1, 0, json_unquote(j)) from t order by id";
+        let check = "select id, hex(json_unquote(json_extract(j, '$.a[2]'))), json_length(j), if(id = 4, json_extract(j, '$[1]'), 0), if(id = 1, 0, json_unquote(j)) from t order by id";
         apply_every_table(pair, &|_| check.to_owned()).await;
     }
 }
@@ -149,9 +170,15 @@ async fn types_of_one_flavour_are_applied_as_they_are_loaded() {
     for (from, to) in PAIRS {
         let pair = Pair::between(from, to, "apply_own");
         let (setup, check) = if from == Engine::Mariadb1011 {
-            (mariadb, "select id, u, i4, i6, sha2(z, 256), inv from t order by id")
+            (
+                mariadb,
+                "select id, u, i4, i6, sha2(z, 256), inv from t order by id",
+            )
         } else {
-            (mysql, "select id, hex(v), hex(g), x, hex(z) from t order by id")
+            (
+                mysql,
+                "select id, hex(v), hex(g), x, hex(z) from t order by id",
+            )
         };
         pair.source.sql(setup).unwrap();
         apply_every_table(pair, &|_| check.to_owned()).await;
