@@ -31,6 +31,11 @@ const SMALL_READS: u32 = 16;
 const PACE: Duration = Duration::from_millis(1);
 const SMALL_READ_BYTES: usize = 8 * 1024;
 
+/// A server that shuts down asks again at each answer, until everything is confirmed that it has logged, its own last words
+/// included. So many questions about one place in so short a time are taken for that.
+const FAREWELL_QUESTIONS: u32 = 16;
+const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
+
 /// The taking end.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -64,6 +69,7 @@ impl Feed {
             status_every: server_timeout.map_or(STATUS_EVERY, |limit| STATUS_EVERY.min(limit / 4)),
             spoke_at: Instant::now(),
             pace: Pace::default(),
+            questions: Questions::default(),
         };
         let task = tokio::spawn(async move {
             let mut pump = pump;
@@ -123,6 +129,32 @@ struct Pump {
     status_every: Duration,
     spoke_at: Instant,
     pace: Pace,
+    questions: Questions,
+}
+
+/// What the server asked lately: about which place, how often, since when.
+#[derive(Debug, Default)]
+struct Questions {
+    place: u64,
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Questions {
+    /// Counts one more; whether the server is shutting down.
+    fn is_farewell(&mut self, place: u64, now: Instant) -> bool {
+        match self.since {
+            Some(since) if self.place == place && now < since + FAREWELL_WITHIN => self.count += 1,
+            _ => {
+                *self = Self {
+                    place,
+                    count: 1,
+                    since: Some(now),
+                }
+            }
+        }
+        self.count >= FAREWELL_QUESTIONS
+    }
 }
 
 /// How many small reads there were since when.
@@ -167,6 +199,11 @@ impl Pump {
             let ready = self.replication.look(BLOCK_BYTES).map_err(lost)?;
             let heard = self.replication.heard();
             if heard.wants_reply {
+                if self.questions.is_farewell(heard.received, Instant::now()) {
+                    return Err(Error::Transient(
+                        "read the source's log: the server is shutting down".to_owned(),
+                    ));
+                }
                 self.speak(heard.received).await?;
             }
             if self.may_hand_over(ready) {
@@ -302,6 +339,24 @@ mod tests {
             pace.count(100, begun + PACE * number / 4);
         }
         assert_eq!(pace.pause(), None);
+    }
+
+    #[test]
+    fn a_server_that_asks_again_and_again_is_shutting_down() {
+        let begun = Instant::now();
+        let mut questions = Questions::default();
+        for number in 1..FAREWELL_QUESTIONS {
+            assert!(!questions.is_farewell(7, begun), "{number}");
+        }
+        assert!(!questions.is_farewell(8, begun));
+        for _ in 2..FAREWELL_QUESTIONS {
+            assert!(!questions.is_farewell(8, begun));
+        }
+        assert!(questions.is_farewell(8, begun));
+        let mut questions = Questions::default();
+        for number in 0..100 {
+            assert!(!questions.is_farewell(7, begun + FAREWELL_WITHIN * number / 10));
+        }
     }
 
     #[test]

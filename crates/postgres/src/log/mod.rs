@@ -138,8 +138,8 @@ impl PostgresLog {
         let Some(slot) = Slot::find(side, name).await? else {
             return Err(slot::missing(name, from, end));
         };
-        slot.check(name)?;
-        slot.check_reach(name, from)?;
+        let confirmed = slot.check(name)?;
+        slot::check_reach(name, confirmed, from)?;
         if from > end {
             return Err(Error::Fatal(format!(
                 "the source's log ends at {end}, before {from}, up to which the target has its changes: the source is another server, or was restored from a backup; load the tables again"
@@ -154,7 +154,7 @@ impl PostgresLog {
         for table in tables.iter().filter(missing) {
             tracing::warn!(table = %table.name, "its changes are not published: it was dropped or renamed, or cannot be captured");
         }
-        Ok(slot.confirmed)
+        Ok(confirmed)
     }
 }
 
@@ -165,14 +165,13 @@ impl ChangeLog for PostgresLog {
         let name = &self.name;
         let found = Slot::find(&mut connection, name).await?;
         requirements::check(&mut connection, found.is_none()).await?;
-        if let Some(slot) = &found {
-            slot.check(name)?;
-            if Publication::find(&mut connection, name).await?.is_none() {
-                return Err(Error::Fatal(format!(
-                    "replication slot {name} is there but its publication is not, so that changes since {} may be missing; remove what the task left at the source, and load the tables again",
-                    slot.confirmed
-                )));
-            }
+        let kept = found.map(|slot| slot.check(name)).transpose()?;
+        if let Some(kept) = kept
+            && Publication::find(&mut connection, name).await?.is_none()
+        {
+            return Err(Error::Fatal(format!(
+                "replication slot {name} is there but its publication is not, so that changes since {kept} may be missing; remove what the task left at the source, and load the tables again"
+            )));
         }
         let identities = Identities::read(&mut connection, tables).await?;
         let refused = tables
@@ -181,13 +180,13 @@ impl ChangeLog for PostgresLog {
             .collect();
         let usable = identities.usable(tables);
         let change = Publication::ensure(&mut connection, name, &usable).await?;
-        let position = match found {
+        let position = match kept {
             None => slot::create(&mut connection, name).await?,
-            Some(slot) => {
+            Some(kept) => {
                 if change == Change::Grown {
                     slot::wait_for_running(&mut connection).await?;
                 }
-                slot.confirmed
+                kept
             }
         };
         self.connection = Some(connection);

@@ -36,8 +36,8 @@ select string_agg(who, ', ') from (
 /// A slot as the server lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// The log is kept from here on.
-    pub(super) confirmed: Lsn,
+    /// The log is kept from here on; `None` while the slot is being made.
+    confirmed: Option<Lsn>,
     /// Why it can never be read again.
     lost: Option<String>,
     /// Whether it was made for `pgoutput` in this database.
@@ -61,10 +61,9 @@ impl Slot {
     fn of_row(row: &TextRow) -> Self {
         let text = |place: usize| row.get(place).and_then(Option::as_deref);
         let reason = text(4).map(str::to_owned);
-        let confirmed = text(2).and_then(Lsn::parse);
-        let is_lost = text(3) == Some("lost") || confirmed.is_none();
+        let is_lost = text(3) == Some("lost");
         Self {
-            confirmed: confirmed.unwrap_or_default(),
+            confirmed: text(2).and_then(Lsn::parse),
             lost: reason
                 .or_else(|| is_lost.then(|| "the log it stands for was removed".to_owned())),
             is_ours: text(0) == Some("pgoutput") && text(1) == Some("t"),
@@ -72,32 +71,35 @@ impl Slot {
         }
     }
 
-    /// Checks that the log can be read from it.
-    pub(super) fn check(&self, name: &str) -> Result<(), Error> {
+    /// Checks that the log can be read from it; answers from where on.
+    pub(super) fn check(&self, name: &str) -> Result<Lsn, Error> {
         if !self.is_ours {
             return Err(Error::Fatal(format!(
                 "replication slot {name} was made for another purpose or database; drop it, or give the task another name"
             )));
         }
+        let confirmed = self.confirmed.unwrap_or_default();
         match &self.lost {
-            None => Ok(()),
             Some(reason) => Err(Error::Fatal(format!(
-                "replication slot {name} is lost ({reason}): the changes since {} are no longer all in the source's log; remove what the task left at the source, load the tables again, and raise max_slot_wal_keep_size (and idle_replication_slot_timeout, from version 18 on) at the source so that it does not happen again",
-                self.confirmed
+                "replication slot {name} is lost ({reason}): the changes since {confirmed} are no longer all in the source's log; remove what the task left at the source, load the tables again, and raise max_slot_wal_keep_size (and idle_replication_slot_timeout, from version 18 on) at the source so that it does not happen again"
             ))),
+            None => self.confirmed.ok_or_else(|| {
+                Error::Transient(format!(
+                    "replication slot {name} is still being made by another process"
+                ))
+            }),
         }
     }
+}
 
-    /// Checks that the log reaches back to a position.
-    pub(super) fn check_reach(&self, name: &str, from: Lsn) -> Result<(), Error> {
-        if from >= self.confirmed {
-            return Ok(());
-        }
-        Err(Error::Fatal(format!(
-            "the changes between {from} and {} are missing: the target has everything up to the former, and replication slot {name} keeps the source's log from the latter on; load the tables again",
-            self.confirmed
-        )))
+/// Checks that a log kept from `confirmed` on reaches back to a position.
+pub(super) fn check_reach(name: &str, confirmed: Lsn, from: Lsn) -> Result<(), Error> {
+    if from >= confirmed {
+        return Ok(());
     }
+    Err(Error::Fatal(format!(
+        "the changes between {from} and {confirmed} are missing: the target has everything up to the former, and replication slot {name} keeps the source's log from the latter on; load the tables again"
+    )))
 }
 
 /// The gap when there is no slot at all.
@@ -257,14 +259,25 @@ mod tests {
             None,
             Some("77"),
         ]);
-        healthy.check("s").unwrap();
-        healthy.check_reach("s", Lsn(0x500)).unwrap();
-        let error = healthy
-            .check_reach("s", Lsn(0x400))
-            .unwrap_err()
-            .to_string();
+        let confirmed = healthy.check("s").unwrap();
+        check_reach("s", confirmed, Lsn(0x500)).unwrap();
+        let error = check_reach("s", confirmed, Lsn(0x400));
+        let error = error.unwrap_err().to_string();
         assert!(error.contains("between 0/400 and 0/500"), "{error}");
         assert_eq!(healthy.reader, Some(77));
+    }
+
+    #[test]
+    fn a_slot_that_is_being_made_is_waited_for() {
+        let unready = slot([
+            Some("pgoutput"),
+            Some("t"),
+            None,
+            Some("reserved"),
+            None,
+            Some("7"),
+        ]);
+        assert!(matches!(unready.check("s"), Err(Error::Transient(_))));
     }
 
     #[test]

@@ -239,3 +239,32 @@ async fn a_server_that_crashes_is_gone_on_with_at_the_same_place() {
         .collect();
     assert_eq!(told, ["insert t (2, b)", "insert t (3, c)"]);
 }
+
+#[tokio::test]
+async fn a_server_that_shuts_down_is_not_kept_waiting() {
+    for engine in ENGINES {
+        let server = private(engine, &[]);
+        let mut log = Captured::on(&server, TABLE).await;
+        log.database.sql("insert into t values (1, 'a')").unwrap();
+        let mut reader = log.open().await;
+        reader.transactions(1).await.unwrap();
+        // Nothing is ever confirmed.
+        let begun = std::time::Instant::now();
+        let stopping = std::thread::spawn(move || {
+            server.stop(Stop::Clean).unwrap();
+            server
+        });
+        let error = reader.until(&Position::new("FFFF/0")).await.unwrap_err();
+        assert!(matches!(error, Error::Transient(_)), "{error:?}");
+        let server = stopping.join().unwrap();
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            begun.elapsed()
+        );
+        server.start().unwrap();
+        log.log = log.connector.change_log(TASK).await.unwrap();
+        let told = log.told("insert into t values (2, 'b')").await;
+        assert_eq!(told, ["insert t (1, a)", "insert t (2, b)"]);
+    }
+}

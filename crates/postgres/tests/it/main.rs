@@ -17,6 +17,7 @@ mod keys;
 mod log;
 mod log_faults;
 mod log_identity;
+mod log_model;
 mod log_shapes;
 mod log_speed;
 mod log_support;
