@@ -276,6 +276,7 @@ fn write_opaque(ty: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BadJson> 
     const TIME: u8 = 11;
     const DATETIME: u8 = 12;
     const NEWDECIMAL: u8 = 246;
+    const LINE_BYTES: usize = 76;
     let time = match ty {
         NEWDECIMAL => {
             let (&[precision, scale], packed) = bytes.split_first_chunk::<2>().ok_or(BadJson)?;
@@ -286,7 +287,16 @@ fn write_opaque(ty: u8, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BadJson> 
         DATETIME | TIMESTAMP => JsonTime::DateTime,
         _ => {
             out.extend_from_slice(format!("\"base64:type{ty}:").as_bytes());
-            out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+            // The server breaks lines, and a line's end is escaped in a text.
+            for (index, line) in STANDARD
+                .encode(bytes)
+                .as_bytes()
+                .chunks(LINE_BYTES)
+                .enumerate()
+            {
+                out.extend_from_slice(if index > 0 { b"\\n" } else { b"" });
+                out.extend_from_slice(line);
+            }
             out.push(b'"');
             return Ok(());
         }

@@ -5,8 +5,8 @@ const GROUP_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 /// Digits of a whole group.
 const GROUP_DIGITS: usize = 9;
 
-/// The most digits of a DECIMAL; more are malformed.
-pub(super) const DECIMAL_DIGITS_MAX: u8 = 65;
+/// The most digits: 65 of columns, and whole groups of up to 81 of the numbers in documents. More are malformed.
+const DECIMAL_DIGITS_MAX: u8 = 81;
 
 /// Bytes of a packed DECIMAL.
 pub(super) fn decimal_bytes(precision: u8, scale: u8) -> usize {
@@ -104,6 +104,25 @@ impl Groups<'_> {
     }
 }
 
+/// The fewest digits that give the number back, as `-1.25e-7`. Where two are as near, the even one: so the servers do it, and
+/// so Rust does it only when it is told how many digits there are.
+fn shortest(number: f64) -> String {
+    /// With fewer digits there are never two.
+    const DIGITS_MIN: usize = 15;
+    let text = format!("{number:e}");
+    let mantissa = text.split('e').next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
+    if digits < DIGITS_MIN {
+        return text;
+    }
+    let even = format!("{number:.*e}", digits - 1);
+    if even.parse() == Ok(number) {
+        even
+    } else {
+        text
+    }
+}
+
 /// Appends a double as the servers write it: the fewest digits that give it back, with an exponent only for the very large
 /// and the very small. (`my_gcvt` of both servers.)
 pub(super) fn write_double(number: f64, out: &mut Vec<u8>) {
@@ -117,8 +136,7 @@ pub(super) fn write_double(number: f64, out: &mut Vec<u8>) {
         });
         return;
     }
-    // Rust's exponent form has the fewest digits too: `-1.25e-7`.
-    let text = format!("{number:e}");
+    let text = shortest(number);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, mantissa) = mantissa
@@ -180,7 +198,7 @@ mod tests {
         assert_eq!(decimal(&[], 1, 0), None);
         assert_eq!(decimal(&[0xFF], 1, 0), None);
         assert_eq!(decimal(&[0x80], 14, 4), None);
-        assert_eq!(decimal(&[0x80; 40], 70, 0), None);
+        assert_eq!(decimal(&[0x80; 40], 82, 0), None);
         assert_eq!(decimal(&[0x80; 40], 2, 3), None);
     }
 
@@ -203,6 +221,7 @@ mod tests {
             (0.000_012_5, "0.0000125"),
             (1e-15, "0.000000000000001"),
             (1e-16, "1e-16"),
+            (2_057_585_662_284_480.25, "2057585662284480.2"),
             (-0.0, "-0"),
         ] {
             assert_eq!(text(number), expected);

@@ -155,11 +155,17 @@ impl LoggedColumn {
 
     /// Whether the server tells the collation of such a column.
     fn is_character(&self) -> bool {
-        matches!(
+        let is_blob = (logged::TINY_BLOB..=logged::BLOB).contains(&self.kind);
+        let is_other = matches!(
             self.kind,
-            logged::STRING | logged::VAR_STRING | logged::VARCHAR | logged::TINY_BLOB
-                ..=logged::BLOB | logged::BLOB_COMPRESSED | logged::VARCHAR_COMPRESSED
-        )
+            logged::STRING
+                | logged::VAR_STRING
+                | logged::VARCHAR
+                | logged::VECTOR
+                | logged::BLOB_COMPRESSED
+                | logged::VARCHAR_COMPRESSED
+        );
+        is_blob || is_other
     }
 }
 
@@ -300,9 +306,14 @@ fn describe(columns: &mut [LoggedColumn], field: u8, value: &[u8]) -> Result<(),
             }
         }
         // Labels, kinds of geometry, the key and visibility are the catalog's to tell.
-        _ => {}
+        _ => return Ok(()),
     }
-    Ok(())
+    // More than the columns need means that it was told of others than those taken for it. Bits are not taken here.
+    if reader.is_empty() || field == SIGNEDNESS {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
 }
 
 fn collation(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
