@@ -152,13 +152,6 @@ def test_statistics_are_filtered(dms, pair):
         dms.describe_table_statistics(ReplicationTaskArn=task["ReplicationTaskArn"] + "X")
 
 
-def test_changes_cannot_be_followed_yet_and_the_fault_says_so(dms, pair):
-    task = pair.task(MigrationType="full-load-and-cdc")
-    with refused("InvalidParameterCombinationException", "full-load"):
-        start(dms, task)
-    assert describe_task(dms, task)["Status"] == "ready"
-
-
 def control_rows(server, task):
     """What the load of a task has recorded at the target."""
     place = "awsdms_control"

@@ -1,0 +1,150 @@
+"""Tasks that follow changes, through the API alone."""
+
+import datetime
+import json
+
+import pytest
+
+from conftest import wait_until
+from resources import connect, describe_task, endpoint_of, make_task, mappings_of, refused, start, table_statistics, wait_for_task
+from test_full_load import PAIRS, Pair
+
+ALL_PAIRS = [*PAIRS, ("mariadb1011", "mysql97"), ("postgres18", "mysql97")]
+
+
+@pytest.fixture
+def pair(dms, servers, request):
+    pair = Pair(dms, servers, *getattr(request, "param", PAIRS[0]))
+    yield pair
+    for task in dms.describe_replication_tasks()["ReplicationTasks"]:
+        if task["SourceEndpointArn"] == pair.source_endpoint["EndpointArn"]:
+            remove(dms, task)
+    pair.close()
+
+
+def stop(dms, task):
+    dms.stop_replication_task(ReplicationTaskArn=task["ReplicationTaskArn"])
+    return wait_for_task(dms, task, "stopped")
+
+
+def remove(dms, task):
+    if describe_task(dms, task)["Status"] in ("running", "starting"):
+        stop(dms, task)
+    dms.delete_replication_task(ReplicationTaskArn=task["ReplicationTaskArn"])
+    dms.get_waiter("replication_task_deleted").wait(
+        Filters=[{"Name": "replication-task-arn", "Values": [task["ReplicationTaskArn"]]}],
+        WaiterConfig={"Delay": 1, "MaxAttempts": 60},
+    )
+
+
+def arrives(pair, table, rows):
+    def found():
+        try:
+            return pair.rows(table)
+        except AssertionError as error:
+            return f"not there yet: {error}"
+
+    def explain():
+        tasks = pair.dms.describe_replication_tasks()["ReplicationTasks"]
+        return f"{found()} {[(t['Status'], t.get('LastFailureMessage')) for t in tasks]}"
+
+    wait_until(lambda: found() == rows, 60, f"table {table} has {rows!r}", explain)
+
+
+def slots(server):
+    return server.sql("select slot_name from pg_replication_slots") if server.is_postgres else ""
+
+
+@pytest.mark.parametrize("pair", ALL_PAIRS, indirect=True, ids="-to-".join)
+def test_changes_arrive_after_the_load_and_after_a_stop(dms, pair):
+    slots_before = slots(pair.source)
+    task = pair.task(MigrationType="full-load-and-cdc")
+    start(dms, task)
+    wait_for_task(dms, task, "running")
+    schema = pair.schema
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    pair.source.sql(f"update {schema}.a set name = 'uno' where id = 1; insert into {schema}.a values (4, 'four')")
+    pair.source.sql(f"delete from {schema}.a where id = 2; update {schema}.a set id = 30 where id = 3")
+    arrives(pair, "a", "1\tuno\n4\tfour\n30\tNULL\n")
+
+    stopped = stop(dms, task)
+    assert stopped["StopReason"] == "Stop Reason NORMAL"
+    checkpoint = stopped["RecoveryCheckpoint"]
+    assert checkpoint.startswith("checkpoint:V1#")
+    figures = stopped["ReplicationTaskStats"]
+    assert figures["FullLoadProgressPercent"] == 100 and figures["TablesLoaded"] == 2
+    counts = table_statistics(dms, task)["a"]
+    assert (counts["Inserts"], counts["Updates"], counts["Deletes"]) == (1, 2, 1)
+    assert counts["AppliedInserts"] == 1 and counts["FullLoadRows"] == 3
+
+    pair.source.sql(f"insert into {schema}.b values (5, 'while it rested')")
+    start(dms, task, "resume-processing")
+    arrives(pair, "b", "1\tone\n2\ttwo\n3\tNULL\n5\twhile it rested\n")
+    assert describe_task(dms, task)["Status"] == "running"
+    wait_until(
+        lambda: table_statistics(dms, task)["b"]["Inserts"] == 1
+        and table_statistics(dms, task)["a"]["Updates"] == 2,
+        60,
+        "counts go on where they were",
+    )
+    remove(dms, task)
+    assert slots(pair.source) == slots_before, "the source need not keep its log"
+
+
+def test_a_killed_service_goes_on_following(own_whimbrel, servers):
+    dms = own_whimbrel.client()
+    pair = Pair(dms, servers, "postgres15", "postgres18")
+    try:
+        task = pair.task(MigrationType="full-load-and-cdc")
+        start(dms, task)
+        arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+        own_whimbrel.kill()
+        pair.source.sql(f"update {pair.schema}.a set name = 'while it was dead' where id = 3")
+        own_whimbrel.start()
+        arrives(pair, "a", "1\tone\n2\ttwo\n3\twhile it was dead\n")
+        remove(dms, task)
+    finally:
+        pair.close()
+
+
+@pytest.mark.parametrize(
+    "setting, reason",
+    [
+        ("StopTaskCachedChangesNotApplied", "Stop Reason STOPPED_AFTER_FULL_LOAD"),
+        ("StopTaskCachedChangesApplied", "Stop Reason STOPPED_AFTER_CACHED_EVENTS"),
+    ],
+)
+def test_a_task_stops_around_the_changes_made_during_its_load(dms, pair, setting, reason):
+    settings = json.dumps({"FullLoadSettings": {setting: True}})
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings)
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task)["Status"] == "stopped", 60, "the task stops by itself")
+    done = describe_task(dms, task)
+    assert done["StopReason"] == reason
+    assert pair.rows("b") == "1\tone\n2\ttwo\n3\tNULL\n"
+
+
+def test_changes_alone_are_followed_until_a_time(dms, pair):
+    for table in ("a", "b"):
+        pair.target.sql(f"create schema if not exists {pair.schema}")
+        pair.target.sql(f"create table {pair.schema}.{table} (id int primary key, name varchar(20))")
+    task = pair.task(MigrationType="cdc")
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=15)
+    start(dms, task, CdcStopPosition=f"server_time:{until:%Y-%m-%dT%H:%M:%S}")
+    wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 30, "the task follows")
+    pair.source.sql(f"insert into {pair.schema}.a values (9, 'nine')")
+    arrives(pair, "a", "9\tnine\n")
+    wait_until(lambda: describe_task(dms, task)["Status"] == "stopped", 60, "the time comes")
+    assert describe_task(dms, task)["StopReason"] == "Stop Reason STOPPED_AT_SERVER_TIME"
+    with refused("InvalidParameterCombinationException", "CdcStartTime"):
+        start(dms, task, CdcStartTime=until)
+
+
+def test_a_source_whose_log_cannot_tell_is_refused_with_the_remedy(dms, pair):
+    pair.source.sql(f"create table {pair.schema}.keyless (a int)")
+    task = pair.task(MigrationType="full-load-and-cdc")
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task)["Status"] == "failed", 60, "the task fails")
+    message = describe_task(dms, task)["LastFailureMessage"]
+    assert "keyless" in message and "REPLICA IDENTITY" in message
+    assert "FATAL_ERROR" in message
