@@ -27,9 +27,17 @@ pub(super) async fn apply(
     let mut truncate = Truncate::ByTruncate;
     let mut may_retry = true;
     loop {
-        let mut shapes = Vec::with_capacity(changes.len());
-        for change in changes {
-            shapes.push(applier.shape(change.table).await?);
+        let mut shapes: Vec<Arc<Shape>> = Vec::with_capacity(changes.len());
+        for (index, change) in changes.iter().enumerate() {
+            // Most changes are of the table of the one before: looking that up again compares all its columns.
+            let before = index.checked_sub(1).map(|before| &changes[before]);
+            let shape = match (before, shapes.last()) {
+                (Some(before), Some(shape)) if std::ptr::eq(before.table, change.table) => {
+                    Arc::clone(shape)
+                }
+                _ => applier.shape(change.table).await?,
+            };
+            shapes.push(shape);
         }
         let call = Call {
             changes,
