@@ -684,7 +684,7 @@ impl Assembler {
                 if captured.is_stale {
                     return Ok(Need::Description(captured.name.clone()));
                 }
-                let columns = map.columns().map_err(malformed)?;
+                let columns = map.columns(self.engine).map_err(malformed)?;
                 let layout = match &captured.table {
                     Some(table) => Layout::new(table, &columns, self.engine, &self.charsets),
                     None => Err("a table that the catalog does not have".to_owned()),
@@ -776,6 +776,12 @@ impl Assembler {
             }
             RowsKind::Write | RowsKind::Delete => None,
         };
+        if form.kind == RowsKind::Write && !first.is_whole {
+            return Err(Error::table(
+                &layout.table.name,
+                "a statement left columns of a new row to their defaults, and the log does not hold them; set binlog_row_image = FULL at the source, and load the table again",
+            ));
+        }
         let (buffer, start, end) = if form.is_compressed {
             let mut plain = Vec::new();
             event_part(reader.rest(), &mut plain)

@@ -2,6 +2,8 @@
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/9.7.0/classmysql_1_1binlog_1_1event_1_1Table__map__event.html>
 
+use whimbrel_core::Engine;
+
 use super::codec::Packing;
 use crate::wire::{Malformed, Reader};
 
@@ -154,7 +156,7 @@ impl LoggedColumn {
     }
 
     /// Whether the server tells the collation of such a column.
-    fn is_character(&self) -> bool {
+    fn is_character(&self, engine: Engine) -> bool {
         let is_blob = (logged::TINY_BLOB..=logged::BLOB).contains(&self.kind);
         let is_other = matches!(
             self.kind,
@@ -165,7 +167,9 @@ impl LoggedColumn {
                 | logged::BLOB_COMPRESSED
                 | logged::VARCHAR_COMPRESSED
         );
-        is_blob || is_other
+        // To MariaDB a geometry is a blob, and so has a collation.
+        let is_geometry = self.kind == logged::GEOMETRY && engine == Engine::MariaDb;
+        is_blob || is_other || is_geometry
     }
 }
 
@@ -200,7 +204,7 @@ impl<'a> TableMap<'a> {
     }
 
     /// The columns.
-    pub(super) fn columns(&self) -> Result<Vec<LoggedColumn>, Malformed> {
+    pub(super) fn columns(&self, engine: Engine) -> Result<Vec<LoggedColumn>, Malformed> {
         let mut reader = Reader::new(self.rest);
         let count = reader.length()?.ok_or(Malformed)?;
         let kinds = reader.bytes(count)?;
@@ -212,7 +216,7 @@ impl<'a> TableMap<'a> {
         reader.bytes(count.div_ceil(8))?;
         while !reader.is_empty() {
             let field = reader.u8()?;
-            describe(&mut columns, field, reader.counted()?)?;
+            describe(&mut columns, engine, field, reader.counted()?)?;
         }
         Ok(columns)
     }
@@ -265,7 +269,12 @@ fn string([kind, length]: [u8; 2]) -> (u8, u16) {
 }
 
 /// A field of what servers tell beyond the types, when `binlog_row_metadata` has them.
-fn describe(columns: &mut [LoggedColumn], field: u8, value: &[u8]) -> Result<(), Malformed> {
+fn describe(
+    columns: &mut [LoggedColumn],
+    engine: Engine,
+    field: u8,
+    value: &[u8],
+) -> Result<(), Malformed> {
     const SIGNEDNESS: u8 = 1;
     const DEFAULT_CHARSET: u8 = 2;
     const COLUMN_CHARSET: u8 = 3;
@@ -283,7 +292,7 @@ fn describe(columns: &mut [LoggedColumn], field: u8, value: &[u8]) -> Result<(),
             let default = collation(&mut reader)?;
             let mut texts: Vec<&mut LoggedColumn> = columns
                 .iter_mut()
-                .filter(|column| column.is_character())
+                .filter(|column| column.is_character(engine))
                 .collect();
             for column in &mut texts {
                 column.collation = Some(default);
@@ -295,7 +304,10 @@ fn describe(columns: &mut [LoggedColumn], field: u8, value: &[u8]) -> Result<(),
             }
         }
         COLUMN_CHARSET => {
-            for column in columns.iter_mut().filter(|column| column.is_character()) {
+            for column in columns
+                .iter_mut()
+                .filter(|column| column.is_character(engine))
+            {
                 column.collation = Some(collation(&mut reader)?);
             }
         }
@@ -347,14 +359,14 @@ mod tests {
         .concat();
         let map = TableMap::parse(&body).unwrap();
         assert_eq!((map.id, map.schema, map.table), (7, &b"s"[..], &b"t"[..]));
-        let columns = map.columns().unwrap();
+        let columns = map.columns(Engine::MySql).unwrap();
         assert_eq!(columns[0].unsigned, Some(true));
         assert_eq!(columns[2].unsigned, Some(false));
         assert_eq!((columns[1].meta, columns[1].collation), (200, Some(45)));
         assert_eq!(columns[2].bytes(), [10, 2]);
         assert_eq!(columns[1].name.as_deref(), Some("b"));
         for length in 0..body.len() {
-            let cut = TableMap::parse(&body[..length]).and_then(|map| map.columns());
+            let cut = TableMap::parse(&body[..length]).and_then(|map| map.columns(Engine::MySql));
             // Behind the nullable bits each field may be missing.
             let is_border = [24, 27, 30].contains(&length);
             assert_eq!(cut.is_ok(), is_border, "{length}");

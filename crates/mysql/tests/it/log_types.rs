@@ -17,7 +17,7 @@ async fn law_holds(engine: Engine, hint: &str, make: &str, fill: &str) {
     .await;
 }
 
-async fn law_on(database: &TestDatabase, make: &str, fill: &str) {
+pub(crate) async fn law_on(database: &TestDatabase, make: &str, fill: &str) {
     let engine = database.engine();
     database.sql(make).unwrap();
     let mut tap = Tap::on(database).await;
@@ -62,7 +62,7 @@ async fn law_on(database: &TestDatabase, make: &str, fill: &str) {
 }
 
 /// Splits a script into the statements that make tables and those that fill them.
-fn split(script: &str) -> (String, String) {
+pub(crate) fn split(script: &str) -> (String, String) {
     let mut made = (String::new(), String::new());
     for statement in script.split(";\n") {
         let part = if statement.trim_start().starts_with("create") {

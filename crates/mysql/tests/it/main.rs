@@ -8,6 +8,8 @@
 
 mod apply;
 mod apply_atomic;
+mod apply_keys;
+mod apply_speed;
 mod apply_support;
 mod apply_types;
 mod chunks;
@@ -15,6 +17,8 @@ mod conformance;
 mod connection;
 mod hostile;
 mod load;
+mod log_forms;
+mod log_places;
 mod log_support;
 mod log_transactions;
 mod log_types;

@@ -1,0 +1,262 @@
+//! The forms in which servers may write their logs: what they leave out, compress or add.
+
+use whimbrel_connector::Error;
+use whimbrel_testkit::{Engine, Server, ServerOptions};
+
+use crate::log_support::{Seen, Tap, inserted, outline, updated};
+use crate::log_types::{law_on, split};
+use crate::support::ENGINES;
+use crate::types::COMMON;
+
+fn server_with(engine: Engine, settings: &[(&str, &str)]) -> Server {
+    let settings = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let options = ServerOptions {
+        settings,
+        ..ServerOptions::default()
+    };
+    Server::private_with(engine, options).unwrap()
+}
+
+const MIXED: &str = "create table mixed (id int primary key, y1 year, u1 bigint unsigned, p point, f float, t varchar(9), e enum('a'), d decimal(9,2) unsigned, y2 year, i int, b blob, c char(80) character set utf8mb4)";
+
+#[tokio::test]
+async fn logs_that_tell_all_of_their_columns_are_captured_as_tables_are_loaded() {
+    for engine in ENGINES {
+        let server = server_with(engine, &[("binlog-row-metadata", "FULL")]);
+        let database = server.database("log_full_metadata").unwrap();
+        let (make, fill) = split(COMMON);
+        let own = match engine {
+            Engine::Mariadb1011 => {
+                "create table own (id int primary key, z longtext compressed, zv varchar(300) compressed character set latin1, u uuid, x varchar(9) character set latin1);"
+            }
+            _ => {
+                "create table own (id int primary key, v vector(3), j json, x varchar(9) character set latin1);"
+            }
+        };
+        let rows = match engine {
+            Engine::Mariadb1011 => "insert into own values (1, 'z', 'é', uuid(), 'é');",
+            _ => "insert into own values (1, to_vector('[1,2,3]'), '[1]', 'é');",
+        };
+        let make = format!("{make}{MIXED};{own}");
+        let fill = format!(
+            "{fill}insert into mixed values (1, 2020, 18446744073709551615, point(1, 2), 1.5, 'x', 'a', 1.5, 1999, -1, 'b', 'ü');{rows}"
+        );
+        law_on(&database, &make, &fill).await;
+    }
+}
+
+#[tokio::test]
+async fn columns_are_found_by_name_when_the_log_tells_names() {
+    for engine in ENGINES {
+        let server = server_with(engine, &[("binlog-row-metadata", "FULL")]);
+        let database = server.database("log_names").unwrap();
+        database
+            .sql("create table t (id int primary key, a int, b int)")
+            .unwrap();
+        let mut tap = Tap::on(&database).await;
+        let start = tap.start().await;
+        database.sql("insert into t values (1, 2, 3); alter table t rename column a to c; alter table t rename column b to a; alter table t rename column c to b").unwrap();
+        // A description that is newer than the log.
+        tap = Tap::on(&database).await;
+        let seen = tap.seen(&start).await;
+        // Both have the same columns, so that each cell is found where its name is.
+        assert_eq!(
+            inserted(&seen, "t"),
+            ["[Int(1), Int(3), Int(2)]"],
+            "{engine}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn minimal_images_leave_unchanged_cells_unsent() {
+    for engine in ENGINES {
+        for image in ["MINIMAL", "NOBLOB"] {
+            let server = server_with(engine, &[("binlog-row-image", image)]);
+            let database = server.database("log_minimal").unwrap();
+            database
+                .sql("create table t (id int primary key, a int default 7, b text, c varchar(9) not null default 'c', g int as (a + 1) stored, d datetime default current_timestamp);
+                      create table nokey (a int)")
+                .unwrap();
+            let mut tap = Tap::on(&database).await;
+            let start = tap.log.prepare(&tap.tables).await.unwrap();
+            assert_eq!(start.refused.len(), 1);
+            assert!(
+                start.refused[0].table.name == "nokey"
+                    && start.refused[0].message.contains("binlog_row_image = FULL")
+            );
+            tap.tables.retain(|table| table.name.name == "t");
+            let start = start.position;
+            database
+                .sql("insert into t (id, a, b, c, d) values (1, 2, 'b', 'x', '2020-01-01'); update t set a = 3; update t set b = null; update t set id = 9; delete from t")
+                .unwrap();
+            let seen = tap.seen(&start).await;
+            assert_eq!(outline(&seen), "t(+)(~)(~)(~)(-)", "{engine}");
+            let rows = updated(&seen, "t");
+            assert!(
+                rows[0].contains("Int(3)") && rows[0].contains("NotSent"),
+                "{rows:?}"
+            );
+            assert!(rows[1].contains("Null"), "{rows:?}");
+            assert!(rows[2].contains("Int(9)"), "{rows:?}");
+            let Seen::Update(_, Some(before), _) = &seen[seen.len() - 5] else {
+                panic!("{seen:?}")
+            };
+            assert!(
+                before.starts_with("[Int(1), ") && before.contains("NotSent"),
+                "{before}"
+            );
+            let Some(Seen::Delete(_, before)) = seen.iter().rev().nth(1) else {
+                panic!()
+            };
+            assert!(before.starts_with("[Int(9), "), "{before}");
+            // Cells that a statement left to their defaults are in no log of this kind.
+            let middle = tap.log.end().await.unwrap();
+            database.sql("insert into t (id) values (2)").unwrap();
+            let error = tap.try_seen(&middle).await;
+            if image == "MINIMAL" {
+                let error = error.unwrap_err();
+                assert!(
+                    matches!(error, Error::Table(_))
+                        && error.to_string().contains("binlog_row_image = FULL"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn compressed_logs_are_captured_as_tables_are_loaded() {
+    let settings: [(Engine, &[(&str, &str)]); 2] = [
+        (
+            Engine::Mariadb1011,
+            &[
+                ("log-bin-compress", "ON"),
+                ("log-bin-compress-min-len", "10"),
+            ],
+        ),
+        (Engine::Mysql97, &[("binlog-transaction-compression", "ON")]),
+    ];
+    for (engine, settings) in settings {
+        let server = server_with(engine, settings);
+        let database = server.database("log_compressed").unwrap();
+        let (make, fill) = split(COMMON);
+        let make = format!("{make}create table wide (id int primary key, v longtext);");
+        let fill = format!(
+            "{fill}insert into wide values (1, repeat('compress', 100000)), (2, repeat('x', 3000000));"
+        );
+        law_on(&database, &make, &fill).await;
+        let mut tap = Tap::on(&database).await;
+        let start = tap.start().await;
+        database.sql("begin; update wide set v = repeat('abc', 10); delete from wide where id = 1; commit; truncate table wide").unwrap();
+        assert_eq!(outline(&tap.seen(&start).await), "t(~~-)(0)", "{engine}");
+    }
+}
+
+#[tokio::test]
+async fn partial_documents_are_made_whole() {
+    let server = server_with(
+        Engine::Mysql97,
+        &[
+            ("binlog-row-value-options", "PARTIAL_JSON"),
+            ("binlog-transaction-compression", "ON"),
+        ],
+    );
+    let database = server.database("log_partial").unwrap();
+    database
+        .sql(r#"create table t (id int primary key, j json, k json, v varchar(9));
+               insert into t values (1, '{"a": [1, 2, {"b": "0123456789012345678901234567890123456789"}], "long key": "value value value", "n": null}', '[1, 2, 3]', 'x'),
+                 (2, null, '{}', 'y'), (3, '[]', '["padding padding padding padding", "padding padding padding padding"]', 'z')"#)
+        .unwrap();
+    let mut tap = Tap::on(&database).await;
+    let start = tap.start().await;
+    let changes = [
+        r#"j = json_set(j, '$.a[1]', 'new', '$."long key"', json_object('x', 1.5))"#,
+        r#"j = json_remove(j, '$.a[0]', '$.n')"#,
+        r#"j = json_replace(j, '$.a[1].b', 'short'), k = json_remove(k, '$[0]')"#,
+        r#"j = json_set(j, '$.q', 1), v = 'w'"#,
+        r#"j = json_replace(j, '$.q', 2)"#,
+        "v = 'only'",
+        "id = id + 10",
+    ];
+    for change in changes {
+        let middle = tap.log.end().await.unwrap();
+        database.sql(&format!("update t set {change}")).unwrap();
+        let mut captured = updated(&tap.seen(&middle).await, "t");
+        captured.sort();
+        let mut loaded = tap.loaded("t").await;
+        loaded.sort();
+        // Rows that a statement did not change are not in the log.
+        assert!(!captured.is_empty(), "{change}");
+        for row in &captured {
+            assert!(loaded.contains(row), "{change}: {row} in {loaded:?}");
+        }
+    }
+    assert!(!tap.seen(&start).await.is_empty());
+    // Without the old document there is nothing to apply differences to.
+    let middle = tap.log.end().await.unwrap();
+    database
+        .sql("set binlog_row_image = 'MINIMAL'; update t set j = json_replace(j, '$.q', 5) where id = 11")
+        .unwrap();
+    match tap.try_seen(&middle).await {
+        Err(error) => assert!(
+            error.to_string().contains("binlog_row_image = FULL"),
+            "{error}"
+        ),
+        Ok(seen) => {
+            let loaded = tap.loaded("t").await;
+            assert!(
+                updated(&seen, "t")[0].contains(r#"\"q\": 5"#),
+                "{seen:?} {loaded:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn tagged_and_anonymous_transactions_advance_the_position() {
+    let server = Server::get(Engine::Mysql97).unwrap();
+    let database = server.database("log_tagged").unwrap();
+    database.sql("create table t (id int primary key)").unwrap();
+    let mut tap = Tap::on(&database).await;
+    let start = tap.start().await;
+    database
+        .sql("set gtid_next = 'automatic:whimbrel_tag'; insert into t values (1); insert into t values (2); set gtid_next = 'automatic'; insert into t values (3)")
+        .unwrap();
+    let seen = tap.seen(&start).await;
+    assert_eq!(outline(&seen), "t(+)(+)(+)");
+    let Some(Seen::Commit(last)) = seen.last() else {
+        panic!()
+    };
+    let end = tap.log.end().await.unwrap();
+    assert!(last.as_str().contains("whimbrel_tag:"), "{last}");
+    let gtids = |text: &str| {
+        text.split_once(';')
+            .map(|(_, gtids)| gtids.to_owned())
+            .unwrap()
+    };
+    let check = format!(
+        "select gtid_subset('{}', '{}'), gtid_subset('{}', @@global.gtid_executed)",
+        gtids(last.as_str()),
+        gtids(end.as_str()),
+        gtids(last.as_str())
+    );
+    assert_eq!(database.sql(&check).unwrap(), "1\t1\n");
+    let off = server_with(
+        Engine::Mysql97,
+        &[("gtid-mode", "OFF"), ("enforce-gtid-consistency", "OFF")],
+    );
+    let database = off.database("log_anonymous").unwrap();
+    database.sql("create table t (id int primary key); create table m (id int primary key) engine = myisam").unwrap();
+    let mut tap = Tap::on(&database).await;
+    let start = tap.start().await;
+    database.sql("begin; insert into t values (1); insert into m values (1); rollback; begin; insert into t values (2); insert into m values (2); commit").unwrap();
+    let seen = tap.seen(&start).await;
+    assert_eq!(inserted(&seen, "t"), ["[Int(2)]"]);
+    assert_eq!(inserted(&seen, "m"), ["[Int(1)]", "[Int(2)]"]);
+    assert!(!start.as_str().contains(';'));
+}
