@@ -111,7 +111,7 @@ pub(super) fn explain(layout: &Layout, text: &[u8], code: u16, message: &str) ->
             .and_then(|entry| layout.keys_in(text).find(|key| key.join("-") == entry)),
         None => None,
     };
-    let key = key.and_then(written);
+    let key = key.and_then(|cells| written(&cells));
     let reason = match reason(code) {
         Some(reason) if is_duplicate => format!("{reason}{}", duplicate_key(message)),
         Some(reason) => reason.to_owned(),
@@ -127,10 +127,13 @@ pub(super) fn explain(layout: &Layout, text: &[u8], code: u16, message: &str) ->
 
 /// The key of the only row of a text.
 pub(super) fn only_key(layout: &Layout, text: &[u8]) -> Option<String> {
-    layout.keys_in(text).next().and_then(written)
+    layout
+        .keys_in(text)
+        .next()
+        .and_then(|cells| written(&cells))
 }
 
-fn written(key: Vec<String>) -> Option<String> {
+fn written(key: &[String]) -> Option<String> {
     (!key.is_empty()).then(|| format!("({})", key.join(", ")))
 }
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use whimbrel_connector::Error;
-use whimbrel_core::Position;
+use whimbrel_connector::{Error, KeyPolicy};
+use whimbrel_core::{Position, TableName};
 use whimbrel_testkit::{Engine, Fault, FaultProxy, Server, ServerOptions};
 
 use crate::apply_support::{Applying, Cell, Change, Row, row};
@@ -275,6 +275,40 @@ fn peak_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// A server of its own with these settings, and an empty table there to apply to.
+async fn strict(engine: Engine, settings: &[(&str, &str)]) -> (Applying, Server) {
+    let settings = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let options = ServerOptions {
+        settings,
+        ..ServerOptions::default()
+    };
+    let server = Server::private_with(engine, options).unwrap();
+    let source = server.database("strict_source").unwrap();
+    let target = server.database("strict_target").unwrap();
+    let (from, to) = (connector(&source.url()), connector(&target.url()));
+    source.sql(PLAIN).unwrap();
+    target.sql(PLAIN).unwrap();
+    let mut source_end = from.source().await.unwrap();
+    let named = |name: &TableName| name.schema == source.name();
+    let table = source_end.tables(&named).await.unwrap().remove(0);
+    let target_end = to.target().await.unwrap();
+    let name = TableName::new(target.name(), "t");
+    let table = target_end
+        .plan_table(&table, name, KeyPolicy::Best)
+        .unwrap();
+    let pair = Pair {
+        source,
+        target,
+        from,
+        to,
+        task: "strict".to_owned(),
+    };
+    (Applying::to(pair, table).await, server)
+}
+
 #[tokio::test]
 async fn strict_servers_take_the_same_changes() {
     let mysql = [
@@ -286,68 +320,23 @@ async fn strict_servers_take_the_same_changes() {
     let mariadb = [
         ("gtid-strict-mode", "1"),
         ("binlog-format", "MIXED"),
-        ("local-infile", "0"),
         ("sql-safe-updates", "1"),
+        ("local-infile", "0"),
     ];
     for (engine, settings) in [(Engine::Mysql97, mysql), (Engine::Mariadb1011, mariadb)] {
-        for can_load in [true, false] {
-            let settings = settings
-                .iter()
-                .filter(|(name, _)| !(can_load && *name == "local-infile"))
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect();
-            let options = ServerOptions {
-                settings,
-                ..ServerOptions::default()
-            };
-            let server = Server::private_with(engine, options).unwrap();
-            let source = server.database("strict_source").unwrap();
-            let target = server.database("strict_target").unwrap();
-            let (from, to) = (connector(&source.url()), connector(&target.url()));
-            source.sql(PLAIN).unwrap();
-            target.sql(PLAIN).unwrap();
-            let table = {
-                let mut source_end = from.source().await.unwrap();
-                let named = |name: &whimbrel_core::TableName| name.schema == source.name();
-                let table = source_end.tables(&named).await.unwrap().remove(0);
-                let name = whimbrel_core::TableName::new(target.name(), "t");
-                to.target()
-                    .await
-                    .unwrap()
-                    .plan_table(&table, name, whimbrel_connector::KeyPolicy::Best)
-                    .unwrap()
-            };
-            let pair = Pair {
-                source,
-                target,
-                from,
-                to,
-                task: "strict".to_owned(),
-            };
-            let mut it = Applying::to(pair, table).await;
+        // With LOAD DATA and without.
+        for settings in [&settings[..3], &settings[..]] {
+            let (mut it, _server) = strict(engine, settings).await;
             it.begin().await;
-            it.net(
-                vec![],
-                vec![],
-                (0..400).map(|id| row![id, "a", id]).collect(),
-            )
-            .await
-            .unwrap();
-            let applied = it
-                .net(
-                    (0..200).map(|id| row![id, "", 0]).collect(),
-                    (200..400).map(|id| row![id, "b", 0]).collect(),
-                    vec![],
-                )
-                .await
-                .unwrap();
+            let inserts = (0..400).map(|id| row![id, "a", id]).collect();
+            it.net(vec![], vec![], inserts).await.unwrap();
+            let deletes = (0..200).map(|id| row![id, "", 0]).collect();
+            let updates = (200..400).map(|id| row![id, "b", 0]).collect();
+            let applied = it.net(deletes, updates, vec![]).await.unwrap();
             assert_eq!((applied.deleted, applied.updated), (200, 200));
             it.commit().await;
-            assert_eq!(
-                it.ask("select count(*), sum(n = 'b') from t"),
-                "200,200",
-                "{engine} {can_load}"
-            );
+            let rows = it.ask("select count(*), sum(n = 'b') from t");
+            assert_eq!(rows, "200,200", "{engine}");
         }
     }
 }

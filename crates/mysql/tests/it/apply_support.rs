@@ -173,11 +173,11 @@ impl Applying {
         let fence = target.claim(&pair.task).await.unwrap();
         let applier = target.applier(&fence).await.unwrap();
         Self {
-            pair,
+            applier,
             target,
             fence,
-            applier,
             table,
+            pair,
         }
     }
 

@@ -28,9 +28,11 @@
 mod cells;
 mod json;
 mod net;
+mod run;
 mod script;
 mod session;
 mod single;
+mod stage;
 mod table;
 
 use std::collections::HashMap;

@@ -16,13 +16,13 @@ use whimbrel_core::{TableName, Value};
 use super::MysqlApplier;
 use super::cells::Cells;
 use super::json;
-use super::script::{DOING, Script, Step, StepKind, not_sent};
+use super::run::DOING;
+use super::script::{Script, Step, StepKind, not_sent};
+use super::stage;
 use super::table::ApplyTable;
 use crate::errors::of_table;
-use crate::quote;
 use crate::target::layout::Layout;
 use crate::target::verdict;
-use crate::types::SlotKind;
 use crate::wire::{Done, WireError};
 
 /// Fewer rows than this are not worth the round trips of a temporary table.
@@ -30,8 +30,6 @@ const SET_ROWS_MIN: usize = 150;
 /// Rows are turned into text by pieces of about so many bytes, which bounds the memory of a call. Rows of earlier pieces are
 /// decoded again for each later one, so this is more than a usual batch.
 const PIECE_BYTES: usize = 8 * 1024 * 1024;
-/// The temporary table, in the target table's database.
-const STAGE: &str = "whimbrel_stage";
 
 /// Some rows as text, all with the same columns.
 #[derive(Debug)]
@@ -64,7 +62,7 @@ impl Rows {
 struct Groups<'t> {
     table: &'t ApplyTable,
     kind: StepKind,
-    groups: Vec<Rows>,
+    by_columns: Vec<Rows>,
     /// For updates: the group for each set of columns that were sent, as a byte for each column.
     by_mask: HashMap<Vec<u8>, usize>,
     mask: Vec<u8>,
@@ -76,7 +74,7 @@ struct Groups<'t> {
 
 impl<'t> Groups<'t> {
     fn new(table: &'t ApplyTable, kind: StepKind) -> Self {
-        let groups = match kind {
+        let by_columns = match kind {
             StepKind::Update | StepKind::MakeWay => Vec::new(),
             StepKind::Delete => vec![Rows::new(kind, table.key().to_vec())],
             StepKind::Insert => vec![Rows::new(kind, (0..table.columns.len()).collect())],
@@ -84,7 +82,7 @@ impl<'t> Groups<'t> {
         Self {
             table,
             kind,
-            groups,
+            by_columns,
             by_mask: HashMap::new(),
             mask: Vec::new(),
             last_mask: Vec::new(),
@@ -97,7 +95,7 @@ impl<'t> Groups<'t> {
         if self.kind == StepKind::Update {
             self.last = self.group_of(values)?;
         }
-        let group = &mut self.groups[self.last];
+        let group = &mut self.by_columns[self.last];
         let before = group.text.len();
         let layout = &self.table.layout;
         layout.encode_some(values, &group.columns, &mut group.text)?;
@@ -126,9 +124,10 @@ impl<'t> Groups<'t> {
         }
         let columns = (0..self.mask.len()).filter(|&column| self.mask[column] == 1);
         let rows = Rows::new(StepKind::Update, columns.collect());
-        self.by_mask.insert(self.mask.clone(), self.groups.len());
-        self.groups.push(rows);
-        Ok(self.groups.len() - 1)
+        self.by_mask
+            .insert(self.mask.clone(), self.by_columns.len());
+        self.by_columns.push(rows);
+        Ok(self.by_columns.len() - 1)
     }
 }
 
@@ -183,7 +182,7 @@ impl MysqlApplier {
         for (kind, set) in sets {
             let mut first = 0;
             while first < set.row_count() {
-                let gathered = gather(&table, kind, set, first)?.groups;
+                let gathered = gather(&table, kind, set, first)?.by_columns;
                 let count: usize = gathered.iter().map(|rows| rows.count).sum();
                 if count == 0 {
                     break;
@@ -270,30 +269,30 @@ impl MysqlApplier {
             return Ok(());
         }
         let schema = table.layout.target.schema.clone();
-        let stage = table
+        let narrow = table
             .layout
-            .narrowed(TableName::new(schema, STAGE), &rows.columns);
-        let failed = |error| of_table(error, &stage.source, "make a temporary table beside");
-        let sql = create_stage(&stage);
+            .narrowed(TableName::new(schema, stage::NAME), &rows.columns);
+        let failed = |error| of_table(error, &narrow.source, "make a temporary table beside");
+        let sql = stage::create(&narrow);
         self.session
             .connection
             .script(sql.as_bytes(), &mut Vec::new())
             .await
             .map_err(failed)?;
-        self.load(&stage, rows).await?;
-        let joined = joined(table, &stage);
+        self.load(&narrow, rows).await?;
+        let joined = stage::joined(table, &narrow);
         if rows.kind == StepKind::Delete {
             let sql = format!("DELETE t FROM {joined}");
-            applied.deleted += self.join(&stage, rows, &sql).await?.affected_rows;
+            applied.deleted += self.join(&narrow, rows, &sql).await?.affected_rows;
             return Ok(());
         }
         for (way, condition) in json::ways_of_set(table, &rows.columns) {
             let sql = format!("UPDATE {joined} SET {way} WHERE {condition}");
-            self.join(&stage, rows, &sql).await?;
+            self.join(&narrow, rows, &sql).await?;
         }
-        let assignments = assignments(table, &rows.columns);
+        let assignments = stage::assignments(table, &rows.columns);
         let sql = format!("UPDATE {joined} SET {assignments}");
-        applied.updated += verdict::matched(&self.join(&stage, rows, &sql).await?);
+        applied.updated += verdict::matched(&self.join(&narrow, rows, &sql).await?);
         Ok(())
     }
 
@@ -337,75 +336,4 @@ fn refusal_or(error: WireError, layout: &Layout, text: &[u8]) -> Error {
         }
         error => of_table(error, &layout.source, DOING),
     }
-}
-
-/// Two statements: the temporary table of an earlier set goes, this one's comes.
-fn create_stage(stage: &Layout) -> String {
-    let name = quote::table(&stage.target);
-    // Servers may demand a key of every table.
-    let mut sql = format!(
-        "DROP TEMPORARY TABLE IF EXISTS {name};CREATE TEMPORARY TABLE {name} \
-         (`whimbrel row` bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY"
-    );
-    for (slot, native) in stage.slots.iter().zip(&stage.natives) {
-        // Without attributes that concern how values are kept, and without the check that comes with MariaDB's JSON.
-        let native = native.split(" /*").next().unwrap_or_default();
-        let native = if slot.kind == SlotKind::JsonText && native == "json" {
-            "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-        } else {
-            native
-        };
-        let name = quote::identifier(&slot.name);
-        sql.push_str(&format!(", {name} {native} NULL"));
-    }
-    sql.push_str(") ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4");
-    sql
-}
-
-/// `stage AS s STRAIGHT_JOIN table AS t ON …`: the server reads the rows of `s` and looks each up by its key.
-fn joined(table: &ApplyTable, stage: &Layout) -> String {
-    let mut sql = format!(
-        "{} AS s STRAIGHT_JOIN {} AS t ON ",
-        quote::table(&stage.target),
-        table.name
-    );
-    for (place, &column) in table.key().iter().enumerate() {
-        if place > 0 {
-            sql.push_str(" AND ");
-        }
-        let name = &table.columns[column];
-        sql.push_str(&format!("t.{name} = s.{name}"));
-        if !table.is_exact[column] {
-            sql.push_str(&format!(
-                " AND CAST(t.{name} AS BINARY) = CAST(s.{name} AS BINARY)"
-            ));
-        }
-    }
-    sql
-}
-
-/// What an UPDATE of such a join sets.
-fn assignments(table: &ApplyTable, columns: &[usize]) -> String {
-    let key = table.key();
-    let changed = columns.iter().filter(|column| !key.contains(column));
-    let mut sets: Vec<String> = changed
-        .map(|&column| {
-            let name = &table.columns[column];
-            format!("t.{name} = s.{name}")
-        })
-        .collect();
-    let kept = table
-        .self_updating
-        .iter()
-        .filter(|column| !columns.contains(column));
-    sets.extend(kept.map(|&column| {
-        let name = &table.columns[column];
-        format!("t.{name} = t.{name}")
-    }));
-    if sets.is_empty() {
-        // Nothing changes, but the rows must be there.
-        let name = &table.columns[key[0]];
-        sets.push(format!("t.{name} = t.{name}"));
-    }
-    sets.join(", ")
 }

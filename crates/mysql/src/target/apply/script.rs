@@ -8,17 +8,11 @@ use whimbrel_connector::{Error, RowRefusal};
 use super::cells::{Cells, push_cell_condition, push_key_condition, push_value};
 use super::json;
 use super::table::ApplyTable;
-use super::{BACK_TO_SAVEPOINT, MysqlApplier, SAVEPOINT};
-use crate::errors::of_table;
-use crate::target::verdict;
-use crate::wire::{Answer, Done, TextRow, WireError};
 
 /// One packet holds about so much: a round trip per so many bytes costs nothing to speak of.
 const PART_BYTES: usize = 256 * 1024;
 /// Inserted rows are joined into statements of about so many bytes.
 const INSERT_BYTES: usize = 64 * 1024;
-
-pub(super) const DOING: &str = "apply changes to the target table of";
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +31,14 @@ pub(super) struct Step {
     pub(super) kind: StepKind,
     /// The caller's numbers of the rows that it writes: many for an INSERT only.
     pub(super) rows: Range<usize>,
-    sql: Range<usize>,
+    /// Where its text lies.
+    pub(super) sql: Range<usize>,
 }
 
 /// Statements in order.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    sql: Vec<u8>,
+    pub(super) sql: Vec<u8>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -191,7 +186,7 @@ impl Script {
     }
 
     /// How many steps from `first` on fit a packet: at least one.
-    fn part(&self, first: usize) -> Range<usize> {
+    pub(super) fn part(&self, first: usize) -> Range<usize> {
         let start = self.steps[first].sql.start;
         let rest = self.steps[first + 1..].iter();
         let more = rest
@@ -255,155 +250,4 @@ pub(super) fn not_sent(table: &ApplyTable, column: usize, what: &str) -> Error {
         reason: format!("the source did not send {what}"),
     }
     .into()
-}
-
-/// Why a step was not done.
-enum Cause {
-    Wire(WireError),
-    /// The server changed what it was given, and says so.
-    Warned(Vec<TextRow>),
-    TooLong,
-}
-
-/// A step that was not done.
-struct Failure {
-    step: usize,
-    cause: Cause,
-}
-
-impl MysqlApplier {
-    /// Runs all steps; answers what the server said of each. `lines` gives the rows of a step as lines of all columns, for messages.
-    pub(super) async fn run(
-        &mut self,
-        script: &Script,
-        lines: &(dyn Fn(&Step) -> Vec<u8> + Sync),
-    ) -> Result<Vec<Done>, Error> {
-        self.set_savepoint().await?;
-        let failure = match self.run_parts(script).await {
-            Ok(Some(done)) => return Ok(done),
-            // Only the last statement's warnings can be asked for: once more, one by one.
-            Ok(None) => match self.run_one_by_one(script).await {
-                Ok(done) => return Ok(done),
-                Err(failure) => failure,
-            },
-            Err(failure) => failure,
-        };
-        let step = &script.steps[failure.step];
-        Err(explain(step, failure.cause, lines))
-    }
-
-    /// Sets the call's savepoint, unless it is set.
-    pub(super) async fn set_savepoint(&mut self) -> Result<(), Error> {
-        let Some(open) = self.open.as_mut().filter(|open| !open.has_savepoint) else {
-            return Ok(());
-        };
-        self.session
-            .connection
-            .execute(SAVEPOINT)
-            .await
-            .map_err(|error| crate::errors::general(error, "set a savepoint"))?;
-        open.has_savepoint = true;
-        Ok(())
-    }
-
-    /// `None` when the server warned of something.
-    async fn run_parts(&mut self, script: &Script) -> Result<Option<Vec<Done>>, Failure> {
-        let mut answers: Vec<Answer> = Vec::with_capacity(script.steps.len());
-        while answers.len() < script.steps.len() {
-            let part = script.part(answers.len());
-            let sql = self.packet(script, &part)?;
-            if let Err(error) = self.session.connection.script(&sql, &mut answers).await {
-                return Err(Failure {
-                    step: answers.len().min(script.steps.len() - 1),
-                    cause: Cause::Wire(error),
-                });
-            }
-            if answers[part]
-                .iter()
-                .any(|answer| answer.done.warning_count > 0)
-            {
-                return Ok(None);
-            }
-        }
-        Ok(Some(
-            answers.into_iter().map(|answer| answer.done).collect(),
-        ))
-    }
-
-    /// The text of some steps.
-    fn packet(&self, script: &Script, part: &Range<usize>) -> Result<Vec<u8>, Failure> {
-        let mut sql = Vec::new();
-        for (number, step) in part.clone().zip(&script.steps[part.clone()]) {
-            if step.sql.len() > self.session.text_bytes_max {
-                return Err(Failure {
-                    step: number,
-                    cause: Cause::TooLong,
-                });
-            }
-            if !sql.is_empty() {
-                sql.push(b';');
-            }
-            sql.extend_from_slice(&script.sql[step.sql.clone()]);
-        }
-        Ok(sql)
-    }
-
-    async fn run_one_by_one(&mut self, script: &Script) -> Result<Vec<Done>, Failure> {
-        let mut all = Vec::with_capacity(script.steps.len());
-        let connection = &mut self.session.connection;
-        if let Err(error) = connection.execute(BACK_TO_SAVEPOINT).await {
-            return Err(Failure {
-                step: 0,
-                cause: Cause::Wire(error),
-            });
-        }
-        for (number, step) in script.steps.iter().enumerate() {
-            let failed = |cause| Failure {
-                step: number,
-                cause,
-            };
-            let mut answers = Vec::new();
-            let sql = &script.sql[step.sql.clone()];
-            connection
-                .script(sql, &mut answers)
-                .await
-                .map_err(|error| failed(Cause::Wire(error)))?;
-            let done = answers.pop().unwrap_or_default().done;
-            if done.warning_count > 0 {
-                let warnings = connection
-                    .rows(verdict::SHOW)
-                    .await
-                    .map_err(|error| failed(Cause::Wire(error)))?;
-                if !verdict::is_advice(&done, &warnings) {
-                    return Err(failed(Cause::Warned(warnings)));
-                }
-            }
-            all.push(done);
-        }
-        Ok(all)
-    }
-}
-
-fn explain(step: &Step, cause: Cause, lines: &(dyn Fn(&Step) -> Vec<u8> + Sync)) -> Error {
-    let layout = &step.table.layout;
-    let mut refusal = match cause {
-        Cause::Wire(WireError::Server(error)) if verdict::is_refusal(&error) => {
-            verdict::explain(layout, &lines(step), error.code, &error.message)
-        }
-        Cause::Wire(error) => return of_table(error, &layout.source, DOING),
-        Cause::Warned(warnings) => {
-            verdict::refusal(layout, &lines(step), &Done::default(), &warnings)
-        }
-        Cause::TooLong => RowRefusal {
-            table: layout.source.clone(),
-            key: None,
-            column: None,
-            reason: "it is longer than the target's server takes; raise max_allowed_packet there"
-                .to_owned(),
-        },
-    };
-    if refusal.key.is_none() && step.rows.len() == 1 {
-        refusal.key = verdict::only_key(layout, &lines(step));
-    }
-    refusal.into()
 }

@@ -22,6 +22,8 @@ use crate::wire::{Connection, Purpose, WireError};
 const LOCK_SECONDS: u32 = 10;
 /// What a packet holds besides the text of a statement, and some more.
 const PACKET_SPARE: usize = 1024;
+/// Taken for the longest packet of a server that does not say.
+const PACKET_BYTES: usize = 1 << 20;
 
 /// A connection made ready for applying.
 pub(super) struct Session {
@@ -67,8 +69,7 @@ async fn fix(connection: &mut Connection) -> Result<(bool, usize), WireError> {
         .row("SELECT @@local_infile, @@max_allowed_packet")
         .await?
         .unwrap_or_default();
-    const SMALLEST_PACKET: usize = 1 << 20;
-    let packet_bytes = row.number(1).unwrap_or(SMALLEST_PACKET);
+    let packet_bytes = row.number(1).unwrap_or(PACKET_BYTES);
     Ok((row.text(0) == "1", packet_bytes))
 }
 
