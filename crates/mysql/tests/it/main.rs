@@ -9,7 +9,6 @@
 mod apply;
 mod apply_atomic;
 mod apply_keys;
-mod apply_speed;
 mod apply_support;
 mod apply_types;
 mod chunks;
