@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use whimbrel_core::{Bits, Column, ColumnType, Decimal, Engine, Value};
+use whimbrel_core::{Bits, Column, Decimal, Engine, Value};
 
 use super::charset::{Charset, Charsets};
+use super::fit::fit;
 use super::inflate;
 use super::jsonb;
-use super::numbers::{decimal_bytes, write_decimal};
-use super::table_map::{LoggedColumn, logged};
+use super::numbers::write_decimal;
+use super::table_map::LoggedColumn;
 use super::times::{Moment, TimeForm};
 
 /// How the cells of one column are read.
@@ -69,110 +70,8 @@ impl Codec {
         engine: Engine,
         charsets: &Charsets,
     ) -> Result<Self, String> {
-        let found = Self::find(column, now, engine, charsets)?;
+        let found = fit(column, now, engine, charsets)?;
         found.ok_or_else(|| format!("{} where the catalog has {}", now.name(), column.native))
-    }
-
-    fn find(
-        column: &Column,
-        now: &LoggedColumn,
-        engine: Engine,
-        charsets: &Charsets,
-    ) -> Result<Option<Self>, String> {
-        let kind = now.kind;
-        Ok(match &column.ty {
-            ColumnType::Int { bits, unsigned } => {
-                if now.unsigned.is_some_and(|now| now != *unsigned) {
-                    return Ok(None);
-                }
-                let bytes = match (bits, kind) {
-                    (8, logged::TINY) => 1,
-                    (16, logged::SHORT) => 2,
-                    (24, logged::INT24) => 3,
-                    (32, logged::LONG) => 4,
-                    (64, logged::LONGLONG) => 8,
-                    _ => return Ok(None),
-                };
-                Some(if *unsigned {
-                    Self::UInt(bytes)
-                } else {
-                    Self::Int(bytes)
-                })
-            }
-            ColumnType::Float32 => (kind == logged::FLOAT).then_some(Self::Float32),
-            ColumnType::Float64 => (kind == logged::DOUBLE).then_some(Self::Float64),
-            ColumnType::Decimal { precision, .. } => {
-                let described =
-                    precision.map(|(digits, scale)| (i64::from(digits), i64::from(scale)));
-                let [digits, scale] = now.bytes();
-                let is_same = described == Some((digits.into(), scale.into()));
-                (kind == logged::NEWDECIMAL && is_same).then(|| Self::Decimal {
-                    precision: digits,
-                    scale,
-                    bytes: u8::try_from(decimal_bytes(digits, scale)).unwrap_or(u8::MAX),
-                    pads: column.native.contains("zerofill"),
-                })
-            }
-            ColumnType::Year => (kind == logged::YEAR).then_some(Self::Year),
-            ColumnType::Bit {
-                length: Some(length),
-                ..
-            } => {
-                let [odd, whole] = now.bytes();
-                let bits = u16::from(whole) * 8 + u16::from(odd);
-                (kind == logged::BIT && u32::from(bits) == *length).then_some(Self::Bits(bits))
-            }
-            ColumnType::Date
-            | ColumnType::Time { .. }
-            | ColumnType::Timestamp { .. }
-            | ColumnType::TimestampTz { .. } => time_form(&column.ty, now).map(Self::Time),
-            ColumnType::Enum { labels } => {
-                let bytes = if labels.len() > 255 { 2 } else { 1 };
-                (kind == logged::ENUM && now.meta == u16::from(bytes))
-                    .then(|| Self::Enum(bytes, labels.as_slice().into()))
-            }
-            ColumnType::Set { labels } => {
-                let bytes = match labels.len().div_ceil(8) {
-                    bytes @ 0..=4 => bytes.max(1),
-                    _ => 8,
-                };
-                let bytes = u8::try_from(bytes).unwrap_or(8);
-                (kind == logged::SET && now.meta == u16::from(bytes))
-                    .then(|| Self::Set(bytes, labels.as_slice().into()))
-            }
-            ColumnType::Json { binary: true } => {
-                (kind == logged::JSON).then_some(Self::Jsonb(now.prefix()))
-            }
-            ColumnType::Json { binary: false } => {
-                now.is_blob(4).then(|| Self::JsonText(4, now.packing()))
-            }
-            ColumnType::Uuid => now.is_fixed(16).then_some(Self::Uuid),
-            ColumnType::Native { kind } if kind == "inet6" => {
-                now.is_fixed(16).then_some(Self::Inet6)
-            }
-            ColumnType::Native { kind } if kind == "inet4" => {
-                now.is_fixed(4).then_some(Self::Inet4)
-            }
-            ColumnType::Geometry { .. } => {
-                (kind == logged::GEOMETRY).then(|| Self::Bytes(now.prefix(), Packing::Plain))
-            }
-            ColumnType::Binary { length } => now
-                .is_fixed(*length)
-                .then(|| Self::FixedBytes(now.prefix(), *length)),
-            ColumnType::Varbinary { length } => {
-                let is_vector = column.native.starts_with("vector")
-                    && (kind == logged::VECTOR || engine == Engine::MariaDb);
-                (is_vector || now.is_varying(*length))
-                    .then(|| Self::Bytes(now.prefix(), now.packing()))
-            }
-            ColumnType::Blob { bytes_max } => now
-                .is_blob(blob_prefix(*bytes_max))
-                .then(|| Self::Bytes(now.prefix(), now.packing())),
-            ColumnType::Char { .. } | ColumnType::Varchar { .. } | ColumnType::Text { .. } => {
-                return text_codec(column, now, charsets);
-            }
-            _ => None,
-        })
     }
 
     /// Bytes of a cell at the front of `rest`, if it is whole.
@@ -321,8 +220,9 @@ impl Codec {
                 length: u32::from(*bits),
             }),
             Self::Enum(_, labels) => Value::Text(label(content, labels)?),
-            Self::Set(..) | Self::Inet4 | Self::Inet6 => Value::Text(text(made)?),
-            Self::Text(_, _, Packing::Compressed) => Value::Text(text(made)?),
+            Self::Set(..) | Self::Inet4 | Self::Inet6 | Self::Text(_, _, Packing::Compressed) => {
+                Value::Text(text(made)?)
+            }
             Self::Text(..) => Value::Text(text(either)?),
             Self::JsonText(_, Packing::Compressed) | Self::Jsonb(_) => Value::Json(text(made)?),
             Self::JsonText(..) => Value::Json(text(content)?),
@@ -332,76 +232,6 @@ impl Codec {
             Self::Uuid => Value::Uuid(padded(content)?),
         })
     }
-}
-
-fn blob_prefix(bytes_max: Option<u64>) -> u8 {
-    match bytes_max {
-        Some(0..=0xFF) => 1,
-        Some(0x100..=0xFFFF) => 2,
-        Some(0x1_0000..=0xFF_FFFF) => 3,
-        _ => 4,
-    }
-}
-
-fn time_form(ty: &ColumnType, now: &LoggedColumn) -> Option<TimeForm> {
-    let is_digits = |precision: &u8| now.meta == u16::from(*precision);
-    Some(match (ty, now.kind) {
-        (ColumnType::Date, logged::DATE | logged::NEWDATE) => TimeForm::Date,
-        (ColumnType::Time { precision }, logged::TIME2) if is_digits(precision) => {
-            TimeForm::Time(*precision)
-        }
-        (ColumnType::Timestamp { precision }, logged::DATETIME2) if is_digits(precision) => {
-            TimeForm::DateTime(*precision)
-        }
-        (ColumnType::TimestampTz { precision }, logged::TIMESTAMP2) if is_digits(precision) => {
-            TimeForm::Instant(*precision)
-        }
-        (ColumnType::Time { precision: 0 }, logged::TIME) => TimeForm::OldTime,
-        (ColumnType::Timestamp { precision: 0 }, logged::DATETIME) => TimeForm::OldDateTime,
-        (ColumnType::TimestampTz { precision: 0 }, logged::TIMESTAMP) => TimeForm::OldInstant,
-        (ColumnType::Time { precision }, logged::TIME) => TimeForm::MariaTime(*precision),
-        (ColumnType::Timestamp { precision }, logged::DATETIME) => {
-            TimeForm::MariaDateTime(*precision)
-        }
-        (ColumnType::TimestampTz { precision }, logged::TIMESTAMP) => {
-            TimeForm::MariaInstant(*precision)
-        }
-        _ => return None,
-    })
-}
-
-fn text_codec(
-    column: &Column,
-    now: &LoggedColumn,
-    charsets: &Charsets,
-) -> Result<Option<Codec>, String> {
-    let name = charset_name(column).ok_or("a text without a character set")?;
-    if let Some(id) = now.collation
-        && charsets.of_collation(id).is_some_and(|now| now != name)
-    {
-        return Ok(None);
-    }
-    let charset = charsets.get(name).ok_or_else(|| {
-        format!(
-            "the character set {name}, which cannot be converted; convert the column to utf8mb4"
-        )
-    })?;
-    let width = charsets.width(name).unwrap_or(1);
-    let fits = match &column.ty {
-        ColumnType::Char { length } => now.is_fixed(length.saturating_mul(width)),
-        ColumnType::Varchar {
-            length: Some(length),
-        } => now.is_varying(length.saturating_mul(width)),
-        ColumnType::Text { bytes_max } => now.is_blob(blob_prefix(*bytes_max)),
-        _ => false,
-    };
-    Ok(fits.then(|| Codec::Text(now.prefix(), charset, now.packing())))
-}
-
-/// The character set of a column, from its type as the catalog wrote it.
-pub(super) fn charset_name(column: &Column) -> Option<&str> {
-    let (_, rest) = column.native.split_once(" CHARACTER SET ")?;
-    rest.split(' ').next()
 }
 
 /// Bytes of a length of so many bytes and of what it counts, if they are all there.

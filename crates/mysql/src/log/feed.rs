@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// A server with nothing to tell gives a sign of life this often.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A server that has sent nothing for so long is gone.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 pub(super) const DOING: &str = "read the source's binary log";
 

@@ -306,8 +306,9 @@ impl GtidReader {
         let mut committed_at_us = 0;
         // The byte says that the two numbers follow; the highest bit of the time, that the original's follows it.
         if reader.u8().is_ok_and(|byte| byte == 2) && reader.bytes(16).is_ok() {
-            let [a, b, c, d, e, f, g] = reader.array().unwrap_or_default();
-            committed_at_us = u64::from_le_bytes([a, b, c, d, e, f, g, 0]) & TIME_BITS;
+            let mut wide = [0; 8];
+            wide[..7].copy_from_slice(&reader.array::<7>().unwrap_or_default());
+            committed_at_us = u64::from_le_bytes(wide) & TIME_BITS;
         }
         Ok(MySqlHead {
             gtid: Gtid::MySql {
@@ -329,9 +330,6 @@ impl GtidReader {
         let (mut uuid, mut gno, mut tag, mut committed_at_us) = ([0; 16], 0, String::new(), 0);
         while !reader.is_empty() {
             match number(&mut reader)? {
-                0 => {
-                    number(&mut reader)?;
-                }
                 1 => {
                     for byte in &mut uuid {
                         *byte = u8::try_from(number(&mut reader)?).map_err(|_| Malformed)?;
@@ -342,7 +340,7 @@ impl GtidReader {
                     let length = usize::try_from(number(&mut reader)?).map_err(|_| Malformed)?;
                     tag = String::from_utf8_lossy(reader.bytes(length)?).into_owned();
                 }
-                4 | 5 => {
+                0 | 4 | 5 => {
                     number(&mut reader)?;
                 }
                 6 => committed_at_us = number(&mut reader)?,

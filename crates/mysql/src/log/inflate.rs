@@ -75,7 +75,7 @@ pub(super) fn column<'a>(
 /// The compressed part of an event of MariaDB: a byte with the count of bytes of the size, the size, and zlib.
 pub(super) fn event_part(packed: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (&head, rest) = packed.split_first()?;
-    let is_zlib = head & 0x80 != 0 && head >> 4 & 7 == 0;
+    let is_zlib = head & 0xF0 == 0x80;
     let (size, packed) = rest.split_at_checked(usize::from(head & 7))?;
     is_zlib.then_some(())?;
     zlib(packed, big_endian(size)?, true, out)

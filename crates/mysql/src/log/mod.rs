@@ -25,6 +25,7 @@ mod checks;
 mod codec;
 mod event;
 mod feed;
+mod fit;
 mod gtid;
 mod inflate;
 mod json_diff;
@@ -170,5 +171,5 @@ impl ChangeLog for MysqlLog {
 
 /// The character sets that a table's columns need.
 fn codec_charsets(table: &Table) -> impl Iterator<Item = &str> {
-    table.columns.iter().filter_map(codec::charset_name)
+    table.columns.iter().filter_map(fit::charset_name)
 }

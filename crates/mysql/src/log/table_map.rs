@@ -224,8 +224,9 @@ impl<'a> TableMap<'a> {
 
 /// Numbers of tables have six bytes.
 pub(super) fn table_id(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
-    let [a, b, c, d, e, f] = reader.array()?;
-    Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    let mut wide = [0; 8];
+    wide[..6].copy_from_slice(&reader.array::<6>()?);
+    Ok(u64::from_le_bytes(wide))
 }
 
 fn column(kind: u8, meta: &mut Reader<'_>) -> Result<LoggedColumn, Malformed> {
@@ -342,7 +343,7 @@ mod tests {
         assert_eq!(string([254, 40]), (logged::STRING, 40));
         assert_eq!(string([247, 1]), (logged::ENUM, 1));
         // 1020 bytes: 0x3FC.
-        assert_eq!(string([254 ^ 0x30, 0xFC]), (logged::STRING, 1020));
+        assert_eq!(string([0xFE ^ 0x30, 0xFC]), (logged::STRING, 1020));
     }
 
     #[test]

@@ -306,7 +306,7 @@ mod tests {
     fn packed_time(micros: i64, digits: u8) -> Vec<u8> {
         let magnitude = micros.abs();
         let (seconds, fraction) = (magnitude / MICROS_PER_SECOND, magnitude % MICROS_PER_SECOND);
-        let whole = (seconds / 3600) << 12 | (seconds / 60 % 60) << 6 | seconds % 60;
+        let whole = (seconds / 3600) << 12 | (seconds / 60 % 60) << 6 | (seconds % 60);
         let bytes = FRACTION_BYTES[usize::from(digits)];
         let bits = 8 * bytes;
         let per_unit = FRACTION_MICROS[bytes].max(1);

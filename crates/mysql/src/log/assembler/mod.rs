@@ -16,25 +16,26 @@
 //!
 //! The rows of a prepared transaction are read again from the log when its `XA COMMIT` comes; see `prepared`.
 
+mod rows;
+mod words;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use whimbrel_connector::{ChangeBlock, Error, LogEvent, RowAt, TableId, TransactionMark};
+use whimbrel_connector::{ChangeBlock, Error, LogEvent, TableId, TransactionMark};
 use whimbrel_core::{Engine, Table, TableName};
 
 use super::block::Builder;
 use super::charset::Charsets;
-use super::event::{RowsForm, RowsKind, kind};
+use super::event::{RowsForm, kind};
 use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
-use super::inflate::event_part;
-use super::layout::{Form, Image, Layout};
+use super::layout::{Image, Layout};
 use super::place::{LogFile, Place, widen};
-use super::statement::Statement;
-use super::table_map::{TableMap, table_id};
 use crate::wire::{Malformed, Reader};
+
+pub(super) use self::words::xa_id;
 
 /// Numbers of tables that are remembered; servers give out new ones without end.
 const MAPS_MAX: usize = 4096;
@@ -245,14 +246,7 @@ impl Assembler {
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIA_GTID => {
                 self.head(event, start)?;
             }
-            kind::QUERY => return self.query(body, event),
-            kind::MARIA_QUERY_COMPRESSED => {
-                let (head, packed) = query_head(body).map_err(malformed)?;
-                let mut plain = body[..head].to_vec();
-                event_part(packed, &mut plain)
-                    .ok_or_else(|| bad("a compressed statement that cannot be read"))?;
-                return self.query(&plain, event);
-            }
+            kind::QUERY | kind::MARIA_QUERY_COMPRESSED => return self.query(event),
             kind::XID => self.commit(event.header.seconds),
             kind::XA_PREPARE => self.prepare(body, event.header.seconds)?,
             kind::TABLE_MAP => return self.table_map(body),
@@ -498,141 +492,6 @@ impl Assembler {
         )))
     }
 
-    /// A statement in words.
-    fn query(&mut self, body: &[u8], event: &Event) -> Result<Need, Error> {
-        let (head, text) = query_head(body).map_err(malformed)?;
-        let database = query_database(&body[..head]).map_err(malformed)?;
-        let text = String::from_utf8_lossy(text);
-        if self.replays.is_some() {
-            return Ok(Need::Nothing);
-        }
-        // Most are BEGIN, which a look at the bytes tells.
-        if text != "BEGIN" {
-            return self.statement(
-                Statement::new(&text, &database),
-                &text,
-                event.header.seconds,
-            );
-        }
-        if let Some(transaction) = &mut self.transaction {
-            transaction.is_open = true;
-        }
-        Ok(Need::Nothing)
-    }
-
-    fn statement(&mut self, statement: Statement, text: &str, seconds: u32) -> Result<Need, Error> {
-        match statement {
-            Statement::Begin | Statement::XaStart => {
-                if let Some(transaction) = &mut self.transaction {
-                    transaction.is_open = true;
-                }
-                return Ok(Need::Nothing);
-            }
-            Statement::Commit => {
-                self.commit(seconds);
-                return Ok(Need::Nothing);
-            }
-            Statement::Rollback => {
-                self.roll_back()?;
-                return Ok(Need::Nothing);
-            }
-            Statement::Savepoint(name) => {
-                let next = self.builder.events.len();
-                if let Some(transaction) = &mut self.transaction {
-                    let count = transaction.row_events;
-                    transaction.savepoints.retain(|(other, ..)| *other != name);
-                    transaction.savepoints.push((name, Some(next), count));
-                }
-            }
-            Statement::RollbackTo(name) => self.roll_back_to(&name)?,
-            Statement::XaCommit(id) => {
-                self.replays = Some(seconds);
-                return Ok(Need::Prepared(id.to_ascii_lowercase()));
-            }
-            Statement::XaRollback(id) => {
-                self.prepared.remove(&id.to_ascii_lowercase());
-                self.roll_back()?;
-                return Ok(Need::Nothing);
-            }
-            Statement::Truncate(table) => {
-                if let Some(index) = self.find(&table) {
-                    self.tell(index);
-                    self.begin()?;
-                    let table = number(index);
-                    self.builder.events.push(LogEvent::Truncate { table });
-                }
-            }
-            Statement::Ddl(tables) => self.definition(&tables, text)?,
-            Statement::DropDatabase(name) => {
-                let name = if self.folds_case {
-                    name.to_lowercase()
-                } else {
-                    name
-                };
-                let tables: Vec<TableName> = self
-                    .captured
-                    .iter()
-                    .filter(|captured| fold(&captured.name, self.folds_case).schema == name)
-                    .map(|captured| captured.name.clone())
-                    .collect();
-                self.definition(&tables, text)?;
-            }
-            Statement::Rows => return Err(statement_error("a statement that changes rows")),
-            Statement::Other => {}
-        }
-        let stands_alone = self
-            .transaction
-            .as_ref()
-            .is_none_or(|transaction| !transaction.is_open);
-        if stands_alone {
-            if self.to_describe.is_empty() {
-                self.commit(seconds);
-            } else {
-                self.ends_at = Some(seconds);
-            }
-        }
-        Ok(Need::Nothing)
-    }
-
-    fn roll_back_to(&mut self, name: &str) -> Result<(), Error> {
-        let Some(transaction) = &mut self.transaction else {
-            return Ok(());
-        };
-        let is_it = |savepoint: &(String, Option<usize>, u64)| savepoint.0 == name;
-        let at = transaction.savepoints.iter().position(is_it);
-        let at = at.ok_or_else(|| bad("a return to a savepoint that it does not name before"))?;
-        transaction.savepoints.truncate(at + 1);
-        let count = transaction.savepoints[at].2;
-        // Those that were passed over already are no part of it.
-        if transaction
-            .voids
-            .iter()
-            .any(|void| void.start == count && void.end == transaction.row_events)
-        {
-            return Ok(());
-        }
-        self.void(count)
-    }
-
-    /// The definition of captured tables changed.
-    fn definition(&mut self, tables: &[TableName], text: &str) -> Result<(), Error> {
-        for name in tables {
-            let Some(index) = self.find(name) else {
-                continue;
-            };
-            self.begin()?;
-            let captured = &mut self.captured[index];
-            captured.is_stale = true;
-            let table = captured.name.clone();
-            self.builder.events.push(LogEvent::Ddl {
-                table: table.clone(),
-                statement: text.to_owned(),
-            });
-            self.to_describe.push(table);
-        }
-        Ok(())
-    }
-
     fn find(&self, name: &TableName) -> Option<usize> {
         self.by_name.get(&fold(name, self.folds_case)).copied()
     }
@@ -666,254 +525,6 @@ impl Assembler {
             .retain(|_, mapped| !matches!(&mapped.target, Some((other, _)) if *other == id));
         self.tell(index);
     }
-
-    /// Says which table a number stands for.
-    fn table_map(&mut self, body: &[u8]) -> Result<Need, Error> {
-        let map = TableMap::parse(body).map_err(malformed)?;
-        if self
-            .maps
-            .get(&map.id)
-            .is_some_and(|known| known.body == body)
-        {
-            return Ok(Need::Nothing);
-        }
-        let target = match self.find_logged(&map) {
-            None => None,
-            Some(index) => {
-                let captured = &mut self.captured[index];
-                if captured.is_stale {
-                    return Ok(Need::Description(captured.name.clone()));
-                }
-                let columns = map.columns(self.engine).map_err(malformed)?;
-                let layout = match &captured.table {
-                    Some(table) => Layout::new(table, &columns, self.engine, &self.charsets),
-                    None => Err("a table that the catalog does not have".to_owned()),
-                };
-                match layout {
-                    Ok(layout) => {
-                        captured.is_fresh = false;
-                        Some((number(index), Arc::new(layout)))
-                    }
-                    // Perhaps the description is older than the log.
-                    Err(_) if !captured.is_fresh => {
-                        return Ok(Need::Description(captured.name.clone()));
-                    }
-                    Err(what) => return Err(self.disagreement(index, &what)),
-                }
-            }
-        };
-        if self.maps.len() >= MAPS_MAX {
-            self.maps.clear();
-        }
-        let mapped = Mapped {
-            body: body.to_vec(),
-            target,
-            images: Vec::new(),
-        };
-        self.maps.insert(map.id, mapped);
-        Ok(Need::Nothing)
-    }
-
-    fn find_logged(&self, map: &TableMap<'_>) -> Option<usize> {
-        let schema = std::str::from_utf8(map.schema).ok()?;
-        // Most tables of a server may be in databases that nobody asked for.
-        if !self.folds_case && !self.schemas.contains(schema) {
-            return None;
-        }
-        self.find(&TableName::new(
-            schema,
-            std::str::from_utf8(map.table).ok()?,
-        ))
-    }
-
-    fn disagreement(&self, index: usize, what: &str) -> Error {
-        let Place { file, offset, .. } = &self.place;
-        Error::table(
-            &self.captured[index].name,
-            format!(
-                "the binary log at {}:{offset} holds {what}: the table was altered again since, and what it was then is not known. Load the table again; binlog_row_metadata = FULL at the source makes the log tell more",
-                file.name
-            ),
-        )
-    }
-
-    /// An event with rows.
-    fn rows(&mut self, form: RowsForm, event: &Event) -> Result<(), Error> {
-        let body = event.body();
-        let mut reader = Reader::new(body);
-        let id = table_id(&mut reader).map_err(malformed)?;
-        reader.u16().map_err(malformed)?;
-        if form.has_extra {
-            let extra = usize::from(reader.u16().map_err(malformed)?);
-            let extra = extra.checked_sub(2).ok_or_else(|| malformed(Malformed))?;
-            reader.bytes(extra).map_err(malformed)?;
-        }
-        let Some(mapped) = self.maps.get_mut(&id) else {
-            if id == NO_TABLE {
-                return Ok(());
-            }
-            return Err(bad("rows of a table that it does not name before"));
-        };
-        let Some((table, layout)) = mapped.target.clone() else {
-            return Ok(());
-        };
-        let transaction = self.transaction.as_mut();
-        let transaction = transaction.ok_or_else(|| bad("rows outside of a transaction"))?;
-        let order = transaction.row_events;
-        transaction.row_events += 1;
-        if transaction.is_prepared || transaction.voids.iter().any(|void| void.contains(&order)) {
-            return Ok(());
-        }
-        let count = reader.length().map_err(malformed)?.unwrap_or(0);
-        if count != layout.column_count() {
-            return Err(bad("rows of another count of columns than their table"));
-        }
-        let bits = count.div_ceil(8);
-        let first = mapped.image(&layout, reader.bytes(bits).map_err(malformed)?);
-        let second = match form.kind {
-            RowsKind::Update | RowsKind::PartialUpdate => {
-                Some(mapped.image(&layout, reader.bytes(bits).map_err(malformed)?))
-            }
-            RowsKind::Write | RowsKind::Delete => None,
-        };
-        if form.kind == RowsKind::Write && !first.is_whole {
-            return Err(Error::table(
-                &layout.table.name,
-                "a statement left columns of a new row to their defaults, and the log does not hold them; set binlog_row_image = FULL at the source, and load the table again",
-            ));
-        }
-        let (buffer, start, end) = if form.is_compressed {
-            let mut plain = Vec::new();
-            event_part(reader.rest(), &mut plain)
-                .ok_or_else(|| bad("compressed rows that cannot be read"))?;
-            let end = plain.len();
-            (Bytes::from(plain), 0, end)
-        } else {
-            (
-                event.buffer.clone(),
-                event.end - reader.rest().len(),
-                event.end,
-            )
-        };
-        self.tell(table.0 as usize);
-        self.begin()?;
-        let rows = Rows {
-            kind: form.kind,
-            table,
-            first,
-            second,
-            buffer,
-        };
-        rows.put(&mut self.builder, start, end).ok_or_else(|| {
-            bad(&format!(
-                "rows of table {} that end too early",
-                layout.table.name
-            ))
-        })
-    }
-
-    /// The end of an XA transaction that is prepared.
-    fn prepare(&mut self, body: &[u8], seconds: u32) -> Result<(), Error> {
-        let (id, is_one_phase) = xa_id(body).map_err(malformed)?;
-        if self.replays.is_some() {
-            return Ok(());
-        }
-        if is_one_phase {
-            self.commit(seconds);
-            return Ok(());
-        }
-        if let Some(transaction) = &mut self.transaction {
-            let place = (self.place.file.clone(), transaction.mark.1);
-            self.prepared.insert(id, place);
-        }
-        self.roll_back()
-    }
-
-    /// The rows of a prepared transaction have all come.
-    pub(super) fn end_prepared(&mut self, id: &str) {
-        self.prepared.remove(id);
-        if let Some(seconds) = self.replays.take() {
-            self.maps.clear();
-            self.commit(seconds);
-        }
-    }
-}
-
-impl Mapped {
-    fn image(&mut self, layout: &Arc<Layout>, bits: &[u8]) -> Arc<Image> {
-        if let Some(known) = self.images.iter().find(|image| image.bits == bits) {
-            return Arc::clone(known);
-        }
-        let image = Arc::new(Image::new(layout, bits));
-        self.images.push(Arc::clone(&image));
-        image
-    }
-}
-
-/// The rows of one event.
-struct Rows {
-    kind: RowsKind,
-    table: TableId,
-    first: Arc<Image>,
-    second: Option<Arc<Image>>,
-    buffer: Bytes,
-}
-
-impl Rows {
-    /// Adds an event for each row. `None` when they end too early.
-    fn put(&self, builder: &mut Builder, start: usize, end: usize) -> Option<()> {
-        let table = self.table;
-        let shape = builder.shape(&self.buffer, Form::Plain(Arc::clone(&self.first)));
-        let is_partial = self.kind == RowsKind::PartialUpdate;
-        let second = self.second.as_ref().map(|second| {
-            let form = if is_partial {
-                Form::Partial {
-                    before: Arc::clone(&self.first),
-                    after: Arc::clone(second),
-                }
-            } else {
-                Form::Plain(Arc::clone(second))
-            };
-            (second, builder.shape(&self.buffer, form))
-        });
-        let at = |shape, offset: usize, image: &Image| {
-            Some(RowAt {
-                shape,
-                offset: u32::try_from(offset).ok()?,
-                is_whole: image.is_whole,
-            })
-        };
-        let mut offset = start;
-        while offset < end {
-            let row = at(shape, offset, &self.first)?;
-            let first_offset = offset;
-            offset += self.first.extent(self.buffer.get(offset..end)?)?;
-            let event = match (&second, self.kind) {
-                (Some((image, shape)), _) => {
-                    let rest = self.buffer.get(offset..end)?;
-                    let (from, bytes) = if is_partial {
-                        (first_offset, image.partial_extent(rest)?)
-                    } else {
-                        (offset, image.extent(rest)?)
-                    };
-                    offset += bytes;
-                    LogEvent::Update {
-                        table,
-                        before: Some(row),
-                        after: at(*shape, from, image)?,
-                    }
-                }
-                (None, RowsKind::Write) => LogEvent::Insert { table, after: row },
-                (None, _) => LogEvent::Delete { table, before: row },
-            };
-            builder.events.push(event);
-            if offset == first_offset {
-                // Rows without cells and bits would never end.
-                return None;
-            }
-        }
-        Some(())
-    }
 }
 
 fn number(index: usize) -> TableId {
@@ -927,13 +538,11 @@ fn fold(name: &TableName, folds_case: bool) -> TableName {
         name.clone()
     }
 }
-
 fn statement_error(what: &str) -> Error {
     Error::Fatal(format!(
         "cannot read the source's binary log: it holds {what} as a statement instead of rows; set binlog_format = ROW globally and in every session that writes, and load the tables again"
     ))
 }
-
 /// The id of the server that wrote an event, from its header.
 fn server_id(event: &Event) -> u32 {
     let header = event.start.saturating_sub(super::event::HEADER_BYTES);
@@ -941,37 +550,4 @@ fn server_id(event: &Event) -> u32 {
     bytes
         .and_then(|bytes| bytes.first_chunk())
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-/// Bytes before the text of a statement, and the text: thread (4 bytes), duration (4), length of the database's name (1),
-/// error (2), length of the variables (2), variables, the name and a zero.
-fn query_head(body: &[u8]) -> Result<(usize, &[u8]), Malformed> {
-    const FIXED_BYTES: usize = 13;
-    let mut reader = Reader::new(body);
-    reader.bytes(8)?;
-    let name = usize::from(reader.u8()?);
-    reader.u16()?;
-    let variables = usize::from(reader.u16()?);
-    let head = FIXED_BYTES + variables + name + 1;
-    Ok((head, body.get(head..).ok_or(Malformed)?))
-}
-
-fn query_database(head: &[u8]) -> Result<String, Malformed> {
-    let length = usize::from(*head.get(8).ok_or(Malformed)?);
-    let end = head.len() - 1;
-    let name = head.get(end.saturating_sub(length)..end).ok_or(Malformed)?;
-    Ok(String::from_utf8_lossy(name).into_owned())
-}
-
-/// The id of XA_PREPARE as statements write it, and whether it is committed at once.
-pub(super) fn xa_id(body: &[u8]) -> Result<(String, bool), Malformed> {
-    let mut reader = Reader::new(body);
-    let is_one_phase = reader.u8()? != 0;
-    let format = reader.u32()?;
-    let global = reader.u32()? as usize;
-    let branch = reader.u32()? as usize;
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-    let global = hex(reader.bytes(global)?);
-    let branch = hex(reader.bytes(branch)?);
-    Ok((format!("x'{global}',x'{branch}',{format}"), is_one_phase))
 }

@@ -1,0 +1,247 @@
+//! Rows among the events, and the tables that they are of.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whimbrel_connector::{Error, LogEvent, RowAt, TableId};
+use whimbrel_core::TableName;
+
+use super::super::block::Builder;
+use super::super::event::{RowsForm, RowsKind};
+use super::super::feed::{Event, bad};
+use super::super::inflate::event_part;
+use super::super::layout::{Form, Image, Layout};
+use super::super::place::Place;
+use super::super::table_map::{TableMap, table_id};
+use super::{Assembler, MAPS_MAX, Mapped, NO_TABLE, Need, malformed, number};
+use crate::wire::{Malformed, Reader};
+
+impl Assembler {
+    /// Says which table a number stands for.
+    pub(super) fn table_map(&mut self, body: &[u8]) -> Result<Need, Error> {
+        let map = TableMap::parse(body).map_err(malformed)?;
+        if self
+            .maps
+            .get(&map.id)
+            .is_some_and(|known| known.body == body)
+        {
+            return Ok(Need::Nothing);
+        }
+        let target = match self.find_logged(&map) {
+            None => None,
+            Some(index) => {
+                let captured = &mut self.captured[index];
+                if captured.is_stale {
+                    return Ok(Need::Description(captured.name.clone()));
+                }
+                let columns = map.columns(self.engine).map_err(malformed)?;
+                let layout = match &captured.table {
+                    Some(table) => Layout::new(table, &columns, self.engine, &self.charsets),
+                    None => Err("a table that the catalog does not have".to_owned()),
+                };
+                match layout {
+                    Ok(layout) => {
+                        captured.is_fresh = false;
+                        Some((number(index), Arc::new(layout)))
+                    }
+                    // Perhaps the description is older than the log.
+                    Err(_) if !captured.is_fresh => {
+                        return Ok(Need::Description(captured.name.clone()));
+                    }
+                    Err(what) => return Err(self.disagreement(index, &what)),
+                }
+            }
+        };
+        if self.maps.len() >= MAPS_MAX {
+            self.maps.clear();
+        }
+        let mapped = Mapped {
+            body: body.to_vec(),
+            target,
+            images: Vec::new(),
+        };
+        self.maps.insert(map.id, mapped);
+        Ok(Need::Nothing)
+    }
+
+    fn find_logged(&self, map: &TableMap<'_>) -> Option<usize> {
+        let schema = std::str::from_utf8(map.schema).ok()?;
+        // Most tables of a server may be in databases that nobody asked for.
+        if !self.folds_case && !self.schemas.contains(schema) {
+            return None;
+        }
+        self.find(&TableName::new(
+            schema,
+            std::str::from_utf8(map.table).ok()?,
+        ))
+    }
+
+    fn disagreement(&self, index: usize, what: &str) -> Error {
+        let Place { file, offset, .. } = &self.place;
+        Error::table(
+            &self.captured[index].name,
+            format!(
+                "the binary log at {}:{offset} holds {what}: the table was altered again since, and what it was then is not known. Load the table again; binlog_row_metadata = FULL at the source makes the log tell more",
+                file.name
+            ),
+        )
+    }
+
+    /// An event with rows.
+    pub(super) fn rows(&mut self, form: RowsForm, event: &Event) -> Result<(), Error> {
+        let body = event.body();
+        let mut reader = Reader::new(body);
+        let id = head(&mut reader, form).map_err(malformed)?;
+        let Some(mapped) = self.maps.get_mut(&id) else {
+            if id == NO_TABLE {
+                return Ok(());
+            }
+            return Err(bad("rows of a table that it does not name before"));
+        };
+        let Some((table, layout)) = mapped.target.clone() else {
+            return Ok(());
+        };
+        let transaction = self.transaction.as_mut();
+        let transaction = transaction.ok_or_else(|| bad("rows outside of a transaction"))?;
+        let order = transaction.row_events;
+        transaction.row_events += 1;
+        if transaction.is_prepared || transaction.voids.iter().any(|void| void.contains(&order)) {
+            return Ok(());
+        }
+        let count = reader.length().map_err(malformed)?.unwrap_or(0);
+        if count != layout.column_count() {
+            return Err(bad("rows of another count of columns than their table"));
+        }
+        let bits = count.div_ceil(8);
+        let first = mapped.image(&layout, reader.bytes(bits).map_err(malformed)?);
+        let second = match form.kind {
+            RowsKind::Update | RowsKind::PartialUpdate => {
+                Some(mapped.image(&layout, reader.bytes(bits).map_err(malformed)?))
+            }
+            RowsKind::Write | RowsKind::Delete => None,
+        };
+        if form.kind == RowsKind::Write && !first.is_whole {
+            return Err(Error::table(
+                &layout.table.name,
+                "a statement left columns of a new row to their defaults, and the log does not hold them; set binlog_row_image = FULL at the source, and load the table again",
+            ));
+        }
+        let (buffer, start, end) = if form.is_compressed {
+            let mut plain = Vec::new();
+            event_part(reader.rest(), &mut plain)
+                .ok_or_else(|| bad("compressed rows that cannot be read"))?;
+            let end = plain.len();
+            (Bytes::from(plain), 0, end)
+        } else {
+            (
+                event.buffer.clone(),
+                event.end - reader.rest().len(),
+                event.end,
+            )
+        };
+        self.tell(table.0 as usize);
+        self.begin()?;
+        let rows = Rows {
+            kind: form.kind,
+            table,
+            first,
+            second,
+            buffer,
+        };
+        rows.put(&mut self.builder, start, end).ok_or_else(|| {
+            bad(&format!(
+                "rows of table {} that end too early",
+                layout.table.name
+            ))
+        })
+    }
+}
+
+/// The number of the rows' table; what follows it is passed over.
+fn head(reader: &mut Reader<'_>, form: RowsForm) -> Result<u64, Malformed> {
+    let id = table_id(reader)?;
+    reader.u16()?;
+    if form.has_extra {
+        // The length counts itself.
+        let extra = usize::from(reader.u16()?).checked_sub(2);
+        reader.bytes(extra.ok_or(Malformed)?)?;
+    }
+    Ok(id)
+}
+
+impl Mapped {
+    fn image(&mut self, layout: &Arc<Layout>, bits: &[u8]) -> Arc<Image> {
+        if let Some(known) = self.images.iter().find(|image| image.bits == bits) {
+            return Arc::clone(known);
+        }
+        let image = Arc::new(Image::new(layout, bits));
+        self.images.push(Arc::clone(&image));
+        image
+    }
+}
+
+/// The rows of one event.
+struct Rows {
+    kind: RowsKind,
+    table: TableId,
+    first: Arc<Image>,
+    second: Option<Arc<Image>>,
+    buffer: Bytes,
+}
+
+impl Rows {
+    /// Adds an event for each row. `None` when they end too early.
+    fn put(&self, builder: &mut Builder, start: usize, end: usize) -> Option<()> {
+        let table = self.table;
+        let shape = builder.shape(&self.buffer, Form::Plain(Arc::clone(&self.first)));
+        let is_partial = self.kind == RowsKind::PartialUpdate;
+        let second = self.second.as_ref().map(|second| {
+            let form = if is_partial {
+                Form::Partial {
+                    before: Arc::clone(&self.first),
+                    after: Arc::clone(second),
+                }
+            } else {
+                Form::Plain(Arc::clone(second))
+            };
+            (second, builder.shape(&self.buffer, form))
+        });
+        let at = |shape, offset: usize, image: &Image| {
+            Some(RowAt {
+                shape,
+                offset: u32::try_from(offset).ok()?,
+                is_whole: image.is_whole,
+            })
+        };
+        let mut offset = start;
+        while offset < end {
+            let row = at(shape, offset, &self.first)?;
+            let first_offset = offset;
+            offset += self.first.extent(self.buffer.get(offset..end)?)?;
+            let event = match (&second, self.kind) {
+                (Some((image, shape)), _) => {
+                    let rest = self.buffer.get(offset..end)?;
+                    let (from, bytes) = if is_partial {
+                        (first_offset, image.partial_extent(rest)?)
+                    } else {
+                        (offset, image.extent(rest)?)
+                    };
+                    offset += bytes;
+                    LogEvent::Update {
+                        table,
+                        before: Some(row),
+                        after: at(*shape, from, image)?,
+                    }
+                }
+                (None, RowsKind::Write) => LogEvent::Insert { table, after: row },
+                (None, _) => LogEvent::Delete { table, before: row },
+            };
+            builder.events.push(event);
+            if offset == first_offset {
+                // Rows without cells and bits would never end.
+                return None;
+            }
+        }
+        Some(())
+    }
+}

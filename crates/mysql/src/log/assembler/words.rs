@@ -1,0 +1,223 @@
+//! Statements in words among the events, and the ends of XA transactions.
+
+use whimbrel_connector::{Error, LogEvent};
+use whimbrel_core::TableName;
+
+use super::super::event::kind;
+use super::super::feed::{Event, bad};
+use super::super::inflate::event_part;
+use super::super::statement::Statement;
+use super::{Assembler, Need, fold, malformed, number, statement_error};
+use crate::wire::{Malformed, Reader};
+
+impl Assembler {
+    /// A statement in words.
+    pub(super) fn query(&mut self, event: &Event) -> Result<Need, Error> {
+        if self.replays.is_some() {
+            return Ok(Need::Nothing);
+        }
+        let (head, text) = query_head(event.body()).map_err(malformed)?;
+        let mut plain = Vec::new();
+        let text = if event.header.kind == kind::MARIA_QUERY_COMPRESSED {
+            event_part(text, &mut plain)
+                .ok_or_else(|| bad("a compressed statement that cannot be read"))?;
+            &plain
+        } else {
+            text
+        };
+        // Most are BEGIN, which a look at the bytes tells.
+        if text == b"BEGIN" {
+            self.open();
+            return Ok(Need::Nothing);
+        }
+        let database = query_database(&event.body()[..head]).map_err(malformed)?;
+        let text = String::from_utf8_lossy(text);
+        self.statement(
+            Statement::new(&text, &database),
+            &text,
+            event.header.seconds,
+        )
+    }
+
+    /// The transaction ends by an event of its own.
+    fn open(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.is_open = true;
+        }
+    }
+
+    fn statement(&mut self, statement: Statement, text: &str, seconds: u32) -> Result<Need, Error> {
+        match statement {
+            Statement::Begin | Statement::XaStart => {
+                self.open();
+                return Ok(Need::Nothing);
+            }
+            Statement::Commit => {
+                self.commit(seconds);
+                return Ok(Need::Nothing);
+            }
+            Statement::Rollback => {
+                self.roll_back()?;
+                return Ok(Need::Nothing);
+            }
+            Statement::Savepoint(name) => {
+                let next = self.builder.events.len();
+                if let Some(transaction) = &mut self.transaction {
+                    let count = transaction.row_events;
+                    transaction.savepoints.retain(|(other, ..)| *other != name);
+                    transaction.savepoints.push((name, Some(next), count));
+                }
+            }
+            Statement::RollbackTo(name) => self.roll_back_to(&name)?,
+            Statement::XaCommit(id) => {
+                self.replays = Some(seconds);
+                return Ok(Need::Prepared(id.to_ascii_lowercase()));
+            }
+            Statement::XaRollback(id) => {
+                self.prepared.remove(&id.to_ascii_lowercase());
+                self.roll_back()?;
+                return Ok(Need::Nothing);
+            }
+            Statement::Truncate(table) => {
+                if let Some(index) = self.find(&table) {
+                    self.tell(index);
+                    self.begin()?;
+                    let table = number(index);
+                    self.builder.events.push(LogEvent::Truncate { table });
+                }
+            }
+            Statement::Ddl(tables) => self.definition(&tables, text)?,
+            Statement::DropDatabase(name) => {
+                let tables = self.tables_of(&name);
+                self.definition(&tables, text)?;
+            }
+            Statement::Rows => return Err(statement_error("a statement that changes rows")),
+            Statement::Other => {}
+        }
+        let stands_alone = self
+            .transaction
+            .as_ref()
+            .is_none_or(|transaction| !transaction.is_open);
+        if stands_alone {
+            if self.to_describe.is_empty() {
+                self.commit(seconds);
+            } else {
+                self.ends_at = Some(seconds);
+            }
+        }
+        Ok(Need::Nothing)
+    }
+
+    fn tables_of(&self, database: &str) -> Vec<TableName> {
+        let fold = |name: &TableName| fold(name, self.folds_case).schema;
+        let database = fold(&TableName::new(database, ""));
+        let names = self.captured.iter().map(|captured| &captured.name);
+        names
+            .filter(|name| fold(name) == database)
+            .cloned()
+            .collect()
+    }
+
+    fn roll_back_to(&mut self, name: &str) -> Result<(), Error> {
+        let Some(transaction) = &mut self.transaction else {
+            return Ok(());
+        };
+        let is_it = |savepoint: &(String, Option<usize>, u64)| savepoint.0 == name;
+        let at = transaction.savepoints.iter().position(is_it);
+        let at = at.ok_or_else(|| bad("a return to a savepoint that it does not name before"))?;
+        transaction.savepoints.truncate(at + 1);
+        let count = transaction.savepoints[at].2;
+        // Those that were passed over already are no part of it.
+        if transaction
+            .voids
+            .iter()
+            .any(|void| void.start == count && void.end == transaction.row_events)
+        {
+            return Ok(());
+        }
+        self.void(count)
+    }
+
+    /// The definition of captured tables changed.
+    fn definition(&mut self, tables: &[TableName], text: &str) -> Result<(), Error> {
+        for name in tables {
+            let Some(index) = self.find(name) else {
+                continue;
+            };
+            self.begin()?;
+            let captured = &mut self.captured[index];
+            captured.is_stale = true;
+            let table = captured.name.clone();
+            self.builder.events.push(LogEvent::Ddl {
+                table: table.clone(),
+                statement: text.to_owned(),
+            });
+            self.to_describe.push(table);
+        }
+        Ok(())
+    }
+
+    /// The end of an XA transaction that is prepared.
+    pub(super) fn prepare(&mut self, body: &[u8], seconds: u32) -> Result<(), Error> {
+        let (id, is_one_phase) = xa_id(body).map_err(malformed)?;
+        if self.replays.is_some() {
+            return Ok(());
+        }
+        if is_one_phase {
+            self.commit(seconds);
+            return Ok(());
+        }
+        if let Some(transaction) = &mut self.transaction {
+            let place = (self.place.file.clone(), transaction.mark.1);
+            self.prepared.insert(id, place);
+        }
+        self.roll_back()
+    }
+
+    /// The rows of a prepared transaction have all come.
+    pub(in super::super) fn end_prepared(&mut self, id: &str) {
+        self.prepared.remove(id);
+        if let Some(seconds) = self.replays.take() {
+            self.maps.clear();
+            self.commit(seconds);
+        }
+    }
+}
+
+/// Bytes before the text of a statement, and the text: thread (4 bytes), duration (4), length of the database's name (1),
+/// error (2), length of the variables (2), variables, the name and a zero.
+fn query_head(body: &[u8]) -> Result<(usize, &[u8]), Malformed> {
+    const FIXED_BYTES: usize = 13;
+    let mut reader = Reader::new(body);
+    reader.bytes(8)?;
+    let name = usize::from(reader.u8()?);
+    reader.u16()?;
+    let variables = usize::from(reader.u16()?);
+    let head = FIXED_BYTES + variables + name + 1;
+    Ok((head, body.get(head..).ok_or(Malformed)?))
+}
+
+fn query_database(head: &[u8]) -> Result<String, Malformed> {
+    let length = usize::from(*head.get(8).ok_or(Malformed)?);
+    let end = head.len() - 1;
+    let name = head.get(end.saturating_sub(length)..end).ok_or(Malformed)?;
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+/// The id of XA_PREPARE as statements write it, and whether it is committed at once.
+pub(in super::super) fn xa_id(body: &[u8]) -> Result<(String, bool), Malformed> {
+    let mut reader = Reader::new(body);
+    let is_one_phase = reader.u8()? != 0;
+    let format = reader.u32()?;
+    let global = reader.u32()? as usize;
+    let branch = reader.u32()? as usize;
+    let hex = |bytes: &[u8]| {
+        let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+        let digits = bytes
+            .iter()
+            .flat_map(|&byte| [digit(byte >> 4), digit(byte & 15)]);
+        digits.collect::<String>()
+    };
+    let global = hex(reader.bytes(global)?);
+    let branch = hex(reader.bytes(branch)?);
+    Ok((format!("x'{global}',x'{branch}',{format}"), is_one_phase))
+}
