@@ -12,13 +12,29 @@ use crate::log_support::Captured;
 use crate::support::ENGINES;
 
 const CHANGES: u32 = 1_000_000;
+/// What is captured: a name, the table, the changes.
+const CASES: [(&str, &str, &str); 3] = [
+    ("transactions of four rows", TABLE, WORK),
+    (
+        "the same, read as text for the sake of a column",
+        TEXT_TABLE,
+        WORK,
+    ),
+    ("transactions of 1,000 rows", TABLE, LARGE_WORK),
+];
 const TABLE: &str = "create table t (id bigint primary key, a int, b text, c numeric(12,2), d timestamptz default now())";
-/// Transactions of four rows: two inserts, an update, an insert.
+const TEXT_TABLE: &str = "create table t (id bigint primary key, a int, b text, c numeric(12,2), d timestamptz default now(), e int[])";
+/// Two inserts, an update, an insert.
 const WORK: &str = "
     do $$ begin for i in 1..250000 loop
       insert into t values (i * 3, i, 'some text of a row', i), (i * 3 + 1, i, 'some text of a row', i);
       update t set a = a + 1, b = 'another text of the row' where id = i * 3;
       insert into t values (i * 3 + 2, i, 'some text of a row', i); commit;
+    end loop; end $$";
+const LARGE_WORK: &str = "
+    do $$ begin for i in 1..1000 loop
+      insert into t select i * 500 + n, i, 'some text of a row', i from generate_series(1, 500) n;
+      update t set a = a + 1, b = 'another text of the row' where id > i * 500 and id <= i * 500 + 500; commit;
     end loop; end $$";
 
 /// CPU time of all threads of this process so far.
@@ -127,11 +143,11 @@ fn floor(engine: Engine, log: &Captured, end: &Position) {
 #[ignore = "a measurement of some minutes"]
 async fn capture_beside_the_servers_own_client() {
     for engine in ENGINES {
-        println!("{engine}");
-        let mut log = Captured::of(engine, TABLE).await;
-        log.database.sql(WORK).unwrap();
-        let end = log.log.end().await.unwrap();
-        for _ in 0..2 {
+        for (what, table, work) in CASES {
+            println!("{engine}: {what}");
+            let mut log = Captured::of(engine, table).await;
+            log.database.sql(work).unwrap();
+            let end = log.log.end().await.unwrap();
             floor(engine, &log, &end);
             capture(&mut log, &end, false).await;
             capture(&mut log, &end, true).await;

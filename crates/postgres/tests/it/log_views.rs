@@ -142,7 +142,10 @@ async fn a_view_holds_exactly_the_transactions_whose_rows_the_snapshot_has() {
             assert_eq!(&held, seen, "{view:?}");
             sizes.insert(seen.len());
         }
-        assert!(sizes.len() > SNAPSHOTS / 2, "snapshots were taken meanwhile: {sizes:?}");
+        assert!(
+            sizes.len() > SNAPSHOTS / 2,
+            "snapshots were taken meanwhile: {sizes:?}"
+        );
     }
 }
 
