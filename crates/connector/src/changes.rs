@@ -274,10 +274,11 @@ pub struct AppliedCount {
 /// Triggers and foreign keys of the target do not act where the target allows that to be said for a session.
 #[async_trait]
 pub trait Applier: Send {
-    /// Opens a transaction.
+    /// Opens a transaction. What it takes may travel with the first call after it.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when a later epoch owns the task: nothing was written, and nothing can be.
+    /// [`Error::Fenced`] when a later epoch owns the task, here or in any later call up to the commit: nothing was written, and nothing can
+    /// be.
     async fn begin(&mut self) -> Result<(), Error>;
 
     /// Applies the net changes of one table by set-based statements.
@@ -300,7 +301,8 @@ pub trait Applier: Send {
     /// Commits the rows together with the checkpoint. On return both are durable.
     ///
     /// # Errors
-    /// [`Error::Fenced`]; [`Error::Transient`] leaves the fate of the transaction unknown:
+    /// [`Error::Row`] when a constraint that waited for the commit is violated: the transaction is gone. [`Error::Fenced`];
+    /// [`Error::Transient`] leaves the fate of the transaction unknown:
     /// [`crate::Target::checkpoint`] on a new connection tells.
     async fn commit(&mut self, checkpoint: &Position) -> Result<(), Error>;
 

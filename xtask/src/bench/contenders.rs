@@ -346,7 +346,7 @@ impl Ends<'_> {
     }
 }
 
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     step(&mut cargo(&[
         "build",
         "--release",

@@ -21,6 +21,9 @@ use crate::run::tree;
 /// Far beyond the slowest tool at scale 1.
 const PATIENCE: Duration = Duration::from_mins(20);
 
+/// A tool this many times slower than the floor takes one turn: more would tell nothing new and take the morning.
+const SLOW_FACTOR: f64 = 2.5;
+
 /// What to measure and how often.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -194,8 +197,13 @@ fn measure(
     };
     let mut scores: Vec<Score> = contenders.iter().map(new).collect();
     for round in 1..=rounds {
+        let floor_s = scores
+            .iter()
+            .find(|score| score.contender == Contender::Floor)
+            .and_then(|score| score.usages.first())
+            .map(|usage| usage.wall_s);
         for score in &mut scores {
-            if score.failure.is_some() {
+            if score.failure.is_some() || is_slow(score, floor_s) {
                 continue;
             }
             match turn(&case, score.contender, programs, servers, row_count) {
@@ -223,6 +231,13 @@ fn measure(
         case,
         row_count,
         scores,
+    }
+}
+
+fn is_slow(score: &Score, floor_s: Option<f64>) -> bool {
+    match (score.usages.first(), floor_s) {
+        (Some(first), Some(floor_s)) => first.wall_s > SLOW_FACTOR * floor_s,
+        _ => false,
     }
 }
 

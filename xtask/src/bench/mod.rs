@@ -1,5 +1,6 @@
 //! `cargo x bench`: measurements against other ways to do the same.
 
+mod cdc;
 mod contenders;
 mod floors;
 mod full_load;
@@ -17,6 +18,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Copy TPC-H tables between servers: Whimbrel, the engines' own clients, and other tools
     FullLoad(full_load::Args),
+    /// Catch up with a source that went on alone: Whimbrel, and readers of the log that apply nothing
+    Cdc(cdc::Args),
     /// Run one command and write down what it used; the other measurements use it
     #[command(hide = true)]
     Measure(measure::Args),
@@ -26,6 +29,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::FullLoad(args) => full_load::run(args),
+        Command::Cdc(args) => cdc::run(args),
         Command::Measure(args) => measure::in_this_process(args),
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn document(
          - Data: TPC-H at scale {scale}.\n\
          - Each number is the median of {rounds} rounds. In a round every contender has one turn, into an \
            emptied target, and every row is counted afterwards. The ratio is the median of the ratios to \
-           the floor of the same round. Only numbers of one table compare: neighbours on the machine \
+           the floor of the same round. A tool that takes more than two and a half times as long as the floor has \
+           one turn only. Only numbers of one table compare: neighbours on the machine \
            move the same item by up to half from one hour to the next.\n\
          - The floor is the engines' own clients in a pipe, see `xtask/src/bench/floors.rs`. Processor time \
            and memory are those of the tool, without the servers; memory is that of its largest \
@@ -116,7 +117,7 @@ fn ratio(score: &Score, floor: &Score) -> Option<f64> {
 }
 
 /// The middle value, or the mean of the two in the middle; zero of none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -127,7 +128,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Counts of rows are far below what a double holds exactly.
-fn as_f64(count: u64) -> f64 {
+pub(crate) fn as_f64(count: u64) -> f64 {
     u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }
 

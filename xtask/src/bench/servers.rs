@@ -31,6 +31,17 @@ const MYSQL: &[(&str, &str)] = &[
     ("innodb-redo-log-capacity", "2G"),
 ];
 
+/// The settings of a measured server.
+pub(crate) fn options(engine: Engine) -> Vec<(String, String)> {
+    let settings = match engine {
+        Engine::Mariadb1011 => MARIADB,
+        Engine::Mysql97 => MYSQL,
+        Engine::Postgres15 | Engine::Postgres18 => POSTGRES,
+    };
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    settings.iter().map(owned).collect()
+}
+
 /// Which of the two servers of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -60,15 +71,7 @@ impl Servers {
         if self.running.contains_key(&(engine, role)) {
             return Ok(());
         }
-        let settings = match engine {
-            Engine::Mariadb1011 => MARIADB,
-            Engine::Mysql97 => MYSQL,
-            Engine::Postgres15 | Engine::Postgres18 => POSTGRES,
-        };
-        let settings = settings
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect();
+        let settings = options(engine);
         eprintln!("starting {engine} as {role:?}");
         let server = Server::private_with(
             engine,
@@ -220,7 +223,7 @@ pub(crate) fn shell_client(server: &Server) -> String {
     )
 }
 
-fn sql(server: &Server, statement: &str) -> Result<String> {
+pub(crate) fn sql(server: &Server, statement: &str) -> Result<String> {
     output(&mut client(server, statement))
 }
 

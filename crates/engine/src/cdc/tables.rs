@@ -30,6 +30,8 @@ pub(super) struct StreamTables {
     views: HashMap<TableName, Box<dyn SnapshotView>>,
     /// By shape: whether the transaction being read is to be left out for its table.
     skipped: Vec<bool>,
+    /// The transaction being read.
+    transaction: Option<TransactionMark>,
 }
 
 /// What to do with a change.
@@ -89,19 +91,22 @@ impl StreamTables {
             target,
             key,
         }));
-        self.skipped.push(false);
+        // A table may be described anew in the middle of a transaction.
+        let is_held = |mark| self.holds(&table.name, mark);
+        self.skipped.push(self.transaction.is_some_and(is_held));
         self.by_id.insert(id, shape);
         Ok(before)
     }
 
     /// A transaction begins: for which tables do the loaded rows hold it?
     pub(super) fn begin(&mut self, mark: TransactionMark) {
-        for (shape, skipped) in self.shapes.iter().zip(&mut self.skipped) {
-            *skipped = self
-                .views
-                .get(&shape.name)
-                .is_some_and(|view| view.holds(mark));
-        }
+        self.transaction = Some(mark);
+        let skipped = self.shapes.iter();
+        self.skipped = skipped.map(|shape| self.holds(&shape.name, mark)).collect();
+    }
+
+    fn holds(&self, table: &TableName, mark: TransactionMark) -> bool {
+        self.views.get(table).is_some_and(|view| view.holds(mark))
     }
 
     /// What becomes of a change to a table in the present transaction.
@@ -117,5 +122,55 @@ impl StreamTables {
         } else {
             Fate::Apply(shape)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_connector::memory::{Faults, MemoryConnector, MemoryDatabase};
+    use whimbrel_connector::{ChunkRecord, Connector as _};
+    use whimbrel_core::mapping::TableMappings;
+    use whimbrel_core::{Engine, Position};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct UpTo(u64);
+
+    impl SnapshotView for UpTo {
+        fn holds(&self, transaction: TransactionMark) -> bool {
+            transaction.0 <= self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_table_described_within_a_transaction_is_left_out_of_it_all_the_same() {
+        let record = LoadRecord {
+            table: TableName::new("s", "t"),
+            planned_at: Position::new("5"),
+            chunks: Vec::<ChunkRecord>::new(),
+            is_finished: true,
+        };
+        let mut tables = StreamTables::new(&[record], |_| Ok(Box::new(UpTo(5)))).unwrap();
+        let target = MemoryConnector::new(MemoryDatabase::new(), Faults::none());
+        let target = target.target().await.unwrap();
+        let spec = FullLoadSpec::new("task", TableMappings::of_patterns(&[], &[]));
+        let table = |estimate| {
+            Arc::new(Table {
+                engine: Engine::Postgres,
+                name: TableName::new("s", "t"),
+                columns: Vec::new(),
+                primary_key: Vec::new(),
+                row_estimate: Some(estimate),
+                byte_estimate: None,
+            })
+        };
+        for (mark, fate) in [(5, Fate::Held), (6, Fate::Apply(1))] {
+            tables.begin(TransactionMark(mark, 0));
+            tables
+                .describe(TableId(0), &table(mark), &*target, &spec)
+                .unwrap();
+            assert_eq!(tables.fate(TableId(0)).unwrap(), fate);
+        }
     }
 }

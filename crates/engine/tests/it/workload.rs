@@ -63,7 +63,7 @@ impl Workload {
                 } else {
                     Vec::new()
                 };
-                rows[place] = after.clone();
+                rows[place].clone_from(&after);
                 MemoryChange::Update {
                     table,
                     before,
