@@ -175,7 +175,7 @@ fn make_changes(source: &Server, changes: u64, transaction: u64) -> Result<()> {
             "do $$ declare k bigint := {next}; begin for i in 1..{changes} loop \
                if i % 10 = 0 then k := k + 1; insert into t values (k, i, i, now(), 'new'); \
                elsif i % 10 = 5 then delete from t where id = k - {ROWS} + 1; \
-               else update t set a = a + 1, b = i, note = 'changed ' || i where id = k - (i * 7919) % 150000; end if; \
+               else update t set a = a + 1, b = i, note = 'changed ' || i where id = k - (i::bigint * 7919) % 150000; end if; \
                if i % {transaction} = 0 then commit; end if; end loop; end $$"
         );
         // A block that commits must be a statement of its own.

@@ -44,9 +44,9 @@ use crate::{
 };
 
 /// Bytes of changes that may wait for the target.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Changes that may wait for the target.
-const BATCH_CHANGES: usize = 100_000;
+const BATCH_CHANGES: usize = 40_000;
 
 /// What becomes of a change that the target refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
