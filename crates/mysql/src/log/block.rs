@@ -51,6 +51,7 @@ impl Builder {
         let address = |image: &Arc<Image>| Arc::as_ptr(image).addr();
         let images = match &form {
             Form::Plain(image) => [address(image), 0],
+            Form::Defaulted(image, defaults) => [address(image), Arc::as_ptr(defaults).addr()],
             Form::Partial { before, after } => [address(before), address(after)],
         };
         if let Some(&known) = self.shapes.get(&(buffer, images)) {

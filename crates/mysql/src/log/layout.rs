@@ -12,6 +12,7 @@ use whimbrel_core::{Engine, Table, Value};
 
 use super::charset::Charsets;
 use super::codec::Codec;
+use super::defaults::Defaults;
 use super::json_diff;
 use super::table_map::LoggedColumn;
 use crate::wire::Reader;
@@ -113,6 +114,22 @@ thread_local! {
 /// What the buffer for made values may keep between rows.
 const MADE_BYTES_KEPT: usize = 1 << 20;
 
+/// Where cells come from that are not in the row itself.
+enum Rest<'a> {
+    None,
+    Defaults(&'a Defaults),
+    Old(Partial<'a>),
+}
+
+impl<'a> Rest<'a> {
+    fn old_document(&self, layout: &Layout, index: usize) -> Option<Result<&'a [u8], Bad>> {
+        match self {
+            Self::Old(partial) => partial.old_document(layout, index),
+            Self::None | Self::Defaults(_) => None,
+        }
+    }
+}
+
 /// Marks the cells of the row that are differences to an old document.
 struct Partial<'a> {
     bits: &'a [u8],
@@ -138,6 +155,17 @@ impl Image {
             may_make,
             present,
         }
+    }
+
+    /// The first loaded column that is not there and whose default is not known.
+    pub(super) fn unknown(&self, defaults: &Defaults) -> Option<&str> {
+        let columns = self.layout.columns.iter().enumerate();
+        let missing = columns.filter(|(index, _)| !self.present.contains(index));
+        let mut unknown = missing.filter_map(|(_, column)| {
+            let slot = column.slot?;
+            (!defaults.is_known(slot)).then_some(column.name.as_str())
+        });
+        unknown.next()
     }
 
     /// Bytes of the row at the front, if it is whole.
@@ -206,16 +234,11 @@ impl Image {
     }
 
     /// Decodes the row at the front of `bytes`.
-    fn decode(
-        &self,
-        row: &[u8],
-        partial: Option<&Partial<'_>>,
-        visit: &mut RowVisitor<'_>,
-    ) -> Result<(), Error> {
+    fn decode(&self, row: &[u8], rest: &Rest<'_>, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let (mut made, mut ends) = MADE.take();
         made.clear();
         ends.clear();
-        let result = self.decode_with(row, partial, &mut made, &mut ends, visit);
+        let result = self.decode_with(row, rest, &mut made, &mut ends, visit);
         made.clear();
         made.shrink_to(MADE_BYTES_KEPT);
         MADE.set((made, ends));
@@ -225,7 +248,7 @@ impl Image {
     fn decode_with(
         &self,
         row: &[u8],
-        partial: Option<&Partial<'_>>,
+        rest: &Rest<'_>,
         made: &mut Vec<u8>,
         ends: &mut Vec<usize>,
         visit: &mut RowVisitor<'_>,
@@ -237,7 +260,7 @@ impl Image {
             self.cells(row, |index, content| {
                 if let Some(content) = content {
                     let codec = &columns[index].codec;
-                    match partial.and_then(|partial| partial.old_document(&self.layout, index)) {
+                    match rest.old_document(&self.layout, index) {
                         Some(old) => json_diff::write_changed(old?, content, made).map_err(
                             |_| "differences of a document in JSON that cannot be applied",
                         ),
@@ -274,6 +297,9 @@ impl Image {
             Ok(())
         })
         .map_err(refuse)?;
+        if let Rest::Defaults(defaults) = rest {
+            defaults.fill(&mut values);
+        }
         visit(&values)
     }
 
@@ -335,6 +361,8 @@ fn is_set(bits: &[u8], index: usize) -> bool {
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     Plain(Arc<Image>),
+    /// A new row of which some cells have their defaults.
+    Defaulted(Arc<Image>, Arc<Defaults>),
     /// The new row of a partial update; it is found behind the old one, at whose first byte the row begins.
     Partial {
         before: Arc<Image>,
@@ -372,7 +400,10 @@ impl ChangeRows for LogRows {
             .and_then(|buffer| buffer.get(row.offset as usize..))
             .ok_or_else(lost)?;
         match &shape.form {
-            Form::Plain(image) => image.decode(bytes, None, visit),
+            Form::Plain(image) => image.decode(bytes, &Rest::None, visit),
+            Form::Defaulted(image, defaults) => {
+                image.decode(bytes, &Rest::Defaults(defaults), visit)
+            }
             Form::Partial { before, after } => {
                 let cut = || {
                     Error::Fatal(
@@ -385,7 +416,7 @@ impl ChangeRows for LogRows {
                     bits,
                     before: (before, bytes),
                 };
-                after.decode(new, Some(&partial), visit)
+                after.decode(new, &Rest::Old(partial), visit)
             }
         }
     }

@@ -23,6 +23,7 @@ mod block;
 mod charset;
 mod checks;
 mod codec;
+mod defaults;
 mod event;
 mod feed;
 mod fit;

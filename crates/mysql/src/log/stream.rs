@@ -6,8 +6,9 @@ use whimbrel_core::{Engine, Position, TableName};
 
 use super::assembler::{Assembler, Need};
 use super::codec_charsets;
+use super::defaults::Defaults;
 use super::event::kind;
-use super::feed::{Event, Input};
+use super::feed::{Event, Input, bad};
 use super::place::Parsed;
 use super::prepared;
 use super::replica;
@@ -39,6 +40,7 @@ enum Step {
     /// More of the log must come.
     Wait,
     Describe(TableName),
+    ReadDefaults(TableName),
     ReadPrepared(String),
 }
 
@@ -86,6 +88,10 @@ impl MysqlStream {
                     self.held = Some(event);
                     return Ok(Step::Describe(name));
                 }
+                Need::Defaults(name) => {
+                    self.held = Some(event);
+                    return Ok(Step::ReadDefaults(name));
+                }
                 Need::Prepared(id) => return Ok(Step::ReadPrepared(id)),
             }
         }
@@ -107,6 +113,7 @@ impl MysqlStream {
                 None => self.input.fill().await?,
             },
             Step::Describe(name) => self.describe(&name).await?,
+            Step::ReadDefaults(name) => self.read_defaults(&name).await?,
             Step::ReadPrepared(id) => self.read_prepared(id).await?,
         }
         Ok(None)
@@ -137,6 +144,20 @@ impl MysqlStream {
         }
         self.catalog = Some(connection);
         self.assembler.describe(name, table);
+        Ok(())
+    }
+
+    async fn read_defaults(&mut self, name: &TableName) -> Result<(), Error> {
+        let failed = |error| general(error, "read the defaults of a table");
+        let Some(table) = self.assembler.table(name) else {
+            return Err(bad("rows of a table that is not described"));
+        };
+        let mut connection = connect(&self.options, Purpose::Read).await?;
+        let defaults = Defaults::read(&mut connection, &table)
+            .await
+            .map_err(failed)?;
+        self.catalog = Some(connection);
+        self.assembler.put_defaults(name, defaults);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use whimbrel_testkit::TestDatabase;
 use crate::support::connector;
 
 /// Nothing that a test waits for takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An event with its rows as text.
 #[derive(Clone, Debug, PartialEq)]

@@ -267,7 +267,7 @@ async fn a_transaction_of_many_rows_comes_in_bounded_blocks() {
                         is_end = stream.has_reached(&**place, &end);
                     }
                     whimbrel_connector::LogEvent::Idle { place } => {
-                        is_end = stream.has_reached(&**place, &end)
+                        is_end = stream.has_reached(&**place, &end);
                     }
                     _ => {}
                 }

@@ -136,6 +136,68 @@ async fn types_of_one_flavour_alone_are_captured_as_they_are_loaded() {
     law_holds(Engine::Mysql97, "log_mysql_types", &make, fill).await;
 }
 
+/// Tables with texts of each character set, and rows for them.
+fn texts(sets: &[(&str, u32)]) -> (String, String) {
+    let columns: Vec<String> = sets
+        .iter()
+        .map(|(name, _)| format!("v_{name} varchar(64) character set {name}, c_{name} char(40) character set {name}, t_{name} tinytext character set {name}, e_{name} enum('a','b') character set {name}"))
+        .collect();
+    // As many tables as rows of tables may be long.
+    let tables: Vec<String> = columns
+        .chunks(8)
+        .enumerate()
+        .map(|(index, columns)| {
+            format!(
+                "create table t{index} (id int primary key, {});\n",
+                columns.join(", ")
+            )
+        })
+        .collect();
+    let mut fill = vec!["set sql_mode = '';\n".to_owned()];
+    let names: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
+    for (index, names) in names.chunks(8).enumerate() {
+        for (row, text) in [
+            "abc é ä ß",
+            "привет мир",
+            "カタカナ 漢字 한국어",
+            "שלום Ελληνικά ไทย",
+            "𝄞 € ½ ł ş",
+            "",
+            "~\\\\ ¥ £",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let values: Vec<String> = names
+                .iter()
+                .map(|_| format!("'{text}', '{text}', '{text}', 'b'"))
+                .collect();
+            fill.push(format!(
+                "insert ignore into t{index} values ({row}, {});\n",
+                values.join(", ")
+            ));
+        }
+        // Bytes straight from the table of codes, for sets of single bytes.
+        let values: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let width = sets.iter().find(|set| set.0 == *name).unwrap().1;
+                let text = if width == 1 && *name != "ascii" {
+                    format!("_{name} x'80818d8f909da0a4bcd0e0f1ff'")
+                } else {
+                    "'x'".to_owned()
+                };
+                format!("{text}, {text}, {text}, 'a'")
+            })
+            .collect();
+        fill.push(format!(
+            "insert ignore into t{index} values (99, {});\n",
+            values.join(", ")
+        ));
+    }
+    (tables.concat(), fill.concat())
+}
+
 #[tokio::test]
 async fn text_of_every_character_set_is_captured_as_it_is_loaded() {
     for engine in ENGINES {
@@ -152,63 +214,7 @@ async fn text_of_every_character_set_is_captured_as_it_is_loaded() {
             })
             .collect();
         assert!(sets.len() >= 39, "{sets:?}");
-        let columns: Vec<String> = sets
-            .iter()
-            .map(|(name, _)| format!("v_{name} varchar(64) character set {name}, c_{name} char(40) character set {name}, t_{name} tinytext character set {name}, e_{name} enum('a','b') character set {name}"))
-            .collect();
-        // As many tables as rows of tables may be long.
-        let tables: String = columns
-            .chunks(8)
-            .enumerate()
-            .map(|(index, columns)| {
-                format!(
-                    "create table t{index} (id int primary key, {});\n",
-                    columns.join(", ")
-                )
-            })
-            .collect();
-        let mut fill = String::from("set sql_mode = '';\n");
-        let names: Vec<&str> = sets.iter().map(|(name, _)| *name).collect();
-        for (index, names) in names.chunks(8).enumerate() {
-            for (row, text) in [
-                "abc é ä ß",
-                "привет мир",
-                "カタカナ 漢字 한국어",
-                "שלום Ελληνικά ไทย",
-                "𝄞 € ½ ł ş",
-                "",
-                "~\\\\ ¥ £",
-            ]
-            .iter()
-            .enumerate()
-            {
-                let values: Vec<String> = names
-                    .iter()
-                    .map(|_| format!("'{text}', '{text}', '{text}', 'b'"))
-                    .collect();
-                fill.push_str(&format!(
-                    "insert ignore into t{index} values ({row}, {});\n",
-                    values.join(", ")
-                ));
-            }
-            // Bytes straight from the table of codes, for sets of single bytes.
-            let values: Vec<String> = names
-                .iter()
-                .map(|name| {
-                    let width = sets.iter().find(|set| set.0 == *name).unwrap().1;
-                    let text = if width == 1 && *name != "ascii" {
-                        format!("_{name} x'80818d8f909da0a4bcd0e0f1ff'")
-                    } else {
-                        "'x'".to_owned()
-                    };
-                    format!("{text}, {text}, {text}, 'a'")
-                })
-                .collect();
-            fill.push_str(&format!(
-                "insert ignore into t{index} values (99, {});\n",
-                values.join(", ")
-            ));
-        }
+        let (tables, fill) = texts(&sets);
         law_holds(engine, "log_charsets", &tables, &fill).await;
     }
 }
@@ -224,15 +230,13 @@ async fn times_in_the_old_forms_are_captured_as_they_are_loaded() {
     )
     .unwrap();
     let database = server.database("log_old_times").unwrap();
-    let columns: String = (0..=6)
+    let columns: Vec<String> = (0..=6)
         .map(|digits| format!(", t{digits} time({digits}), d{digits} datetime({digits}), s{digits} timestamp({digits}) null"))
         .collect();
     let values = |time: &str, at: &str, instant: &str| -> String {
-        (0..=6)
-            .map(|_| format!(", '{time}', '{at}', '{instant}'"))
-            .collect()
+        format!(", '{time}', '{at}', '{instant}'").repeat(7)
     };
-    let make = format!("create table t (id int primary key{columns})");
+    let make = format!("create table t (id int primary key{})", columns.concat());
     let rows = [
         values(
             "-11:22:33.44",

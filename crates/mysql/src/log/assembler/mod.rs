@@ -28,6 +28,7 @@ use whimbrel_core::{Engine, Table, TableName};
 
 use super::block::Builder;
 use super::charset::Charsets;
+use super::defaults::Defaults;
 use super::event::{RowsForm, kind};
 use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
@@ -52,6 +53,8 @@ pub(super) enum Need {
     Nothing,
     /// The table's description, by [`Assembler::describe`]; then the same event again.
     Description(TableName),
+    /// The table's defaults, by [`Assembler::put_defaults`]; then the same event again.
+    Defaults(TableName),
     /// The rows of this prepared transaction, between [`Assembler::event`] calls, then [`Assembler::end_prepared`].
     Prepared(String),
 }
@@ -61,6 +64,8 @@ pub(super) enum Need {
 struct Captured {
     name: TableName,
     table: Option<Arc<Table>>,
+    /// Asked for when a new row lacks cells.
+    defaults: Option<Arc<Defaults>>,
     /// Its definition changed since it was described.
     is_stale: bool,
     /// Its shape was told since it was described.
@@ -162,6 +167,7 @@ impl Assembler {
         let captured = start.tables.into_iter().map(|table| Captured {
             name: table.name.clone(),
             table: Some(Arc::new(table)),
+            defaults: None,
             is_stale: false,
             is_told: false,
             is_fresh: false,
@@ -285,7 +291,7 @@ impl Assembler {
                 return Err(statement_error("LOAD DATA"));
             }
             other => match RowsForm::of(other) {
-                Some(form) => self.rows(form, event)?,
+                Some(form) => return self.rows(form, event),
                 None if event.header.is_ignorable() => {}
                 None => return Err(bad(&format!("an event of an unknown kind ({other})"))),
             },
@@ -508,6 +514,18 @@ impl Assembler {
         }
     }
 
+    /// The table as it was last described.
+    pub(super) fn table(&self, name: &TableName) -> Option<Arc<Table>> {
+        self.captured[self.find(name)?].table.clone()
+    }
+
+    /// Takes the defaults of a table.
+    pub(super) fn put_defaults(&mut self, name: &TableName, defaults: Defaults) {
+        if let Some(index) = self.find(name) {
+            self.captured[index].defaults = Some(Arc::new(defaults));
+        }
+    }
+
     /// Takes the description of a table as the catalog now has it; `None` when it does not exist.
     pub(super) fn describe(&mut self, name: &TableName, table: Option<Table>) {
         self.to_describe.retain(|other| other != name);
@@ -515,6 +533,7 @@ impl Assembler {
         let captured = &mut self.captured[index];
         captured.is_stale = false;
         captured.is_fresh = true;
+        captured.defaults = None;
         let Some(table) = table else { return };
         if captured.table.as_deref() != Some(&table) {
             captured.table = Some(Arc::new(table));

@@ -7,6 +7,7 @@ use whimbrel_connector::{Error, LogEvent, RowAt, TableId};
 use whimbrel_core::TableName;
 
 use super::super::block::Builder;
+use super::super::defaults::Defaults;
 use super::super::event::{RowsForm, RowsKind};
 use super::super::feed::{Event, bad};
 use super::super::inflate::event_part;
@@ -88,25 +89,25 @@ impl Assembler {
     }
 
     /// An event with rows.
-    pub(super) fn rows(&mut self, form: RowsForm, event: &Event) -> Result<(), Error> {
+    pub(super) fn rows(&mut self, form: RowsForm, event: &Event) -> Result<Need, Error> {
         let body = event.body();
         let mut reader = Reader::new(body);
         let id = head(&mut reader, form).map_err(malformed)?;
         let Some(mapped) = self.maps.get_mut(&id) else {
             if id == NO_TABLE {
-                return Ok(());
+                return Ok(Need::Nothing);
             }
             return Err(bad("rows of a table that it does not name before"));
         };
         let Some((table, layout)) = mapped.target.clone() else {
-            return Ok(());
+            return Ok(Need::Nothing);
         };
         let transaction = self.transaction.as_mut();
         let transaction = transaction.ok_or_else(|| bad("rows outside of a transaction"))?;
         let order = transaction.row_events;
         transaction.row_events += 1;
         if transaction.is_prepared || transaction.voids.iter().any(|void| void.contains(&order)) {
-            return Ok(());
+            return Ok(Need::Nothing);
         }
         let count = reader.length().map_err(malformed)?.unwrap_or(0);
         if count != layout.column_count() {
@@ -120,11 +121,14 @@ impl Assembler {
             }
             RowsKind::Write | RowsKind::Delete => None,
         };
+        let mut defaults = None;
         if form.kind == RowsKind::Write && !first.is_whole {
-            return Err(Error::table(
-                &layout.table.name,
-                "a statement left columns of a new row to their defaults, and the log does not hold them; set binlog_row_image = FULL at the source, and load the table again",
-            ));
+            defaults.clone_from(&self.captured[table.0 as usize].defaults);
+            let Some(defaults) = &defaults else {
+                transaction.row_events -= 1;
+                return Ok(Need::Defaults(layout.table.name.clone()));
+            };
+            check_defaults(&first, defaults)?;
         }
         let (buffer, start, end) = if form.is_compressed {
             let mut plain = Vec::new();
@@ -146,15 +150,30 @@ impl Assembler {
             table,
             first,
             second,
+            defaults,
             buffer,
         };
-        rows.put(&mut self.builder, start, end).ok_or_else(|| {
+        let put = rows.put(&mut self.builder, start, end);
+        put.map(|()| Need::Nothing).ok_or_else(|| {
             bad(&format!(
                 "rows of table {} that end too early",
                 layout.table.name
             ))
         })
     }
+}
+
+/// Checks that the cells that a new row lacks are known.
+fn check_defaults(image: &Image, defaults: &Defaults) -> Result<(), Error> {
+    let Some(column) = image.unknown(defaults) else {
+        return Ok(());
+    };
+    Err(Error::table(
+        &image.layout.table.name,
+        format!(
+            "a statement left column {column} of a new row to its default, which the log does not hold and the catalog does not tell; set binlog_row_image = FULL at the source, and load the table again"
+        ),
+    ))
 }
 
 /// The number of the rows' table; what follows it is passed over.
@@ -186,6 +205,8 @@ struct Rows {
     table: TableId,
     first: Arc<Image>,
     second: Option<Arc<Image>>,
+    /// Of the cells that new rows lack.
+    defaults: Option<Arc<Defaults>>,
     buffer: Bytes,
 }
 
@@ -193,7 +214,12 @@ impl Rows {
     /// Adds an event for each row. `None` when they end too early.
     fn put(&self, builder: &mut Builder, start: usize, end: usize) -> Option<()> {
         let table = self.table;
-        let shape = builder.shape(&self.buffer, Form::Plain(Arc::clone(&self.first)));
+        let first = Arc::clone(&self.first);
+        let form = match &self.defaults {
+            Some(defaults) => Form::Defaulted(first, Arc::clone(defaults)),
+            None => Form::Plain(first),
+        };
+        let shape = builder.shape(&self.buffer, form);
         let is_partial = self.kind == RowsKind::PartialUpdate;
         let second = self.second.as_ref().map(|second| {
             let form = if is_partial {
@@ -215,7 +241,8 @@ impl Rows {
         };
         let mut offset = start;
         while offset < end {
-            let row = at(shape, offset, &self.first)?;
+            let mut row = at(shape, offset, &self.first)?;
+            row.is_whole |= self.defaults.is_some();
             let first_offset = offset;
             offset += self.first.extent(self.buffer.get(offset..end)?)?;
             let event = match (&second, self.kind) {
