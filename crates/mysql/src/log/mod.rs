@@ -139,9 +139,10 @@ impl ChangeLog for MysqlLog {
             folds_case,
             place: Place {
                 file: parsed.file.clone(),
-                offset: parsed.offset,
+                offset: replica::first_offset(parsed.offset),
                 gtids: GtidTrack::new(parsed.gtids.clone()),
             },
+            skips_to: parsed.offset,
             voids,
         };
         let input = replica::dump(&self.options, &parsed.file.name, parsed.offset).await?;

@@ -33,6 +33,11 @@ pub(super) async fn dump(options: &Options, file: &str, offset: u64) -> Result<I
     Ok(Input::new(connection))
 }
 
+/// Where [`dump`] begins for a place.
+pub(super) fn first_offset(offset: u64) -> u64 {
+    u32::try_from(offset).unwrap_or(FIRST_OFFSET).into()
+}
+
 /// Says what this replica understands: checksums, and on MariaDB every event there is.
 async fn introduce(connection: &mut Connection) -> Result<(), WireError> {
     let nanoseconds = HEARTBEAT.as_nanos();

@@ -168,6 +168,11 @@ impl MysqlStream {
             Some(place) => place,
             None => prepared::find(&self.options, &id, self.assembler.place()).await?,
         };
+        if replica::first_offset(offset) != offset {
+            return Err(bad(
+                "a prepared transaction beyond the first four gigabytes of a file: load the tables again",
+            ));
+        }
         let input = replica::dump(&self.options, &file.name, offset).await?;
         self.prepared = Some((id, input));
         Ok(())

@@ -17,6 +17,8 @@
 //! The rows of a prepared transaction are read again from the log when its `XA COMMIT` comes; see `prepared`.
 
 mod rows;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{HashMap, HashSet};
@@ -114,7 +116,10 @@ pub(super) struct Start {
     pub(super) tables: Vec<Table>,
     /// Names are the same whatever their case.
     pub(super) folds_case: bool,
+    /// Where the events begin that come: the place to go on from, or before it.
     pub(super) place: Place,
+    /// The place to go on from.
+    pub(super) skips_to: u64,
     pub(super) voids: Voids,
 }
 
@@ -180,7 +185,7 @@ impl Assembler {
             by_name,
             schemas,
             maps: HashMap::new(),
-            skips_to: start.place.offset,
+            skips_to: start.skips_to,
             place: start.place,
             reader: GtidReader::default(),
             has_read_gtid: false,
@@ -241,10 +246,8 @@ impl Assembler {
     /// Takes an event. When it asks for something, the same event must come again afterwards, except for `Prepared`.
     pub(super) fn event(&mut self, event: &Event) -> Result<Need, Error> {
         let start = self.advance(event);
-        if self.place.offset <= self.skips_to
-            && start < self.skips_to
-            && !matches!(event.header.kind, kind::ROTATE | kind::FORMAT_DESCRIPTION)
-        {
+        let is_everywhere = matches!(event.header.kind, kind::ROTATE | kind::FORMAT_DESCRIPTION);
+        if start < self.skips_to && self.replays.is_none() && !is_everywhere {
             return Ok(Need::Nothing);
         }
         let body = event.body();
