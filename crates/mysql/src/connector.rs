@@ -5,7 +5,7 @@ use whimbrel_core::Engine;
 use crate::catalog;
 use crate::connect::{self, check, connect};
 use crate::errors::general;
-use crate::log::MysqlLog;
+use crate::log::{MysqlLog, Voids};
 use crate::options::Options;
 use crate::source::MysqlSource;
 use crate::target::MysqlTarget;
@@ -15,12 +15,17 @@ use crate::wire::Purpose;
 #[derive(Clone, Debug)]
 pub struct MysqlConnector {
     options: Options,
+    /// What streams of changes have found out, for those that come after them.
+    voids: Voids,
 }
 
 impl MysqlConnector {
     /// A connector with these settings.
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self {
+            options,
+            voids: Voids::default(),
+        }
     }
 }
 
@@ -70,6 +75,7 @@ impl Connector for MysqlConnector {
             self.options.clone(),
             task,
             connection,
+            Voids::clone(&self.voids),
         )))
     }
 }

@@ -45,7 +45,8 @@ use async_trait::async_trait;
 use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogStart, SnapshotView};
 use whimbrel_core::{Engine, Position, Table};
 
-use self::assembler::{Assembler, Start, Voids};
+pub(crate) use self::assembler::Voids;
+use self::assembler::{Assembler, Start};
 use self::charset::Charsets;
 use self::gtid::GtidTrack;
 use self::place::{Parsed, Place, View};
@@ -66,12 +67,12 @@ pub(crate) struct MysqlLog {
 }
 
 impl MysqlLog {
-    pub(crate) fn new(options: Options, task: &str, connection: Connection) -> Self {
+    pub(crate) fn new(options: Options, task: &str, connection: Connection, voids: Voids) -> Self {
         Self {
             options,
             task: task.to_owned(),
             connection: Some(connection),
-            voids: Voids::default(),
+            voids,
         }
     }
 

@@ -78,7 +78,10 @@ impl Tap {
             let mut seen = Vec::new();
             match self.read_to(&mut *stream, &end, &mut seen).await {
                 // What was rolled back is only known behind it.
-                Err(Error::Transient(why)) if why.contains("rolled back") => {}
+                Err(Error::Transient(why)) if why.contains("rolled back") => {
+                    // As a task does it.
+                    self.log = self.connector.change_log("a task").await?;
+                }
                 other => return other.map(|()| seen),
             }
         }

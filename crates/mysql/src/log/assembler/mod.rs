@@ -45,8 +45,13 @@ const MAPS_MAX: usize = 4096;
 /// The number in an event that only ends a statement.
 const NO_TABLE: u64 = 0x00FF_FFFF;
 
-/// Rows of transactions that are no part of them, by the transaction's mark: ranges of the events that hold rows.
-pub(super) type Voids = Arc<Mutex<HashMap<(u64, u64), Vec<Range<u64>>>>>;
+/// Rows of transactions that are no part of them: ranges of the events that hold rows. Kept for as long as the connector lives,
+/// because a task opens the log anew after an error.
+pub(crate) type Voids = Arc<Mutex<HashMap<VoidKey, Vec<Range<u64>>>>>;
+
+/// A transaction: its mark, its time, and the checksum of the event at its head, so that the log of another life of the server
+/// is never taken for this one.
+pub(crate) type VoidKey = (u64, u64, u32, u32);
 
 /// What the stream must do before the assembler can go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +109,7 @@ struct Transaction {
     committed_at_us: u64,
     /// How many events with rows there were.
     row_events: u64,
+    key: VoidKey,
     voids: Vec<Range<u64>>,
     /// Name, index of the next event if it is in the block, and count of events with rows.
     savepoints: Vec<(String, Option<usize>, u64)>,
@@ -368,6 +374,7 @@ impl Assembler {
             )));
         }
         let mark = TransactionMark(self.place.file.number, start);
+        let key = (mark.0, mark.1, event.header.seconds, crc32fast::hash(body));
         let voids = self.voids.lock().unwrap_or_else(PoisonError::into_inner);
         self.transaction = Some(Transaction {
             mark,
@@ -377,7 +384,8 @@ impl Assembler {
             is_prepared,
             committed_at_us,
             row_events: 0,
-            voids: voids.get(&(mark.0, mark.1)).cloned().unwrap_or_default(),
+            key,
+            voids: voids.get(&key).cloned().unwrap_or_default(),
             savepoints: Vec::new(),
         });
         Ok(())
@@ -494,7 +502,7 @@ impl Assembler {
         let mark = transaction.mark;
         let range = from..transaction.row_events;
         let mut voids = self.voids.lock().unwrap_or_else(PoisonError::into_inner);
-        voids.entry((mark.0, mark.1)).or_default().push(range);
+        voids.entry(transaction.key).or_default().push(range);
         Err(Error::Transient(format!(
             "the transaction at {}:{} was rolled back in part or whole, which the log tells only behind its rows; it is read again without them",
             self.place.file.name, mark.1
