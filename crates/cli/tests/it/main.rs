@@ -9,6 +9,7 @@ mod bad_input;
 mod connections;
 mod crash;
 mod ends;
+mod follow;
 mod interrupted;
 mod migrations;
 mod random;

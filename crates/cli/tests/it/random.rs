@@ -24,6 +24,11 @@ impl Random {
         Self(seed)
     }
 
+    /// A generator of its own, so that one part's choices do not hang on how many another part made.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.bits())
+    }
+
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,0 +1,122 @@
+//! The command while it follows.
+
+use std::fs::File;
+use std::process::{Child, ExitStatus};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::ends::{Ends, wait_until};
+use crate::whimbrel;
+
+/// A command under way. What it says goes to files, so that it never waits for a reader. Killed with this value.
+pub(super) struct Following {
+    child: Child,
+    files: TempDir,
+}
+
+impl Following {
+    pub(super) fn start(ends: &Ends, options: &[&str]) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let file = |name| File::create(files.path().join(name)).unwrap();
+        let child = whimbrel(&ends.words("migrate", options))
+            .stdout(file("out"))
+            .stderr(file("err"))
+            .spawn()
+            .unwrap();
+        Self { child, files }
+    }
+
+    fn said(&self, name: &str) -> String {
+        std::fs::read_to_string(self.files.path().join(name)).unwrap()
+    }
+
+    /// What it wrote on the standard error.
+    pub(super) fn err(&self) -> String {
+        self.said("err")
+    }
+
+    /// The events so far.
+    pub(super) fn events(&self) -> Vec<Value> {
+        let out = self.said("out");
+        // The last line may be half written.
+        let whole = out.rfind('\n').map_or("", |end| &out[..end]);
+        whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for a condition. The command must not end before.
+    pub(super) fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let mut met = false;
+        wait_until(|| {
+            met = condition(self);
+            met || self.has_ended()
+        });
+        assert!(met, "it ended before {what}: {self:?}");
+    }
+
+    /// Waits until it has looked at both ends, and signals are its own.
+    pub(super) fn wait_for_start(&mut self) {
+        self.wait_until("it started", |it| {
+            it.events().iter().any(|event| event["event"] == "start")
+        });
+    }
+
+    pub(super) fn wait_until_caught_up(&mut self) {
+        self.wait_until("it caught up", |it| {
+            let events = it.events();
+            events
+                .iter()
+                .rev()
+                .find_map(|event| event["follow"]["caught_up"].as_bool())
+                == Some(true)
+        });
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&mut self) -> ExitStatus {
+        wait_until(|| self.has_ended());
+        self.child.wait().unwrap()
+    }
+
+    /// Ends it as a crash would.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it as Ctrl-C would.
+    pub(super) fn interrupt(&mut self) {
+        self.wait_for_start();
+        self.signal(Signal::SIGINT);
+        let code = self.wait().code();
+        assert!(matches!(code, Some(0 | 130)), "{code:?}: {self:?}");
+    }
+}
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}\n{}", self.said("out"), self.err())
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,262 @@
+//! The workload and the faults, over one pair of ends.
+
+use std::collections::BTreeMap;
+
+use whimbrel_testkit::{Engine, Fault, FaultProxy, Server, TestDatabase};
+
+use super::process::Following;
+use super::workload::{BALANCE, ITEMS, SEATS_TABLE, TABLES, Workload, rows, tables};
+use crate::ends::Ends;
+use crate::random::Random;
+
+const BEGIN: [&str; 8] = [
+    "--follow",
+    "--json",
+    "--prepare",
+    "truncate",
+    "--chunk-size",
+    "64KiB",
+    "--jobs",
+    "2",
+];
+
+/// Slow enough that a load takes a second or two, and steps and faults fall into it.
+const SLOW: Fault = Fault::Throttle {
+    bytes_per_s: 1_000_000,
+};
+
+const STEPS_BEFORE: usize = 5;
+const STEPS: usize = 45;
+const FAULTS: usize = 3;
+
+/// What is done to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blow {
+    Kill,
+    Interrupt,
+    CutSource,
+    CutTarget,
+    CutSourceInBlock,
+    CutTargetInAnswer,
+    RestartSource,
+    RestartTarget,
+}
+
+const BLOWS: [Blow; 6] = [
+    Blow::Kill,
+    Blow::Interrupt,
+    Blow::CutSource,
+    Blow::CutTarget,
+    Blow::CutSourceInBlock,
+    Blow::CutTargetInAnswer,
+];
+
+/// Ends with the workload's tables, a proxy before each.
+pub(super) struct Arena {
+    pub(super) ends: Ends,
+    pub(super) source_proxy: FaultProxy,
+    pub(super) target_proxy: FaultProxy,
+    pub(super) workload: Workload,
+    marks: u32,
+}
+
+impl Arena {
+    pub(super) async fn new(mut ends: Ends, random: Random) -> Self {
+        let engine = ends.source.engine();
+        ends.source.sql(&tables(engine)).unwrap();
+        ends.target.sql(SEATS_TABLE).unwrap();
+        let source_proxy = ends.break_source().await;
+        let target_proxy = ends.break_target().await;
+        Self {
+            workload: Workload::new(engine, random),
+            ends,
+            source_proxy,
+            target_proxy,
+            marks: 0,
+        }
+    }
+
+    pub(super) fn begin(&self) -> Following {
+        Following::start(&self.ends, &BEGIN)
+    }
+
+    pub(super) fn resume(&self) -> Following {
+        Following::start(&self.ends, &[&BEGIN[..], &["--resume"]].concat())
+    }
+
+    /// Writes at the source.
+    pub(super) fn steps(&mut self, count: usize) {
+        for _ in 0..count {
+            let step = self.workload.step();
+            let done = self.ends.source.sql(&step);
+            assert!(done.is_ok(), "{done:?}\n{step}");
+        }
+    }
+
+    /// Writes a mark at the source and waits until it is at the target: everything before it is, too.
+    pub(super) fn wait_for_mark(&mut self, following: &mut Following) {
+        self.marks += 1;
+        let mark = self.marks;
+        let insert = format!("insert into marks values ({mark})");
+        self.ends.source.sql(&insert).unwrap();
+        let arrived = format!("marks where id = {mark}");
+        following.wait_until("the mark arrived", |_| self.ends.arrived(&arrived) == 1);
+    }
+
+    /// At any moment, the target shows what was there after some transaction.
+    pub(super) fn check_balance(&self) {
+        // The table may be empty yet.
+        let sum = self
+            .ends
+            .target
+            .sql("select coalesce(sum(balance), 0) from seats")
+            .unwrap();
+        let sum: usize = sum.trim().parse().unwrap();
+        assert!(
+            sum == 0 || sum == BALANCE,
+            "part of a transaction is seen: {sum}"
+        );
+    }
+
+    /// Compares all rows.
+    pub(super) fn check_equal(&self) {
+        for table in TABLES {
+            let differences = differences(&self.ends.source, &self.ends.target, table);
+            assert!(differences.is_empty(), "{table}: {differences:#?}");
+        }
+    }
+
+    /// Compares all rows, with the words of the command.
+    pub(super) fn check_valid(&self) {
+        let said = self.ends.run_well("validate", &[]);
+        assert!(said.out.contains("6 tables compared: 6 equal"), "{said:?}");
+    }
+}
+
+/// Rows that one end has more often than the other: by how much the source has more.
+fn differences(source: &TestDatabase, target: &TestDatabase, table: &str) -> Vec<(String, i32)> {
+    let mut counts: BTreeMap<String, i32> = BTreeMap::new();
+    for (end, by) in [(source, 1), (target, -1)] {
+        let rows = end.sql(&rows(end.engine(), table)).unwrap();
+        for row in rows.lines() {
+            *counts.entry(row.to_owned()).or_default() += by;
+        }
+    }
+    counts
+        .into_iter()
+        .filter(|(_, count)| *count != 0)
+        .take(20)
+        .collect()
+}
+
+/// A run with its blows.
+struct Torture<'a> {
+    arena: Arena,
+    following: Following,
+    random: Random,
+    servers: Option<(&'a Server, &'a Server)>,
+    blows: Vec<Blow>,
+}
+
+impl Torture<'_> {
+    fn strike(&mut self, blow: Blow) {
+        self.following.wait_for_start();
+        let bytes = 1 + self.random.bits() % 60_000;
+        let in_block = Fault::CutAfter { bytes };
+        match blow {
+            Blow::Kill => self.following.kill(),
+            Blow::Interrupt => self.following.interrupt(),
+            Blow::CutSource => self.arena.source_proxy.cut(),
+            Blow::CutTarget => self.arena.target_proxy.cut(),
+            Blow::CutSourceInBlock => self.arena.source_proxy.set(in_block),
+            Blow::CutTargetInAnswer => self
+                .arena
+                .target_proxy
+                .set(Fault::CutAfter { bytes: bytes / 100 }),
+            Blow::RestartSource => self.servers.unwrap().0.restart().unwrap(),
+            Blow::RestartTarget => self.servers.unwrap().1.restart().unwrap(),
+        }
+        if matches!(blow, Blow::Kill | Blow::Interrupt) {
+            self.check_said();
+            let pause = self.random.below(4);
+            self.arena.steps(pause);
+            self.following = self.arena.resume();
+        }
+        self.blows.push(blow);
+    }
+
+    /// A change that meets no row would be one that was applied twice, or after one that was left out.
+    fn check_said(&self) {
+        let err = self.following.err();
+        assert!(!err.contains("not at the target"), "{err}");
+    }
+
+    fn run(&mut self, mut planned: Vec<(usize, Blow)>) {
+        planned.sort_by_key(|(step, _)| *step);
+        for step in 0..STEPS {
+            while planned.first().is_some_and(|(at, _)| *at == step) {
+                let (_, blow) = planned.remove(0);
+                self.strike(blow);
+            }
+            self.arena.steps(1);
+            if step % 8 == 0 {
+                self.arena.check_balance();
+            }
+            assert!(
+                !self.following.has_ended(),
+                "it ended: {:?}",
+                self.following
+            );
+        }
+    }
+}
+
+/// Loads and follows under blows, and compares.
+pub(super) async fn torture(ends: Ends, servers: Option<(&Server, &Server)>, must: &[Blow]) {
+    let mut random = Random::announced();
+    let mut arena = Arena::new(ends, random.split()).await;
+    arena.steps(STEPS_BEFORE);
+    let mut blows = must.to_vec();
+    while blows.len() < FAULTS {
+        blows.push(*random.pick(&BLOWS.each_ref()));
+    }
+    let planned: Vec<_> = blows
+        .into_iter()
+        .map(|blow| (random.below(STEPS), blow))
+        .collect();
+    let pair: [Engine; 2] = [arena.ends.source.engine(), arena.ends.target.engine()];
+    eprintln!("{pair:?}: {planned:?}");
+    arena.target_proxy.set(SLOW);
+    let first_rows = 1 + random.bits() % (ITEMS as u64 / 2);
+    let mut following = arena.begin();
+    following.wait_until("rows arrived", |_| {
+        arena.ends.arrived("items") >= first_rows
+    });
+
+    let mut torture = Torture {
+        arena,
+        following,
+        random,
+        servers,
+        blows: Vec::new(),
+    };
+    torture.run(planned);
+    let Torture {
+        mut arena,
+        mut following,
+        blows,
+        ..
+    } = torture;
+    arena.source_proxy.set(Fault::None);
+    arena.target_proxy.set(Fault::None);
+    arena.wait_for_mark(&mut following);
+    arena.check_equal();
+    following.wait_until_caught_up();
+    following.interrupt();
+    let err = following.err();
+    assert!(!err.contains("not at the target"), "{err}");
+    arena.check_valid();
+    arena.ends.run_well("forget", &[]);
+    eprintln!("{pair:?}: {} faults: {blows:?}", blows.len());
+    assert!(!blows.is_empty(), "a run without faults shows nothing");
+}
