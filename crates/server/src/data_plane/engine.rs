@@ -192,7 +192,7 @@ async fn run(
     let ended = match following {
         None => run_full_load(&source, &target, &spec, &progress, &stop)
             .await
-            .map(end_of_load),
+            .map(|outcome| end_of_load(&outcome)),
         Some(following) => {
             let spec = CdcSpec {
                 start: cdc_start(&following, resumes),
@@ -212,7 +212,7 @@ async fn run(
     })
 }
 
-fn end_of_load(outcome: LoadOutcome) -> RunEnd {
+fn end_of_load(outcome: &LoadOutcome) -> RunEnd {
     match outcome {
         LoadOutcome::Finished { .. } => RunEnd::Finished(StopReason::FullLoadOnlyFinished),
         LoadOutcome::Stopped => RunEnd::Stopped,
