@@ -70,6 +70,13 @@ impl Following {
         });
     }
 
+    /// Whether the load is over.
+    pub(super) fn is_following(&self) -> bool {
+        self.events()
+            .iter()
+            .any(|event| event["follow"].is_object())
+    }
+
     pub(super) fn wait_until_caught_up(&mut self) {
         self.wait_until("it caught up", |it| {
             let events = it.events();

@@ -198,6 +198,7 @@ impl Torture<'_> {
                 let (_, blow) = planned.remove(0);
                 self.strike(blow);
             }
+            self.arena.workload.may_truncate |= self.following.is_following();
             self.arena.steps(1);
             if step % 8 == 0 {
                 self.arena.check_balance();

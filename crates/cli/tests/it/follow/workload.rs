@@ -90,23 +90,32 @@ pub(super) fn rows(engine: Engine, table: &str) -> String {
 pub(super) struct Workload {
     engine: Engine,
     random: Random,
+    /// A table that is truncated while it is loaded is a table in error, to be loaded again: PostgreSQL's snapshots do not
+    /// hold truncations back.
+    pub(super) may_truncate: bool,
 }
 
 impl Workload {
     pub(super) fn new(engine: Engine, random: Random) -> Self {
-        Self { engine, random }
+        Self {
+            engine,
+            random,
+            may_truncate: false,
+        }
     }
 
     /// One transaction, or some.
     pub(super) fn step(&mut self) -> String {
         match self.random.below(20) {
             0..=8 => format!("begin; {} commit;", self.changes()),
-            9 => self.changes(),
+            9 => self.item(),
             10 | 11 => format!("begin; {} rollback;", self.changes()),
             12 | 13 => self.savepoints(),
             14 | 15 => self.big(),
-            16 => self.truncation(),
-            _ => (0..15).map(|_| self.change()).collect(),
+            16 if self.may_truncate => self.truncation(),
+            _ => (0..15)
+                .map(|_| format!("begin; {} commit;", self.change()))
+                .collect(),
         }
     }
 
@@ -142,14 +151,13 @@ impl Workload {
 
     fn truncation(&mut self) -> String {
         let table = self.random.pick(&["codes", "loose"]);
-        let (before, after) = (self.changes(), self.changes());
-        let (more, most) = (self.changes(), self.changes());
+        let [before, after, last] = [(); 3].map(|()| self.changes());
         if self.engine.is_postgres() && self.random.one_in(2) {
-            return format!("begin; {before} truncate {table}; {after} {more} commit; {most}");
+            return format!(
+                "begin; {before} truncate {table}; {after} commit; begin; {last} commit;"
+            );
         }
-        format!(
-            "begin; {before} commit; truncate table {table}; begin; {after} {more} commit; {most}"
-        )
+        format!("begin; {before} commit; truncate table {table}; begin; {after} {last} commit;")
     }
 
     fn change(&mut self) -> String {
@@ -235,7 +243,7 @@ impl Workload {
                  update seats set {column} = {b}, counter = counter + 1 where {column} = -1;"
             )
         };
-        let text = match self.random.below(4) {
+        match self.random.below(4) {
             0 => swap("seat"),
             1 => swap("id"),
             2 => format!(
@@ -245,9 +253,7 @@ impl Workload {
                 "update seats set balance = balance - 7, counter = counter + 1 where id = {a};
                  update seats set balance = balance + 7, counter = counter + 1 where id = {b};"
             ),
-        };
-        // Within a savepoint's reach when a transaction is open; both servers take a bare pair as two transactions.
-        format!("/* seats */ {text}")
+        }
     }
 
     /// Changes of rows that have no key; some of one of many equal rows.

@@ -29,9 +29,10 @@ pub(super) async fn apply(
     applier: &mut PostgresApplier,
     changes: NetChanges<'_>,
 ) -> Result<AppliedCount, Error> {
-    if changes.table.primary_key.is_empty() {
+    let found_by_key = changes.deletes.row_count() + changes.updates.row_count();
+    if found_by_key > 0 && changes.table.primary_key.is_empty() {
         return Err(Error::Fatal(
-            "net changes were given for a table without a key".to_owned(),
+            "net changes of rows were given for a table without a key".to_owned(),
         ));
     }
     let mut may_retry = true;
