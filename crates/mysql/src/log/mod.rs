@@ -160,6 +160,13 @@ impl ChangeLog for MysqlLog {
     }
 
     fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        if !source::is_exact(snapshot) {
+            return Err(Error::Fatal(
+                "the rows were loaded without a lock, so that nobody can tell which changes they hold already; grant RELOAD, or LOCK TABLES \
+                 on the tables, to the source's user, and load them again"
+                    .to_owned(),
+            ));
+        }
         // Which flavour's transaction ids follow does not matter to the place.
         let place = snapshot.as_str().split(';').next().unwrap_or_default();
         let parsed = Parsed::new(&Position::new(place), Engine::MySql)?;

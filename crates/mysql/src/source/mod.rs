@@ -9,7 +9,7 @@ mod range;
 mod reader;
 mod snapshot;
 
-pub(crate) use position::current as current_position;
+pub(crate) use position::{current as current_position, is_exact};
 
 use async_trait::async_trait;
 use whimbrel_connector::{Error, Snapshot, Source, TypeDefinition};

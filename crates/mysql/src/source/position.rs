@@ -47,6 +47,19 @@ pub(super) fn written(file: &str, offset: &str, gtids: &str) -> Position {
     Position::new(format!("{file}:{offset}{separator}{gtids}"))
 }
 
+/// Stands before the position of a view that may hold transactions past it.
+const INEXACT: &str = "before ";
+
+/// The position of a view that was opened without a lock.
+pub(super) fn inexact(position: &Position) -> Position {
+    Position::new(format!("{INEXACT}{position}"))
+}
+
+/// Whether a view holds exactly the transactions up to its position.
+pub(crate) fn is_exact(position: &Position) -> bool {
+    !position.as_str().starts_with(INEXACT)
+}
+
 /// A user who may not see the log gets no position.
 fn allowed<T>(row: Result<Option<T>, WireError>) -> Result<Option<T>, WireError> {
     match row {

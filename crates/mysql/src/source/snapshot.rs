@@ -120,7 +120,7 @@ async fn open_views(
     readers.truncate(1);
     let position = position::current(connection).await?;
     open_all(readers).await?;
-    Ok(position)
+    Ok(position::inexact(&position))
 }
 
 async fn open_all(readers: &mut [Connection]) -> Result<(), WireError> {

@@ -105,6 +105,31 @@ async fn all_readers_see_one_moment_while_others_write() {
 }
 
 #[tokio::test]
+async fn rows_read_without_any_lock_are_no_ground_for_changes() {
+    let pair = Pair::on(whimbrel_testkit::Engine::Mysql97, "unlocked");
+    pair.source
+        .sql("create table t (id int primary key)")
+        .unwrap();
+    let user = format!("u_{}", pair.source.name());
+    let user = &user[..user.len().min(32)];
+    pair.source
+        .sql(&format!(
+            "create user '{user}'@'%' identified by 'pw'; grant replication slave, replication client on *.* to '{user}'@'%';
+             grant select on {}.* to '{user}'@'%'",
+            pair.source.name()
+        ))
+        .unwrap();
+    let from = connector(&pair.source.url_as(user, "pw"));
+    let mut source = from.source().await.unwrap();
+    pair.tables(&mut *source).await.unwrap();
+    let snapshot = source.snapshot(2).await.unwrap();
+    let log = from.change_log("unlocked").await.unwrap();
+    let error = log.view(snapshot.position()).unwrap_err().to_string();
+    assert!(error.contains("grant RELOAD"), "{error}");
+    pair.source.sql(&format!("drop user '{user}'@'%'")).unwrap();
+}
+
+#[tokio::test]
 async fn a_reader_given_up_half_way_makes_room_under_the_same_view() {
     for engine in ENGINES {
         let pair = Pair::on(engine, "given_up");
