@@ -249,6 +249,8 @@ impl Shared {
                 setting.fault = Fault::None;
                 setting.cuts += 1;
             });
+            // At once: what follows must not reach the client without what was held back.
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
