@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::Engine;
 use crate::ServerOptions;
 use crate::instance::{PASSWORD, USER};
-use crate::programs::{Home, write_owned};
+use crate::programs::{Home, make_dir, write_owned};
 use crate::tls::Tls;
 
 /// Settings of every server: binary log on as change capture needs it, LOAD DATA LOCAL allowed, TCP on
@@ -84,9 +84,12 @@ pub(crate) fn configure(
     options: &ServerOptions,
 ) -> Result<(String, Vec<String>)> {
     let inside = |name: &str| home.inside(&instance.join(name));
+    // A starting MariaDB clears its folder of temporary tables, those of other servers among them.
+    make_dir(&instance.join("tmp"), 0o1777)?;
     let mut text = format!("[mysqld]\nport={port}\n");
     let places = [
         ("datadir", "data"),
+        ("tmpdir", "tmp"),
         ("socket", "mysqld.sock"),
         ("pid-file", "mysqld.pid"),
         ("init-file", "init.sql"),
