@@ -156,6 +156,7 @@ pub async fn run_cdc(
 ) -> Result<CdcOutcome, RunError> {
     let mut start = spec.start.clone();
     let mut retry_number = 0;
+    let mut held = None;
     loop {
         let mut run = Run {
             source,
@@ -165,15 +166,17 @@ pub async fn run_cdc(
             stop,
             batches_committed: 0,
             has_begun: false,
+            held,
         };
         let error = match run.once(&start).await {
             Ok(outcome) => return Ok(outcome),
             Err(_) if stop.is_cancelled() => return Ok(CdcOutcome::Stopped),
-            Err(error) => error,
+            Err(error) => run.taken_over().await.unwrap_or(error),
         };
         if run.has_begun {
             start = CdcStart::Resume;
         }
+        held = run.held.take();
         if run.batches_committed > 0 {
             retry_number = 0;
         }
@@ -222,13 +225,34 @@ struct Run<'a> {
     batches_committed: u64,
     /// The checkpoint is at the target: another attempt goes on from it.
     has_begun: bool,
+    /// What an attempt that followed held. Whoever took the task over since must not lose it to our next attempt.
+    held: Option<TaskFence>,
 }
 
 impl Run<'_> {
+    /// Whether another worker took the task over while this one followed; then that is why it failed, whatever it saw of it: a slot
+    /// that is not its own any more, a session that was ended.
+    async fn taken_over(&self) -> Option<RunError> {
+        let fence = self.held.as_ref()?;
+        let mut target = self.target.target().await.ok()?;
+        let error = target.applier(fence).await.err()?;
+        matches!(error, Error::Fenced { .. }).then_some(RunError::Target(error))
+    }
+
+    /// Claims nothing that was taken over. The check after the failure may not have reached the target.
+    async fn let_go(&mut self, target: &mut dyn Target) -> Result<(), RunError> {
+        if let Some(fence) = &self.held {
+            target.applier(fence).await.map_err(RunError::Target)?;
+        }
+        self.held = None;
+        Ok(())
+    }
+
     async fn once(&mut self, start: &CdcStart) -> Result<CdcOutcome, RunError> {
         let (source, target) = tokio::join!(self.source.source(), self.target.target());
         let mut source = source.map_err(RunError::Source)?;
         let mut target = target.map_err(RunError::Target)?;
+        self.let_go(&mut *target).await?;
         let mut log = self
             .source
             .change_log(&self.spec.load.task)
@@ -287,6 +311,9 @@ impl Run<'_> {
         let fence = self.claim(target).await?;
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
         if let Some(fault) = begun.refused.into_iter().next() {
+            // Nothing has started, so nothing is to be kept.
+            log.remove().await.map_err(RunError::Source)?;
+            target.forget(&fence).await.map_err(RunError::Target)?;
             return Err(RunError::Source(Error::Table(Box::new(fault))));
         }
         let position = from.unwrap_or(&begun.position);
@@ -373,6 +400,7 @@ impl Run<'_> {
         until: Option<Position>,
     ) -> Result<CdcOutcome, RunError> {
         let fence = self.claim(&mut *target).await?;
+        self.held = Some(fence.clone());
         let checkpoint = target
             .checkpoint(&fence)
             .await
