@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::ends::{Ends, wait_until};
-use crate::whimbrel;
+use crate::{Said, whimbrel};
 
 /// A command under way. What it says goes to files, so that it never waits for a reader. Killed with this value.
 pub(super) struct Following {
@@ -97,6 +97,15 @@ impl Following {
     pub(super) fn wait(&mut self) -> ExitStatus {
         wait_until(|| self.has_ended());
         self.child.wait().unwrap()
+    }
+
+    /// Waits for its end, and answers all that it said.
+    pub(super) fn end(&mut self) -> Said {
+        Said {
+            exit_code: self.wait().code(),
+            out: self.said("out"),
+            err: self.said("err"),
+        }
     }
 
     /// Ends it as a crash would.

@@ -113,9 +113,10 @@ impl Workload {
             12 | 13 => self.savepoints(),
             14 | 15 => self.big(),
             16 if self.may_truncate => self.truncation(),
-            _ => (0..15)
-                .map(|_| format!("begin; {} commit;", self.change()))
-                .collect(),
+            _ => {
+                let many: [String; 15] = std::array::from_fn(|_| self.change());
+                format!("begin; {} commit;", many.join(" commit; begin; "))
+            }
         }
     }
 
