@@ -22,11 +22,15 @@ const BEGIN: [&str; 8] = [
 
 /// Slow enough that a load takes a second or two, and steps and faults fall into it.
 const SLOW: Fault = Fault::Throttle {
-    bytes_per_s: 1_000_000,
+    bytes_per_s: 1_500_000,
 };
 
 const STEPS_BEFORE: usize = 5;
-const STEPS: usize = 45;
+/// Beside the load.
+const STEPS_LOADING: usize = 12;
+/// All together.
+const STEPS: usize = 38;
+/// The first while loading, the others while following.
 const FAULTS: usize = 3;
 
 /// What is done to a run.
@@ -95,6 +99,8 @@ impl Arena {
 
     /// Writes a mark at the source and waits until it is at the target: everything before it is, too.
     pub(super) fn wait_for_mark(&mut self, following: &mut Following) {
+        // A mark that the load brings says nothing of the tables that were loaded before.
+        following.wait_until("it followed", Following::is_following);
         self.marks += 1;
         let mark = self.marks;
         let insert = format!("insert into marks values ({mark})");
@@ -191,6 +197,17 @@ impl Torture<'_> {
         assert!(!err.contains("not at the target"), "{err}");
     }
 
+    /// Goes on at full speed, and writes on, until the load is over.
+    fn finish_load(&mut self) {
+        self.arena.target_proxy.set(Fault::None);
+        let arena = &mut self.arena;
+        self.following.wait_until("it followed", |it| {
+            arena.steps(1);
+            it.is_following()
+        });
+        arena.workload.may_truncate = true;
+    }
+
     fn run(&mut self, mut planned: Vec<(usize, Blow)>) {
         planned.sort_by_key(|(step, _)| *step);
         for step in 0..STEPS {
@@ -198,8 +215,10 @@ impl Torture<'_> {
                 let (_, blow) = planned.remove(0);
                 self.strike(blow);
             }
-            self.arena.workload.may_truncate |= self.following.is_following();
             self.arena.steps(1);
+            if step == STEPS_LOADING {
+                self.finish_load();
+            }
             if step % 8 == 0 {
                 self.arena.check_balance();
             }
@@ -221,10 +240,11 @@ pub(super) async fn torture(ends: Ends, servers: Option<(&Server, &Server)>, mus
     while blows.len() < FAULTS {
         blows.push(*random.pick(&BLOWS.each_ref()));
     }
-    let planned: Vec<_> = blows
-        .into_iter()
-        .map(|blow| (random.below(STEPS), blow))
-        .collect();
+    let mut moments = vec![random.below(STEPS_LOADING)];
+    while moments.len() < FAULTS {
+        moments.push(STEPS_LOADING + 1 + random.below(STEPS - STEPS_LOADING - 1));
+    }
+    let planned: Vec<_> = moments.into_iter().zip(blows).collect();
     let pair: [Engine; 2] = [arena.ends.source.engine(), arena.ends.target.engine()];
     eprintln!("{pair:?}: {planned:?}");
     arena.target_proxy.set(SLOW);
