@@ -8,6 +8,7 @@ mod python;
 mod run;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Task {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Test change capture under faults for as long as you like
+    Torture(torture::Args),
     /// Check sizes, dependency arrows and forbidden words
     Tidy,
 }
@@ -74,6 +77,7 @@ fn run(task: Task) -> Result<()> {
         Task::Db(command) => db::run(&command),
         Task::Demo(args) => demo::run(&args),
         Task::Bench(command) => bench::run(&command),
+        Task::Torture(args) => torture::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

@@ -1,0 +1,67 @@
+//! `cargo x torture`: the tests of change capture, again and again with other seeds.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use whimbrel_testkit::{Engine, SERVERS_VARIABLE, State};
+
+use crate::run::{cargo, status};
+
+/// When this process dies, its servers stop so many seconds later.
+const UNUSED_MAX_S: u32 = 5;
+
+/// How long, and where to begin.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each round runs every pair of engines with one seed; the first round with a failure is the last. \
+    `--minutes 0 --seed S` repeats the round of a seed, `WHIMBREL_SEED=S` that of a single test."
+)]
+pub(crate) struct Args {
+    /// Begins no round after so many minutes
+    #[arg(long, default_value_t = 30)]
+    minutes: u64,
+    /// The seed of the first round; it grows by one with each
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only tests whose names contain this, such as `from_mysql`
+    #[arg(long, default_value = "follow::")]
+    only: String,
+}
+
+/// Runs rounds until the time is over or a test fails.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("whimbrel-torture-")
+        .tempdir()?;
+    let state = || State::at(folder.path(), UNUSED_MAX_S);
+    let servers = state()?.servers(&Engine::all())?;
+    let list = folder.path().join("servers.json");
+    servers.write(&list)?;
+    let rounds = rounds(args, &list);
+    for engine in Engine::all() {
+        state()?.stop(engine)?;
+    }
+    println!("{} rounds passed", rounds?);
+    Ok(())
+}
+
+fn rounds(args: &Args, servers: &std::path::Path) -> Result<u64> {
+    let began = Instant::now();
+    let time = Duration::from_secs(60 * args.minutes);
+    let mut count = 0;
+    while count == 0 || began.elapsed() < time {
+        let seed = args.seed + count;
+        eprintln!("round {}, seed {seed}", count + 1);
+        let mut round = cargo(&["nextest", "run", "--package", "whimbrel-cli", "--locked"]);
+        round
+            .args(["--no-fail-fast", "--status-level", "fail"])
+            .arg(&args.only)
+            .env("WHIMBREL_SEED", seed.to_string())
+            .env(SERVERS_VARIABLE, servers);
+        if !status(&mut round)?.success() {
+            bail!("the round with seed {seed} failed");
+        }
+        count += 1;
+    }
+    Ok(count)
+}
