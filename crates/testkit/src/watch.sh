@@ -10,16 +10,22 @@
 # that nobody does; it is held while the server stops, so that nobody can join meanwhile.
 state=$1 unused_max=$2 signal=$3 instance=$4
 shift 4
-echo "$$" >"$state/watchdog.pid"
+echo "$$" >"$state/watchdog.pid.new" && mv "$state/watchdog.pid.new" "$state/watchdog.pid"
 
 "$@" </dev/null >>"$state/server.log" 2>&1 &
 server=$!
 echo "$server" >"$state/server.pid.new" && mv "$state/server.pid.new" "$state/server.pid"
 
-# Forgets the server, unless another watchdog has started it again since.
+# Forgets the server, unless another watchdog starts it again or has done so. Whoever starts one holds
+# the lock on `starting` meanwhile.
 forget() {
-    [ "$(cat "$state/watchdog.pid" 2>/dev/null)" != "$$" ] && return
-    rm -f "$state/server.json" "$state/server.pid" "$state/watchdog.pid"
+    [ -d "$state" ] || return
+    exec 8>>"$state/starting"
+    flock 8
+    if [ "$(cat "$state/watchdog.pid" 2>/dev/null)" = "$$" ]; then
+        rm -f "$state/server.json" "$state/server.pid" "$state/watchdog.pid"
+    fi
+    exec 8>&-
 }
 
 finish() {

@@ -1,6 +1,6 @@
 //! Runs a server under its watchdog, so that it cannot outlive its users.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -38,6 +38,11 @@ impl Watched<'_> {
             .append(true)
             .open(self.state.join("watchdog.log"))
             .context("open the watchdog's log")?;
+        // The watchdog before this one may be about to forget its server, and must not take this one's
+        // files along.
+        let starting =
+            File::create(self.state.join("starting")).context("make the lock file of the start")?;
+        starting.lock().context("wait for the watchdog before")?;
         for name in ["server.pid", "watchdog.pid"] {
             remove_if_there(&self.state.join(name))?;
         }

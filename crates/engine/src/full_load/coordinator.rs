@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use whimbrel_connector::{
-    Connector, Error, LoadRecord, RawFormat, Snapshot, Target, TargetTable, TaskFence,
+    Connector, Error, LoadRecord, PrepareMode, RawFormat, Snapshot, Target, TargetTable, TaskFence,
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Position, TableName};
 
@@ -21,6 +21,10 @@ use crate::{FullLoadSpec, Progress, RunError, StartKind, TableErrorPolicy, Table
 
 /// Jobs that wait for a subtask: enough that none idles, few enough that a stop drops little planning.
 const JOBS_WAITING_MAX: usize = 64;
+/// What a table is told that would have to start again although its rows are to be left alone.
+const WOULD_DOUBLE: &str = "its load was interrupted with some of its rows at the target and cannot be gone on with, because \
+    the table has changed at the source or is followed; loading it again would double those rows, because what the target holds \
+    is to be left as it is: empty the table at the target and start anew without a resume, or let it be truncated or created";
 
 pub(super) struct Attempt<'a> {
     pub(super) source: &'a Arc<dyn Connector>,
@@ -31,6 +35,8 @@ pub(super) struct Attempt<'a> {
     pub(super) stop: &'a CancellationToken,
     /// Counts the chunks this attempt committed.
     pub(super) chunks_committed: &'a Arc<AtomicU64>,
+    /// Set once the record at the target is of this run: what an earlier one left has been removed, or is gone on with.
+    pub(super) owns_record: &'a AtomicBool,
 }
 
 /// What the coordinator and the subtasks of an attempt share.
@@ -119,6 +125,7 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
             .map(|t| (t.source.name.clone(), t.source.row_estimate.unwrap_or(0))),
     );
     let (fence, records) = claim(&mut *target, attempt.spec, attempt.start).await?;
+    attempt.owns_record.store(true, Ordering::Relaxed);
     target
         .create_types(&plan.types)
         .await
@@ -298,9 +305,19 @@ impl Feeder<'_> {
         });
         let record = match record {
             Some(record) if self.still_holds(&planned.source, &record).await? => record,
+            Some(record) if self.would_double(&record) => {
+                self.shared.fail_table(&name, WOULD_DOUBLE);
+                return Ok(());
+            }
             _ => self.prepare(&planned.source, &target).await?,
         };
         self.queue(planned.source, target, record).await
+    }
+
+    /// Whether the rows that an interrupted run has committed would stay beside those of a new start.
+    fn would_double(&self, record: &LoadRecord) -> bool {
+        self.attempt.spec.prepare == PrepareMode::DoNothing
+            && record.chunks.iter().any(|chunk| chunk.done.is_some())
     }
 
     fn is_completed(&self, name: &TableName) -> bool {

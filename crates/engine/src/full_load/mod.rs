@@ -20,13 +20,13 @@ pub use plan::{LoadPlan, PlannedTable, plan_full_load};
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use whimbrel_connector::Connector;
 
-use crate::{FullLoadSpec, Progress, RunError, StartKind};
+use crate::{FullLoadSpec, Progress, RunError, StartKind, TableState};
 
 /// How a full load ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ pub async fn run_full_load(
 ) -> Result<LoadOutcome, RunError> {
     let mut start = spec.start.clone();
     let mut retry_number = 0;
+    let owns_record = AtomicBool::new(false);
     loop {
         let chunks_committed = Arc::new(AtomicU64::new(0));
         let attempt = coordinator::Attempt {
@@ -69,6 +70,7 @@ pub async fn run_full_load(
             progress,
             stop,
             chunks_committed: &chunks_committed,
+            owns_record: &owns_record,
         };
         let error = match coordinator::run_once(attempt).await {
             Ok(outcome) => return Ok(outcome),
@@ -88,20 +90,28 @@ pub async fn run_full_load(
             () = stop.cancelled() => return Ok(LoadOutcome::Stopped),
             () = tokio::time::sleep(wait) => {}
         }
-        start = retry_start(start);
+        if owns_record.load(Ordering::Relaxed) {
+            start = retry_start(start, progress);
+        }
     }
 }
 
-/// What an attempt after the first starts from: the record of the first, which may not exist yet.
-fn retry_start(start: StartKind) -> StartKind {
-    match start {
-        StartKind::Fresh => StartKind::Resume {
-            completed: HashSet::new(),
-            needs_record: false,
-        },
-        StartKind::Resume { completed, .. } => StartKind::Resume {
-            completed,
-            needs_record: false,
-        },
+/// What an attempt starts from once the record at the target is this run's own. Before that, a fresh start stays one: what it
+/// would find is the record of an earlier run, whose rows it was told to load again.
+///
+/// Tables that are completed stay so, although the record may have gone: removing it may have succeeded and its answer been lost.
+fn retry_start(start: StartKind, progress: &Progress) -> StartKind {
+    let mut completed = match start {
+        StartKind::Fresh => HashSet::new(),
+        StartKind::Resume { completed, .. } => completed,
+    };
+    let tables = progress.snapshot().tables;
+    let done = tables
+        .into_iter()
+        .filter(|(_, table)| table.state == TableState::Completed);
+    completed.extend(done.map(|(name, _)| name));
+    StartKind::Resume {
+        completed,
+        needs_record: false,
     }
 }

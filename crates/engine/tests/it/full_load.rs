@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use whimbrel_connector::PrepareMode;
 use whimbrel_connector::memory::{Call, Cell, Faults, When};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_engine::{
@@ -84,6 +85,56 @@ async fn a_single_lost_connection_is_mended_by_the_run_itself() {
             }
         }
     }
+}
+
+/// A run that starts afresh loads every row again, also when the first thing that happens to it is a lost connection.
+#[tokio::test(start_paused = true)]
+async fn a_fresh_start_never_obeys_the_record_of_an_earlier_run() {
+    for call in [Call::Connect, Call::Tables, Call::Claim, Call::Forget] {
+        for when in [When::Before, When::After] {
+            for nth in 1..4 {
+                let pair = Pair::new();
+                let cut = Faults::at(Call::Commit, 12, When::Before, 100);
+                pair.run(&spec(), &cut, &Arc::default()).await.unwrap_err();
+                let mut changed = table("orders", 95);
+                for row in &mut changed.rows {
+                    row[1] = Cell::Text("changed meanwhile".to_owned());
+                }
+                pair.source.put(changed);
+                let retry = RetryPolicy::default();
+                let faults = Faults::at(call, nth, when, 1);
+                let spec = FullLoadSpec { retry, ..spec() };
+                let outcome = pair.run(&spec, &faults, &Arc::default()).await;
+                assert_eq!(outcome.unwrap(), FINISHED, "{call:?} {nth} {when:?}");
+                pair.assert_equal();
+            }
+        }
+    }
+}
+
+/// Rows that an interrupted run has committed are in the way when the table must start again and nothing may be removed.
+#[tokio::test]
+async fn rows_that_are_to_be_left_alone_are_not_loaded_twice() {
+    let pair = Pair::new();
+    let keep = FullLoadSpec {
+        prepare: PrepareMode::DoNothing,
+        ..spec()
+    };
+    let cut = Faults::at(Call::Commit, 12, When::Before, 100);
+    pair.run(&keep, &cut, &Arc::default()).await.unwrap_err();
+    let held = pair.target.rows(&name("orders")).unwrap().len();
+    assert!(held > 0, "some chunks were committed");
+    pair.source.put(table("orders", 96));
+    let progress = Arc::new(Progress::new());
+    let outcome = pair.run(&resumed(&keep), &Faults::none(), &progress).await;
+    assert_eq!(
+        outcome.unwrap(),
+        LoadOutcome::Finished { tables_errored: 1 }
+    );
+    let entry = &progress.snapshot().tables[&name("orders")];
+    let message = entry.message.as_deref().unwrap();
+    assert!(message.contains("empty the table"), "{message}");
+    assert_eq!(pair.target.rows(&name("orders")).unwrap().len(), held);
 }
 
 #[tokio::test]

@@ -48,6 +48,18 @@ fn mysql97_comes_back_with_its_rows_after_a_kill() {
     comes_back_with_its_rows(Engine::Mysql97);
 }
 
+/// The watchdog of the stopped server is still about when the next one starts.
+#[test]
+fn comes_back_as_often_as_it_is_restarted() {
+    let server = Server::private(Engine::Postgres15).unwrap();
+    for _ in 0..12 {
+        server.restart().unwrap();
+        server.kill().unwrap();
+        server.start().unwrap();
+        assert_eq!(server.sql("select 1").unwrap(), "1\n");
+    }
+}
+
 #[test]
 fn settings_of_a_private_server_win() {
     let settings = vec![("wal_level".to_owned(), "replica".to_owned())];
