@@ -27,7 +27,9 @@ pub use changes::{
 pub use endpoint::{Connector, ServerInfo};
 pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
-pub use source::{ChunkReader, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition};
+pub use source::{
+    ChunkReader, FinishedChunk, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition,
+};
 pub use target::{
     ChunkCommit, ChunkLoad, ChunkRecord, KeyPolicy, LoadRecord, Loader, PrepareMode, Target,
     TargetColumn, TargetTable, TaskFence,

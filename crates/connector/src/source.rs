@@ -49,15 +49,16 @@ pub trait Snapshot: Send + Sync {
     /// Cost is bounded: no full scan. A small table, or one that cannot be split, is one chunk. Never empty.
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error>;
 
-    /// Whether bounds planned under an earlier snapshot (`planned_at`) still cover every row of `table` exactly once under this
-    /// one, given that the chunks in `finished` will not be read again. `false` means that the table must start again.
+    /// Whether a load of `table` that was planned under an earlier snapshot (`planned_at`) may go on under this one: what the
+    /// chunks in `finished` gave is what they hold now, and they and the others together hold every row exactly once. `false`
+    /// means that the table must start again.
     ///
-    /// Asked once per table when a load resumes.
+    /// A source that cannot tell answers `false`. Asked once per table when a load resumes; may take a scan of the table.
     async fn plan_holds(
         &self,
         table: &Table,
         planned_at: &Position,
-        finished: &[ChunkBounds],
+        finished: &[FinishedChunk],
     ) -> Result<bool, Error>;
 
     /// The raw formats in which rows of this table can be handed over, best first. Empty: only decoded.
@@ -66,6 +67,15 @@ pub trait Snapshot: Send + Sync {
     /// A reader with a connection of its own under this view. At most `reader_count` may exist at once; a dropped one
     /// makes room again.
     async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error>;
+}
+
+/// A chunk that an interrupted load has committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedChunk {
+    /// Its rows at the source.
+    pub bounds: ChunkBounds,
+    /// How many rows it gave.
+    pub row_count: u64,
 }
 
 /// How a reader hands rows over.

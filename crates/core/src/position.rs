@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A place in a source's log, in the source's own notation: an LSN, a GTID set, `file:offset`.
 ///
 /// Opaque outside the connector that made it. Two positions are not ordered here: GTID sets are only partly ordered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(String);
 

@@ -114,6 +114,50 @@ async fn killed_again_and_again(from: Engine, to: Engine) {
     assert!(said.out.contains("3 tables compared: 3 equal"), "{said:?}");
 }
 
+/// What goes on at a source that stays in use while its load is interrupted.
+const MEANWHILE: [&str; 4] = [
+    "update big set id = id + 1000000 where id % 1000 = 0",
+    "delete from big where id % 1000 = 1",
+    "insert into big (id, mark, payload) values (-7, 'source', 'late'), (2000000, 'source', 'late')",
+    "update big set payload = 'changed' where id = 2",
+];
+
+/// Each kind of change alone, so that none hides another.
+async fn resumed_after_changes(from: Engine, to: Engine) {
+    let resumed = [&OPTIONS[..], &["--resume"]].concat();
+    for change in MEANWHILE {
+        let mut ends = Ends::between(from, to, "meanwhile");
+        ends.source.sql(&tables(from)).unwrap();
+        let proxy = ends.break_target().await;
+        proxy.set(SLOW);
+        ends.wait_for_rows(ends.start(&OPTIONS), "big", ROWS / 2)
+            .kill();
+        mark(&ends);
+        ends.source.sql(change).unwrap();
+        proxy.set(Fault::None);
+        ends.run_well("migrate", &resumed);
+        assert_eq!(ends.arrived("big where mark = 'kept'"), 0, "{change}");
+        ends.target.sql("update loose set mark = 'source'").unwrap();
+        let sum = |at: &whimbrel_testkit::TestDatabase| at.sql(sums(at.engine())).unwrap();
+        assert_eq!(sum(&ends.source), sum(&ends.target), "{change}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resumed_after_changes_at_postgres() {
+    resumed_after_changes(Engine::Postgres15, Engine::Mariadb1011).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resumed_after_changes_at_mariadb() {
+    resumed_after_changes(Engine::Mariadb1011, Engine::Postgres15).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resumed_after_changes_at_mysql() {
+    resumed_after_changes(Engine::Mysql97, Engine::Postgres15).await;
+}
+
 macro_rules! pairs {
     ($($name:ident: $from:ident, $to:ident;)*) => {
         $(#[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use whimbrel_core::{ChunkBounds, Position, Table, TableName, Value};
 
 use super::{Call, Faults, MemoryDatabase, MemoryTable, ROW_BYTES_MIN, Row, byte_count};
 use crate::{
-    ChunkReader, Error, RawFormat, RawRows, ReadRequest, RowBlock, RowVisitor, Snapshot, Source,
-    TypeDefinition,
+    ChunkReader, Error, FinishedChunk, RawFormat, RawRows, ReadRequest, RowBlock, RowVisitor,
+    Snapshot, Source, TypeDefinition,
 };
 
 pub(super) struct MemorySource {
@@ -95,7 +95,7 @@ impl Snapshot for MemorySnapshot {
         &self,
         _table: &Table,
         planned_at: &Position,
-        _finished: &[ChunkBounds],
+        _finished: &[FinishedChunk],
     ) -> Result<bool, Error> {
         Ok(*planned_at == self.position)
     }

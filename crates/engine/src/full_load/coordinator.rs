@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use whimbrel_connector::{
-    Connector, Error, LoadRecord, PrepareMode, RawFormat, Snapshot, Target, TargetTable, TaskFence,
+    Connector, Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Snapshot, Target,
+    TargetTable, TaskFence,
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Position, TableName};
 
@@ -342,11 +343,15 @@ impl Feeder<'_> {
         table: &whimbrel_core::Table,
         record: &LoadRecord,
     ) -> Result<bool, RunError> {
-        let finished: Vec<ChunkBounds> = record
+        let finished: Vec<FinishedChunk> = record
             .chunks
             .iter()
-            .filter(|chunk| chunk.done.is_some())
-            .map(|chunk| chunk.bounds.clone())
+            .filter_map(|chunk| {
+                Some(FinishedChunk {
+                    bounds: chunk.bounds.clone(),
+                    row_count: chunk.done?.row_count,
+                })
+            })
             .collect();
         if self.attempt.spec.is_followed {
             // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.

@@ -21,6 +21,16 @@ pub(super) async fn check(
     connection: &mut Connection,
     tables: &[Table],
 ) -> Result<Vec<TableFault>, Error> {
+    let faults = left_out(connection, tables).await?;
+    replica::check_privilege(options).await?;
+    Ok(faults)
+}
+
+/// Checks that the server logs rows, and answers the tables of which the log does not tell every change.
+pub(crate) async fn left_out(
+    connection: &mut Connection,
+    tables: &[Table],
+) -> Result<Vec<TableFault>, Error> {
     let failed = |error| general(error, DOING);
     let settings = settings(connection).await.map_err(failed)?;
     let setting = |name: &str| settings.get(name).map(String::as_str);
@@ -36,7 +46,6 @@ pub(super) async fn check(
         ));
     }
     let status = status(connection).await?;
-    replica::check_privilege(options).await?;
     let image = setting("binlog_row_image").unwrap_or("FULL");
     let versioned = versioned(connection).await.map_err(failed)?;
     let faults = tables.iter().filter_map(|table| {

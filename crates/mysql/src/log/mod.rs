@@ -48,6 +48,7 @@ use whimbrel_core::{Engine, Position, Table};
 pub(crate) use self::assembler::Voids;
 use self::assembler::{Assembler, Start};
 use self::charset::Charsets;
+pub(crate) use self::checks::left_out;
 use self::gtid::GtidTrack;
 use self::place::{Parsed, Place, View};
 use self::stream::MysqlStream;

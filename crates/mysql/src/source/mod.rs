@@ -2,6 +2,7 @@
 
 mod axis;
 mod block;
+mod changed;
 mod plan;
 mod pool;
 mod position;
@@ -24,8 +25,8 @@ use crate::wire::Connection;
 pub(crate) struct MysqlSource {
     options: Options,
     connection: Connection,
-    /// The tables that were offered last: those that a snapshot may have to lock one by one.
-    offered: Vec<TableName>,
+    /// The tables that were offered last: those that a snapshot may have to lock one by one, and to look for in the log.
+    offered: Vec<Table>,
 }
 
 impl MysqlSource {
@@ -47,7 +48,7 @@ impl Source for MysqlSource {
         let tables = catalog::tables(&mut self.connection, is_selected)
             .await
             .map_err(|error| general(error, "read the catalog of the source"))?;
-        self.offered = tables.iter().map(|table| table.name.clone()).collect();
+        self.offered.clone_from(&tables);
         Ok(tables)
     }
 

@@ -60,6 +60,11 @@ pub(crate) fn is_exact(position: &Position) -> bool {
     !position.as_str().starts_with(INEXACT)
 }
 
+/// Whether the position is a place in a log.
+pub(super) fn is_known(position: &Position) -> bool {
+    position.as_str() != NO_LOG
+}
+
 /// A user who may not see the log gets no position.
 fn allowed<T>(row: Result<Option<T>, WireError>) -> Result<Option<T>, WireError> {
     match row {

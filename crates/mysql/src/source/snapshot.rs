@@ -17,9 +17,10 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
-use whimbrel_connector::{ChunkReader, Error, RawFormat, Snapshot};
-use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
+use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
+use whimbrel_core::{ChunkBounds, Engine, Position, Table};
 
+use super::changed::Changed;
 use super::plan::plan_table;
 use super::pool::Pool;
 use super::position;
@@ -49,13 +50,14 @@ pub(super) struct MysqlSnapshot {
     pool: Pool,
     /// For planning, which needs no view: ranges cover every key there can be.
     planner: Mutex<Option<Connection>>,
+    changed: Changed,
 }
 
 /// Opens a view for so many readers.
 pub(super) async fn open(
     options: &Options,
     connection: &mut Connection,
-    tables: &[TableName],
+    tables: &[Table],
     reader_count: usize,
 ) -> Result<MysqlSnapshot, Error> {
     let connecting = (0..reader_count).map(|_| connect(options, Purpose::Read));
@@ -66,6 +68,7 @@ pub(super) async fn open(
     debug!(%position, readers = readers.len(), "snapshot opened");
     Ok(MysqlSnapshot {
         options: options.clone(),
+        changed: Changed::new(options.clone(), tables.to_vec(), position.clone()),
         position,
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
@@ -75,7 +78,7 @@ pub(super) async fn open(
 async fn open_views(
     connection: &mut Connection,
     readers: &mut Vec<Connection>,
-    tables: &[TableName],
+    tables: &[Table],
 ) -> Result<Position, WireError> {
     connection
         .execute(&format!(
@@ -103,7 +106,7 @@ async fn open_views(
     if !tables.is_empty() {
         let locks: Vec<String> = tables
             .iter()
-            .map(|table| format!("{} READ", quote::table(table)))
+            .map(|table| format!("{} READ", quote::table(&table.name)))
             .collect();
         match connection
             .execute(&format!("LOCK TABLES {}", locks.join(", ")))
@@ -199,17 +202,19 @@ impl Snapshot for MysqlSnapshot {
         Ok(plan)
     }
 
-    /// Ranges of keys cover every key there can be, whatever rows a view holds; so a plan holds as long as the key is still
-    /// made of the same columns.
+    /// Ranges of keys cover every key there can be. So a plan holds as long as the key is still made of the same columns and
+    /// the log knows of no change to the table: a row that changed, came or went in a chunk that is finished would be missed.
     async fn plan_holds(
         &self,
         table: &Table,
-        _: &Position,
-        finished: &[ChunkBounds],
+        planned_at: &Position,
+        finished: &[FinishedChunk],
     ) -> Result<bool, Error> {
-        Ok(finished.iter().all(|bounds| {
-            KeyRange::from_bounds(bounds).is_some_and(|range| range.condition(table).is_some())
-        }))
+        let has_same_key = finished.iter().all(|chunk| {
+            KeyRange::from_bounds(&chunk.bounds)
+                .is_some_and(|range| range.condition(table).is_some())
+        });
+        Ok(has_same_key && !self.changed.since(planned_at, &table.name).await?)
     }
 
     fn raw_formats(&self, _: &Table) -> Vec<RawFormat> {

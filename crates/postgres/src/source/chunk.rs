@@ -1,7 +1,7 @@
 //! Which rows a chunk holds: pages of a relation.
 
 use serde::{Deserialize, Serialize};
-use whimbrel_connector::Error;
+use whimbrel_connector::{Error, FinishedChunk};
 use whimbrel_core::{ChunkBounds, TableName};
 
 use crate::catalog::Relation;
@@ -60,6 +60,37 @@ impl ChunkRange {
             None => format!("ctid >= '({},0)'::tid", self.from),
         }
     }
+}
+
+/// The condition on `ctid` of the rows in those of the chunks that are of a partition, or of the table itself.
+pub(super) fn union(
+    chunks: &[FinishedChunk],
+    partition: Option<&TableName>,
+) -> Result<String, Error> {
+    let mut ranges = Vec::new();
+    for chunk in chunks {
+        let range = ChunkRange::parse(&chunk.bounds)?;
+        if range.partition.as_ref() == partition {
+            ranges.push(range);
+        }
+    }
+    ranges.sort_unstable_by_key(|range| range.from);
+    ranges.dedup_by(|next, before| {
+        let is_next = before.to == Some(next.from);
+        if is_next {
+            before.to = next.to;
+        }
+        is_next
+    });
+    let conditions: Vec<String> = ranges
+        .iter()
+        .map(|range| format!("({})", range.condition()))
+        .collect();
+    Ok(if conditions.is_empty() {
+        "false".to_owned()
+    } else {
+        conditions.join(" OR ")
+    })
 }
 
 /// A number for a set of relations and their files (FNV-1a): it changes when a partition comes or goes, or a file is replaced.
@@ -175,6 +206,26 @@ mod tests {
             assert_eq!(ranges.last().unwrap().to, None);
         }
         assert_eq!(ranges(81_920_000, 81_920_000, 8_000_000).len(), 11);
+    }
+
+    #[test]
+    fn chunks_that_follow_each_other_are_one_condition() {
+        let chunks: Vec<FinishedChunk> =
+            plan(&[relation(81_920_000, 81_920_000)], false, 9, 16_384_000)
+                .into_iter()
+                .map(|bounds| FinishedChunk {
+                    bounds,
+                    row_count: 1,
+                })
+                .collect();
+        assert_eq!(chunks.len(), 5);
+        let some = [&chunks[3..], &chunks[..2]].concat();
+        assert_eq!(
+            union(&some, None).unwrap(),
+            "(ctid >= '(0,0)'::tid AND ctid < '(4000,0)'::tid) OR (ctid >= '(6000,0)'::tid)"
+        );
+        let other = TableName::new("s", "other");
+        assert_eq!(union(&some, Some(&other)).unwrap(), "false");
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
-use whimbrel_connector::{ChunkReader, Error, RawFormat, Snapshot};
+use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
 use whimbrel_core::{ChunkBounds, Position, Table, TableName};
 
 use super::chunk::{self, ChunkRange};
@@ -121,43 +121,47 @@ impl Snapshot for PostgresSnapshot {
     }
 
     /// A row keeps its place as long as no version of it is written and its file stays: an update moves it, an insert may fill a
-    /// page that was read already. So the plan holds if the table has the same relations with the same files, and no visible
-    /// row version is younger than the snapshot it was made under. A deleted row leaves the others in place.
+    /// page that was read already. So the plan holds if the table has the same relations with the same files, no visible row
+    /// version is younger than the snapshot it was made under, and no row is missing from the chunks that are finished.
     async fn plan_holds(
         &self,
         table: &Table,
         _planned_at: &Position,
-        finished: &[ChunkBounds],
+        finished: &[FinishedChunk],
     ) -> Result<bool, Error> {
         let Some(first) = finished.first() else {
             return Ok(false);
         };
-        let planned = ChunkRange::parse(first)?.basis;
+        let planned = ChunkRange::parse(&first.bounds)?.basis;
         let mut exporter = self.exporter.lock().await;
-        let (_, relations) = self.relations(&mut exporter, table).await?;
+        let (detail, relations) = self.relations(&mut exporter, table).await?;
         if chunk::tree(&relations) != planned.tree {
             return Ok(false);
         }
+        let mut row_count = 0;
         for relation in &relations {
+            let partition = detail.is_partitioned.then_some(&relation.name);
             let sql = format!(
-                "SELECT EXISTS (SELECT FROM ONLY {} WHERE age(xmin) <= age('{}'::xid))",
+                "SELECT coalesce(bool_or(age(xmin) <= age('{}'::xid)), false), count(*) FILTER (WHERE {}) FROM ONLY {}",
+                planned.since,
+                chunk::union(finished, partition)?,
                 quote::table(&relation.name),
-                planned.since
             );
             let rows = exporter
                 .query(&sql)
                 .await
-                .map_err(|error| of_table(error, &table.name, "look for rows written since"))?;
-            if rows
-                .iter()
-                .flatten()
-                .flatten()
-                .any(|has_new| has_new == "t")
-            {
+                .map_err(|error| of_table(error, &table.name, "look for rows that changed in"))?;
+            let mut cells = rows.into_iter().flatten().flatten();
+            let (has_new, count) = (cells.next(), cells.next());
+            let Some(count) = count.and_then(|count| count.parse::<u64>().ok()) else {
+                return Err(Error::Fatal("the source counted no rows".to_owned()));
+            };
+            if has_new.as_deref() != Some("f") {
                 return Ok(false);
             }
+            row_count += count;
         }
-        Ok(true)
+        Ok(row_count == finished.iter().map(|chunk| chunk.row_count).sum::<u64>())
     }
 
     fn raw_formats(&self, table: &Table) -> Vec<RawFormat> {

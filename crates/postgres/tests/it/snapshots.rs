@@ -1,6 +1,6 @@
 //! Every reader sees one moment of the source, and the chunks of a plan cover it exactly.
 
-use whimbrel_connector::{Error, KeyPolicy, ReadFormat, ReadRequest, Snapshot};
+use whimbrel_connector::{Error, FinishedChunk, KeyPolicy, ReadFormat, ReadRequest, Snapshot};
 use whimbrel_core::{ChunkBounds, Table};
 use whimbrel_testkit::Engine;
 
@@ -27,6 +27,22 @@ async fn row_count(snapshot: &dyn Snapshot, table: &Table, chunks: &[ChunkBounds
         }
     }
     count
+}
+
+async fn finished(
+    snapshot: &dyn Snapshot,
+    table: &Table,
+    chunks: &[ChunkBounds],
+) -> Vec<FinishedChunk> {
+    let mut finished = Vec::new();
+    for bounds in chunks {
+        let row_count = row_count(snapshot, table, std::slice::from_ref(bounds)).await as u64;
+        finished.push(FinishedChunk {
+            bounds: bounds.clone(),
+            row_count,
+        });
+    }
+    finished
 }
 
 #[tokio::test]
@@ -174,22 +190,39 @@ async fn a_resumed_plan_holds_only_while_the_table_stays_as_it_was() {
     let tables = all_tables(&mut *source).await.unwrap();
     let first = source.snapshot(1).await.unwrap();
     let chunks = first.plan(&tables[0], 256 << 10).await.unwrap();
+    let finished = finished(&*first, &tables[0], &chunks[..2]).await;
     let planned_at = first.position().clone();
     drop(first);
     let holds = async |source: &mut Box<dyn whimbrel_connector::Source>| {
         let snapshot = source.snapshot(1).await.unwrap();
         snapshot
-            .plan_holds(&tables[0], &planned_at, &chunks[..2])
+            .plan_holds(&tables[0], &planned_at, &finished)
             .await
             .unwrap()
     };
     assert!(holds(&mut source).await, "nothing changed");
-    pair.source
-        .sql("delete from big where id % 11 = 0")
-        .unwrap();
-    assert!(holds(&mut source).await, "the others stay where they are");
+    let last = "delete from big where id = (select max(id) from big)";
+    pair.source.sql(last).unwrap();
+    assert!(holds(&mut source).await, "what is read next lacks the row");
+    pair.source.sql("delete from big where id = 1").unwrap();
+    assert!(!holds(&mut source).await, "the target has a row too many");
+}
+
+#[tokio::test]
+async fn a_resumed_plan_does_not_hold_once_rows_moved() {
+    let pair = Pair::on(Engine::Postgres15, "moved");
+    pair.source.sql(BIG).unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
+    let first = source.snapshot(1).await.unwrap();
+    let chunks = first.plan(&tables[0], 256 << 10).await.unwrap();
+    let finished = finished(&*first, &tables[0], &chunks[..2]).await;
+    let planned_at = first.position().clone();
+    drop(first);
     pair.source.sql("vacuum full big").unwrap();
-    assert!(!holds(&mut source).await, "rows moved");
+    let second = source.snapshot(1).await.unwrap();
+    let holds = second.plan_holds(&tables[0], &planned_at, &finished).await;
+    assert!(!holds.unwrap());
 }
 
 #[tokio::test]
@@ -200,14 +233,13 @@ async fn a_resumed_plan_does_not_hold_once_rows_were_written() {
     let tables = all_tables(&mut *source).await.unwrap();
     let first = source.snapshot(1).await.unwrap();
     let chunks = first.plan(&tables[0], 256 << 10).await.unwrap();
+    let finished = finished(&*first, &tables[0], &chunks[..2]).await;
     let planned_at = first.position().clone();
     pair.source
         .sql("update big set filler = 'x' where id = 4")
         .unwrap();
     let second = source.snapshot(1).await.unwrap();
-    let holds = second
-        .plan_holds(&tables[0], &planned_at, &chunks[..2])
-        .await;
+    let holds = second.plan_holds(&tables[0], &planned_at, &finished).await;
     assert!(!holds.unwrap());
 }
 
