@@ -1,5 +1,7 @@
 //! What `information_schema` tells of databases, tables and columns.
 
+mod computed;
+
 use std::collections::{HashMap, HashSet};
 
 use whimbrel_core::{Column, Engine, Generation, Table, TableName};
@@ -130,10 +132,43 @@ pub(crate) async fn tables(
             .filter_map(|name| found.iter().position(|column| column.name == *name))
             .collect();
         table.columns = found.iter().map(CatalogColumn::column).collect();
+        complete_computed(connection, table).await?;
     }
     // A table dropped since the first query has no columns any more.
     tables.retain(|table| !table.columns.is_empty());
     Ok(tables)
+}
+
+/// Puts the expressions of computed columns behind their types. The catalog has them with quotes spoiled; what makes the table
+/// again has them as they are. A table that is gone, or may not be seen, stays as it is.
+async fn complete_computed(
+    connection: &mut Connection,
+    table: &mut Table,
+) -> Result<(), WireError> {
+    if table.columns.iter().all(Column::is_loaded) {
+        return Ok(());
+    }
+    let sql = format!("SHOW CREATE TABLE {}", quote::table(&table.name));
+    let row = match connection.row(&sql).await {
+        Err(WireError::Server(_)) => return Ok(()),
+        other => other?,
+    };
+    let definition = row.map(|row| row.text(1).to_owned()).unwrap_or_default();
+    let can_demand = table.engine == Engine::MySql;
+    for column in table
+        .columns
+        .iter_mut()
+        .filter(|column| !column.is_loaded())
+    {
+        if let Some(clause) = computed::clause(&definition, &column.name) {
+            column.native.push(' ');
+            column.native.push_str(clause);
+            if can_demand && !column.nullable {
+                column.native.push_str(" NOT NULL");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The columns of one table; empty when it does not exist.

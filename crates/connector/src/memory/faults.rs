@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Error;
@@ -93,18 +94,33 @@ pub enum When {
     After,
 }
 
-#[derive(Debug, Default)]
+/// What happens to the databases at a call, by somebody else's hand.
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
 struct Plan {
     counts: HashMap<Call, u32>,
     /// From the nth call on, this many calls fail.
     planned: Option<(Call, u32, When, u32)>,
+    /// Before the nth call.
+    meanwhile: Option<(Call, u32, Meanwhile)>,
     struck: u32,
 }
 
 /// Which calls fail. Clones share the plan.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.lock();
+        f.debug_struct("Faults")
+            .field("planned", &plan.planned)
+            .field("struck", &plan.struck)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Faults {
@@ -117,6 +133,13 @@ impl Faults {
     pub fn at(call: Call, nth: u32, when: When, count: u32) -> Self {
         let faults = Self::default();
         faults.lock().planned = Some((call, nth, when, count));
+        faults
+    }
+
+    /// Something happens right before the nth call of this kind (from 1), and no call fails.
+    pub fn meanwhile(call: Call, nth: u32, happens: impl FnOnce() + Send + 'static) -> Self {
+        let faults = Self::default();
+        faults.lock().meanwhile = Some((call, nth, Box::new(happens)));
         faults
     }
 
@@ -139,6 +162,12 @@ impl Faults {
         let count = plan.counts.entry(call).or_default();
         *count += 1;
         let nth = *count;
+        if let Some((_, _, happens)) = plan
+            .meanwhile
+            .take_if(|(planned, at, _)| *planned == call && *at == nth)
+        {
+            happens();
+        }
         match plan.planned {
             Some((planned, first, when, count))
                 if planned == call && (first..first + count).contains(&nth) =>

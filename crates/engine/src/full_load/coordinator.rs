@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use whimbrel_connector::{
-    Connector, Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Snapshot, Target,
+    Connector, Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Snapshot, Source, Target,
     TargetTable, TaskFence,
 };
-use whimbrel_core::{ChunkBounds, ChunkId, Position, TableName};
+use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 
 use super::LoadOutcome;
 use super::plan::{LoadPlan, PlannedTable, plan_full_load};
@@ -135,6 +135,7 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
         .snapshot(attempt.spec.subtask_count)
         .await
         .map_err(RunError::Source)?;
+    check_descriptions(&mut *source, &plan).await?;
     drop(source);
     attempt.progress.set_position(snapshot.position().as_str());
     info!(task = fence.task, position = %snapshot.position(), tables = plan.tables.len(), "full load begins");
@@ -175,6 +176,28 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
         }
     }
     conclude(&attempt, &shared, &mut *target).await
+}
+
+/// Checks that no table was altered between its description and the snapshot: its rows would be read as what they are not. From
+/// then on the snapshot itself tells.
+async fn check_descriptions(source: &mut dyn Source, plan: &LoadPlan) -> Result<(), RunError> {
+    let planned: HashMap<&TableName, &Table> = plan
+        .tables
+        .iter()
+        .map(|table| (&table.source.name, &table.source))
+        .collect();
+    let is_planned = |name: &TableName| planned.contains_key(name);
+    let now = source.tables(&is_planned).await.map_err(RunError::Source)?;
+    let is_same = |table: &&Table| {
+        planned[&table.name].columns == table.columns
+            && planned[&table.name].primary_key == table.primary_key
+    };
+    if now.iter().filter(is_same).count() == planned.len() {
+        return Ok(());
+    }
+    Err(RunError::Source(Error::Transient(
+        "tables were altered or dropped while the snapshot was opened".to_owned(),
+    )))
 }
 
 /// Takes the task at the target and reads the record to go on from; a fresh start clears it.

@@ -112,6 +112,21 @@ async fn a_fresh_start_never_obeys_the_record_of_an_earlier_run() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_table_altered_while_the_snapshot_is_opened_is_planned_anew() {
+    let pair = Pair::new();
+    let mut altered = table("orders", 95);
+    altered.table.columns[1].name.push_str("_renamed");
+    let source = pair.source.clone();
+    let faults = Faults::meanwhile(Call::Snapshot, 1, move || source.put(altered));
+    let retry = RetryPolicy::default();
+    let spec = FullLoadSpec { retry, ..spec() };
+    let outcome = pair.run(&spec, &faults, &Arc::default()).await;
+    assert_eq!(outcome.unwrap(), FINISHED);
+    pair.assert_equal();
+    assert_eq!(faults.count(Call::Snapshot), 2);
+}
+
 /// Rows that an interrupted run has committed are in the way when the table must start again and nothing may be removed.
 #[tokio::test]
 async fn rows_that_are_to_be_left_alone_are_not_loaded_twice() {

@@ -63,6 +63,24 @@ async fn run(
         .map_err(|error| of_table(error, table, doing))
 }
 
+/// What becomes of columns that the source computes.
+fn computed_notes(source: &Table, target: Engine) -> Vec<String> {
+    let mut notes = Vec::new();
+    if source.engine != target {
+        let computed = source.columns.iter().filter(|column| !column.is_loaded());
+        notes.extend(computed.map(|column| {
+            format!(
+                "column {}: it is computed by the source and is not created",
+                column.name
+            )
+        }));
+    }
+    if source.key_in_row().len() < source.primary_key.len() {
+        notes.push("the primary key has a computed column and is not created".to_owned());
+    }
+    notes
+}
+
 #[async_trait]
 impl Target for MysqlTarget {
     fn engine(&self) -> Engine {
@@ -75,18 +93,21 @@ impl Target for MysqlTarget {
         name: TableName,
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error> {
-        let (columns, notes) = plan_columns(source, self.engine(), keys);
+        let (columns, mut notes) = plan_columns(source, self.engine(), keys);
         if columns.is_empty() {
             return Err(Error::table(
                 &source.name,
                 "it has no columns that could be loaded, and a table without columns cannot be made here",
             ));
         }
+        notes.extend(computed_notes(source, self.engine()));
+        let key = source.key_in_row();
+        let is_key_whole = key.len() == source.primary_key.len();
         Ok(TargetTable {
             name,
             source: source.clone(),
             columns,
-            primary_key: source.key_in_row(),
+            primary_key: if is_key_whole { key } else { Vec::new() },
             keys,
             notes,
         })
@@ -97,7 +118,7 @@ impl Target for MysqlTarget {
     }
 
     fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String> {
-        prepare::preview(table, mode)
+        prepare::preview(table, mode, self.engine())
     }
 
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {

@@ -1,5 +1,5 @@
-use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetTable, TaskFence};
-use whimbrel_core::{ChunkBounds, Position};
+use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetColumn, TargetTable, TaskFence};
+use whimbrel_core::{ChunkBounds, Engine, Position};
 
 use super::control::{self, Held};
 use super::run;
@@ -9,10 +9,10 @@ use crate::quote;
 use crate::wire::Connection;
 
 /// The statements that a load would run, in order.
-pub(super) fn preview(table: &TargetTable, mode: PrepareMode) -> Vec<String> {
+pub(super) fn preview(table: &TargetTable, mode: PrepareMode, engine: Engine) -> Vec<String> {
     let mut statements = vec![create_database(table)];
     let name = quote::table(&table.name);
-    let create = create_table(table);
+    let create = create_table(table, engine);
     let create_missing = create.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
     match mode {
         PrepareMode::DropAndCreate => {
@@ -46,21 +46,22 @@ fn key_columns(table: &TargetTable) -> String {
 
 /// InnoDB keeps rows in the order of the key: made with the table, the key costs nothing when rows come in its order.
 ///
-/// Types come from the source's catalog or our own mapping; both are SQL already.
-fn create_table(table: &TargetTable) -> String {
-    let mut lines: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| {
-            // Left out, some servers take TIMESTAMP for NOT NULL.
-            let null = if column.nullable { "NULL" } else { "NOT NULL" };
-            format!(
-                "  {} {} {null}",
+/// Types come from the source's catalog or our own mapping; both are SQL already. Between servers of the same engine the columns
+/// that the server computes are made as well, in their places.
+fn create_table(table: &TargetTable, engine: Engine) -> String {
+    let mut planned = table.columns.iter();
+    let mut lines = Vec::new();
+    for column in &table.source.columns {
+        if column.is_loaded() {
+            lines.extend(planned.next().map(planned_column));
+        } else if table.source.engine == engine {
+            lines.push(format!(
+                "  {} {}",
                 quote::identifier(&column.name),
                 column.native
-            )
-        })
-        .collect();
+            ));
+        }
+    }
     if table.keys == KeyPolicy::Best && !table.primary_key.is_empty() {
         lines.push(format!("  PRIMARY KEY ({})", key_columns(table)));
     }
@@ -68,6 +69,16 @@ fn create_table(table: &TargetTable) -> String {
         "CREATE TABLE {} (\n{}\n) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4",
         quote::table(&table.name),
         lines.join(",\n")
+    )
+}
+
+fn planned_column(column: &TargetColumn) -> String {
+    // Left out, some servers take TIMESTAMP for NOT NULL.
+    let null = if column.nullable { "NULL" } else { "NOT NULL" };
+    format!(
+        "  {} {} {null}",
+        quote::identifier(&column.name),
+        column.native
     )
 }
 
@@ -115,8 +126,9 @@ pub(super) async fn prepare(
         .await
         .map_err(failed)?;
     let name = quote::table(&table.name);
+    let create = create_table(table, connection.engine());
     match (mode, kind.as_deref()) {
-        (_, None) => run(connection, source, "create the table", &create_table(table)).await?,
+        (_, None) => run(connection, source, "create the table", &create).await?,
         (_, Some("VIEW" | "SYSTEM VIEW" | "SEQUENCE")) => {
             return Err(Error::table(
                 source,
@@ -134,7 +146,7 @@ pub(super) async fn prepare(
                 &format!("DROP TABLE IF EXISTS {name}"),
             )
             .await?;
-            run(connection, source, "create the table", &create_table(table)).await?;
+            run(connection, source, "create the table", &create).await?;
         }
         (PrepareMode::Truncate | PrepareMode::DoNothing, Some(engine)) => {
             check_kept(connection, table, engine).await?;
@@ -236,8 +248,17 @@ pub(super) async fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use whimbrel_connector::TargetColumn;
-    use whimbrel_core::{ColumnType, Engine, Table, TableName};
+    use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
+
+    fn source_column(name: &str) -> Column {
+        Column {
+            name: name.to_owned(),
+            ty: ColumnType::Bool,
+            native: String::new(),
+            nullable: true,
+            generation: Generation::None,
+        }
+    }
 
     fn table(keys: KeyPolicy) -> TargetTable {
         let column = |name: &str, native: &str, nullable| TargetColumn {
@@ -251,8 +272,8 @@ mod tests {
             source: Table {
                 engine: Engine::MySql,
                 name: TableName::new("s", "t"),
-                columns: Vec::new(),
-                primary_key: Vec::new(),
+                columns: ["a", "b`"].map(source_column).to_vec(),
+                primary_key: vec![0],
                 row_estimate: None,
                 byte_estimate: None,
             },
@@ -268,18 +289,31 @@ mod tests {
 
     #[test]
     fn keys_are_made_with_the_table_or_after_it() {
-        let best = preview(&table(KeyPolicy::Best), PrepareMode::DropAndCreate);
+        let best = preview(
+            &table(KeyPolicy::Best),
+            PrepareMode::DropAndCreate,
+            Engine::MySql,
+        );
         assert_eq!(best[1], "DROP TABLE IF EXISTS `s``x`.`t`");
         assert_eq!(
             best[2],
             "CREATE TABLE `s``x`.`t` (\n  `a` int NOT NULL,\n  `b``` timestamp(6) NULL,\n  PRIMARY KEY (`a`)\n) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
         );
         assert_eq!(best.len(), 3);
-        let after = preview(&table(KeyPolicy::AfterLoad), PrepareMode::Truncate);
+        let after = preview(
+            &table(KeyPolicy::AfterLoad),
+            PrepareMode::Truncate,
+            Engine::MySql,
+        );
         assert!(after[1].starts_with("CREATE TABLE IF NOT EXISTS") && !after[1].contains("KEY"));
         assert_eq!(after[3], "ALTER TABLE `s``x`.`t` ADD PRIMARY KEY (`a`)");
         assert_eq!(
-            preview(&table(KeyPolicy::None), PrepareMode::DoNothing).len(),
+            preview(
+                &table(KeyPolicy::None),
+                PrepareMode::DoNothing,
+                Engine::MySql
+            )
+            .len(),
             2
         );
     }

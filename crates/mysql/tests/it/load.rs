@@ -1,4 +1,5 @@
-use whimbrel_connector::{Error, PrepareMode};
+use whimbrel_connector::{Error, KeyPolicy, PrepareMode};
+use whimbrel_testkit::Engine;
 
 use crate::support::{ENGINES, How, PAIRS, Pair};
 
@@ -21,6 +22,53 @@ async fn tables_arrive_whole_between_every_pair() {
         assert_eq!(counts, [0, 5], "{from} {to}");
         pair.same(CANONICAL);
     }
+}
+
+/// Between servers of one engine the columns that the server computes are there, and compute the same.
+#[tokio::test]
+async fn computed_columns_are_computed_at_the_target_too() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "computed");
+        pair.source
+            .sql(
+                "create table t (id int primary key, a varchar(20), \
+                   k varchar(60) character set latin1 generated always as (concat(a, ' it''s (', '\\\\', \"q\", id)) stored, \
+                   `v)` int generated always as (length(a) + 1) virtual, z int);
+                 insert into t (id, a, z) values (1, 'one', 5), (2, null, null)",
+            )
+            .unwrap();
+        pair.load(How::PLAIN).await.unwrap();
+        pair.same("select * from t order by id");
+        pair.target
+            .sql("insert into t (id, a) values (3, 'later')")
+            .unwrap();
+        let computed = pair
+            .target
+            .sql("select k, `v)` from t where id = 3")
+            .unwrap();
+        assert!(computed.starts_with("later it's ("), "{computed}");
+        assert!(computed.ends_with("q3\t6\n"), "{computed}");
+    }
+}
+
+/// Elsewhere they are left out, and said to be.
+#[tokio::test]
+async fn computed_columns_of_another_engine_are_noted() {
+    let pair = Pair::between(Engine::Mariadb1011, Engine::Mysql97, "noted");
+    pair.source
+        .sql("create table t (id int, g int as (id * 2) stored, primary key (id))")
+        .unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let target = pair.to.target().await.unwrap();
+    let tables = pair.tables(&mut *source).await.unwrap();
+    let name = pair.target_name(&tables[0]);
+    let planned = target
+        .plan_table(&tables[0], name, KeyPolicy::Best)
+        .unwrap();
+    assert_eq!(
+        planned.notes,
+        ["column g: it is computed by the source and is not created"]
+    );
 }
 
 #[tokio::test]

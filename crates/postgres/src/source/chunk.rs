@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use whimbrel_connector::{Error, FinishedChunk};
-use whimbrel_core::{ChunkBounds, TableName};
+use whimbrel_core::{ChunkBounds, Column, TableName};
 
 use crate::catalog::Relation;
 
@@ -14,7 +14,7 @@ const PAGE_BYTES: u64 = 8192;
 pub(super) struct Basis {
     /// The oldest transaction that was not over in the plan's snapshot, as a 32-bit id, which is what rows hold.
     pub(super) since: u32,
-    /// Stands for all relations of the table and their files.
+    /// Stands for all relations of the table and their files, and for its columns.
     pub(super) tree: u64,
 }
 
@@ -93,12 +93,17 @@ pub(super) fn union(
     })
 }
 
-/// A number for a set of relations and their files (FNV-1a): it changes when a partition comes or goes, or a file is replaced.
-pub(super) fn tree(relations: &[Relation]) -> u64 {
+/// A number for a table's columns, its relations and their files (FNV-1a): it changes when a column changes, a partition comes or
+/// goes, or a file is replaced.
+pub(super) fn tree(columns: &[Column], relations: &[Relation]) -> u64 {
     let mut ids: Vec<(u32, u32)> = relations.iter().map(|r| (r.oid, r.file)).collect();
     ids.sort_unstable();
+    let of_columns = columns
+        .iter()
+        .flat_map(|column| [column.name.as_bytes(), &[0], column.native.as_bytes(), &[0]].concat());
     ids.iter()
         .flat_map(|(oid, file)| oid.to_be_bytes().into_iter().chain(file.to_be_bytes()))
+        .chain(of_columns)
         .fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
         })
@@ -108,6 +113,7 @@ pub(super) fn tree(relations: &[Relation]) -> u64 {
 ///
 /// The last range has no end: pages added since the sizes were read can hold rows of the snapshot.
 pub(super) fn plan(
+    columns: &[Column],
     relations: &[Relation],
     is_partitioned: bool,
     since: u32,
@@ -115,7 +121,7 @@ pub(super) fn plan(
 ) -> Vec<ChunkBounds> {
     let basis = Basis {
         since,
-        tree: tree(relations),
+        tree: tree(columns, relations),
     };
     let mut chunks: Vec<ChunkBounds> = relations
         .iter()
@@ -183,10 +189,16 @@ mod tests {
     }
 
     fn ranges(main_bytes: u64, all_bytes: u64, chunk_bytes: u64) -> Vec<ChunkRange> {
-        plan(&[relation(main_bytes, all_bytes)], false, 9, chunk_bytes)
-            .iter()
-            .map(|bounds| ChunkRange::parse(bounds).unwrap())
-            .collect()
+        plan(
+            &[],
+            &[relation(main_bytes, all_bytes)],
+            false,
+            9,
+            chunk_bytes,
+        )
+        .iter()
+        .map(|bounds| ChunkRange::parse(bounds).unwrap())
+        .collect()
     }
 
     #[test]
@@ -210,14 +222,19 @@ mod tests {
 
     #[test]
     fn chunks_that_follow_each_other_are_one_condition() {
-        let chunks: Vec<FinishedChunk> =
-            plan(&[relation(81_920_000, 81_920_000)], false, 9, 16_384_000)
-                .into_iter()
-                .map(|bounds| FinishedChunk {
-                    bounds,
-                    row_count: 1,
-                })
-                .collect();
+        let chunks: Vec<FinishedChunk> = plan(
+            &[],
+            &[relation(81_920_000, 81_920_000)],
+            false,
+            9,
+            16_384_000,
+        )
+        .into_iter()
+        .map(|bounds| FinishedChunk {
+            bounds,
+            row_count: 1,
+        })
+        .collect();
         assert_eq!(chunks.len(), 5);
         let some = [&chunks[3..], &chunks[..2]].concat();
         assert_eq!(
@@ -230,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_table_without_relations_is_one_chunk() {
-        assert_eq!(plan(&[], true, 9, 10).len(), 1);
+        assert_eq!(plan(&[], &[], true, 9, 10).len(), 1);
     }
 
     #[test]
@@ -243,7 +260,7 @@ mod tests {
         };
         let tree_of = |relations: &[&Relation]| {
             let relations: Vec<_> = relations.iter().map(|&relation| relation.clone()).collect();
-            tree(&relations)
+            tree(&[], &relations)
         };
         assert_eq!(tree_of(&[&one]), tree_of(&[&larger]));
         assert_ne!(tree_of(&[&one]), tree_of(&[&anew]));

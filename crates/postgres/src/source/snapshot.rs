@@ -113,6 +113,7 @@ impl Snapshot for PostgresSnapshot {
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
         Ok(chunk::plan(
+            &table.columns,
             &relations,
             detail.is_partitioned,
             self.since,
@@ -121,7 +122,7 @@ impl Snapshot for PostgresSnapshot {
     }
 
     /// A row keeps its place as long as no version of it is written and its file stays: an update moves it, an insert may fill a
-    /// page that was read already. So the plan holds if the table has the same relations with the same files, no visible row
+    /// page that was read already. So the plan holds if the table has the same columns and the same relations with the same files, no visible row
     /// version is younger than the snapshot it was made under, and no row is missing from the chunks that are finished.
     async fn plan_holds(
         &self,
@@ -135,7 +136,7 @@ impl Snapshot for PostgresSnapshot {
         let planned = ChunkRange::parse(&first.bounds)?.basis;
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
-        if chunk::tree(&relations) != planned.tree {
+        if chunk::tree(&table.columns, &relations) != planned.tree {
             return Ok(false);
         }
         let mut row_count = 0;

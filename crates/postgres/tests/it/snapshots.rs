@@ -209,7 +209,18 @@ async fn a_resumed_plan_holds_only_while_the_table_stays_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_resumed_plan_does_not_hold_once_rows_moved() {
+async fn a_resumed_plan_does_not_hold_once_rows_moved_or_columns_changed() {
+    for change in [
+        "vacuum full big",
+        "alter table big rename filler to other",
+        "alter table big add later int default 7",
+    ] {
+        let holds = holds_after(change).await;
+        assert!(!holds, "{change}");
+    }
+}
+
+async fn holds_after(change: &str) -> bool {
     let pair = Pair::on(Engine::Postgres15, "moved");
     pair.source.sql(BIG).unwrap();
     let mut source = pair.from.source().await.unwrap();
@@ -219,10 +230,11 @@ async fn a_resumed_plan_does_not_hold_once_rows_moved() {
     let finished = finished(&*first, &tables[0], &chunks[..2]).await;
     let planned_at = first.position().clone();
     drop(first);
-    pair.source.sql("vacuum full big").unwrap();
+    pair.source.sql(change).unwrap();
+    let tables = all_tables(&mut *source).await.unwrap();
     let second = source.snapshot(1).await.unwrap();
     let holds = second.plan_holds(&tables[0], &planned_at, &finished).await;
-    assert!(!holds.unwrap());
+    holds.unwrap()
 }
 
 #[tokio::test]
