@@ -1,6 +1,9 @@
 //! What `information_schema` tells of databases, tables and columns.
 
 mod computed;
+mod unlogged;
+
+pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 
 use std::collections::{HashMap, HashSet};
 

@@ -8,6 +8,7 @@ use whimbrel_core::{Engine, Table, TableName};
 use super::gtid::GtidSet;
 use super::place::Parsed;
 use super::replica;
+use crate::catalog::{self, UnloggedKey};
 use crate::errors::general;
 use crate::options::Options;
 use crate::quote;
@@ -21,8 +22,15 @@ pub(super) async fn check(
     connection: &mut Connection,
     tables: &[Table],
 ) -> Result<Vec<TableFault>, Error> {
-    let faults = left_out(connection, tables).await?;
+    let mut faults = left_out(connection, tables).await?;
     replica::check_privilege(options).await?;
+    let keys = catalog::unlogged_keys(connection).await;
+    let keys = keys.map_err(|error| general(error, DOING))?;
+    faults.extend(
+        tables
+            .iter()
+            .filter_map(|table| changed_unsaid(table, &keys)),
+    );
     Ok(faults)
 }
 
@@ -55,6 +63,19 @@ pub(crate) async fn left_out(
         })
     });
     Ok(faults.collect())
+}
+
+/// Refuses a table whose rows change without an event.
+fn changed_unsaid(table: &Table, keys: &[UnloggedKey]) -> Option<TableFault> {
+    let key = keys.iter().find(|key| key.table == table.name)?;
+    Some(TableFault {
+        table: table.name.clone(),
+        message: format!(
+            "when rows of {} are deleted or change their key, its foreign key changes rows of it (CASCADE, SET NULL), and the server does not write those \
+             changes to its log; let the application make them and drop the action, or load the table without changes",
+            key.cause
+        ),
+    })
 }
 
 fn refusal(what: &str) -> Error {

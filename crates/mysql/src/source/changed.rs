@@ -8,23 +8,14 @@ use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogEvent, TableId};
 use whimbrel_core::{Position, Table, TableName};
 
 use super::position;
-use crate::catalog;
+use crate::catalog::{self, UnloggedKey};
 use crate::connect::connect;
 use crate::errors::general;
 use crate::log::{self, MysqlLog, Voids};
 use crate::options::Options;
-use crate::wire::{Connection, Purpose, WireError};
+use crate::wire::{Purpose, WireError};
 
 const DOING: &str = "look for changes since the load was interrupted";
-
-/// Rows of a table that change without an event of their own in the log: storage engines follow foreign keys by themselves.
-const FOLLOWED_KEYS: &str = "
-SELECT DISTINCT r.constraint_schema, r.table_name, k.referenced_table_schema, r.referenced_table_name
-FROM information_schema.referential_constraints r
-JOIN information_schema.key_column_usage k
-  ON k.constraint_schema = r.constraint_schema AND k.constraint_name = r.constraint_name AND k.table_name = r.table_name
-WHERE k.referenced_table_schema IS NOT NULL
-  AND (r.delete_rule NOT IN ('NO ACTION', 'RESTRICT') OR r.update_rule NOT IN ('NO ACTION', 'RESTRICT'))";
 
 /// Answers whether tables changed since an earlier position and up to a snapshot's.
 pub(super) struct Changed {
@@ -79,7 +70,9 @@ impl Changed {
         }
         let mut connection = connect(&self.options, Purpose::Read).await?;
         let failed = |error: WireError| general(error, DOING);
-        let keys = followed_keys(&mut connection).await.map_err(failed)?;
+        let keys = catalog::unlogged_keys(&mut connection)
+            .await
+            .map_err(failed)?;
         let ours: HashSet<&TableName> = self.tables.iter().map(|table| &table.name).collect();
         let causes = causes(&ours, &keys);
         let is_other = |name: &TableName| causes.contains(name) && !ours.contains(name);
@@ -102,23 +95,8 @@ impl Changed {
     }
 }
 
-/// A table whose rows change with those of another.
-struct FollowedKey {
-    table: TableName,
-    cause: TableName,
-}
-
-async fn followed_keys(connection: &mut Connection) -> Result<Vec<FollowedKey>, WireError> {
-    let rows = connection.rows(FOLLOWED_KEYS).await?;
-    let keys = rows.iter().map(|row| FollowedKey {
-        table: TableName::new(row.text(0), row.text(1)),
-        cause: TableName::new(row.text(2), row.text(3)),
-    });
-    Ok(keys.collect())
-}
-
 /// The tables that may change some of `tables`, directly or through others.
-fn causes(tables: &HashSet<&TableName>, keys: &[FollowedKey]) -> HashSet<TableName> {
+fn causes(tables: &HashSet<&TableName>, keys: &[UnloggedKey]) -> HashSet<TableName> {
     let mut causes: HashSet<TableName> = HashSet::new();
     loop {
         let before = causes.len();
@@ -134,7 +112,7 @@ fn causes(tables: &HashSet<&TableName>, keys: &[FollowedKey]) -> HashSet<TableNa
 }
 
 /// Adds the tables that change with those in `changed`.
-fn spread(changed: &mut HashSet<TableName>, keys: &[FollowedKey]) {
+fn spread(changed: &mut HashSet<TableName>, keys: &[UnloggedKey]) {
     loop {
         let before = changed.len();
         for key in keys {
@@ -198,7 +176,7 @@ mod tests {
 
     #[test]
     fn changes_spread_along_keys_that_are_followed() {
-        let key = |table: &str, cause: &str| FollowedKey {
+        let key = |table: &str, cause: &str| UnloggedKey {
             table: name(table),
             cause: name(cause),
         };

@@ -70,6 +70,33 @@ async fn columns_are_found_by_name_when_the_log_tells_names() {
     }
 }
 
+/// Where the server does not log what its foreign keys do, the tables that they change are refused; elsewhere it is captured.
+#[tokio::test]
+async fn what_foreign_keys_change_is_captured_or_refused() {
+    for engine in ENGINES {
+        let server = server_with(engine, &[]);
+        let database = server.database("log_cascade").unwrap();
+        database
+            .sql("create table p (id int primary key);
+                  create table c (id int primary key, p int, foreign key (p) references p (id) on delete set null on update cascade);
+                  create table plain (id int primary key, p int, foreign key (p) references p (id));
+                  insert into p values (1); insert into c values (10, 1)")
+            .unwrap();
+        let mut tap = Tap::on(&database).await;
+        let start = tap.log.prepare(&tap.tables).await.unwrap();
+        if engine == Engine::Mariadb1011 {
+            assert_eq!(start.refused.len(), 1, "{:?}", start.refused);
+            assert_eq!(start.refused[0].table.name, "c");
+            assert!(start.refused[0].message.contains("SET NULL"));
+            continue;
+        }
+        assert_eq!(start.refused, []);
+        database.sql("update p set id = 2; delete from p").unwrap();
+        let seen = tap.seen(&start.position).await;
+        assert_eq!(outline(&seen), "t(~t~)(~-)", "{engine}");
+    }
+}
+
 #[tokio::test]
 async fn minimal_images_leave_unchanged_cells_unsent() {
     for engine in ENGINES {
