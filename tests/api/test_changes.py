@@ -140,6 +140,20 @@ def test_changes_alone_are_followed_until_a_time(dms, pair):
         start(dms, task, CdcStartTime=until)
 
 
+def test_changes_alone_go_on_after_a_stop_and_no_table_is_loaded(dms, pair):
+    for table in ("a", "b"):
+        pair.target.sql(f"create schema if not exists {pair.schema}")
+        pair.target.sql(f"create table {pair.schema}.{table} (id int primary key, name varchar(20))")
+    pair.target.sql(f"insert into {pair.schema}.a values (1000, 'was there')")
+    task = pair.task(MigrationType="cdc")
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 30, "the task follows")
+    stop(dms, task)
+    pair.source.sql(f"insert into {pair.schema}.a values (9, 'while it rested')")
+    start(dms, task, "resume-processing")
+    arrives(pair, "a", "9\twhile it rested\n1000\twas there\n")
+
+
 def test_a_source_whose_log_cannot_tell_is_refused_with_the_remedy(dms, pair):
     pair.source.sql(f"create table {pair.schema}.keyless (a int)")
     task = pair.task(MigrationType="full-load-and-cdc")

@@ -40,7 +40,7 @@ impl Mode {
             start: if args.resume {
                 CdcStart::Resume
             } else {
-                CdcStart::FullLoad
+                CdcStart::Fresh { from: None }
             },
             end: if args.until_caught_up {
                 CdcEnd::AfterCachedChanges

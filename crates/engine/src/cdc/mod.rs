@@ -57,14 +57,12 @@ pub enum ApplyErrorPolicy {
     StopTask,
 }
 
-/// Where the rows come from that changes are applied to.
+/// Whether a run begins anew or goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CdcStart {
-    /// A full load first, then the changes since.
-    FullLoad,
-    /// The rows are there: only changes from here on.
-    ChangesOnly {
-        /// A position in the source's notation; the log's end when not given.
+    /// Anew: what an earlier run left is removed.
+    Fresh {
+        /// Changes are applied from this position on, in the source's notation; from the log's end when not given.
         from: Option<Position>,
     },
     /// From the checkpoint at the target; an unfinished full load is finished first.
@@ -96,6 +94,8 @@ pub enum StopTime {
 pub struct CdcSpec {
     /// The full load. Its start kind is not used: `start` says.
     pub load: FullLoadSpec,
+    /// Whether the rows that are there are loaded first. Without a load they are at the target already, and no table is touched.
+    pub loads: bool,
     /// How to begin.
     pub start: CdcStart,
     /// When to end.
@@ -115,7 +115,8 @@ impl CdcSpec {
     pub fn new(load: FullLoadSpec) -> Self {
         Self {
             load,
-            start: CdcStart::FullLoad,
+            loads: true,
+            start: CdcStart::Fresh { from: None },
             end: CdcEnd::Never,
             stop_at: None,
             on_apply_error: ApplyErrorPolicy::StopTask,
@@ -261,20 +262,17 @@ impl Run<'_> {
         let mut tables = self.tables(&mut *source).await?;
         match start {
             CdcStart::Resume => self.check_begun(&mut *target).await?,
-            CdcStart::FullLoad => self.begin(&mut *log, &mut *target, &tables, None).await?,
-            CdcStart::ChangesOnly { from } => {
+            CdcStart::Fresh { from } => {
                 self.begin(&mut *log, &mut *target, &tables, from.as_ref())
                     .await?;
             }
         }
         self.has_begun = true;
         drop(source);
-        let is_load_wanted = !matches!(self.spec.start, CdcStart::ChangesOnly { .. });
-        if is_load_wanted && self.load(&tables).await? == LoadOutcome::Stopped {
-            return Ok(CdcOutcome::Stopped);
-        }
-        if !is_load_wanted {
+        if !self.spec.loads {
             self.show_completed(&tables);
+        } else if self.load(&tables).await? == LoadOutcome::Stopped {
+            return Ok(CdcOutcome::Stopped);
         }
         let until = match self.spec.end {
             CdcEnd::Never => None,

@@ -234,7 +234,7 @@ async fn changes_alone_are_followed_from_where_the_log_is_kept() {
         });
     }
     let spec = CdcSpec {
-        start: CdcStart::ChangesOnly { from: None },
+        loads: false,
         ..cdc()
     };
     let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
@@ -246,6 +246,27 @@ async fn changes_alone_are_followed_from_where_the_log_is_kept() {
     .await;
     assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
     assert_equal(&pair, "changes only");
+
+    // A resume has no record of a load, and must not take that for tables to be loaded.
+    let strange = vec![Cell::Int(-1), Cell::Text("only at the target".to_owned())];
+    let mut rows = pair.target.rows(&name("items")).unwrap();
+    rows.push(strange.clone());
+    pair.target.put(MemoryTable {
+        rows,
+        ..table_like("items")
+    });
+    work(&pair, 4, 20, 60).await;
+    let again = CdcSpec {
+        start: CdcStart::Resume,
+        ..spec
+    };
+    let outcome = follow(&pair, &again, &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    let mut rows = pair.target.rows(&name("items")).unwrap();
+    let before = rows.len();
+    rows.retain(|row| *row != strange);
+    assert_eq!(rows.len() + 1, before, "the table was touched");
+    assert_eq!(rows, pair.source.rows(&name("items")).unwrap());
 }
 
 fn table_like(named: &str) -> MemoryTable {

@@ -195,6 +195,7 @@ async fn run(
             .map(|outcome| end_of_load(&outcome)),
         Some(following) => {
             let spec = CdcSpec {
+                loads: following.loads,
                 start: cdc_start(&following, resumes),
                 end: if following.loads { end } else { CdcEnd::Never },
                 stop_at: following.stop_at,
@@ -233,10 +234,7 @@ fn cdc_start(following: &Following, resumes: bool) -> CdcStart {
     if resumes {
         return CdcStart::Resume;
     }
-    if following.loads {
-        return CdcStart::FullLoad;
-    }
-    CdcStart::ChangesOnly {
+    CdcStart::Fresh {
         from: following.start_position.as_deref().map(Position::new),
     }
 }
