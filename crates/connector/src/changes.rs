@@ -17,7 +17,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use whimbrel_core::{Position, Table, TableName};
 
-use crate::{Error, RowVisitor, TableFault, TargetTable};
+use crate::{
+    ApplyException, Checkpoint, Definition, Error, RecordChange, RowVisitor, TableFault,
+    TargetTable,
+};
 
 /// The log of one source, as one task reads it.
 ///
@@ -33,7 +36,8 @@ pub trait ChangeLog: Send {
     /// [`Error::Fatal`] with the remedy when the server cannot be captured from at all.
     async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error>;
 
-    /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied).
+    /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied). `tables` are as they
+    /// were at `from`, which may be long ago; their numbers in the stream are their places here.
     ///
     /// # Errors
     /// [`Error::Fatal`] when the log no longer reaches back to the position, naming the gap: it is never skipped.
@@ -48,6 +52,9 @@ pub trait ChangeLog: Send {
 
     /// Makes sense of a snapshot's position, to tell which transactions its view holds.
     fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error>;
+
+    /// A view that holds every transaction up to a position between two of them.
+    fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error>;
 
     /// Removes everything that [`Self::prepare`] made at the source.
     async fn remove(&mut self) -> Result<(), Error>;
@@ -111,7 +118,8 @@ pub struct TableId(pub u32);
 /// One event of the log.
 #[derive(Clone, Debug)]
 pub enum LogEvent {
-    /// The shape of a table from here on. Comes before the table's first change, and again whenever its columns change.
+    /// The shape of a table from here on. Comes before the table's first change, and again whenever its name or its columns
+    /// change; a column that keeps its `id` is the same one. Before the first transaction it tells what the stream was opened with.
     Table {
         /// Its number in what follows.
         id: TableId,
@@ -151,12 +159,31 @@ pub enum LogEvent {
         /// Where.
         table: TableId,
     },
-    /// The definition of a captured table changed by a statement that the log tells as text.
-    Ddl {
-        /// The table before the statement.
+    /// A table went. Its number comes no more.
+    Dropped {
+        /// Which.
+        table: TableId,
+    },
+    /// A table has another name from here on, in a log that knows tables by their names alone. Nothing of it comes behind the
+    /// transaction: the stream is to be opened again there, with the table under its new name.
+    Renamed {
+        /// Which.
+        table: TableId,
+        /// What it is called now.
+        to: TableName,
+    },
+    /// Rows of a table came, went or changed in a way that the log does not tell, or can be read no more. Nothing of it comes behind,
+    /// unless its rows hold the transaction.
+    Rewritten {
+        /// Which.
+        table: TableId,
+        /// How.
+        why: String,
+    },
+    /// A table came to be that the stream was not asked for, or got this name.
+    Created {
+        /// Its name.
         table: TableName,
-        /// The statement in the source's SQL.
-        statement: String,
     },
     /// The transaction is complete.
     Commit {
@@ -298,13 +325,28 @@ pub trait Applier: Send {
     /// As [`Self::apply_net`], all changes of the call undone.
     async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error>;
 
+    /// Writes down within the open transaction what becomes of the task's tables.
+    async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error>;
+
+    /// Writes down within the open transaction what was refused.
+    async fn report(&mut self, exceptions: &[ApplyException]) -> Result<(), Error>;
+
+    /// Whether [`Self::define`] is part of the open transaction. Where it is not, it is called between transactions.
+    fn defines_in_transaction(&self) -> bool;
+
+    /// Changes the definition of a table, as far as that has not been done already.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when the target refuses, in its own words. The open transaction may be gone on with.
+    async fn define(&mut self, definition: &Definition) -> Result<(), Error>;
+
     /// Commits the rows together with the checkpoint. On return both are durable.
     ///
     /// # Errors
     /// [`Error::Row`] when a constraint that waited for the commit is violated: the transaction is gone. [`Error::Fenced`];
     /// [`Error::Transient`] leaves the fate of the transaction unknown:
     /// [`crate::Target::checkpoint`] on a new connection tells.
-    async fn commit(&mut self, checkpoint: &Position) -> Result<(), Error>;
+    async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error>;
 
     /// Gives the open transaction up.
     async fn rollback(&mut self) -> Result<(), Error>;

@@ -14,6 +14,7 @@ mod changes;
 pub mod conformance;
 mod endpoint;
 mod error;
+mod follow;
 pub mod memory;
 mod rows;
 mod source;
@@ -26,6 +27,9 @@ pub use changes::{
 };
 pub use endpoint::{Connector, ServerInfo};
 pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};
+pub use follow::{
+    ApplyException, ApplySettings, Checkpoint, ColumnChange, Definition, FollowState, RecordChange,
+};
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
 pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition,

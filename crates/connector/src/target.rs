@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
 
-use crate::{Applier, Error, RawFormat, RowBlock, TypeDefinition};
+use crate::{
+    Applier, ApplySettings, Checkpoint, Error, FollowState, RawFormat, RowBlock, TypeDefinition,
+};
 
 /// What happens to a target table before its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +94,14 @@ pub struct ChunkCommit {
 pub struct LoadRecord {
     /// The table at the source.
     pub table: TableName,
-    /// The position of the snapshot under which the chunks were planned.
-    pub planned_at: Position,
+    /// The position of the snapshot under which the chunks were planned; `None` for a table that was not loaded by the task.
+    pub planned_at: Option<Position>,
     /// All chunks of the plan, by id.
     pub chunks: Vec<ChunkRecord>,
     /// Whether keys were built after the last chunk.
     pub is_finished: bool,
+    /// What is known of it for following; `None` in records of earlier versions.
+    pub follow: Option<FollowState>,
 }
 
 /// One chunk to load.
@@ -182,8 +186,8 @@ pub trait Target: Send {
     /// [`Error::Table`] when rows violate the key, naming it.
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error>;
 
-    /// The position up to which changes have been applied, as the last [`Applier::commit`] of this task left it.
-    async fn checkpoint(&mut self, _fence: &TaskFence) -> Result<Option<Position>, Error> {
+    /// Up to where changes have been applied, as the last [`Applier::commit`] of this task left it.
+    async fn checkpoint(&mut self, _fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {
         Ok(None)
     }
 
@@ -191,7 +195,11 @@ pub trait Target: Send {
     ///
     /// # Errors
     /// [`Error::Fenced`] when a later epoch owns the task; [`Error::Fatal`] when changes cannot be applied to this engine.
-    async fn applier(&mut self, _fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+    async fn applier(
+        &mut self,
+        _fence: &TaskFence,
+        _settings: &ApplySettings,
+    ) -> Result<Box<dyn Applier>, Error> {
         Err(Error::Fatal(
             "changes cannot be applied to this target; run the task as a full load".to_owned(),
         ))

@@ -147,6 +147,12 @@ pub struct Column {
     pub nullable: bool,
     /// Who gives its value.
     pub generation: Generation,
+    /// The number by which the source knows the column under every name that it gets; `None` where nobody knows one.
+    #[serde(default)]
+    pub id: Option<u32>,
+    /// What a row gets that gives no value, as an expression in the SQL of the engine; `None`: NULL.
+    #[serde(default)]
+    pub default: Option<String>,
 }
 
 impl Column {

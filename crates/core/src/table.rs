@@ -40,6 +40,10 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Indexes into `columns` of the primary key, in key order; empty without one.
     pub primary_key: Vec<usize>,
+    /// The number by which the source knows the table under every name that it gets, and which no later table of the same name has;
+    /// `None` where there is none.
+    #[serde(default)]
+    pub id: Option<u32>,
     /// About how many rows there are, if the catalog has an idea.
     pub row_estimate: Option<u64>,
     /// About how many bytes the rows take at the source, if the catalog has an idea.

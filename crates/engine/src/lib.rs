@@ -12,11 +12,11 @@ mod spec;
 pub mod validate;
 
 pub use cdc::{
-    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, StopTime, forget_cdc,
-    run_cdc,
+    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, DdlPolicy, Reloads,
+    StopTime, forget_cdc, run_cdc,
 };
 pub use error::RunError;
 pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};
 pub use progress::{FollowProgress, Progress, ProgressSnapshot, TableProgress, TableState};
 pub use retry::RetryPolicy;
-pub use spec::{FullLoadSpec, StartKind, TableErrorPolicy};
+pub use spec::{FullLoadSpec, Joining, StartKind, TableErrorPolicy};

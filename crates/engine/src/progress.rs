@@ -20,8 +20,10 @@ pub enum TableState {
     Completed,
     /// The run was stopped before the table was complete.
     Cancelled,
-    /// It could not be loaded; the message says why.
+    /// It could not be loaded, or is followed no more; the message says why.
     Error,
+    /// It is gone at the source.
+    Dropped,
 }
 
 impl TableState {
@@ -33,6 +35,7 @@ impl TableState {
             Self::Completed => "Table completed",
             Self::Cancelled => "Table cancelled",
             Self::Error => "Table error",
+            Self::Dropped => "Table does not exist",
         }
     }
 }
@@ -60,6 +63,8 @@ pub struct TableProgress {
     pub message: Option<String>,
     /// Changes applied in this run.
     pub changes: ChangeCounts,
+    /// How often it was loaded again while others were followed.
+    pub reload_count: u32,
 }
 
 impl TableProgress {
@@ -75,6 +80,7 @@ impl TableProgress {
             ended_at: None,
             message: None,
             changes: ChangeCounts::default(),
+            reload_count: 0,
         }
     }
 }
@@ -92,6 +98,8 @@ pub struct FollowProgress {
     pub target_latency_ms: u64,
     /// The end of the log was reached, and nothing came since.
     pub is_caught_up: bool,
+    /// Tables are being loaded that are to be followed too.
+    pub is_loading: bool,
 }
 
 /// A copy of the whole progress at one moment.
@@ -133,7 +141,8 @@ impl ProgressSnapshot {
     /// 0 to 100: by rows where they are estimated, by tables otherwise; 100 only when no table is left to load.
     pub fn percent(&self) -> u8 {
         let is_over = |table: &TableProgress| {
-            matches!(table.state, TableState::Completed | TableState::Error)
+            use TableState as S;
+            matches!(table.state, S::Completed | S::Error | S::Dropped)
         };
         if !self.tables.is_empty() && self.tables.values().all(is_over) {
             return 100;
@@ -181,6 +190,50 @@ impl Progress {
         inner.tables = tables
             .map(|(name, estimate)| (name, TableProgress::new(estimate)))
             .collect();
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Lists tables that are loaded again, or for the first time, beside those of the run. What was applied to them still counts.
+    pub(crate) fn begin_again(&self, tables: impl Iterator<Item = (TableName, u64)>) {
+        let mut inner = self.lock();
+        for (name, estimate) in tables {
+            let old = inner.tables.remove(&name);
+            let reload_count = old.as_ref().map_or(0, |old| old.reload_count + 1);
+            let entry = TableProgress {
+                changes: old.map(|old| old.changes).unwrap_or_default(),
+                reload_count,
+                ..TableProgress::new(estimate)
+            };
+            inner.tables.insert(name, entry);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// A table is known by another name from now on.
+    pub(crate) fn rename(&self, before: &TableName, after: &TableName) {
+        let mut inner = self.lock();
+        if let Some(entry) = inner.tables.get(before).cloned() {
+            inner.tables.insert(after.clone(), entry);
+        }
+        if let Some(gone) = inner.tables.get_mut(before) {
+            gone.state = TableState::Dropped;
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Lists tables that are not listed yet, as complete.
+    pub(crate) fn add(&self, tables: impl IntoIterator<Item = TableName>) {
+        let mut inner = self.lock();
+        for name in tables {
+            let completed = || TableProgress {
+                state: TableState::Completed,
+                ..TableProgress::new(0)
+            };
+            inner.tables.entry(name).or_insert_with(completed);
+        }
         drop(inner);
         self.changed.notify_waiters();
     }

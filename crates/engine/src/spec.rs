@@ -1,6 +1,6 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use whimbrel_connector::{KeyPolicy, PrepareMode};
+use whimbrel_connector::{KeyPolicy, PrepareMode, TaskFence};
 use whimbrel_core::TableName;
 use whimbrel_core::mapping::TableMappings;
 
@@ -65,8 +65,19 @@ pub struct FullLoadSpec {
     pub fails_without_tables: bool,
     /// Whether changes are followed afterwards: the record stays, and a table's rows all come from one view.
     pub is_followed: bool,
+    /// Only some tables, into a task that is under way.
+    pub joining: Option<Joining>,
     /// Retries after faults of the environment.
     pub retry: RetryPolicy,
+}
+
+/// A load of tables that join a task which follows others meanwhile.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// The task is held already.
+    pub fence: TaskFence,
+    /// The tables, by their names at the source.
+    pub tables: BTreeSet<TableName>,
 }
 
 impl FullLoadSpec {
@@ -86,8 +97,15 @@ impl FullLoadSpec {
             on_table_error: TableErrorPolicy::SuspendTable,
             fails_without_tables: true,
             is_followed: false,
+            joining: None,
             retry: RetryPolicy::default(),
         }
+    }
+
+    /// Whether the run loads a table of the source.
+    pub(crate) fn selects(&self, table: &TableName) -> bool {
+        let joins = |joining: &Joining| joining.tables.contains(table);
+        self.mappings.selects(table) && self.joining.as_ref().is_none_or(joins)
     }
 
     pub(crate) fn target_name(&self, table: &TableName) -> TableName {

@@ -54,6 +54,8 @@ pub(crate) struct CatalogColumn {
     pub(crate) ty: CatalogType,
     pub(crate) nullable: bool,
     pub(crate) generation: Generation,
+    /// In SQL; `None`: NULL.
+    pub(crate) default: Option<String>,
 }
 
 impl CatalogColumn {
@@ -64,6 +66,8 @@ impl CatalogColumn {
             native: self.ty.native(),
             nullable: self.nullable,
             generation: self.generation,
+            id: None,
+            default: self.default.clone(),
         }
     }
 }
@@ -110,6 +114,7 @@ pub(crate) async fn tables(
             name: name_of(row),
             columns: Vec::new(),
             primary_key: Vec::new(),
+            id: None,
             row_estimate: row.number(2),
             byte_estimate: row
                 .number(3)
@@ -235,11 +240,12 @@ async fn columns_of(
     let sql = format!(
         "SELECT table_schema, table_name, column_name, data_type, column_type, \
          character_maximum_length, numeric_precision, numeric_scale, datetime_precision, \
-         character_set_name, collation_name, is_nullable, extra, {srid} \
+         character_set_name, collation_name, is_nullable, extra, {srid}, column_default \
          FROM information_schema.columns WHERE {} \
          ORDER BY table_schema, table_name, ordinal_position",
         scope.condition("table_schema", "table_name")
     );
+    let engine = connection.engine();
     let mut columns: HashMap<TableName, Vec<CatalogColumn>> = HashMap::new();
     for row in connection.rows(&sql).await? {
         let table = name_of(&row);
@@ -264,6 +270,7 @@ async fn columns_of(
             name,
             nullable: row.text(11) == "YES",
             generation: generation(&extra),
+            default: default(engine, row.get(14), &extra),
         };
         columns.entry(table).or_default().push(column);
     }
@@ -282,6 +289,20 @@ fn generation(extra: &str) -> Generation {
     } else {
         Generation::None
     }
+}
+
+/// MariaDB tells a default in SQL, NULL included; MySQL tells the text of a constant, and an expression with a note.
+fn default(engine: Engine, told: Option<&str>, extra: &str) -> Option<String> {
+    let told = told?;
+    if engine == Engine::MariaDb {
+        return (!told.eq_ignore_ascii_case("null")).then(|| told.to_owned());
+    }
+    let is_expression = extra.contains("DEFAULT_GENERATED") || told.starts_with("b'");
+    Some(if is_expression {
+        told.to_owned()
+    } else {
+        quote::literal(told)
+    })
 }
 
 /// MariaDB's JSON is a text whose own check constraint demands valid JSON.

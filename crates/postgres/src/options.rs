@@ -42,6 +42,14 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// SQL to run on each connection once signed in, before the session is fixed. One that fails is logged, and the connection used.
     pub after_connect: Option<String>,
+    /// Whether changes of definitions are captured where the source lets event triggers be made.
+    pub captures_ddl: bool,
+    /// Schema of the function that these need.
+    pub ddl_schema: String,
+    /// How often something is written into the log of a source that is followed, so that a quiet one can let go of it.
+    pub heartbeat: Option<Duration>,
+    /// A replication slot that exists and is to be read, instead of one that the task makes.
+    pub slot: Option<String>,
 }
 
 /// A connection URL that cannot be understood. The text never holds the password.
@@ -63,6 +71,10 @@ impl Options {
             root_certificate: None,
             connect_timeout: CONNECT_TIMEOUT,
             after_connect: None,
+            captures_ddl: true,
+            ddl_schema: "public".to_owned(),
+            heartbeat: None,
+            slot: None,
         }
     }
 

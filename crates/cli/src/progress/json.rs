@@ -138,6 +138,7 @@ fn state_name(state: TableState) -> &'static str {
         TableState::Completed => "completed",
         TableState::Cancelled => "cancelled",
         TableState::Error => "error",
+        TableState::Dropped => "dropped",
     }
 }
 

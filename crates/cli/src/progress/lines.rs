@@ -61,6 +61,7 @@ fn change(name: &TableName, table: &TableProgress) -> Option<String> {
             "{name}: error: {}\n",
             table.message.as_deref().unwrap_or("unknown")
         )),
+        TableState::Dropped => Some(format!("{name}: is gone at the source\n")),
         TableState::BeforeLoad | TableState::FullLoad | TableState::Cancelled => None,
     }
 }

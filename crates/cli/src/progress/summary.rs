@@ -118,6 +118,7 @@ fn state(state: TableState) -> &'static str {
         TableState::FullLoad => "loading",
         TableState::Completed => "done",
         TableState::Error => "error",
+        TableState::Dropped => "gone",
     }
 }
 
@@ -174,6 +175,7 @@ mod tests {
             ended_at: Some(started_at + Duration::from_secs(2)),
             message: Some("the row is too long".to_owned()),
             changes: whimbrel_engine::ChangeCounts::default(),
+            reload_count: 0,
         };
         let snapshot = ProgressSnapshot {
             tables: BTreeMap::from([(name.clone(), table)]),

@@ -99,7 +99,10 @@ pub async fn the_record_tells_what_was_committed(harness: &dyn Harness) {
     let mut target = harness.connector(End::Target).target().await.unwrap();
     rig.fence = target.claim(&rig.fence.task).await.unwrap();
     let record = rig.record(harness).await;
-    assert_eq!(&record.planned_at, rig.snapshot.position());
+    assert_eq!(record.planned_at.as_ref(), Some(rig.snapshot.position()));
+    let follow = record.follow.clone().unwrap();
+    assert_eq!(follow.shape, rig.planned.source);
+    assert!(!follow.has_joined && follow.suspended.is_none());
     assert!(!record.is_finished);
     let chunks = record
         .chunks

@@ -49,6 +49,10 @@ pub enum Call {
     ApplyBegin,
     /// Applying changes.
     Apply,
+    /// Changing a definition.
+    Define,
+    /// Writing down what becomes of tables.
+    Record,
     /// Committing changes with the checkpoint.
     ApplyCommit,
 }
@@ -73,7 +77,7 @@ impl Call {
     ];
 
     /// The calls that only a run makes that follows its source.
-    pub const OF_CDC: [Self; 8] = [
+    pub const OF_CDC: [Self; 10] = [
         Self::LogPrepare,
         Self::LogOpen,
         Self::LogRemove,
@@ -81,6 +85,8 @@ impl Call {
         Self::Checkpoint,
         Self::ApplyBegin,
         Self::Apply,
+        Self::Define,
+        Self::Record,
         Self::ApplyCommit,
     ];
 }

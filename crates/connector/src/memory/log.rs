@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use whimbrel_core::{Position, Table, TableName, Value};
+use whimbrel_core::{Column, Position, Table, TableName, Value};
 
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
@@ -33,7 +33,17 @@ pub enum MemoryChange {
     Delete(TableName, Row),
     /// All rows go.
     Truncate(TableName),
+    /// The table gets another definition, perhaps another name. Cells stay with the `id` of their column; those of a new column are
+    /// its default as a text, or NULL.
+    Alter(TableName, Box<Table>),
+    /// The table comes to be, empty.
+    Create(Box<Table>),
+    /// The table goes.
+    Drop(TableName),
 }
+
+/// A change, and what its table was before it.
+pub(super) type Logged = (Option<Table>, MemoryChange);
 
 impl MemoryChange {
     fn table(&self) -> &TableName {
@@ -41,7 +51,37 @@ impl MemoryChange {
             Self::Insert(table, _)
             | Self::Update { table, .. }
             | Self::Delete(table, _)
-            | Self::Truncate(table) => table,
+            | Self::Truncate(table)
+            | Self::Alter(table, _)
+            | Self::Drop(table) => table,
+            Self::Create(table) => &table.name,
+        }
+    }
+
+    /// Makes the change to the tables of the database.
+    fn make(&self, tables: &mut BTreeMap<TableName, MemoryTable>) {
+        match self {
+            Self::Drop(name) => {
+                tables.remove(name);
+            }
+            Self::Create(table) => {
+                let made = MemoryTable {
+                    has_key: !table.primary_key.is_empty(),
+                    table: (**table).clone(),
+                    rows: Vec::new(),
+                };
+                tables.insert(table.name.clone(), made);
+            }
+            Self::Alter(name, to) => {
+                if let Some(from) = tables.remove(name) {
+                    tables.insert(to.name.clone(), altered(&from, to));
+                }
+            }
+            rows => {
+                if let Some(table) = tables.get_mut(rows.table()) {
+                    rows.apply(table);
+                }
+            }
         }
     }
 
@@ -59,7 +99,29 @@ impl MemoryChange {
             }
             Self::Delete(_, row) => remove(row),
             Self::Truncate(_) => table.rows.clear(),
+            Self::Alter(..) | Self::Create(_) | Self::Drop(_) => {}
         }
+    }
+}
+
+fn altered(from: &MemoryTable, to: &Table) -> MemoryTable {
+    let cell = |row: &Row, column: &Column| {
+        let is_it = |old: &Column| match (old.id, column.id) {
+            (Some(old), Some(new)) => old == new,
+            _ => old.name == column.name,
+        };
+        let place = from.table.columns.iter().position(is_it);
+        let filled = column.default.clone().map_or(Cell::Null, Cell::Text);
+        place.map_or(filled, |place| row[place].clone())
+    };
+    let rows = from.rows.iter().map(|row| {
+        let cells = to.columns.iter().map(|column| cell(row, column));
+        cells.collect()
+    });
+    MemoryTable {
+        rows: rows.collect(),
+        has_key: from.has_key,
+        table: to.clone(),
     }
 }
 
@@ -67,12 +129,14 @@ impl MemoryDatabase {
     /// Commits a transaction: its changes are made, and go into the log.
     pub fn transact(&self, changes: Vec<MemoryChange>) {
         let mut state = self.lock();
-        for change in &changes {
-            if let Some(table) = state.tables.get_mut(change.table()) {
-                change.apply(table);
-            }
+        let mut logged = Vec::with_capacity(changes.len());
+        for change in changes {
+            let table = state.tables.get(change.table());
+            let table = table.map(|table| table.table.clone());
+            change.make(&mut state.tables);
+            logged.push((table, change));
         }
-        state.log.push(changes);
+        state.log.push(logged);
         drop(state);
         self.logged.notify_waiters();
     }
@@ -161,7 +225,7 @@ impl ChangeLog for MemoryLog {
                 database: self.database.clone(),
                 faults: self.faults.clone(),
                 task: self.task.clone(),
-                tables: tables.to_vec(),
+                tables: tables.iter().cloned().map(Some).collect(),
                 described: false,
                 next: from,
             }) as Box<dyn ChangeStream>)
@@ -176,6 +240,10 @@ impl ChangeLog for MemoryLog {
         Ok(Box::new(View(number(snapshot)?)))
     }
 
+    fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        self.view(position)
+    }
+
     async fn remove(&mut self) -> Result<(), Error> {
         self.faults.around(Call::LogRemove, || {
             self.database.lock().kept.remove(&self.task);
@@ -188,7 +256,8 @@ struct MemoryStream {
     database: MemoryDatabase,
     faults: Faults,
     task: String,
-    tables: Vec<Table>,
+    /// As they are at `next`; `None`: gone.
+    tables: Vec<Option<Table>>,
     described: bool,
     /// Transactions already handed over.
     next: u64,
@@ -200,7 +269,7 @@ impl ChangeStream for MemoryStream {
     async fn next(&mut self) -> Result<ChangeBlock, Error> {
         let mut block = Block::default();
         if !self.described {
-            for (id, table) in (0..).zip(&self.tables) {
+            for (id, table) in (0..).zip(self.tables.iter().flatten()) {
                 block.events.push(LogEvent::Table {
                     id: TableId(id),
                     table: Arc::new(table.clone()),
@@ -221,7 +290,7 @@ impl ChangeStream for MemoryStream {
                         self.faults.around(Call::StreamNext, || Ok(()))?;
                     }
                     self.next += 1;
-                    block.transaction(&self.tables, &changes, self.next);
+                    block.transaction(&mut self.tables, &changes, self.next);
                     if self.next.is_multiple_of(3) {
                         break;
                     }
@@ -277,6 +346,18 @@ impl ChangeRows for Rows {
     }
 }
 
+/// What is told of a table that the stream was not asked for.
+fn created(change: &MemoryChange) -> Option<LogEvent> {
+    let name = match change {
+        MemoryChange::Create(table) => &table.name,
+        MemoryChange::Alter(_, to) => &to.name,
+        _ => return None,
+    };
+    Some(LogEvent::Created {
+        table: name.clone(),
+    })
+}
+
 #[derive(Default)]
 struct Block {
     events: Vec<LogEvent>,
@@ -284,17 +365,35 @@ struct Block {
 }
 
 impl Block {
-    fn transaction(&mut self, tables: &[Table], changes: &[MemoryChange], number: u64) {
+    fn transaction(&mut self, tables: &mut [Option<Table>], changes: &[Logged], number: u64) {
         self.events.push(LogEvent::Begin {
             mark: TransactionMark(number, 0),
         });
-        let ids: BTreeMap<&TableName, u32> =
-            tables.iter().map(|table| &table.name).zip(0..).collect();
-        for change in changes {
-            if let Some(&id) = ids.get(change.table()) {
-                let event = self.event(&tables[id as usize], TableId(id), change);
-                self.events.push(event);
-            }
+        for (logged, change) in changes {
+            let id = logged.as_ref().and_then(|table| table.id);
+            // A table is known by its number; by its name where it has none.
+            let is_it = |table: &Option<Table>| {
+                let table = table.as_ref();
+                table.is_some_and(|table| match id {
+                    Some(_) => table.id == id,
+                    None => table.name == *change.table(),
+                })
+            };
+            let place = tables.iter().position(is_it);
+            let event = match place.and_then(|place| tables.get_mut(place)) {
+                Some(table) => {
+                    let id = TableId(u32::try_from(place.unwrap_or(0)).unwrap_or(u32::MAX));
+                    if logged.is_some() && table != logged {
+                        table.clone_from(logged);
+                        let told = logged.clone().map(Arc::new);
+                        self.events
+                            .extend(told.map(|table| LogEvent::Table { id, table }));
+                    }
+                    self.event(table, id, change)
+                }
+                None => created(change),
+            };
+            self.events.extend(event);
         }
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -305,7 +404,13 @@ impl Block {
         });
     }
 
-    fn event(&mut self, described: &Table, table: TableId, change: &MemoryChange) -> LogEvent {
+    fn event(
+        &mut self,
+        at: &mut Option<Table>,
+        table: TableId,
+        change: &MemoryChange,
+    ) -> Option<LogEvent> {
+        let described = at.as_ref()?;
         let key = described.key_in_row();
         let whole = |row: &Row| row.iter().cloned().map(Some).collect::<Vec<_>>();
         // The key of the old row, as most sources tell it; all cells when there is no key.
@@ -315,7 +420,19 @@ impl Block {
                 .map(|(place, cell)| (key.is_empty() || key.contains(&place)).then_some(cell))
                 .collect::<Vec<_>>()
         };
-        match change {
+        Some(match change {
+            MemoryChange::Alter(_, to) => {
+                *at = Some((**to).clone());
+                LogEvent::Table {
+                    id: table,
+                    table: Arc::new((**to).clone()),
+                }
+            }
+            MemoryChange::Drop(_) => {
+                *at = None;
+                LogEvent::Dropped { table }
+            }
+            MemoryChange::Create(_) => return created(change),
             MemoryChange::Insert(_, row) => LogEvent::Insert {
                 table,
                 after: self.put(whole(row)),
@@ -343,7 +460,7 @@ impl Block {
                     after: self.put(cells),
                 }
             }
-        }
+        })
     }
 
     fn put(&mut self, cells: Vec<Option<Cell>>) -> RowAt {

@@ -5,6 +5,7 @@
 //! call ([`Faults`]), before or after its effect, as a lost connection would cause them.
 
 mod apply;
+mod define;
 mod faults;
 mod log;
 mod source;
@@ -14,9 +15,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use whimbrel_core::{Engine, Position, Table, TableName, Value};
+use whimbrel_core::{Engine, Table, TableName, Value};
 
-use crate::{ChangeLog, ConnectError, Connector, Error, LoadRecord, ServerInfo, Source, Target};
+use crate::{
+    ApplyException, ChangeLog, Checkpoint, ConnectError, Connector, Error, LoadRecord, ServerInfo,
+    Source, Target,
+};
 pub use faults::{Call, Faults, When};
 pub use log::MemoryChange;
 
@@ -96,10 +100,12 @@ struct State {
     /// How often each chunk was committed.
     commits: BTreeMap<(TableName, u32), u32>,
     /// Every transaction since the beginning.
-    log: Vec<Vec<MemoryChange>>,
+    log: Vec<Vec<log::Logged>>,
     /// Tasks that the log is kept for, and what they have confirmed.
     kept: BTreeMap<String, u64>,
-    checkpoints: BTreeMap<String, Position>,
+    checkpoints: BTreeMap<String, Checkpoint>,
+    exceptions: Vec<ApplyException>,
+    defines_in_transaction: bool,
 }
 
 /// A database in memory, shared by its connectors.
@@ -113,6 +119,13 @@ impl MemoryDatabase {
     /// An empty database.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A database in which definitions change within transactions.
+    #[must_use]
+    pub fn defining_in_transactions(self) -> Self {
+        self.lock().defines_in_transaction = true;
+        self
     }
 
     /// Adds a table with its rows, or replaces it.
@@ -152,6 +165,11 @@ impl MemoryDatabase {
     pub fn has_no_records(&self) -> bool {
         let state = self.lock();
         state.records.is_empty() && state.epochs.is_empty()
+    }
+
+    /// What targets have reported as refused, in order.
+    pub fn exceptions(&self) -> Vec<ApplyException> {
+        self.lock().exceptions.clone()
     }
 
     /// How often the most often committed chunk was committed.

@@ -6,9 +6,9 @@ use whimbrel_core::{ChunkBounds, ChunkId, Column, Engine, Generation, Position, 
 use super::apply::MemoryApplier;
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
-    Applier, ChunkCommit, ChunkLoad, ChunkRecord, Error, KeyPolicy, LoadRecord, Loader,
-    PrepareMode, RawFormat, RowBlock, RowRefusal, Target, TargetColumn, TargetTable, TaskFence,
-    TypeDefinition,
+    Applier, ApplySettings, Checkpoint, ChunkCommit, ChunkLoad, ChunkRecord, Error, FollowState,
+    KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, RowBlock, RowRefusal, Target,
+    TargetColumn, TargetTable, TaskFence, TypeDefinition,
 };
 
 pub(super) struct MemoryTarget {
@@ -143,7 +143,7 @@ impl Target for MemoryTarget {
             state.commits.retain(|(table, _), _| *table != source);
             let record = LoadRecord {
                 table: source.clone(),
-                planned_at: planned_at.clone(),
+                planned_at: Some(planned_at.clone()),
                 chunks: (0..)
                     .zip(chunks)
                     .map(|(id, bounds)| ChunkRecord {
@@ -153,6 +153,7 @@ impl Target for MemoryTarget {
                     })
                     .collect(),
                 is_finished: false,
+                follow: Some(FollowState::loaded(table.source.clone())),
             };
             state.records.insert((fence.task.clone(), source), record);
             Ok(())
@@ -198,20 +199,23 @@ impl Target for MemoryTarget {
         })
     }
 
-    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Position>, Error> {
+    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {
         self.faults.around(Call::Checkpoint, || {
             Ok(self.database.lock().checkpoints.get(&fence.task).cloned())
         })
     }
 
-    async fn applier(&mut self, fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+    async fn applier(
+        &mut self,
+        fence: &TaskFence,
+        _settings: &ApplySettings,
+    ) -> Result<Box<dyn Applier>, Error> {
         self.faults.around(Call::Connect, || {
-            Ok(Box::new(MemoryApplier {
-                database: self.database.clone(),
-                faults: self.faults.clone(),
-                fence: fence.clone(),
-                open: None,
-            }) as Box<dyn Applier>)
+            Ok(Box::new(MemoryApplier::new(
+                self.database.clone(),
+                self.faults.clone(),
+                fence.clone(),
+            )) as Box<dyn Applier>)
         })
     }
 }
@@ -224,6 +228,8 @@ fn made(table: &TargetTable) -> MemoryTable {
         native: column.native.clone(),
         nullable: column.nullable,
         generation: Generation::None,
+        id: None,
+        default: None,
     });
     MemoryTable {
         table: Table {
@@ -238,7 +244,7 @@ fn made(table: &TargetTable) -> MemoryTable {
 }
 
 /// Where each planned column is in the table that is there.
-fn places(loaded: &MemoryTable, table: &TargetTable) -> Result<Vec<usize>, Error> {
+pub(super) fn places(loaded: &MemoryTable, table: &TargetTable) -> Result<Vec<usize>, Error> {
     let columns = loaded.table.columns.iter();
     let place = |planned: &TargetColumn| {
         let at = columns

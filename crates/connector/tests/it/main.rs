@@ -44,6 +44,8 @@ fn described(fixture: &Fixture) -> Table {
         native: "any".to_owned(),
         nullable: column.nullable,
         generation: Generation::None,
+        id: None,
+        default: None,
     });
     let columns: Vec<Column> = columns.collect();
     let key = fixture.key.iter().filter_map(|key| {
@@ -55,6 +57,7 @@ fn described(fixture: &Fixture) -> Table {
         name: TableName::new(SCHEMA, fixture.name),
         primary_key: key.collect(),
         columns,
+        id: None,
         row_estimate: None,
         byte_estimate: None,
     }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use tracing::{debug, warn};
-use whimbrel_connector::{Applier, Error, NetChanges, RowRefusal, RowSet as _, SingleKind};
-use whimbrel_core::TableName;
+use whimbrel_connector::{
+    Applier, Checkpoint, Definition, Error, NetChanges, RecordChange, RowRefusal, RowSet as _,
+    SingleKind,
+};
+use whimbrel_core::{Position, TableName};
 
 use super::ApplyErrorPolicy;
 use super::batch::Batch;
@@ -44,6 +47,28 @@ impl ChangeCounts {
     }
 }
 
+/// What comes between two changes, or between two transactions.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) definitions: Vec<Definition>,
+    pub(super) records: Vec<RecordChange>,
+    /// What is committed if anything is; the transaction at hand, if there is one, lies behind it.
+    pub(super) checkpoint: Checkpoint,
+    /// There is no transaction at hand.
+    pub(super) commits: bool,
+}
+
+/// What became of a [`Control`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Controlled {
+    Done {
+        /// The transaction at hand may be at the target in part.
+        is_split: bool,
+    },
+    /// The target refused a definition, in these words. Nothing is recorded.
+    Refused(String),
+}
+
 /// Applies batches over one applier.
 pub(super) struct BatchWriter {
     applier: Box<dyn Applier>,
@@ -61,15 +86,76 @@ impl BatchWriter {
         }
     }
 
-    /// Applies a batch; with an end, commits it with the checkpoint.
-    pub(super) async fn apply(
-        &mut self,
-        batch: &Batch,
-    ) -> Result<BTreeMap<TableName, ChangeCounts>, Error> {
+    async fn open(&mut self) -> Result<(), Error> {
         if !self.is_open {
             self.applier.begin().await?;
             self.is_open = true;
         }
+        Ok(())
+    }
+
+    /// Writes down what becomes of tables, in a transaction of its own.
+    pub(super) async fn record(
+        &mut self,
+        records: &[RecordChange],
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Error> {
+        self.open().await?;
+        self.applier.record(records).await?;
+        self.commit(checkpoint).await
+    }
+
+    async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.applier.commit(checkpoint).await?;
+        self.is_open = false;
+        Ok(())
+    }
+
+    /// Does what comes between two changes. Where the target changes no definitions within a transaction, what is open is committed
+    /// first, with the count of changes that it holds; the definitions are found done should they come again.
+    pub(super) async fn control(&mut self, control: &Control) -> Result<Controlled, Error> {
+        let defines = !control.definitions.is_empty();
+        if control.commits && defines && !self.applier.defines_in_transaction() {
+            // What comes between transactions does not come again: the record is there first.
+            self.open().await?;
+            self.applier.record(&control.records).await?;
+            self.commit(&control.checkpoint).await?;
+            for definition in &control.definitions {
+                if let Err(Error::Table(fault)) = self.applier.define(definition).await {
+                    warn!(table = %fault.table, fault.message, "the definition is not changed at the target");
+                }
+            }
+            return Ok(Controlled::Done { is_split: false });
+        }
+        let is_split = defines && !self.applier.defines_in_transaction();
+        if is_split {
+            if self.is_open {
+                self.commit(&control.checkpoint).await?;
+            }
+        } else {
+            self.open().await?;
+        }
+        for definition in &control.definitions {
+            match self.applier.define(definition).await {
+                Err(Error::Table(fault)) => return Ok(Controlled::Refused(fault.message)),
+                done => done?,
+            }
+        }
+        self.open().await?;
+        self.applier.record(&control.records).await?;
+        if control.commits {
+            self.commit(&control.checkpoint).await?;
+        }
+        Ok(Controlled::Done { is_split })
+    }
+
+    /// Applies a batch; with an end, commits it with the checkpoint.
+    pub(super) async fn apply(
+        &mut self,
+        batch: &Batch,
+        kept_from: Option<Position>,
+    ) -> Result<BTreeMap<TableName, ChangeCounts>, Error> {
+        self.open().await?;
         let mut counts = Counts {
             batch,
             by_table: BTreeMap::new(),
@@ -84,8 +170,11 @@ impl BatchWriter {
             }
         }
         if let Some(end) = &batch.end {
-            self.applier.commit(&end.place.position()).await?;
-            self.is_open = false;
+            let checkpoint = Checkpoint {
+                kept_from,
+                ..Checkpoint::at(end.place.position())
+            };
+            self.commit(&checkpoint).await?;
         }
         Ok(counts.by_table)
     }

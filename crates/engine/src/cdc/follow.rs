@@ -1,23 +1,27 @@
 //! Following the log: reads ahead while a batch is being applied, and applies whatever is complete as soon as the target is free.
+//! Where a definition changes, everything before it is applied first ([`super::definitions`]).
 //!
 //! So the size of a batch follows the load by itself: a single transaction when little happens, thousands when the target is
 //! behind. Memory is bounded by the bytes that may wait; what waits in the stream beyond that holds the source back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 use whimbrel_connector::{
-    ChangeBlock, ChangeStream, Error, LogEvent, LogPlace, SingleKind, TableId, Target,
+    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, LogEvent, LogPlace, SingleKind,
+    TableId, Target,
 };
 use whimbrel_core::{Position, TableName};
 
-use super::apply::{BatchWriter, ChangeCounts};
+use super::apply::{BatchWriter, ChangeCounts, Control, Controlled};
 use super::batch::{Batch, BatchEnd, Collector};
+use super::definitions::Barrier;
+use super::newcomers::Newcomers;
 use super::tables::{Fate, StreamTables};
 use super::{CdcOutcome, CdcSpec, StopTime};
 use crate::{Progress, RunError};
@@ -25,7 +29,16 @@ use crate::{Progress, RunError};
 /// A checkpoint that moved without changes is written this often, so that a quiet source can drop its log.
 const QUIET_CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
-/// One attempt at following the log.
+/// How following a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FollowEnd {
+    /// The run is over.
+    Run(CdcOutcome),
+    /// Tables were loaded that are to be followed too: the stream is to be opened again.
+    Rejoin,
+}
+
+/// One stream of the log, followed.
 pub(super) struct Follower<'a> {
     pub(super) spec: &'a CdcSpec,
     pub(super) progress: &'a Progress,
@@ -40,11 +53,40 @@ pub(super) struct Follower<'a> {
     /// Why nothing more is read; what was received before is still applied.
     pub(super) ended: Option<CdcOutcome>,
     pub(super) batches_committed: u64,
+    /// What the target has committed last.
+    pub(super) committed: Checkpoint,
+    /// The rows of the block being read.
+    pub(super) rows: Option<Arc<dyn ChangeRows>>,
+    /// A transaction has begun whose end has not come.
+    pub(super) is_in_transaction: bool,
+    /// The stream is to be opened again behind the transaction at hand.
+    pub(super) reopens: bool,
+    /// Events behind a change of a definition.
+    pub(super) waiting: VecDeque<LogEvent>,
+    /// What is to be done once everything before it is applied.
+    pub(super) barrier: Option<Barrier>,
+    pub(super) newcomers: Newcomers,
+    /// Changes of rows that the transaction at hand has had so far.
+    pub(super) changes_in_transaction: u64,
+    /// Changes of the first transaction that were applied before.
+    pub(super) applied_before: u64,
 }
 
-type Applied = Result<BTreeMap<TableName, ChangeCounts>, Error>;
+type Applied = Result<Done, Error>;
 
-/// A batch on its way into the target.
+/// What became of a piece of work.
+#[derive(Debug)]
+pub(super) enum Done {
+    Batch(BTreeMap<TableName, ChangeCounts>),
+    Control(Controlled),
+}
+
+enum Work {
+    Batch(Batch),
+    Control(Control),
+}
+
+/// Work under way at the target.
 struct Writing {
     task: JoinHandle<(BatchWriter, Applied)>,
     end: Option<BatchEnd>,
@@ -52,43 +94,48 @@ struct Writing {
 }
 
 impl Follower<'_> {
-    pub(super) async fn run(&mut self, writer: BatchWriter) -> Result<CdcOutcome, RunError> {
+    pub(super) async fn run(&mut self, writer: BatchWriter) -> Result<FollowEnd, RunError> {
         let mut idle = Some(writer);
         let mut writing: Option<Writing> = None;
         let mut wrote_at = Instant::now();
         loop {
             if self.stop.is_cancelled() && writing.is_none() {
-                return Ok(CdcOutcome::Stopped);
+                return Ok(FollowEnd::Run(CdcOutcome::Stopped));
             }
             if !self.stop.is_cancelled()
                 && let Some(writer) = idle.take()
             {
-                match self.next_batch(wrote_at) {
-                    Some(batch) => writing = Some(Writing::start(writer, batch)),
+                if self.may_rejoin() {
+                    return Ok(FollowEnd::Rejoin);
+                }
+                match self.next_work(wrote_at) {
+                    Some(work) => {
+                        let kept_from = self.newcomers.kept_from.clone();
+                        writing = Some(Writing::start(writer, work, kept_from));
+                    }
                     None => match self.ended {
-                        Some(outcome) => return Ok(outcome),
+                        Some(outcome) => return Ok(FollowEnd::Run(outcome)),
                         None => idle = Some(writer),
                     },
                 }
             }
-            let is_full = self.is_full();
-            let may_read = self.ended.is_none() && !self.stop.is_cancelled() && !is_full;
+            let may_read = self.may_read();
             tokio::select! {
                 biased;
                 done = finished(&mut writing), if writing.is_some() => {
-                    let (writer, end, transactions) = self.written(done?)?;
-                    idle = Some(writer);
+                    idle = Some(self.written(done?)?);
                     wrote_at = Instant::now();
-                    if let Some(end) = end {
-                        self.committed(&end, transactions);
-                    }
                 }
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
                 () = until_time(self.spec.stop_at), if self.ended.is_none() => {
                     info!("the time has come at which the task is to stop");
-                    self.collector.drop_open();
-                    self.ended = Some(CdcOutcome::ServerTime);
+                    self.end(CdcOutcome::ServerTime);
                 }
+                loaded = self.newcomers.loaded() => {
+                    loaded?;
+                    self.start_newcomers();
+                }
+                () = self.spec.reloads.asked() => self.ask_for_reloads()?,
                 block = self.stream.next(), if may_read => {
                     self.take(block.map_err(RunError::Source)?)?;
                 }
@@ -97,9 +144,43 @@ impl Follower<'_> {
         }
     }
 
-    /// What the target should get next, if anything.
+    fn may_read(&self) -> bool {
+        self.ended.is_none()
+            && !self.stop.is_cancelled()
+            && self.barrier.is_none()
+            && !self.is_at_reopening()
+            && !self.is_full()
+    }
+
+    /// Whether all is taken in that this stream has to give.
+    pub(super) fn is_at_reopening(&self) -> bool {
+        self.reopens && !self.is_in_transaction
+    }
+
+    /// What the target should do next, if anything.
+    fn next_work(&mut self, wrote_at: Instant) -> Option<Work> {
+        let Some(barrier) = &mut self.barrier else {
+            return self.next_batch(wrote_at).map(Work::Batch);
+        };
+        if self.collector.has_changes() || self.collector.end().is_some() {
+            let batch = self.collector.take_complete(self.tables.shapes());
+            return Some(Work::Batch(batch));
+        }
+        if self.collector.size().1 > 0 {
+            let piece = self.collector.take_piece(self.tables.shapes());
+            return Some(Work::Batch(piece));
+        }
+        let checkpoint = Checkpoint {
+            kept_from: self.newcomers.kept_from.clone(),
+            ..self.committed.clone()
+        };
+        barrier.take_control(checkpoint).map(Work::Control)
+    }
+
     fn next_batch(&mut self, wrote_at: Instant) -> Option<Batch> {
-        let is_quiet = wrote_at.elapsed() >= QUIET_CHECKPOINT_EVERY || self.has_reached_end();
+        let is_quiet = wrote_at.elapsed() >= QUIET_CHECKPOINT_EVERY
+            || self.has_reached_end()
+            || self.is_at_reopening();
         if self.collector.has_changes() || (is_quiet && self.collector.end().is_some()) {
             return Some(self.collector.take_complete(self.tables.shapes()));
         }
@@ -122,22 +203,32 @@ impl Follower<'_> {
 
     fn written(
         &mut self,
-        done: (BatchWriter, Applied, Option<BatchEnd>, u64),
-    ) -> Result<(BatchWriter, Option<BatchEnd>, u64), RunError> {
-        let (writer, applied, end, transactions) = done;
-        let counts = applied.map_err(RunError::Target)?;
-        for (table, counts) in &counts {
-            self.progress
-                .count(table, |entry| entry.changes.add(counts));
+        (writer, applied, end, transactions): Finished,
+    ) -> Result<BatchWriter, RunError> {
+        match applied.map_err(RunError::Target)? {
+            Done::Batch(counts) => {
+                for (table, counts) in &counts {
+                    self.progress
+                        .count(table, |entry| entry.changes.add(counts));
+                }
+                if let Some(end) = end {
+                    self.committed(&end, transactions);
+                }
+            }
+            Done::Control(done) => self.controlled(done)?,
         }
-        Ok((writer, end, transactions))
+        Ok(writer)
     }
 
     /// Rows and checkpoint are durable at the target: now the source may forget.
     fn committed(&mut self, end: &BatchEnd, transactions: u64) {
         self.batches_committed += 1;
         let position = end.place.position();
-        self.stream.confirm(&position);
+        self.committed = Checkpoint::at(position.clone());
+        self.newcomers.is_blocked = false;
+        self.start_newcomers();
+        let needed = self.newcomers.kept_from.as_ref().unwrap_or(&position);
+        self.stream.confirm(needed);
         let latency_ms = latency_ms(end.committed_at_us);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(position.as_str().to_owned());
@@ -149,6 +240,7 @@ impl Follower<'_> {
             }
         });
         if let Some(until) = &self.until
+            && self.newcomers.is_idle()
             && self.stream.has_reached(&*end.place, until)
         {
             info!(%position, "everything up to the wanted position is applied");
@@ -162,32 +254,38 @@ impl Follower<'_> {
             return Ok(());
         }
         self.collector.begin_block(Arc::clone(&block.rows));
-        for event in block.events {
+        self.rows = Some(block.rows);
+        self.waiting.extend(block.events);
+        self.go_on()
+    }
+
+    /// Takes in what waits, up to the next change of a definition.
+    pub(super) fn go_on(&mut self) -> Result<(), RunError> {
+        while self.barrier.is_none()
+            && self.ended.is_none()
+            && !self.is_at_reopening()
+            && let Some(event) = self.waiting.pop_front()
+        {
             self.event(event)?;
-            if self.ended.is_some() {
-                break;
-            }
         }
         Ok(())
     }
 
+    /// Nothing more is read; a transaction whose end has not come is left out.
+    fn end(&mut self, outcome: CdcOutcome) {
+        self.collector.drop_open();
+        self.waiting.clear();
+        self.barrier = None;
+        self.ended = Some(outcome);
+    }
+
     fn event(&mut self, event: LogEvent) -> Result<(), RunError> {
         match event {
-            LogEvent::Table { id, table } => {
-                let before = self
-                    .tables
-                    .describe(id, &table, &*self.target, &self.spec.load)
-                    .map_err(RunError::Target)?;
-                if before.is_some() {
-                    return Err(RunError::Table(format!(
-                        "table {}: its columns changed while its changes are followed; make the same change at the target and reload the table",
-                        table.name
-                    )));
-                }
-                Ok(())
-            }
+            LogEvent::Table { id, table } => self.described(id, table),
             LogEvent::Begin { mark } => {
                 self.tables.begin(mark);
+                self.is_in_transaction = true;
+                self.changes_in_transaction = 0;
                 Ok(())
             }
             LogEvent::Insert { table, after } => self.change(table, SingleKind::Insert { after }),
@@ -198,8 +296,11 @@ impl Follower<'_> {
             } => self.change(table, SingleKind::Update { before, after }),
             LogEvent::Delete { table, before } => self.change(table, SingleKind::Delete { before }),
             LogEvent::Truncate { table } => self.change(table, SingleKind::Truncate),
-            LogEvent::Ddl { table, statement } => {
-                debug!(%table, statement, "the definition of a table changed at the source");
+            LogEvent::Dropped { table } => self.dropped(table),
+            LogEvent::Renamed { table, to } => self.renamed(table, to),
+            LogEvent::Rewritten { table, why } => self.rewritten(table, &why),
+            LogEvent::Created { table } => {
+                self.created(table);
                 Ok(())
             }
             LogEvent::Commit {
@@ -222,8 +323,19 @@ impl Follower<'_> {
 
     fn change(&mut self, table: TableId, kind: SingleKind) -> Result<(), RunError> {
         match self.tables.fate(table).map_err(RunError::Source)? {
-            Fate::Apply(shape) => self.collector.push(shape, kind),
-            Fate::Held => {}
+            Fate::Apply(shape) => {
+                self.changes_in_transaction += 1;
+                let was_applied = self.changes_in_transaction <= self.applied_before;
+                let is_left_out = kind == SingleKind::Truncate && !self.spec.on_ddl.truncates;
+                if !was_applied && !is_left_out {
+                    self.collector.push(shape, kind);
+                }
+            }
+            Fate::Held => self.changes_in_transaction += 1,
+            Fate::Redefine => {
+                self.waiting.push_front(change_event(table, kind));
+                self.redefine(table)?;
+            }
         }
         Ok(())
     }
@@ -231,10 +343,14 @@ impl Follower<'_> {
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
         if matches!(self.spec.stop_at, Some(StopTime::Commit(limit)) if committed_at_us > limit) {
             info!("the log has reached the time at which the task is to stop");
-            self.collector.drop_open();
-            self.ended = Some(CdcOutcome::CommitTime);
+            self.end(CdcOutcome::CommitTime);
             return;
         }
+        if self.changes_in_transaction > 0 {
+            self.applied_before = 0;
+        }
+        self.changes_in_transaction = 0;
+        self.is_in_transaction = false;
         self.collector.commit(BatchEnd {
             place,
             committed_at_us,
@@ -248,10 +364,16 @@ impl Follower<'_> {
 }
 
 impl Writing {
-    fn start(mut writer: BatchWriter, batch: Batch) -> Self {
-        let (end, transaction_count) = (batch.end.clone(), batch.transaction_count);
+    fn start(mut writer: BatchWriter, work: Work, kept_from: Option<Position>) -> Self {
+        let (end, transaction_count) = match &work {
+            Work::Batch(batch) => (batch.end.clone(), batch.transaction_count),
+            Work::Control(_) => (None, 0),
+        };
         let task = tokio::spawn(async move {
-            let applied = writer.apply(&batch).await;
+            let applied = match work {
+                Work::Batch(batch) => writer.apply(&batch, kept_from).await.map(Done::Batch),
+                Work::Control(control) => writer.control(&control).await.map(Done::Control),
+            };
             (writer, applied)
         });
         Self {
@@ -269,10 +391,25 @@ impl Drop for Writing {
     }
 }
 
-/// Waits for a running batch. Called only while there is one.
-async fn finished(
-    writing: &mut Option<Writing>,
-) -> Result<(BatchWriter, Applied, Option<BatchEnd>, u64), RunError> {
+/// The writer, what became of its work, where the batch ended, and how many transactions ended in it.
+type Finished = (BatchWriter, Applied, Option<BatchEnd>, u64);
+
+/// A change as the stream told it.
+fn change_event(table: TableId, kind: SingleKind) -> LogEvent {
+    match kind {
+        SingleKind::Insert { after } => LogEvent::Insert { table, after },
+        SingleKind::Update { before, after } => LogEvent::Update {
+            table,
+            before,
+            after,
+        },
+        SingleKind::Delete { before } => LogEvent::Delete { table, before },
+        SingleKind::Truncate => LogEvent::Truncate { table },
+    }
+}
+
+/// Waits for running work. Called only while there is some.
+async fn finished(writing: &mut Option<Writing>) -> Result<Finished, RunError> {
     let Some(running) = writing else {
         return std::future::pending().await;
     };

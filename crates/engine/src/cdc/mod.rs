@@ -17,114 +17,42 @@
 //! 3. *In order.* The stream gives whole transactions in commit order; a batch takes a run of them, folds them to net
 //!    changes, and commits at the end of a source transaction only. A transaction larger than a batch is applied in pieces within one
 //!    transaction of the target. So a reader of the target never sees part of a source transaction.
-//! 4. *By one worker.* The target hands out an epoch to each attempt, and refuses older ones in the very transactions that write.
+//! 4. *Rule by table.* What is left out is decided for each table: what the view of its load holds, and what it held already when the log was
+//!    read again from an earlier place, for tables that joined later ([`newcomers`]). So start, restart, reload of one table and new
+//!    tables are one case.
+//! 5. *In the right columns.* The shape in which a table's changes were applied is kept at the target and moves on with the checkpoint; a
+//!    stream is opened with the shapes of its place in the log, not with those of now ([`definitions`]).
+//! 6. *By one worker.* The target hands out an epoch to each attempt, and refuses older ones in the very transactions that write.
 
 mod apply;
 mod batch;
+mod definitions;
 mod fold;
 mod follow;
+mod newcomers;
+mod reshape;
+mod session;
+mod spec;
 mod tables;
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use whimbrel_connector::{ChangeLog, Connector, Error, Source, Target, TaskFence};
+use whimbrel_connector::{
+    ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source, Target,
+    TaskFence,
+};
 use whimbrel_core::{Position, Table};
 
-use apply::BatchWriter;
 pub use apply::ChangeCounts;
-use batch::Collector;
-use follow::Follower;
-use tables::StreamTables;
+use follow::FollowEnd;
+pub use spec::{ApplyErrorPolicy, CdcEnd, CdcSpec, CdcStart, DdlPolicy, Reloads, StopTime};
 
 use crate::{
-    FullLoadSpec, LoadOutcome, Progress, RunError, StartKind, TableErrorPolicy, TableState,
+    FullLoadSpec, Joining, LoadOutcome, Progress, RunError, StartKind, TableErrorPolicy,
     run_full_load,
 };
-
-/// Bytes of changes that may wait for the target.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Changes that may wait for the target.
-const BATCH_CHANGES: usize = 40_000;
-
-/// What becomes of a change that the target refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApplyErrorPolicy {
-    /// It is reported and left out.
-    LogError,
-    /// The task ends; nothing of its batch is applied.
-    StopTask,
-}
-
-/// Whether a run begins anew or goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CdcStart {
-    /// Anew: what an earlier run left is removed.
-    Fresh {
-        /// Changes are applied from this position on, in the source's notation; from the log's end when not given.
-        from: Option<Position>,
-    },
-    /// From the checkpoint at the target; an unfinished full load is finished first.
-    Resume,
-}
-
-/// When a run that follows its source ends by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CdcEnd {
-    /// Never.
-    Never,
-    /// When the full load is done; changes since stay for a resume.
-    AfterLoad,
-    /// When the changes made during the full load are applied too.
-    AfterCachedChanges,
-}
-
-/// A time at which a run ends, in microseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopTime {
-    /// Before the first transaction that the source committed later than this.
-    Commit(i64),
-    /// When this machine's clock passes it, whether anything is committed or not.
-    Server(i64),
-}
-
-/// Everything a task that follows its source can be told.
-#[derive(Clone, Debug)]
-pub struct CdcSpec {
-    /// The full load. Its start kind is not used: `start` says.
-    pub load: FullLoadSpec,
-    /// Whether the rows that are there are loaded first. Without a load they are at the target already, and no table is touched.
-    pub loads: bool,
-    /// How to begin.
-    pub start: CdcStart,
-    /// When to end.
-    pub end: CdcEnd,
-    /// Ends by time as well.
-    pub stop_at: Option<StopTime>,
-    /// What a refused change does.
-    pub on_apply_error: ApplyErrorPolicy,
-    /// Bytes of changes that may wait for the target.
-    pub batch_bytes_max: usize,
-    /// Changes that may wait for the target.
-    pub batch_changes_max: usize,
-}
-
-impl CdcSpec {
-    /// A full load with these settings, followed by the changes since.
-    pub fn new(load: FullLoadSpec) -> Self {
-        Self {
-            load,
-            loads: true,
-            start: CdcStart::Fresh { from: None },
-            end: CdcEnd::Never,
-            stop_at: None,
-            on_apply_error: ApplyErrorPolicy::StopTask,
-            batch_bytes_max: BATCH_BYTES,
-            batch_changes_max: BATCH_CHANGES,
-        }
-    }
-}
 
 /// How a run that follows its source ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,14 +164,17 @@ impl Run<'_> {
     async fn taken_over(&self) -> Option<RunError> {
         let fence = self.held.as_ref()?;
         let mut target = self.target.target().await.ok()?;
-        let error = target.applier(fence).await.err()?;
+        let error = target.applier(fence, &self.spec.apply).await.err()?;
         matches!(error, Error::Fenced { .. }).then_some(RunError::Target(error))
     }
 
     /// Claims nothing that was taken over. The check after the failure may not have reached the target.
     async fn let_go(&mut self, target: &mut dyn Target) -> Result<(), RunError> {
         if let Some(fence) = &self.held {
-            target.applier(fence).await.map_err(RunError::Target)?;
+            target
+                .applier(fence, &self.spec.apply)
+                .await
+                .map_err(RunError::Target)?;
         }
         self.held = None;
         Ok(())
@@ -259,7 +190,7 @@ impl Run<'_> {
             .change_log(&self.spec.load.task)
             .await
             .map_err(RunError::Source)?;
-        let mut tables = self.tables(&mut *source).await?;
+        let tables = self.tables(&mut *source).await?;
         match start {
             CdcStart::Resume => self.check_begun(&mut *target).await?,
             CdcStart::Fresh { from } => {
@@ -268,10 +199,11 @@ impl Run<'_> {
             }
         }
         self.has_begun = true;
-        drop(source);
+        drop((source, target));
         if !self.spec.loads {
-            self.show_completed(&tables);
-        } else if self.load(&tables).await? == LoadOutcome::Stopped {
+            self.progress
+                .add(tables.iter().map(|table| table.name.clone()));
+        } else if self.load(&mut *log, &tables).await? == LoadOutcome::Stopped {
             return Ok(CdcOutcome::Stopped);
         }
         let until = match self.spec.end {
@@ -279,8 +211,15 @@ impl Run<'_> {
             CdcEnd::AfterLoad => return Ok(CdcOutcome::Loaded),
             CdcEnd::AfterCachedChanges => Some(log.end().await.map_err(RunError::Source)?),
         };
-        tables.retain(|table| !self.has_failed(table));
-        self.follow(&mut *log, target, &tables, until).await
+        loop {
+            match self.follow(&mut *log, until.clone()).await? {
+                FollowEnd::Run(outcome) => return Ok(outcome),
+                FollowEnd::Rejoin => info!(
+                    task = self.spec.load.task,
+                    "tables that were loaded meanwhile join"
+                ),
+            }
+        }
     }
 
     async fn tables(&self, source: &mut dyn Source) -> Result<Vec<Table>, RunError> {
@@ -316,9 +255,15 @@ impl Run<'_> {
         }
         let position = from.unwrap_or(&begun.position);
         info!(task = fence.task, %position, "changes are kept from here on");
-        let mut applier = target.applier(&fence).await.map_err(RunError::Target)?;
+        let applier = target.applier(&fence, &self.spec.apply).await;
+        let mut applier = applier.map_err(RunError::Target)?;
         applier.begin().await.map_err(RunError::Target)?;
-        applier.commit(position).await.map_err(RunError::Target)
+        if !self.spec.loads {
+            let adopted: Vec<RecordChange> = tables.iter().map(adopt).collect();
+            applier.record(&adopted).await.map_err(RunError::Target)?;
+        }
+        let checkpoint = Checkpoint::at(position.clone());
+        applier.commit(&checkpoint).await.map_err(RunError::Target)
     }
 
     async fn claim(&self, target: &mut dyn Target) -> Result<TaskFence, RunError> {
@@ -337,27 +282,40 @@ impl Run<'_> {
     }
 
     /// Loads what is not loaded yet, keeping the record of every table with the position of its view.
-    async fn load(&self, tables: &[Table]) -> Result<LoadOutcome, RunError> {
+    async fn load(
+        &self,
+        log: &mut dyn ChangeLog,
+        tables: &[Table],
+    ) -> Result<LoadOutcome, RunError> {
         let mut target = self.target.target().await.map_err(RunError::Target)?;
         let fence = self.claim(&mut *target).await?;
         let records = target
             .load_records(&fence)
             .await
             .map_err(RunError::Target)?;
-        let is_loaded = |table: &Table| {
-            let record = records.iter().find(|record| record.table == table.name);
-            record.is_some_and(|record| record.is_finished)
-        };
-        if tables.iter().all(is_loaded) {
-            self.show_completed(tables);
+        let (loaded, missing): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(|table| {
+            records
+                .iter()
+                .any(|record| record.is_finished && is_of(record, table))
+        });
+        self.progress
+            .add(loaded.iter().map(|table| table.name.clone()));
+        if missing.is_empty() {
             return Ok(LoadOutcome::Finished { tables_errored: 0 });
         }
+        // Tables may have come to be since the log was first kept.
+        log.prepare(tables).await.map_err(RunError::Source)?;
         let spec = FullLoadSpec {
             start: StartKind::Resume {
                 completed: std::collections::HashSet::new(),
                 needs_record: false,
             },
             is_followed: true,
+            fails_without_tables: false,
+            joining: Some(Joining {
+                fence,
+                tables: missing.iter().map(|table| table.name.clone()).collect(),
+            }),
             ..self.spec.load.clone()
         };
         let outcome =
@@ -369,71 +327,21 @@ impl Run<'_> {
         }
         Ok(outcome)
     }
+}
 
-    fn show_completed(&self, tables: &[Table]) {
-        if !self.progress.snapshot().tables.is_empty() {
-            return;
-        }
-        self.progress
-            .reset(tables.iter().map(|table| (table.name.clone(), 0)));
-        for table in tables {
-            self.progress
-                .update(&table.name, |entry| entry.state = TableState::Completed);
-        }
-    }
+/// Whether a record is of this table, perhaps under the name that it had when its changes were last applied.
+fn is_of(record: &LoadRecord, table: &Table) -> bool {
+    let has_same_id = |state: &FollowState| table.id.is_some() && state.shape.id == table.id;
+    record.table == table.name || record.follow.as_ref().is_some_and(has_same_id)
+}
 
-    fn has_failed(&self, table: &Table) -> bool {
-        let progress = self.progress.snapshot();
-        progress
-            .tables
-            .get(&table.name)
-            .is_some_and(|entry| entry.state == TableState::Error)
-    }
-
-    async fn follow(
-        &mut self,
-        log: &mut dyn ChangeLog,
-        mut target: Box<dyn Target>,
-        tables: &[Table],
-        until: Option<Position>,
-    ) -> Result<CdcOutcome, RunError> {
-        let fence = self.claim(&mut *target).await?;
-        self.held = Some(fence.clone());
-        let checkpoint = target
-            .checkpoint(&fence)
-            .await
-            .map_err(RunError::Target)?
-            .ok_or(RunError::NothingToResume)?;
-        let records = target
-            .load_records(&fence)
-            .await
-            .map_err(RunError::Target)?;
-        let views = StreamTables::new(&records, |record| log.view(&record.planned_at))
-            .map_err(RunError::Source)?;
-        let applier = target.applier(&fence).await.map_err(RunError::Target)?;
-        let stream = log
-            .open(tables, &checkpoint)
-            .await
-            .map_err(RunError::Source)?;
-        info!(task = fence.task, %checkpoint, "following the log of the source");
-        self.progress.follow(|cdc| {
-            cdc.checkpoint = Some(checkpoint.as_str().to_owned());
-        });
-        let mut follower = Follower {
-            spec: self.spec,
-            progress: self.progress,
-            stop: self.stop,
-            target,
-            stream,
-            tables: views,
-            collector: Collector::default(),
-            until,
-            ended: None,
-            batches_committed: 0,
-        };
-        let writer = BatchWriter::new(applier, self.spec.on_apply_error);
-        let outcome = follower.run(writer).await;
-        self.batches_committed += follower.batches_committed;
-        outcome
+/// A table whose rows are at the target already.
+fn adopt(table: &Table) -> RecordChange {
+    RecordChange::Put {
+        table: table.name.clone(),
+        state: FollowState {
+            has_joined: true,
+            ..FollowState::loaded(table.clone())
+        },
     }
 }

@@ -1,12 +1,12 @@
-//! The tables of a stream: their shape, their place at the target, and the view that their loaded rows come from.
+//! The tables of a stream: what they are, what they were when their changes were last applied, and what their rows hold already.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use whimbrel_connector::{
-    Error, LoadRecord, SnapshotView, TableId, Target, TargetTable, TransactionMark,
+    Error, FollowState, SnapshotView, TableId, Target, TargetTable, TransactionMark,
 };
-use whimbrel_core::{ColumnType, Table, TableName};
+use whimbrel_core::{Column, ColumnType, Table, TableName};
 
 use crate::FullLoadSpec;
 
@@ -19,19 +19,29 @@ pub(super) struct StreamTable {
     pub(super) key: Vec<(usize, ColumnType)>,
 }
 
-/// The tables that a stream has named so far.
-#[derive(Default)]
-pub(super) struct StreamTables {
-    /// Every shape that came, in order; changes point here.
-    shapes: Vec<Arc<StreamTable>>,
-    /// The present shape of each table of the stream.
-    by_id: HashMap<TableId, u32>,
-    /// What the loaded rows hold already.
-    views: HashMap<TableName, Box<dyn SnapshotView>>,
-    /// By shape: whether the transaction being read is to be left out for its table.
-    skipped: Vec<bool>,
-    /// The transaction being read.
-    transaction: Option<TransactionMark>,
+impl StreamTable {
+    pub(super) fn plan(
+        table: &Table,
+        target: &dyn Target,
+        spec: &FullLoadSpec,
+    ) -> Result<Self, Error> {
+        let target = target.plan_table(table, spec.target_name(&table.name), spec.keys)?;
+        let loaded: Vec<&ColumnType> = table.loaded_columns().map(|column| &column.ty).collect();
+        let key = target.primary_key.iter();
+        let key = key.map(|&place| (place, loaded[place].clone())).collect();
+        Ok(Self {
+            name: table.name.clone(),
+            target,
+            key,
+        })
+    }
+}
+
+/// A table that is followed when a stream is opened.
+pub(super) struct FollowedTable {
+    pub(super) state: FollowState,
+    /// What its rows hold: a transaction that any of these holds is left out for it.
+    pub(super) views: Vec<Box<dyn SnapshotView>>,
 }
 
 /// What to do with a change.
@@ -39,23 +49,68 @@ pub(super) struct StreamTables {
 pub(super) enum Fate {
     /// Apply it, as a change of this shape.
     Apply(u32),
-    /// The loaded rows hold it.
+    /// Its rows hold it, or nobody follows it any more.
     Held,
+    /// The table was altered: that comes first.
+    Redefine,
+}
+
+struct Entry {
+    state: FollowState,
+    /// The shape of the target's table.
+    applied: u32,
+    /// As the stream told it last.
+    told: Arc<Table>,
+    is_altered: bool,
+    /// It is being loaded, suspended or gone.
+    is_away: bool,
+    views: Vec<Box<dyn SnapshotView>>,
+    /// The transaction for which `fate` was found out.
+    seen: u64,
+    fate: Fate,
+}
+
+/// The tables of a stream, by their numbers there.
+pub(super) struct StreamTables {
+    entries: Vec<Entry>,
+    /// Every shape that came, in order; changes point here.
+    shapes: Vec<Arc<StreamTable>>,
+    by_name: HashMap<TableName, TableId>,
+    /// The transaction being read, and its number.
+    transaction: Option<TransactionMark>,
+    number: u64,
 }
 
 impl StreamTables {
+    /// The tables with which a stream is opened, in this order.
     pub(super) fn new(
-        records: &[LoadRecord],
-        view: impl Fn(&LoadRecord) -> Result<Box<dyn SnapshotView>, Error>,
+        tables: Vec<FollowedTable>,
+        target: &dyn Target,
+        spec: &FullLoadSpec,
     ) -> Result<Self, Error> {
-        let mut views = HashMap::new();
-        for record in records {
-            views.insert(record.table.clone(), view(record)?);
+        let mut made = Self {
+            entries: Vec::with_capacity(tables.len()),
+            shapes: Vec::with_capacity(tables.len()),
+            by_name: HashMap::new(),
+            transaction: None,
+            number: 1,
+        };
+        for (number, FollowedTable { state, views }) in (0..).zip(tables) {
+            let shape = StreamTable::plan(&state.shape, target, spec)?;
+            made.by_name.insert(shape.name.clone(), TableId(number));
+            made.entries.push(Entry {
+                told: Arc::new(state.shape.clone()),
+                state,
+                applied: number,
+                is_altered: false,
+                is_away: false,
+                views,
+                seen: 0,
+                fate: Fate::Held,
+            });
+            made.shapes.push(Arc::new(shape));
         }
-        Ok(Self {
-            views,
-            ..Self::default()
-        })
+        Ok(made)
     }
 
     /// Every shape so far.
@@ -63,74 +118,147 @@ impl StreamTables {
         &self.shapes
     }
 
-    /// Takes the shape of a table from here on. Returns the shape before, if it was another.
-    pub(super) fn describe(
+    fn entry(&mut self, id: TableId) -> Result<&mut Entry, Error> {
+        self.entries.get_mut(id.0 as usize).ok_or_else(|| {
+            Error::Fatal("the log names a table that it has not described".to_owned())
+        })
+    }
+
+    /// The table of this name, if it is one of the stream.
+    pub(super) fn find(&self, name: &TableName) -> Option<TableId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Tables that the stream was opened with and that are still followed.
+    pub(super) fn followed(&self) -> impl Iterator<Item = &TableName> {
+        let entries = self.entries.iter().filter(|entry| !entry.is_away);
+        entries.map(|entry| &entry.state.shape.name)
+    }
+
+    /// What is known of a table, and its present shape at the target.
+    pub(super) fn followed_as(
         &mut self,
         id: TableId,
-        table: &Arc<Table>,
+    ) -> Result<(FollowState, Arc<StreamTable>), Error> {
+        let entry = self.entry(id)?;
+        let (state, applied) = (entry.state.clone(), entry.applied);
+        Ok((state, Arc::clone(&self.shapes[applied as usize])))
+    }
+
+    /// Takes the shape of a table from here on.
+    pub(super) fn tell(
+        &mut self,
+        id: TableId,
+        table: Arc<Table>,
         target: &dyn Target,
         spec: &FullLoadSpec,
-    ) -> Result<Option<Arc<StreamTable>>, Error> {
-        let before = self
-            .by_id
-            .get(&id)
-            .map(|&shape| Arc::clone(&self.shapes[shape as usize]));
-        if before
-            .as_ref()
-            .is_some_and(|known| known.target.source == **table)
-        {
-            return Ok(None);
+    ) -> Result<(), Error> {
+        let is_opening = self.transaction.is_none();
+        let shape = StreamTable::plan(&table, target, spec);
+        let entry = self.entry(id)?;
+        entry.told = Arc::clone(&table);
+        entry.seen = 0;
+        if is_opening {
+            // What the stream was opened with, perhaps with a key by which the log tells rows apart.
+            let applied = entry.applied as usize;
+            self.shapes[applied] = Arc::new(shape?);
+            return Ok(());
         }
-        let target = target.plan_table(table, spec.target_name(&table.name), spec.keys)?;
-        let loaded: Vec<&ColumnType> = table.loaded_columns().map(|column| &column.ty).collect();
-        let key = target.primary_key.iter();
-        let key = key.map(|&place| (place, loaded[place].clone())).collect();
-        let shape = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
-        self.shapes.push(Arc::new(StreamTable {
-            name: table.name.clone(),
-            target,
-            key,
-        }));
-        // A table may be described anew in the middle of a transaction.
-        let is_held = |mark| self.holds(&table.name, mark);
-        self.skipped.push(self.transaction.is_some_and(is_held));
-        self.by_id.insert(id, shape);
-        Ok(before)
+        let applied = &self.shapes[self.entries[id.0 as usize].applied as usize];
+        let is_altered = !is_same(&applied.target.source, &table);
+        self.entries[id.0 as usize].is_altered = is_altered;
+        Ok(())
     }
 
-    /// A transaction begins: for which tables do the loaded rows hold it?
+    /// The table as the stream told it last.
+    pub(super) fn told(&mut self, id: TableId) -> Result<Arc<Table>, Error> {
+        self.entry(id).map(|entry| Arc::clone(&entry.told))
+    }
+
+    /// From here on changes are applied in this shape.
+    pub(super) fn follow_as(
+        &mut self,
+        id: TableId,
+        shape: StreamTable,
+        state: FollowState,
+    ) -> Result<(), Error> {
+        let number = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
+        self.by_name.retain(|_, known| *known != id);
+        self.by_name.insert(shape.name.clone(), id);
+        let entry = self.entry(id)?;
+        entry.state = state;
+        entry.applied = number;
+        entry.is_altered = false;
+        entry.seen = 0;
+        self.shapes.push(Arc::new(shape));
+        Ok(())
+    }
+
+    /// From here on its changes are left out.
+    pub(super) fn leave(&mut self, id: TableId) -> Result<(), Error> {
+        let entry = self.entry(id)?;
+        entry.is_away = true;
+        entry.seen = 0;
+        Ok(())
+    }
+
+    /// Whether its changes are left out for good, or until it is loaded.
+    pub(super) fn is_away(&self, id: TableId) -> bool {
+        let entry = self.entries.get(id.0 as usize);
+        entry.is_some_and(|entry| entry.is_away)
+    }
+
+    /// A transaction begins.
     pub(super) fn begin(&mut self, mark: TransactionMark) {
         self.transaction = Some(mark);
-        let skipped = self.shapes.iter();
-        self.skipped = skipped.map(|shape| self.holds(&shape.name, mark)).collect();
-    }
-
-    fn holds(&self, table: &TableName, mark: TransactionMark) -> bool {
-        self.views.get(table).is_some_and(|view| view.holds(mark))
+        self.number += 1;
     }
 
     /// What becomes of a change to a table in the present transaction.
     ///
     /// # Errors
     /// [`Error::Fatal`] for a table that the stream has not described.
-    pub(super) fn fate(&self, id: TableId) -> Result<Fate, Error> {
-        let shape = *self.by_id.get(&id).ok_or_else(|| {
-            Error::Fatal("the log names a table that it has not described".to_owned())
-        })?;
-        Ok(if self.skipped[shape as usize] {
-            Fate::Held
-        } else {
-            Fate::Apply(shape)
-        })
+    pub(super) fn fate(&mut self, id: TableId) -> Result<Fate, Error> {
+        let (number, transaction) = (self.number, self.transaction);
+        let entry = self.entry(id)?;
+        if entry.seen != number {
+            entry.seen = number;
+            let holds = |mark| entry.views.iter().any(|view| view.holds(mark));
+            entry.fate = if entry.is_away || transaction.is_some_and(holds) {
+                Fate::Held
+            } else if entry.is_altered {
+                Fate::Redefine
+            } else {
+                Fate::Apply(entry.applied)
+            };
+        }
+        Ok(entry.fate)
     }
+}
+
+/// Whether nothing that is kept of a table has changed. Numbers that one of them lacks do not count.
+fn is_same(known: &Table, told: &Table) -> bool {
+    let mut columns = known.columns.iter().zip(&told.columns);
+    known.name == told.name
+        && known.columns.len() == told.columns.len()
+        && columns.all(|(known, told)| {
+            Column {
+                id: told.id.or(known.id),
+                ..known.clone()
+            } == Column {
+                id: told.id.or(known.id),
+                ..told.clone()
+            } && (known.id.is_none() || told.id.is_none() || known.id == told.id)
+        })
+        && known.primary_key == told.primary_key
 }
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_connector::Connector as _;
     use whimbrel_connector::memory::{Faults, MemoryConnector, MemoryDatabase};
-    use whimbrel_connector::{ChunkRecord, Connector as _};
     use whimbrel_core::mapping::TableMappings;
-    use whimbrel_core::{Engine, Position};
+    use whimbrel_core::{Engine, Generation};
 
     use super::*;
 
@@ -143,34 +271,51 @@ mod tests {
         }
     }
 
+    fn table(columns: &[&str]) -> Table {
+        let columns = columns.iter().map(|name| Column {
+            name: (*name).to_owned(),
+            ty: ColumnType::Text { bytes_max: None },
+            native: "text".to_owned(),
+            nullable: true,
+            generation: Generation::None,
+            id: None,
+            default: None,
+        });
+        Table {
+            engine: Engine::Postgres,
+            name: TableName::new("s", "t"),
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            id: None,
+            row_estimate: None,
+            byte_estimate: None,
+        }
+    }
+
     #[tokio::test]
-    async fn a_table_described_within_a_transaction_is_left_out_of_it_all_the_same() {
-        let record = LoadRecord {
-            table: TableName::new("s", "t"),
-            planned_at: Position::new("5"),
-            chunks: Vec::<ChunkRecord>::new(),
-            is_finished: true,
-        };
-        let mut tables = StreamTables::new(&[record], |_| Ok(Box::new(UpTo(5)))).unwrap();
+    async fn a_table_altered_within_what_its_rows_hold_is_redefined_by_the_first_change_past_it() {
         let target = MemoryConnector::new(MemoryDatabase::new(), Faults::none());
         let target = target.target().await.unwrap();
         let spec = FullLoadSpec::new("task", TableMappings::of_patterns(&[], &[]));
-        let table = |estimate| {
-            Arc::new(Table {
-                engine: Engine::Postgres,
-                name: TableName::new("s", "t"),
-                columns: Vec::new(),
-                primary_key: Vec::new(),
-                row_estimate: Some(estimate),
-                byte_estimate: None,
-            })
+        let followed = FollowedTable {
+            state: FollowState::loaded(table(&["a", "b"])),
+            views: vec![Box::new(UpTo(5))],
         };
-        for (mark, fate) in [(5, Fate::Held), (6, Fate::Apply(1))] {
-            tables.begin(TransactionMark(mark, 0));
-            tables
-                .describe(TableId(0), &table(mark), &*target, &spec)
-                .unwrap();
-            assert_eq!(tables.fate(TableId(0)).unwrap(), fate);
-        }
+        let mut tables = StreamTables::new(vec![followed], &*target, &spec).unwrap();
+        let id = TableId(0);
+        let tell = |tables: &mut StreamTables, columns: &[&str]| {
+            let told = Arc::new(table(columns));
+            tables.tell(id, told, &*target, &spec).unwrap();
+        };
+        tables.begin(TransactionMark(4, 0));
+        tell(&mut tables, &["a"]);
+        assert_eq!(tables.fate(id).unwrap(), Fate::Held);
+        tables.begin(TransactionMark(6, 0));
+        assert_eq!(tables.fate(id).unwrap(), Fate::Redefine);
+        tell(&mut tables, &["a", "b"]);
+        assert_eq!(tables.fate(id).unwrap(), Fate::Apply(0));
+        tables.leave(id).unwrap();
+        assert_eq!(tables.fate(id).unwrap(), Fate::Held);
+        assert!(tables.fate(TableId(1)).is_err());
     }
 }

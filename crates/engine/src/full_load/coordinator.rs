@@ -120,11 +120,14 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
     let mut source = source.map_err(RunError::Source)?;
     let mut target = target.map_err(RunError::Target)?;
     let plan = plan_full_load(&mut *source, &mut *target, attempt.spec).await?;
-    attempt.progress.reset(
-        plan.tables
-            .iter()
-            .map(|t| (t.source.name.clone(), t.source.row_estimate.unwrap_or(0))),
-    );
+    let tables = plan
+        .tables
+        .iter()
+        .map(|t| (t.source.name.clone(), t.source.row_estimate.unwrap_or(0)));
+    match &attempt.spec.joining {
+        None => attempt.progress.reset(tables),
+        Some(_) => attempt.progress.begin_again(tables),
+    }
     let (fence, records) = claim(&mut *target, attempt.spec, attempt.start).await?;
     attempt.owns_record.store(true, Ordering::Relaxed);
     target
@@ -206,7 +209,10 @@ async fn claim(
     spec: &FullLoadSpec,
     start: &StartKind,
 ) -> Result<(TaskFence, HashMap<TableName, LoadRecord>), RunError> {
-    let fence = target.claim(&spec.task).await.map_err(RunError::Target)?;
+    let fence = match &spec.joining {
+        Some(joining) => joining.fence.clone(),
+        None => target.claim(&spec.task).await.map_err(RunError::Target)?,
+    };
     match start {
         StartKind::Fresh => {
             target.forget(&fence).await.map_err(RunError::Target)?;
@@ -242,7 +248,10 @@ async fn conclude(
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .take();
     let progress = attempt.progress.snapshot();
-    let is_over = |state| matches!(state, TableState::Completed | TableState::Error);
+    let is_over = |state| {
+        use TableState as S;
+        matches!(state, S::Completed | S::Error | S::Dropped)
+    };
     let has_open_tables = progress.tables.values().any(|table| !is_over(table.state));
     if error.is_some() || has_open_tables {
         for (name, table) in &progress.tables {
@@ -380,13 +389,13 @@ impl Feeder<'_> {
             // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
             return Ok(finished.len() == record.chunks.len());
         }
-        if finished.is_empty() {
+        let Some(planned_at) = record.planned_at.as_ref().filter(|_| !finished.is_empty()) else {
             return Ok(false);
-        }
+        };
         let holds = self
             .shared
             .snapshot
-            .plan_holds(table, &record.planned_at, &finished)
+            .plan_holds(table, planned_at, &finished)
             .await
             .map_err(RunError::Source)?;
         if !holds {
@@ -421,7 +430,8 @@ impl Feeder<'_> {
             });
         Ok(LoadRecord {
             table: source.name.clone(),
-            planned_at: position.clone(),
+            planned_at: Some(position.clone()),
+            follow: None,
             chunks: chunks.collect(),
             is_finished: false,
         })

@@ -45,7 +45,7 @@ pub async fn plan_full_load(
     target: &mut dyn Target,
     spec: &FullLoadSpec,
 ) -> Result<LoadPlan, RunError> {
-    let selects = |name: &TableName| spec.mappings.selects(name);
+    let selects = |name: &TableName| spec.selects(name);
     let mut tables = source.tables(&selects).await.map_err(RunError::Source)?;
     if tables.is_empty() && spec.fails_without_tables {
         return Err(RunError::NoTables);

@@ -29,6 +29,8 @@ pub(crate) fn table(table: &str, rows: i64) -> MemoryTable {
         native: "any".to_owned(),
         nullable,
         generation: Generation::None,
+        id: None,
+        default: None,
     };
     let rows = (0..rows).map(|id| {
         let note = if id % 7 == 0 {
@@ -54,6 +56,7 @@ pub(crate) fn table(table: &str, rows: i64) -> MemoryTable {
                 column("note", ColumnType::Text { bytes_max: None }, true),
             ],
             primary_key: vec![0],
+            id: None,
             row_estimate: None,
             byte_estimate: None,
         },

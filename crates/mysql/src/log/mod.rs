@@ -14,10 +14,12 @@
 //! Why values are what a full load gives: rows are only decoded by a layout on which the log and the catalog agree, and
 //! every form of value has a test that compares both ways on real servers.
 //!
-//! The catalog only knows what a table is now. When a stream meets the definition of a table in the log it asks the catalog
-//! anew, and compares what it says with each announcement of the table's rows. Where the two do not agree the table stops with
-//! an error; nothing is guessed.
+//! A stream is opened with the tables as they were at its place, and each announcement of a table's rows is compared with them. The
+//! catalog only knows what a table is now: when a stream meets the definition of a table it asks the catalog, and takes its answer
+//! only if nothing later in the log defines the table again ([`ahead`]). Where log and table do not agree the rows are to be loaded
+//! again; nothing is guessed.
 
+mod ahead;
 mod assembler;
 mod block;
 mod charset;
@@ -43,7 +45,7 @@ mod times;
 
 use async_trait::async_trait;
 use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogStart, SnapshotView};
-use whimbrel_core::{Engine, Position, Table};
+use whimbrel_core::{Position, Table};
 
 pub(crate) use self::assembler::Voids;
 use self::assembler::{Assembler, Start};
@@ -168,9 +170,12 @@ impl ChangeLog for MysqlLog {
                     .to_owned(),
             ));
         }
-        // Which flavour's transaction ids follow does not matter to the place.
-        let place = snapshot.as_str().split(';').next().unwrap_or_default();
-        let parsed = Parsed::new(&Position::new(place), Engine::MySql)?;
+        let parsed = Parsed::without_ids(snapshot)?;
+        Ok(Box::new(View { end: parsed.mark() }))
+    }
+
+    fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        let parsed = Parsed::without_ids(position)?;
         Ok(Box::new(View { end: parsed.mark() }))
     }
 

@@ -69,6 +69,12 @@ impl Parsed {
         })
     }
 
+    /// Reads where a position lies, whatever stands behind its semicolon.
+    pub(super) fn without_ids(position: &Position) -> Result<Self, Error> {
+        let place = position.as_str().split(';').next().unwrap_or_default();
+        Self::new(&Position::new(place), Engine::MySql)
+    }
+
     pub(super) fn mark(&self) -> TransactionMark {
         TransactionMark(self.file.number, self.offset)
     }

@@ -19,13 +19,49 @@ pub(super) enum Statement {
     XaCommit(String),
     XaRollback(String),
     Truncate(TableName),
-    /// Defines, redefines or removes tables.
-    Ddl(Vec<TableName>),
+    Alter(Alteration),
+    /// Old and new names, one pair after another.
+    Rename(Vec<(TableName, TableName)>),
+    Drop(Vec<TableName>),
+    Create {
+        table: TableName,
+        /// One that is there goes first.
+        replaces: bool,
+    },
     /// Removes all tables of a database.
     DropDatabase(String),
     /// Changes rows, which should have come as row events.
     Rows,
     Other,
+}
+
+/// What becomes of a table, as far as the words of the statement tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alteration {
+    pub(super) table: TableName,
+    pub(super) renamed_to: Option<TableName>,
+    pub(super) columns: Vec<ColumnWord>,
+    /// Rows come or go with partitions or files, and no event tells them.
+    pub(super) moves_rows: bool,
+}
+
+/// What becomes of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ColumnWord {
+    Add(String),
+    Drop(String),
+    Rename(String, String),
+}
+
+impl Alteration {
+    fn of(table: TableName) -> Self {
+        Self {
+            table,
+            renamed_to: None,
+            columns: Vec::new(),
+            moves_rows: false,
+        }
+    }
 }
 
 impl Statement {
@@ -207,19 +243,154 @@ impl Words<'_> {
         let Some(table) = self.table() else {
             return Statement::Other;
         };
-        let mut tables = vec![table];
-        // A new name may stand among other changes; which word introduces it, only a parser could tell, so the name is looked
-        // for where a statement that does nothing else has it.
-        if self.takes("RENAME") {
-            let is_part = ["COLUMN", "INDEX", "KEY"]
-                .iter()
-                .any(|word| self.takes(word));
-            if !is_part {
-                let _ = self.takes("TO") || self.takes("AS");
-                tables.extend(self.table());
+        self.pass_over_wait();
+        let mut alteration = Alteration::of(table);
+        loop {
+            self.specification(&mut alteration);
+            if !self.skip_specification() {
+                return Statement::Alter(alteration);
             }
         }
-        Statement::Ddl(tables)
+    }
+
+    fn pass_over_wait(&mut self) {
+        if self.takes("WAIT") {
+            self.keyword();
+        } else {
+            self.takes("NOWAIT");
+        }
+    }
+
+    /// One of the changes that an ALTER TABLE lists.
+    fn specification(&mut self, alteration: &mut Alteration) {
+        match self.keyword().as_str() {
+            "ADD" => self.add(alteration),
+            "DROP" => self.drop_part(alteration),
+            "CHANGE" => {
+                self.takes("COLUMN");
+                self.takes_all(&["IF", "EXISTS"]);
+                self.rename_column(alteration);
+            }
+            "RENAME" => {
+                if self.takes("COLUMN") {
+                    self.takes_all(&["IF", "EXISTS"]);
+                    self.rename_column(alteration);
+                } else if !self.takes("INDEX") && !self.takes("KEY") {
+                    let _ = self.takes("TO") || self.takes("AS") || self.takes_char('=');
+                    alteration.renamed_to = self.table();
+                }
+            }
+            "TRUNCATE" | "EXCHANGE" | "CONVERT" if self.takes("PARTITION") => {
+                alteration.moves_rows = true;
+            }
+            "IMPORT" | "DISCARD" => alteration.moves_rows = true,
+            _ => {}
+        }
+    }
+
+    fn drop_part(&mut self, alteration: &mut Alteration) {
+        const OTHERS: [&str; 7] = [
+            "PRIMARY",
+            "INDEX",
+            "KEY",
+            "FOREIGN",
+            "CONSTRAINT",
+            "CHECK",
+            "SYSTEM",
+        ];
+        if self.takes("PARTITION") {
+            alteration.moves_rows = true;
+        } else if !OTHERS.iter().any(|word| self.takes(word)) {
+            self.takes("COLUMN");
+            self.takes_all(&["IF", "EXISTS"]);
+            alteration.columns.extend(self.name().map(ColumnWord::Drop));
+        }
+    }
+
+    fn add(&mut self, alteration: &mut Alteration) {
+        const OTHERS: [&str; 12] = [
+            "INDEX",
+            "KEY",
+            "PRIMARY",
+            "UNIQUE",
+            "FULLTEXT",
+            "SPATIAL",
+            "CONSTRAINT",
+            "FOREIGN",
+            "CHECK",
+            "PARTITION",
+            "PERIOD",
+            "SYSTEM",
+        ];
+        if OTHERS.iter().any(|word| self.takes(word)) {
+            return;
+        }
+        self.takes("COLUMN");
+        self.takes_all(&["IF", "NOT", "EXISTS"]);
+        if !self.takes_char('(') {
+            alteration.columns.extend(self.name().map(ColumnWord::Add));
+            return;
+        }
+        loop {
+            alteration.columns.extend(self.name().map(ColumnWord::Add));
+            if !self.skip_specification() {
+                self.takes_char(')');
+                return;
+            }
+        }
+    }
+
+    fn rename_column(&mut self, alteration: &mut Alteration) {
+        let Some(from) = self.name() else { return };
+        self.takes("TO");
+        if let Some(to) = self.name().filter(|to| *to != from) {
+            alteration.columns.push(ColumnWord::Rename(from, to));
+        }
+    }
+
+    /// Passes over the rest of one item of a list. Whether another follows; else the end, or what closes the list, is next.
+    fn skip_specification(&mut self) -> bool {
+        let mut depth = 0_usize;
+        loop {
+            self.skip();
+            let Some(c) = self.rest.chars().next() else {
+                return false;
+            };
+            match c {
+                '`' | '"' if self.name().is_some() => continue,
+                '\'' => {
+                    self.skip_text();
+                    continue;
+                }
+                '(' => depth += 1,
+                ')' if depth == 0 => return false,
+                ')' => depth -= 1,
+                ',' if depth == 0 => {
+                    self.takes_char(',');
+                    return true;
+                }
+                _ => {}
+            }
+            self.rest = &self.rest[c.len_utf8()..];
+        }
+    }
+
+    /// Passes over a text in quotes.
+    fn skip_text(&mut self) {
+        let mut chars = self.rest.char_indices().skip(1).peekable();
+        while let Some((index, c)) = chars.next() {
+            match c {
+                '\\' => {
+                    chars.next();
+                }
+                '\'' if chars.next_if(|(_, next)| *next == '\'').is_none() => {
+                    self.rest = &self.rest[index + 1..];
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.rest = "";
     }
 
     fn rename(&mut self) -> Statement {
@@ -229,20 +400,14 @@ impl Words<'_> {
         self.takes_all(&["IF", "EXISTS"]);
         let mut tables = Vec::new();
         while let Some(from) = self.table() {
-            tables.push(from);
-            for wait in ["WAIT", "NOWAIT"] {
-                if self.takes(wait) {
-                    self.keyword();
-                }
-            }
-            if self.takes("TO") {
-                tables.extend(self.table());
-            }
+            self.pass_over_wait();
+            self.takes("TO");
+            tables.extend(self.table().map(|to| (from, to)));
             if !self.takes_char(',') {
                 break;
             }
         }
-        Statement::Ddl(tables)
+        Statement::Rename(tables)
     }
 
     fn drop(&mut self) -> Statement {
@@ -250,7 +415,7 @@ impl Words<'_> {
         match what.as_str() {
             "TABLE" | "TABLES" => {
                 self.takes_all(&["IF", "EXISTS"]);
-                Statement::Ddl(self.tables())
+                Statement::Drop(self.tables())
             }
             "DATABASE" | "SCHEMA" => {
                 self.takes_all(&["IF", "EXISTS"]);
@@ -263,13 +428,13 @@ impl Words<'_> {
     }
 
     fn create(&mut self) -> Statement {
-        self.takes_all(&["OR", "REPLACE"]);
+        let replaces = self.takes_all(&["OR", "REPLACE"]);
         if !self.takes("TABLE") {
             return Statement::Other;
         }
         self.takes_all(&["IF", "NOT", "EXISTS"]);
-        self.table()
-            .map_or(Statement::Other, |table| Statement::Ddl(vec![table]))
+        let created = |table| Statement::Create { table, replaces };
+        self.table().map_or(Statement::Other, created)
     }
 
     /// A server that was restarted tells by this statement that a table in memory is empty, whatever the log's format.
@@ -290,38 +455,97 @@ impl Words<'_> {
 mod tests {
     use super::*;
 
-    fn ddl(sql: &str) -> Vec<String> {
+    fn name(text: &str) -> TableName {
+        let (schema, name) = text.split_once('.').unwrap();
+        TableName::new(schema, name)
+    }
+
+    fn altered(sql: &str) -> Alteration {
         match Statement::new(sql, "d") {
-            Statement::Ddl(tables) => tables.iter().map(ToString::to_string).collect(),
+            Statement::Alter(alteration) => alteration,
             other => panic!("{sql}: {other:?}"),
         }
     }
 
     #[test]
     fn definitions_name_their_tables() {
-        assert_eq!(ddl("ALTER TABLE t ADD COLUMN x int"), ["d.t"]);
+        let read = |sql| Statement::new(sql, "d");
+        assert_eq!(altered("ALTER TABLE t ADD INDEX (x)").table, name("d.t"));
+        let odd = altered("/* a */ alter /*!50100 table */ `a``b`.`t` drop x");
+        assert_eq!(odd.table, name("a`b.t"));
+        assert_eq!(odd.columns, [ColumnWord::Drop("x".into())]);
+        let renamed = altered("ALTER ONLINE IGNORE TABLE IF EXISTS s . t rename to u");
         assert_eq!(
-            ddl("/* a */ alter /*!50100 table */ `a``b`.`t` drop x"),
-            ["a`b.t"]
+            (renamed.table, renamed.renamed_to),
+            (name("s.t"), Some(name("d.u")))
         );
         assert_eq!(
-            ddl("ALTER ONLINE IGNORE TABLE IF EXISTS s . t rename to u"),
-            ["s.t", "d.u"]
-        );
-        assert_eq!(ddl("alter table t rename column a to b"), ["d.t"]);
-        assert_eq!(
-            ddl("RENAME TABLE a TO b, s.c TO d"),
-            ["d.a", "d.b", "s.c", "d.d"]
+            read("RENAME TABLE a TO b, s.c wait 3 TO d"),
+            Statement::Rename(vec![(name("d.a"), name("d.b")), (name("s.c"), name("d.d"))])
         );
         assert_eq!(
-            ddl("DROP TABLE IF EXISTS `a`,`s`.`b` /* generated by server */"),
-            ["d.a", "s.b"]
+            read("DROP TABLE IF EXISTS `a`,`s`.`b` /* generated by server */"),
+            Statement::Drop(vec![name("d.a"), name("s.b")])
+        );
+        let created = |table, replaces| Statement::Create {
+            table: name(table),
+            replaces,
+        };
+        assert_eq!(
+            read("CREATE OR REPLACE TABLE IF NOT EXISTS ünï (a int)"),
+            created("d.ünï", true)
         );
         assert_eq!(
-            ddl("CREATE OR REPLACE TABLE IF NOT EXISTS ünï (a int)"),
-            ["d.ünï"]
+            read("-- note\n#more\ncreate table\tt like u"),
+            created("d.t", false)
         );
-        assert_eq!(ddl("-- note\n#more\ncreate table\tt like u"), ["d.t"]);
+    }
+
+    #[test]
+    fn an_alteration_tells_what_becomes_of_columns() {
+        use ColumnWord::{Add, Drop, Rename};
+        let columns = |sql| altered(sql).columns;
+        assert_eq!(
+            columns(
+                "alter table t add column (a int default (1), `b c` enum('x,)','y''z')) , drop if exists d, add e int check (e in (1,2)), add index i (e)"
+            ),
+            [
+                Add("a".into()),
+                Add("b c".into()),
+                Drop("d".into()),
+                Add("e".into())
+            ]
+        );
+        assert_eq!(
+            columns(
+                r"alter table t change a b int comment 'it''s, \'so', rename column c to d, change column e e bigint, rename index x to y, drop primary key"
+            ),
+            [
+                Rename("a".into(), "b".into()),
+                Rename("c".into(), "d".into())
+            ]
+        );
+        let mixed = altered("alter table t add x int, rename as s.u, algorithm=copy");
+        assert_eq!(mixed.renamed_to, Some(name("s.u")));
+        assert_eq!(mixed.columns, [Add("x".into())]);
+        for moving in [
+            "drop partition p",
+            "truncate partition p",
+            "exchange partition p with table x",
+            "import tablespace",
+        ] {
+            let moving = altered(&format!("alter table t {moving}"));
+            assert!(moving.moves_rows, "{moving:?}");
+        }
+        for still in [
+            "add partition (partition p values less than (3))",
+            "engine = innodb",
+            "drop constraint c",
+            "",
+        ] {
+            let still = altered(&format!("alter table t {still}"));
+            assert!(!still.moves_rows && still.columns.is_empty(), "{still:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogPlace};
-use whimbrel_core::{Engine, Position, TableName};
+use whimbrel_core::{Position, TableName};
 
+use super::ahead;
 use super::assembler::{Assembler, Need};
 use super::codec_charsets;
 use super::defaults::Defaults;
@@ -135,6 +136,9 @@ impl MysqlStream {
             other => other,
         };
         let table = tables.map_err(failed)?.into_iter().next();
+        let place = self.assembler.place();
+        let is_ahead = ahead::is_defined_again(&self.options, &mut connection, place, name).await?;
+        let table = table.filter(|_| !is_ahead);
         for charset in table.iter().flat_map(codec_charsets) {
             let charsets = &mut self.assembler.charsets;
             charsets
@@ -214,8 +218,7 @@ impl ChangeStream for MysqlStream {
 
     fn has_reached(&self, place: &dyn LogPlace, position: &Position) -> bool {
         let mark = |position: &Position| {
-            let place = position.as_str().split(';').next().unwrap_or_default();
-            let parsed = Parsed::new(&Position::new(place), Engine::MySql).ok()?;
+            let parsed = Parsed::without_ids(position).ok()?;
             Some((parsed.file.number, parsed.offset))
         };
         match (mark(&place.position()), mark(position)) {

@@ -141,11 +141,14 @@ async fn read_until(
                     names.insert(id, table.name.clone());
                     continue;
                 }
-                LogEvent::Ddl { table, .. } => {
+                LogEvent::Created { table } => {
                     changed.insert(table);
                     continue;
                 }
-                LogEvent::Insert { table, .. }
+                LogEvent::Dropped { table }
+                | LogEvent::Renamed { table, .. }
+                | LogEvent::Rewritten { table, .. }
+                | LogEvent::Insert { table, .. }
                 | LogEvent::Update { table, .. }
                 | LogEvent::Delete { table, .. }
                 | LogEvent::Truncate { table } => table,

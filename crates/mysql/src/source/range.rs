@@ -163,6 +163,8 @@ mod tests {
             native: native.to_owned(),
             nullable: false,
             generation: Generation::None,
+            id: None,
+            default: None,
         };
         Table {
             engine: Engine::MySql,
@@ -184,6 +186,7 @@ mod tests {
                 column("c", ColumnType::Varbinary { length: 9 }, "varbinary(9)"),
             ],
             primary_key: vec![0, 1, 2],
+            id: None,
             row_estimate: None,
             byte_estimate: None,
         }

@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use whimbrel_connector::{ChunkCommit, ChunkRecord, Error, LoadRecord, TaskFence};
-use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, TableName};
+use whimbrel_connector::{
+    ApplyException, ApplySettings, Checkpoint, ChunkCommit, ChunkRecord, Error, FollowState,
+    LoadRecord, RecordChange, TaskFence,
+};
+use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, Table, TableName};
 
-use crate::catalog::CONTROL_DATABASE as DATABASE;
+use crate::catalog::{CONTROL_DATABASE as DATABASE, storage_engine};
 use crate::errors::general;
-use crate::quote::literal;
+use crate::quote::{self, literal};
 use crate::wire::{Connection, MyError, TextRow, WireError};
 
 /// How long to wait for others who make or drop the control tables, in seconds.
@@ -37,7 +40,7 @@ fn tables(engine: Engine) -> [String; 4] {
         format!(
             "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_load_table (\
              task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, \
-             planned_at mediumtext NOT NULL, is_finished tinyint(1) NOT NULL, \
+             planned_at mediumtext NOT NULL, is_finished tinyint(1) NOT NULL, follow_state longtext NULL, \
              PRIMARY KEY (task_name, table_owner, table_name)) {end}"
         ),
         format!(
@@ -197,9 +200,9 @@ pub(super) async fn load_records(
 ) -> Result<Vec<LoadRecord>, Error> {
     let sql = format!(
         "SELECT t.table_owner, t.table_name, t.planned_at, t.is_finished, \
-         c.chunk, c.chunk_range, c.row_estimate, c.row_count, c.byte_count \
+         c.chunk, c.chunk_range, c.row_estimate, c.row_count, c.byte_count, t.follow_state \
          FROM {DATABASE}.awsdms_load_table t \
-         JOIN {DATABASE}.awsdms_load_chunk c USING (task_name, table_owner, table_name) \
+         LEFT JOIN {DATABASE}.awsdms_load_chunk c USING (task_name, table_owner, table_name) \
          WHERE t.task_name = {} ORDER BY t.table_owner, t.table_name, c.chunk",
         literal(&fence.task)
     );
@@ -210,13 +213,19 @@ pub(super) async fn load_records(
     let mut records: BTreeMap<TableName, LoadRecord> = BTreeMap::new();
     for row in &rows {
         let table = TableName::new(row.text(0), row.text(1));
+        let follow = row.get(9).map(FollowState::parse).transpose()?;
         let record = records.entry(table.clone()).or_insert_with(|| LoadRecord {
             table,
-            planned_at: Position::new(row.text(2)),
+            planned_at: Some(row.text(2))
+                .filter(|position| !position.is_empty())
+                .map(Position::new),
             chunks: Vec::new(),
             is_finished: row.text(3) == "1",
+            follow,
         });
-        record.chunks.push(chunk_record(row)?);
+        if row.get(4).is_some() {
+            record.chunks.push(chunk_record(row)?);
+        }
     }
     Ok(records.into_values().collect())
 }
@@ -262,16 +271,20 @@ pub(super) async fn unrecord_table(
 pub(super) async fn record_table(
     connection: &mut Connection,
     fence: &TaskFence,
-    table: &TableName,
+    shape: &Table,
     planned_at: &Position,
     chunks: &[ChunkBounds],
 ) -> Result<(), WireError> {
+    let table = &shape.name;
     unrecord_table(connection, fence, table).await?;
     let key = [&fence.task, &table.schema, &table.name]
         .map(|text| literal(text))
         .join(", ");
     let planned_at = literal(planned_at.as_str());
-    let sql = format!("INSERT INTO {DATABASE}.awsdms_load_table VALUES ({key}, {planned_at}, 0)");
+    let follow = literal(&FollowState::loaded(shape.clone()).to_text());
+    let sql = format!(
+        "INSERT INTO {DATABASE}.awsdms_load_table VALUES ({key}, {planned_at}, 0, {follow})"
+    );
     connection.execute(&sql).await?;
     let numbered: Vec<(usize, &ChunkBounds)> = chunks.iter().enumerate().collect();
     for some in numbered.chunks(CHUNKS_PER_STATEMENT) {
@@ -333,9 +346,9 @@ pub(super) async fn record_finished(
 /// The condition on the epoch is part of the statement, so that it can be sent together with the COMMIT: a task of another
 /// epoch gives NULL, which the column does not take, and the server runs nothing of a script after a statement that failed.
 /// The epoch stays locked until the COMMIT, which follows at once whatever becomes of this process.
-pub(super) fn write_checkpoint(fence: &TaskFence, checkpoint: &Position) -> String {
+pub(super) fn write_checkpoint(fence: &TaskFence, checkpoint: &Checkpoint) -> String {
     let TaskFence { task, epoch } = fence;
-    let position = literal(checkpoint.as_str());
+    let position = literal(&checkpoint.to_text());
     format!(
         "INSERT INTO {DATABASE}.awsdms_txn_state (task_name, epoch, state_time, checkpoint) VALUES ({}, \
          ({} AND epoch = {epoch} LOCK IN SHARE MODE), sysdate(6), {position}) \
@@ -351,11 +364,83 @@ pub(super) fn is_fenced(error: &MyError) -> bool {
     error.code == BAD_NULL || error.is_missing()
 }
 
+/// Statements that write down what becomes of a table.
+pub(super) fn record_sql(fence: &TaskFence, change: &RecordChange) -> Vec<String> {
+    match change {
+        RecordChange::Put { table, state } => {
+            let key = [&fence.task, &table.schema, &table.name]
+                .map(|text| literal(text))
+                .join(", ");
+            let state = literal(&state.to_text());
+            vec![format!(
+                "INSERT INTO {DATABASE}.awsdms_load_table VALUES ({key}, '', 1, {state}) \
+                 ON DUPLICATE KEY UPDATE follow_state = {state}"
+            )]
+        }
+        RecordChange::Remove { table } => ["awsdms_load_chunk", "awsdms_load_table"]
+            .map(|name| {
+                format!(
+                    "DELETE FROM {DATABASE}.{name} WHERE {}",
+                    of_load(fence, table)
+                )
+            })
+            .into(),
+    }
+}
+
+/// Makes the table of refused changes, which all tasks of the target share, and answers its name in SQL. The key is for servers that
+/// demand one; who reads all columns does not see it.
+pub(super) async fn make_exceptions(
+    connection: &mut Connection,
+    settings: &ApplySettings,
+) -> Result<String, Error> {
+    let failed = |error| general(error, "make awsdms_apply_exceptions at the target");
+    let database = settings.control_schema.as_deref().unwrap_or(DATABASE);
+    let table = TableName::new(database, "awsdms_apply_exceptions");
+    let name = quote::table(&table);
+    // Asked first, because even IF NOT EXISTS needs the right to create.
+    let there = storage_engine(connection, &table).await.map_err(failed)?;
+    if there.is_some() {
+        return Ok(name);
+    }
+    let database = format!(
+        "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4",
+        quote::identifier(database)
+    );
+    let create = format!(
+        "CREATE TABLE IF NOT EXISTS {name} (TASK_NAME varchar(128) NOT NULL, TABLE_OWNER varchar(128) NOT NULL, \
+         TABLE_NAME varchar(128) NOT NULL, ERROR_TIME datetime(6) NOT NULL, STATEMENT longtext NOT NULL, ERROR longtext NOT NULL, \
+         WHIMBREL_ROW bigint unsigned NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY) \
+         ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4"
+    );
+    for sql in [database, create] {
+        connection.execute(&sql).await.map_err(failed)?;
+    }
+    Ok(name)
+}
+
+/// The statement that writes down a refused change.
+pub(super) fn exception_sql(fence: &TaskFence, home: &str, exception: &ApplyException) -> String {
+    let ApplyException {
+        table,
+        statement,
+        error,
+    } = exception;
+    let names = [&fence.task, &table.schema, &table.name].map(|text| literal(text));
+    format!(
+        "INSERT INTO {home} (TASK_NAME, TABLE_OWNER, TABLE_NAME, ERROR_TIME, STATEMENT, ERROR) \
+         VALUES ({}, utc_timestamp(6), {}, {})",
+        names.join(", "),
+        literal(statement),
+        literal(error)
+    )
+}
+
 /// The checkpoint that was committed last.
 pub(super) async fn checkpoint(
     connection: &mut Connection,
     fence: &TaskFence,
-) -> Result<Option<Position>, Error> {
+) -> Result<Option<Checkpoint>, Error> {
     check_fence(connection, fence, Held::Now).await?;
     let sql = format!(
         "SELECT checkpoint FROM {DATABASE}.awsdms_txn_state WHERE task_name = {}",
@@ -365,7 +450,7 @@ pub(super) async fn checkpoint(
         .row(&sql)
         .await
         .map_err(|error| general(error, "read the task's checkpoint at the target"))?;
-    Ok(row.map(|row| Position::new(row.text(0))))
+    row.map(|row| Checkpoint::parse(row.text(0))).transpose()
 }
 
 /// Removes the task's rows, and the tables when no task has rows then.

@@ -9,8 +9,8 @@ mod verdict;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Applier, Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable,
-    TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
+    RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
@@ -164,11 +164,16 @@ impl Target for MysqlTarget {
         self.clean_up(finished).await
     }
 
-    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Position>, Error> {
+    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {
         control::checkpoint(&mut self.connection, fence).await
     }
 
-    async fn applier(&mut self, fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
-        Ok(Box::new(MysqlApplier::start(&self.options, fence).await?))
+    async fn applier(
+        &mut self,
+        fence: &TaskFence,
+        settings: &ApplySettings,
+    ) -> Result<Box<dyn Applier>, Error> {
+        let applier = MysqlApplier::start(&self.options, fence, settings).await?;
+        Ok(Box::new(applier))
     }
 }

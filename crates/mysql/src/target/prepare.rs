@@ -72,7 +72,7 @@ fn create_table(table: &TargetTable, engine: Engine) -> String {
     )
 }
 
-fn planned_column(column: &TargetColumn) -> String {
+pub(super) fn planned_column(column: &TargetColumn) -> String {
     // Left out, some servers take TIMESTAMP for NOT NULL.
     let null = if column.nullable { "NULL" } else { "NOT NULL" };
     format!(
@@ -214,7 +214,7 @@ async fn record(
 ) -> Result<(), Error> {
     let source = &table.source.name;
     run(connection, source, "begin to record", "START TRANSACTION").await?;
-    control::record_table(connection, fence, source, planned_at, chunks)
+    control::record_table(connection, fence, &table.source, planned_at, chunks)
         .await
         .map_err(|error| of_table(error, source, "record the chunks of"))?;
     control::check_fence(connection, fence, Held::UntilCommit).await?;
@@ -257,6 +257,8 @@ mod tests {
             native: String::new(),
             nullable: true,
             generation: Generation::None,
+            id: None,
+            default: None,
         }
     }
 
@@ -274,6 +276,7 @@ mod tests {
                 name: TableName::new("s", "t"),
                 columns: ["a", "b`"].map(source_column).to_vec(),
                 primary_key: vec![0],
+                id: None,
                 row_estimate: None,
                 byte_estimate: None,
             },

@@ -486,6 +486,8 @@ mod tests {
                 native: String::new(),
                 nullable: true,
                 generation: Generation::None,
+                id: None,
+                default: None,
             })
             .collect();
         let announced: Vec<ResultColumn> = types

@@ -444,9 +444,12 @@ mod tests {
                     native: (*native).to_owned(),
                     nullable: true,
                     generation: Generation::None,
+                    id: None,
+                    default: None,
                 })
                 .collect(),
             primary_key: primary_key.to_vec(),
+            id: None,
             row_estimate: None,
             byte_estimate: None,
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use whimbrel_connector::{Error, KeyPolicy};
+use whimbrel_connector::{ApplySettings, Checkpoint, Error, KeyPolicy};
 use whimbrel_core::{Position, TableName};
 use whimbrel_testkit::{Engine, Fault, FaultProxy, Server, ServerOptions};
 
@@ -18,7 +18,7 @@ fn fenced(error: &Error) {
 
 async fn checkpoint(it: &mut Applying) -> Option<String> {
     let position = it.target.checkpoint(&it.fence).await.unwrap();
-    position.map(|position| position.as_str().to_owned())
+    position.map(|at| at.position.as_str().to_owned())
 }
 
 #[tokio::test]
@@ -37,7 +37,10 @@ async fn the_checkpoint_appears_with_the_rows_and_goes_with_the_task() {
             .unwrap();
             let before = checkpoint(&mut it).await;
             assert_ne!(before.as_deref(), Some(at));
-            it.applier.commit(&Position::new(at)).await.unwrap();
+            it.applier
+                .commit(&Checkpoint::at(Position::new(at)))
+                .await
+                .unwrap();
             assert_eq!(checkpoint(&mut it).await.as_deref(), Some(at));
         }
         // Given up, begun anew: neither row nor checkpoint.
@@ -77,22 +80,36 @@ async fn an_older_epoch_can_neither_begin_nor_commit() {
         let fence = new.claim(&it.pair.task).await.unwrap();
         fenced(
             &it.applier
-                .commit(&Position::new("zombie"))
+                .commit(&Checkpoint::at(Position::new("zombie")))
                 .await
                 .unwrap_err(),
         );
         fenced(&it.applier.begin().await.unwrap_err());
-        fenced(&it.target.applier(&it.fence).await.err().unwrap());
+        fenced(
+            &it.target
+                .applier(&it.fence, &ApplySettings::default())
+                .await
+                .err()
+                .unwrap(),
+        );
         fenced(&it.target.checkpoint(&it.fence).await.unwrap_err());
         assert_eq!(it.ask("select count(*) from t"), "0");
 
         // … nor to write the same rows.
-        it.applier = new.applier(&fence).await.unwrap();
+        it.applier = new
+            .applier(&fence, &ApplySettings::default())
+            .await
+            .unwrap();
         it.begin().await;
         it.single(vec![Change::Insert(row![1, "paused", 1])])
             .await
             .unwrap();
-        let paused = std::mem::replace(&mut it.applier, new.applier(&fence).await.unwrap());
+        let paused = std::mem::replace(
+            &mut it.applier,
+            new.applier(&fence, &ApplySettings::default())
+                .await
+                .unwrap(),
+        );
         let began = Instant::now();
         it.begin().await;
         it.single(vec![Change::Insert(row![1, "new", 1])])
@@ -105,17 +122,25 @@ async fn an_older_epoch_can_neither_begin_nor_commit() {
         );
         assert_eq!(it.ask("select * from t"), "1,new,1");
         let mut paused = paused;
-        let error = paused.commit(&Position::new("paused")).await.unwrap_err();
+        let error = paused
+            .commit(&Checkpoint::at(Position::new("paused")))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Transient(_)), "{error:?}");
         assert_eq!(
             new.checkpoint(&fence).await.unwrap(),
-            Some(Position::new("here"))
+            Some(Checkpoint::at(Position::new("here")))
         );
 
         // A task that was forgotten is nobody's.
         it.begin().await;
         new.forget(&fence).await.unwrap();
-        fenced(&it.applier.commit(&Position::new("late")).await.unwrap_err());
+        fenced(
+            &it.applier
+                .commit(&Checkpoint::at(Position::new("late")))
+                .await
+                .unwrap_err(),
+        );
     }
 }
 
@@ -137,7 +162,10 @@ async fn a_cut_connection_leaves_rows_and_checkpoint_or_neither() {
         let (mut done, mut undone) = (0, 0);
         // Cuts ever later, until a whole transaction passes.
         for bytes in (0..).step_by(40) {
-            let mut applier = target.applier(&it.fence).await.unwrap();
+            let mut applier = target
+                .applier(&it.fence, &ApplySettings::default())
+                .await
+                .unwrap();
             std::mem::swap(&mut it.applier, &mut applier);
             drop(applier);
             proxy.set(Fault::CutAfter { bytes });
@@ -149,7 +177,7 @@ async fn a_cut_connection_leaves_rows_and_checkpoint_or_neither() {
                 it.net(vec![], vec![], inserts).await?;
                 let update = row![base, Cell::NOT_SENT, 2];
                 it.single(vec![Change::Update(None, update)]).await?;
-                it.applier.commit(&position).await
+                it.applier.commit(&Checkpoint::at(position.clone())).await
             }
             .await;
             proxy.set(Fault::None);
@@ -164,12 +192,16 @@ async fn a_cut_connection_leaves_rows_and_checkpoint_or_neither() {
             // The server may still be at the last statement: whoever goes on waits for it like this.
             drop(std::mem::replace(
                 &mut it.applier,
-                it.target.applier(&it.fence).await.unwrap(),
+                it.target
+                    .applier(&it.fence, &ApplySettings::default())
+                    .await
+                    .unwrap(),
             ));
             let rows = it.ask(&format!(
                 "select count(*) from t where id between {base} and {base} + 999"
             ));
-            let has_checkpoint = it.target.checkpoint(&it.fence).await.unwrap() == Some(position);
+            let has_checkpoint =
+                it.target.checkpoint(&it.fence).await.unwrap() == Some(Checkpoint::at(position));
             match rows.as_str() {
                 "0" => {
                     assert!(!has_checkpoint && !is_whole, "{engine} {bytes}");
@@ -200,7 +232,11 @@ async fn a_deadlock_ends_the_transaction_and_nothing_is_written_outside_of_one()
         // Another task on another table of the same database, which meets the first over its rows.
         let task = format!("other {}", it.pair.task);
         let other_fence = it.target.claim(&task).await.unwrap();
-        let applier = it.target.applier(&other_fence).await.unwrap();
+        let applier = it
+            .target
+            .applier(&other_fence, &ApplySettings::default())
+            .await
+            .unwrap();
         let mut other = Applying {
             applier,
             target: it.pair.to.target().await.unwrap(),

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use whimbrel_connector::{
-    AppliedCount, Applier, ChangeRows, Error, NetChanges, ReadFormat, ReadRequest, RowAt, RowSet,
-    RowVisitor, SingleChange, SingleKind, Target, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplySettings, ChangeRows, Checkpoint, Error, NetChanges, ReadFormat,
+    ReadRequest, RowAt, RowSet, RowVisitor, SingleChange, SingleKind, Target, TargetTable,
+    TaskFence,
 };
 use whimbrel_core::{Bits, Decimal, Position, Value};
 
@@ -171,7 +172,10 @@ impl Applying {
     pub(crate) async fn to(pair: Pair, table: TargetTable) -> Self {
         let mut target = pair.to.target().await.unwrap();
         let fence = target.claim(&pair.task).await.unwrap();
-        let applier = target.applier(&fence).await.unwrap();
+        let applier = target
+            .applier(&fence, &ApplySettings::default())
+            .await
+            .unwrap();
         Self {
             applier,
             target,
@@ -234,7 +238,10 @@ impl Applying {
     }
 
     pub(crate) async fn commit(&mut self) {
-        self.applier.commit(&Position::new("here")).await.unwrap();
+        self.applier
+            .commit(&Checkpoint::at(Position::new("here")))
+            .await
+            .unwrap();
     }
 
     /// What a query answers at the target, lines joined by spaces.

@@ -24,7 +24,10 @@ pub(crate) enum Seen {
     Update(String, Option<String>, String),
     Delete(String, String),
     Truncate(String),
+    /// A table that came, went, or got another name.
     Ddl(String, String),
+    /// A table whose rows must be loaded again, and why.
+    Rewritten(String, String),
     Commit(Position),
 }
 
@@ -125,7 +128,11 @@ impl Tap {
         for event in &block.events {
             let name = |id: &whimbrel_connector::TableId| {
                 let found = self.names.iter().rev().find(|(known, _)| *known == id.0);
-                found.expect("a table is told before its changes").1.clone()
+                // Numbers are the places of the tables that the stream was opened with.
+                found.map_or_else(
+                    || self.tables[id.0 as usize].name.name.clone(),
+                    |(_, name)| name.clone(),
+                )
             };
             seen.push(match event {
                 LogEvent::Table { id, table } => {
@@ -144,9 +151,10 @@ impl Tap {
                 }
                 LogEvent::Delete { table, before } => Seen::Delete(name(table), row(before)?),
                 LogEvent::Truncate { table } => Seen::Truncate(name(table)),
-                LogEvent::Ddl { table, statement } => {
-                    Seen::Ddl(table.name.clone(), statement.clone())
-                }
+                LogEvent::Dropped { table } => Seen::Ddl(name(table), "dropped".to_owned()),
+                LogEvent::Renamed { table, to } => Seen::Ddl(name(table), to.name.clone()),
+                LogEvent::Rewritten { table, why } => Seen::Rewritten(name(table), why.clone()),
+                LogEvent::Created { table } => Seen::Ddl(table.name.clone(), "created".to_owned()),
                 LogEvent::Commit { place, .. } => Seen::Commit(place.position()),
                 LogEvent::Idle { .. } => continue,
             });
@@ -214,6 +222,7 @@ pub(crate) fn outline(seen: &[Seen]) -> String {
         Seen::Delete(..) => '-',
         Seen::Truncate(_) => '0',
         Seen::Ddl(..) => 'D',
+        Seen::Rewritten(..) => 'R',
         Seen::Commit(_) => ')',
     };
     seen.iter().map(letter).collect()

@@ -74,7 +74,7 @@ async fn rows_and_record_of_a_chunk_appear_together_or_not_at_all() {
         assert_eq!(records.len(), 1);
         assert_eq!(
             (&records[0].table, &records[0].planned_at),
-            (&table.name, &at)
+            (&table.name, &Some(at))
         );
         let done: Vec<_> = records[0]
             .chunks

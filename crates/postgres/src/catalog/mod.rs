@@ -6,7 +6,10 @@ mod tables;
 
 pub(crate) use column_types::{DescribedType, describe_types};
 pub(crate) use definitions::type_definitions;
-pub(crate) use tables::{Relation, TableDetail, describe_tables, relations, schemas};
+pub(crate) use tables::{
+    COLUMN_FIELDS, COLUMNS, KEYS, Relation, TableDetail, column, describe_tables, relations,
+    schemas,
+};
 
 use crate::wire::{TextRow, WireError};
 
@@ -24,9 +27,9 @@ fn number<T: std::str::FromStr>(row: &TextRow, column: usize) -> Result<T, WireE
         .map_err(|_| WireError::Protocol(format!("the catalog gave no number in column {column}")))
 }
 
-/// A boolean as the server writes it.
+/// A boolean as the server writes it, alone or cast to text.
 fn flag(row: &TextRow, column: usize) -> Result<bool, WireError> {
-    Ok(text(row, column)? == "t")
+    Ok(matches!(text(row, column)?, "t" | "true"))
 }
 
 /// The labels of an enum, given as JSON; `None` when the type is none.

@@ -34,8 +34,8 @@ where c.relkind <> 'p'
 order by t.root, n.nspname collate \"C\", c.relname collate \"C\"";
 
 /// Columns with domains followed to their base type. `base` keeps the first modifier that a domain on the way sets.
-/// The last column tells whether the binary form holds object ids of types, or does not exist, so that rows must travel as text.
-const COLUMNS: &str = "
+/// The twelfth tells whether the binary form holds object ids of types, or does not exist, so that rows must travel as text.
+pub(crate) const COLUMNS: &str = "
 with recursive used as (
   select a.attrelid, a.attnum, a.atttypid as oid, a.atttypmod as modifier
   from pg_attribute a where a.attrelid = any($1) and a.attnum > 0 and not a.attisdropped
@@ -58,7 +58,10 @@ select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod),
             (select json_agg(e.enumlabel order by e.enumsortorder)::text from pg_enum e where e.enumtypid = bt.oid) end,
        bt.typsend = 0 or bt.typreceive = 0 or
        (bt.oid >= 16384 and (bt.typtype in ('c', 'r', 'm') or bt.typelem <> 0)) or
-       (bt.oid < 16384 and bt.typname ~ '^_?(record|reg.*|aclitem)$')
+       (bt.oid < 16384 and bt.typname ~ '^_?(record|reg.*|aclitem)$'),
+       a.attnum,
+       (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+        where d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = '')
 from pg_attribute a
 join base b on b.attrelid = a.attrelid and b.attnum = a.attnum
 join pg_type bt on bt.oid = b.oid and bt.typtype <> 'd'
@@ -66,7 +69,10 @@ join pg_type t on t.oid = a.atttypid
 where a.attrelid = any($1)
 order by a.attrelid, a.attnum";
 
-const KEYS: &str = "
+/// How many columns [`COLUMNS`] gives.
+pub(crate) const COLUMN_FIELDS: usize = 14;
+
+pub(crate) const KEYS: &str = "
 select i.indrelid, a.attname
 from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
 join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
@@ -184,6 +190,7 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
         name,
         columns: Vec::new(),
         primary_key: Vec::new(),
+        id: Some(number(row, 0)?),
         row_estimate,
         byte_estimate: None,
     };
@@ -207,7 +214,8 @@ fn relation(row: &TextRow) -> Result<Relation, WireError> {
     })
 }
 
-fn column(row: &TextRow) -> Result<(Column, bool), WireError> {
+/// Reads a row of [`COLUMNS`]; whether rows must travel as text because of it.
+pub(crate) fn column(row: &TextRow) -> Result<(Column, bool), WireError> {
     let ty: ColumnType = CatalogType {
         oid: number(row, 7)?,
         modifier: number(row, 8)?,
@@ -226,6 +234,8 @@ fn column(row: &TextRow) -> Result<(Column, bool), WireError> {
         native: format!("{}{}", text(row, 2)?, text(row, 3)?),
         nullable: !flag(row, 4)?,
         generation,
+        id: Some(number(row, 12)?),
+        default: row.get(13).cloned().flatten(),
     };
     Ok((column, flag(row, 11)?))
 }

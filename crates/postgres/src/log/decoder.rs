@@ -29,6 +29,8 @@ pub(super) enum Step {
     Block(ChangeBlock),
     /// To be told what this table is, by [`Decoder::learn`].
     Unknown(RelationMessage),
+    /// To be told what came of this, by [`Decoder::defined`].
+    Defined(Bytes),
 }
 
 /// What is known of a table of the log.
@@ -62,6 +64,8 @@ struct Captured {
 /// Turns the bytes of one stream into events.
 #[derive(Debug)]
 pub(super) struct Decoder {
+    /// Of messages about definitions.
+    prefix: String,
     /// Transactions committed before this place are passed over.
     from: Lsn,
     relations: HashMap<u32, (RelationMessage, Option<Captured>)>,
@@ -82,8 +86,9 @@ enum Passing {
 }
 
 impl Decoder {
-    pub(super) fn new(from: Lsn, first: Vec<LogEvent>) -> Self {
+    pub(super) fn new(from: Lsn, prefix: String, first: Vec<LogEvent>) -> Self {
         Self {
+            prefix,
             from,
             relations: HashMap::new(),
             shapes: Arc::default(),
@@ -107,8 +112,8 @@ impl Decoder {
             let payload = self.at + FRAME_BYTES;
             match self.block.get(payload) {
                 Some(b'w') if end >= payload + CHANGE_HEAD_BYTES => {
-                    if let Some(unknown) = self.change(payload + CHANGE_HEAD_BYTES, end)? {
-                        return Ok(Step::Unknown(unknown));
+                    if let Some(step) = self.change(payload + CHANGE_HEAD_BYTES, end)? {
+                        return Ok(step);
                     }
                 }
                 Some(b'k') => self.keepalive(payload, end)?,
@@ -168,7 +173,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn change(&mut self, start: usize, end: usize) -> Result<Option<RelationMessage>, Error> {
+    fn change(&mut self, start: usize, end: usize) -> Result<Option<Step>, Error> {
         let bytes = &self.block[start..end];
         let message =
             Message::parse(bytes).map_err(|why| malformed("change", bytes.first(), why))?;
@@ -184,7 +189,7 @@ impl Decoder {
             Message::Relation(relation) => {
                 let known = self.relations.get(&relation.id);
                 if known.is_none_or(|(known, _)| *known != relation) {
-                    return Ok(Some(relation));
+                    return Ok(Some(Step::Unknown(relation)));
                 }
             }
             Message::Insert { relation, new } => {
@@ -223,6 +228,12 @@ impl Decoder {
                         let table = captured.id;
                         self.events.push(LogEvent::Truncate { table });
                     }
+                }
+            }
+            Message::Logical { prefix, content } => {
+                if prefix == self.prefix && self.transaction == Some(Passing::On) {
+                    let content = start + content.start..start + content.end;
+                    return Ok(Some(Step::Defined(self.block.slice(content))));
                 }
             }
             Message::Other => {}
@@ -304,6 +315,16 @@ impl Decoder {
             }
         };
         self.relations.insert(relation.id, (relation, captured));
+        self.pass()
+    }
+
+    /// Answers [`Step::Defined`]: goes on behind the message. The server describes a table anew before its next row.
+    pub(super) fn defined(&mut self, events: Vec<LogEvent>) -> Result<(), Error> {
+        self.events.extend(events);
+        self.pass()
+    }
+
+    fn pass(&mut self) -> Result<(), Error> {
         if let Some(end) = self.message_end()? {
             self.at = end;
         }
@@ -394,8 +415,11 @@ mod tests {
                     native: "integer".to_owned(),
                     nullable: false,
                     generation: Generation::None,
+                    id: None,
+                    default: None,
                 }],
                 primary_key: vec![0],
+                id: None,
                 row_estimate: None,
                 byte_estimate: None,
             }),
@@ -412,6 +436,7 @@ mod tests {
             match decoder.step()? {
                 Step::Starved => return Ok(told),
                 Step::Unknown(relation) => decoder.learn(relation, known.clone())?,
+                Step::Defined(_) => decoder.defined(Vec::new())?,
                 Step::Block(block) => {
                     for event in block.events {
                         told.push_str(&in_short(&event, &*block.rows)?);
@@ -444,7 +469,7 @@ mod tests {
 
     #[test]
     fn transactions_are_told_with_their_tables_and_rows() {
-        let mut decoder = Decoder::new(Lsn(0), Vec::new());
+        let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
         let stream = [
             keepalive(5),
             keepalive(6),
@@ -470,7 +495,7 @@ mod tests {
 
     #[test]
     fn transactions_that_were_applied_are_passed_over() {
-        let mut decoder = Decoder::new(Lsn(0x20), Vec::new());
+        let mut decoder = Decoder::new(Lsn(0x20), "us_ddl".to_owned(), Vec::new());
         let stream = [
             begin(0x10, 700),
             change(RELATION),
@@ -489,7 +514,7 @@ mod tests {
 
     #[test]
     fn tables_that_nobody_asked_for_are_left_out() {
-        let mut decoder = Decoder::new(Lsn(0), Vec::new());
+        let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
         let stream = [begin(1, 7), change(RELATION), change(INSERT), commit(2)];
         assert_eq!(
             run(&mut decoder, &stream, &Known::Ignored).unwrap(),
@@ -521,7 +546,7 @@ mod tests {
             (vec![b"d\0\0\0\x0Fw".to_vec()], "ends too early"),
         ];
         for (stream, expected) in cases {
-            let mut decoder = Decoder::new(Lsn(0), Vec::new());
+            let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
             let error = run(&mut decoder, &stream, &known()).unwrap_err();
             assert!(matches!(error, Error::Fatal(_)), "{error:?}");
             assert!(error.to_string().contains(expected), "{expected}: {error}");
@@ -535,7 +560,7 @@ mod tests {
             let place = place % stream.len();
             stream[place] = byte;
             stream.truncate(stream.len() - cut % 40);
-            let mut decoder = Decoder::new(Lsn(0), Vec::new());
+            let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
             drop(run(&mut decoder, &[stream], &known()));
         }
     }

@@ -39,7 +39,13 @@ pub(super) enum Message {
     Truncate {
         relations: Vec<u32>,
     },
-    /// What tells nothing about rows: origins, names of types, messages of others.
+    /// Written by `pg_logical_emit_message`.
+    Logical {
+        prefix: String,
+        /// Where its content is.
+        content: std::ops::Range<usize>,
+    },
+    /// What tells nothing about rows: origins and names of types.
     Other,
 }
 
@@ -93,7 +99,8 @@ impl Message {
             b'D' => delete(&mut reader)?,
             b'T' => truncate(&mut reader)?,
             // Their formats differ in what nobody here needs.
-            b'O' | b'Y' | b'M' => return Ok(Self::Other),
+            b'M' => logical(&mut reader)?,
+            b'O' | b'Y' => return Ok(Self::Other),
             _ => return Err("this type of message is not known"),
         };
         if reader.at == bytes.len() {
@@ -207,6 +214,19 @@ fn truncate(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     })
 }
 
+fn logical(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
+    // Whether it belongs to a transaction, and where it begins.
+    reader.skip(1 + 8)?;
+    let prefix = reader.text()?.to_owned();
+    let length = reader.u32()? as usize;
+    let start = reader.at;
+    reader.skip(length)?;
+    Ok(Message::Logical {
+        prefix,
+        content: start..reader.at,
+    })
+}
+
 /// Walks over the bytes of a message.
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -311,6 +331,7 @@ mod tests {
             b"U\0\0\0\x07N\0\x01t\0\0\0\x02ab".to_vec(),
             b"D\0\0\0\x07O\0\x01n".to_vec(),
             b"T\0\0\0\x02\x03\0\0\0\x07\0\0\0\x08".to_vec(),
+            b"M\x01\0\0\0\0\0\0\0\x09us\0\0\0\0\x02{}".to_vec(),
             b"Oxx".to_vec(),
         ]
     }
@@ -375,6 +396,10 @@ mod tests {
             Message::Truncate {
                 relations: vec![7, 8],
             },
+            Message::Logical {
+                prefix: "us".to_owned(),
+                content: 17..19,
+            },
             Message::Other,
         ];
         assert_eq!(parsed, expected);
@@ -382,7 +407,7 @@ mod tests {
 
     #[test]
     fn no_beginning_of_a_message_is_a_message() {
-        for bytes in samples().iter().take(8) {
+        for bytes in samples().iter().take(9) {
             for length in 0..bytes.len() {
                 assert!(
                     Message::parse(&bytes[..length]).is_err(),
@@ -405,7 +430,7 @@ mod tests {
         }
 
         #[test]
-        fn a_broken_byte_never_panics(sample in 0..8_usize, place in 0..200_usize, byte: u8) {
+        fn a_broken_byte_never_panics(sample in 0..9_usize, place in 0..200_usize, byte: u8) {
             let mut bytes = samples().swap_remove(sample);
             let place = place % bytes.len();
             bytes[place] = byte;

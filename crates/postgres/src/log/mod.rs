@@ -24,10 +24,14 @@
 //! The server sends each transaction when it commits, whole and in the order of the commit records; a stream that begins at the end
 //! of one goes on with the next. So nothing is sent of what was rolled back, to a savepoint or wholly.
 //!
+//! Definitions come as messages that event triggers write ([`ddl`]), or, where these cannot be made, with the next row of the table.
+//!
 //! What the log does not tell: TRUNCATE, DETACH and DROP of a single partition. Truncating the partitioned table itself is told.
 
+mod ddl;
 mod decoder;
 mod feed;
+mod heartbeat;
 mod identity;
 mod message;
 mod place;
@@ -52,11 +56,13 @@ use whimbrel_core::{ColumnType, Position, Table};
 use crate::connect::{connect, connect_for};
 use crate::errors::general;
 use crate::options::Options;
+use crate::quote;
 use crate::wire::{Connection, Purpose, Replication, WireError};
 use decoder::Decoder;
 use feed::Feed;
+use heartbeat::Heartbeat;
 use identity::{Identities, Identity};
-use place::{Lsn, View};
+use place::{Lsn, UpTo, View};
 use publication::{Change, Publication};
 use relation::Describer;
 use slot::Slot;
@@ -70,7 +76,7 @@ pub(crate) struct PostgresLog {
     options: Arc<Options>,
     /// Away during an exchange, so that one that was cut off is not gone on with.
     connection: Option<Connection>,
-    /// Of slot and publication.
+    /// Of publication, event triggers, and slot, unless that was given.
     name: String,
     /// Whether a type has come that is read as text.
     wants_text: Arc<AtomicBool>,
@@ -92,6 +98,23 @@ impl PostgresLog {
         }
     }
 
+    /// The slot that is read.
+    fn slot(&self) -> &str {
+        self.options.slot.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Finds the slot, or the reason why a slot that was given cannot be read.
+    async fn find_slot(&self, connection: &mut Connection) -> Result<Option<Lsn>, Error> {
+        let found = Slot::find(connection, self.slot()).await?;
+        if found.is_none() && self.options.slot.is_some() {
+            let name = self.slot();
+            return Err(Error::Fatal(format!(
+                "replication slot {name}, which SlotName names, is not at the source; make it with pg_create_logical_replication_slot('{name}', 'pgoutput'), or leave SlotName out"
+            )));
+        }
+        found.map(|slot| slot.check(self.slot())).transpose()
+    }
+
     async fn connection(&mut self) -> Result<Connection, Error> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
@@ -106,10 +129,10 @@ impl PostgresLog {
         from: Lsn,
         is_binary: bool,
     ) -> Result<(Replication, Option<Duration>), Error> {
-        let sql = start_sql(&self.name, from, is_binary);
+        let sql = start_sql(self.slot(), &self.name, from, is_binary);
         let during = "begin to stream the source's log";
         for _ in 0..OPEN_ATTEMPTS {
-            slot::free(side, &self.name).await?;
+            slot::free(side, self.slot()).await?;
             let mut connection = connect_for(&self.options, Purpose::Replication).await?;
             let rows = connection.query(TIMEOUT).await;
             let rows = rows.map_err(|error| general(error, during))?;
@@ -122,7 +145,7 @@ impl PostgresLog {
         }
         Err(Error::Transient(format!(
             "{during}: replication slot {} is being read by another process again and again",
-            self.name
+            self.slot()
         )))
     }
 
@@ -135,11 +158,10 @@ impl PostgresLog {
     ) -> Result<Lsn, Error> {
         let name = &self.name;
         let end = log_end(side).await?;
-        let Some(slot) = Slot::find(side, name).await? else {
+        let Some(confirmed) = self.find_slot(side).await? else {
             return Err(slot::missing(name, from, end));
         };
-        let confirmed = slot.check(name)?;
-        slot::check_reach(name, confirmed, from)?;
+        slot::check_reach(self.slot(), confirmed, from)?;
         if from > end {
             return Err(Error::Fatal(format!(
                 "the source's log ends at {end}, before {from}, up to which the target has its changes: the source is another server, or was restored from a backup; load the tables again"
@@ -163,10 +185,10 @@ impl ChangeLog for PostgresLog {
     async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error> {
         let mut connection = self.connection().await?;
         let name = &self.name;
-        let found = Slot::find(&mut connection, name).await?;
-        requirements::check(&mut connection, found.is_none()).await?;
-        let kept = found.map(|slot| slot.check(name)).transpose()?;
+        let kept = self.find_slot(&mut connection).await?;
+        requirements::check(&mut connection, kept.is_none()).await?;
         if let Some(kept) = kept
+            && self.options.slot.is_none()
             && Publication::find(&mut connection, name).await?.is_none()
         {
             return Err(Error::Fatal(format!(
@@ -180,6 +202,9 @@ impl ChangeLog for PostgresLog {
             .collect();
         let usable = identities.usable(tables);
         let change = Publication::ensure(&mut connection, name, &usable).await?;
+        if self.options.captures_ddl {
+            ddl::install(&mut connection, name, &self.options.ddl_schema).await?;
+        }
         let position = match kept {
             None => slot::create(&mut connection, name).await?,
             Some(kept) => {
@@ -218,7 +243,7 @@ impl ChangeLog for PostgresLog {
         });
         Ok(Box::new(PostgresStream {
             feed: Feed::start(replication, from.max(confirmed), timeout),
-            decoder: Decoder::new(from, first.collect()),
+            decoder: Decoder::new(from, ddl::prefix(&self.name), first.collect()),
             describer: Describer::new(
                 Arc::clone(&self.options),
                 side,
@@ -227,6 +252,10 @@ impl ChangeLog for PostgresLog {
                 Arc::clone(&self.wants_text),
             ),
             unknown: None,
+            _heartbeat: self
+                .options
+                .heartbeat
+                .map(|every| Heartbeat::start(&self.options, every)),
         }))
     }
 
@@ -251,11 +280,18 @@ impl ChangeLog for PostgresLog {
         Ok(Box::new(View::of(snapshot)?))
     }
 
+    fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error> {
+        Ok(Box::new(UpTo(Lsn::of(position)?)))
+    }
+
     /// The slot goes first: a publication without a slot harms nobody, a slot without a publication cannot be read.
     async fn remove(&mut self) -> Result<(), Error> {
         let mut connection = self.connection().await?;
-        slot::drop_slot(&mut connection, &self.name).await?;
+        if self.options.slot.is_none() {
+            slot::drop_slot(&mut connection, &self.name).await?;
+        }
         publication::drop_publication(&mut connection, &self.name).await?;
+        ddl::remove(&mut connection, &self.name).await?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -271,9 +307,10 @@ fn timeout_of(rows: &[Vec<Option<String>>]) -> Option<Duration> {
 }
 
 /// Protocol 1 sends transactions once they are committed. Names consist of letters, digits and underscores alone.
-fn start_sql(name: &str, from: Lsn, is_binary: bool) -> String {
+fn start_sql(slot: &str, name: &str, from: Lsn, is_binary: bool) -> String {
+    let slot = quote::identifier(slot);
     format!(
-        "START_REPLICATION SLOT {name} LOGICAL {from} (proto_version '1', publication_names '{name}', binary '{is_binary}', messages 'true')"
+        "START_REPLICATION SLOT {slot} LOGICAL {from} (proto_version '1', publication_names '{name}', binary '{is_binary}', messages 'true')"
     )
 }
 

@@ -141,6 +141,17 @@ impl SnapshotView for View {
     }
 }
 
+/// What is held up to a place between two transactions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UpTo(pub(super) Lsn);
+
+impl SnapshotView for UpTo {
+    /// A record that begins before the end of one that is held is that one or an earlier one.
+    fn holds(&self, TransactionMark(_, commit): TransactionMark) -> bool {
+        Lsn(commit) < self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

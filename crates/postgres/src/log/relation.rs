@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use whimbrel_connector::{Error, TableId};
+use whimbrel_connector::{Error, LogEvent, TableId};
 use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
 
+use super::ddl::DdlMessage;
 use super::decoder::Known;
 use super::message::{RelationColumn, RelationMessage};
 use crate::catalog::{self, DescribedType};
@@ -19,13 +20,8 @@ use crate::errors::general;
 use crate::options::Options;
 use crate::wire::{Connection, WireError};
 
-/// A table of the stream, as it was last told.
-#[derive(Debug)]
-struct Told {
-    table: Arc<Table>,
-    /// The id under which the log names it.
-    relation: Option<u32>,
-}
+/// A table of the stream, as it was last told; `None`: it is gone.
+type Told = Option<Arc<Table>>;
 
 /// Finds out what the tables of a stream are.
 pub(super) struct Describer {
@@ -47,14 +43,10 @@ impl Describer {
         is_binary: bool,
         wants_text: Arc<AtomicBool>,
     ) -> Self {
-        let told = |table| Told {
-            table,
-            relation: None,
-        };
         Self {
             options,
             connection: Some(connection),
-            tables: tables.into_iter().map(told).collect(),
+            tables: tables.into_iter().map(Some).collect(),
             is_binary,
             wants_text,
         }
@@ -63,12 +55,7 @@ impl Describer {
     /// Says what a table of the log is. Dropping the call changes nothing.
     pub(super) async fn describe(&mut self, relation: &RelationMessage) -> Result<Known, Error> {
         let name = TableName::new(&relation.schema, &relation.name);
-        // A table that was renamed keeps its number.
-        let by_id = |told: &Told| told.relation == Some(relation.id);
-        let by_name = |told: &Told| told.relation.is_none() && told.table.name == name;
-        let place =
-            (self.tables.iter().position(by_id)).or_else(|| self.tables.iter().position(by_name));
-        let Some(place) = place else {
+        let Some((place, told)) = self.find(relation.id, &name) else {
             tracing::info!(table = %name, "the log has changes of a table that was not asked for");
             return Ok(Known::Ignored);
         };
@@ -78,7 +65,7 @@ impl Describer {
         };
         let types = types_of(&mut connection, relation).await?;
         self.check_forms(relation, &types)?;
-        let told = &self.tables[place].table;
+        let told = &*told;
         let table = if matches(told, &name, relation, &types) {
             with_key(told, relation)
         } else {
@@ -89,19 +76,11 @@ impl Describer {
             }
         };
         let is_news = !is_same(told, &table);
-        let table = if is_news {
-            Arc::new(table)
-        } else {
-            Arc::clone(told)
-        };
-        let id = u32::try_from(place).map_err(|_| Error::Fatal("too many tables".to_owned()))?;
-        self.tables[place] = Told {
-            table: Arc::clone(&table),
-            relation: Some(relation.id),
-        };
+        let table = Arc::new(table);
+        self.tables[place] = Some(Arc::clone(&table));
         self.connection = Some(connection);
         Ok(Known::Captured {
-            id: TableId(id),
+            id: number(place)?,
             table,
             is_key: relation
                 .columns
@@ -110,6 +89,51 @@ impl Describer {
                 .collect(),
             is_news,
         })
+    }
+
+    /// A table that was renamed keeps its number; one made anew under an old name is another.
+    fn find(&self, id: u32, name: &TableName) -> Option<(usize, Arc<Table>)> {
+        let there = |is_it: &dyn Fn(&Table) -> bool| {
+            let mut tables = self.tables.iter().enumerate();
+            tables.find_map(|(place, told)| {
+                let table = told.as_ref().filter(|table| is_it(table))?;
+                Some((place, Arc::clone(table)))
+            })
+        };
+        there(&|table| table.id == Some(id))
+            .or_else(|| there(&|table| table.id.is_none() && table.name == *name))
+    }
+
+    /// Says what a statement made of the tables of the stream.
+    pub(super) fn define(&mut self, message: DdlMessage) -> Result<Vec<LogEvent>, Error> {
+        let mut events = Vec::new();
+        for (id, name) in message.dropped {
+            if let Some((place, _)) = self.find(id, &name) {
+                self.tables[place] = None;
+                let table = number(place)?;
+                events.push(LogEvent::Dropped { table });
+            }
+        }
+        for table in message.tables {
+            let id = table.id.unwrap_or_default();
+            let Some((place, told)) = self.find(id, &table.name) else {
+                events.push(LogEvent::Created { table: table.name });
+                continue;
+            };
+            // Where another index tells its rows apart, the next row says so.
+            let table = Arc::new(Table {
+                row_estimate: told.row_estimate,
+                byte_estimate: told.byte_estimate,
+                ..table
+            });
+            if is_same(&told, &table) {
+                continue;
+            }
+            self.tables[place] = Some(Arc::clone(&table));
+            let id = number(place)?;
+            events.push(LogEvent::Table { id, table });
+        }
+        Ok(events)
     }
 
     /// Refuses what the stream, as it was opened, brings in a form that is not understood.
@@ -131,6 +155,11 @@ impl Describer {
             }
         }
     }
+}
+
+fn number(place: usize) -> Result<TableId, Error> {
+    let number = u32::try_from(place).map_err(|_| Error::Fatal("too many tables".to_owned()))?;
+    Ok(TableId(number))
 }
 
 async fn types_of(
@@ -241,6 +270,8 @@ fn assembled(
                 native: ty.native,
                 nullable: !sent.is_key || relation.identity == b'f',
                 generation: Generation::None,
+                id: None,
+                default: None,
             },
         }
     });
@@ -255,6 +286,7 @@ fn assembled(
         name,
         columns,
         primary_key: primary_key.unwrap_or_default(),
+        id: Some(relation.id),
         row_estimate: before.row_estimate,
         byte_estimate: before.byte_estimate,
     }
@@ -273,6 +305,8 @@ mod tests {
             native: native.to_owned(),
             nullable: true,
             generation: Generation::None,
+            id: None,
+            default: None,
         }
     }
 
@@ -284,6 +318,8 @@ mod tests {
         let mut columns: Vec<Column> = columns.iter().map(|name| column(name, "text")).collect();
         columns.push(Column {
             generation: Generation::Computed,
+            id: None,
+            default: None,
             ..column("computed", "text GENERATED ALWAYS AS (…) STORED")
         });
         Table {
@@ -291,6 +327,7 @@ mod tests {
             name: TableName::new("s", "t"),
             columns,
             primary_key: primary_key.to_vec(),
+            id: None,
             row_estimate: None,
             byte_estimate: None,
         }

@@ -209,6 +209,8 @@ mod tests {
             native: String::new(),
             nullable: true,
             generation: Generation::None,
+            id: None,
+            default: None,
         }
     }
 
@@ -226,6 +228,7 @@ mod tests {
                 column("data", ColumnType::Blob { bytes_max: None }),
             ],
             primary_key: vec![0],
+            id: None,
             row_estimate: None,
             byte_estimate: None,
         }

@@ -2,8 +2,10 @@ use async_trait::async_trait;
 use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogPlace};
 use whimbrel_core::Position;
 
+use super::ddl::DdlMessage;
 use super::decoder::{Decoder, Step};
 use super::feed::Feed;
+use super::heartbeat::Heartbeat;
 use super::message::RelationMessage;
 use super::place::Lsn;
 use super::relation::Describer;
@@ -15,6 +17,8 @@ pub(super) struct PostgresStream {
     pub(super) describer: Describer,
     /// The table that the decoder waits to be told of.
     pub(super) unknown: Option<RelationMessage>,
+    /// Ends with the stream.
+    pub(super) _heartbeat: Option<Heartbeat>,
 }
 
 #[async_trait]
@@ -31,6 +35,10 @@ impl ChangeStream for PostgresStream {
             match self.decoder.step()? {
                 Step::Block(block) => return Ok(block),
                 Step::Unknown(relation) => self.unknown = Some(relation),
+                Step::Defined(content) => {
+                    let events = self.describer.define(DdlMessage::parse(&content)?)?;
+                    self.decoder.defined(events)?;
+                }
                 Step::Starved => {
                     let block = self.feed.next().await?;
                     self.decoder.feed(block);

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use whimbrel_connector::{ChunkCommit, ChunkRecord, Error, LoadRecord, TaskFence};
-use whimbrel_core::{ChunkBounds, ChunkId, Position, TableName};
+use whimbrel_connector::{
+    ApplySettings, Checkpoint, ChunkCommit, ChunkRecord, Error, FollowState, LoadRecord, TaskFence,
+};
+use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 
 use crate::errors::general;
+use crate::quote::identifier;
 use crate::wire::{Connection, ServerError, TextRow, WireError};
 
 pub(super) const SCHEMA: &str = "awsdms_control";
@@ -19,13 +22,16 @@ SELECT pg_advisory_xact_lock(7021853190145);
 CREATE SCHEMA IF NOT EXISTS awsdms_control;
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_task_epoch (
   task_name varchar(128) PRIMARY KEY, epoch bigint NOT NULL, checkpoint text);
-DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''checkpoint''
-    AND attrelid = ''awsdms_control.awsdms_task_epoch''::regclass)
-  THEN ALTER TABLE awsdms_control.awsdms_task_epoch ADD COLUMN checkpoint text; END IF; END';
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_table (
   task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL,
-  planned_at text NOT NULL, is_finished boolean NOT NULL,
+  planned_at text NOT NULL, is_finished boolean NOT NULL, follow_state text,
   PRIMARY KEY (task_name, table_owner, table_name));
+DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''checkpoint''
+    AND attrelid = ''awsdms_control.awsdms_task_epoch''::regclass)
+  THEN ALTER TABLE awsdms_control.awsdms_task_epoch ADD COLUMN checkpoint text; END IF;
+  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''follow_state''
+    AND attrelid = ''awsdms_control.awsdms_load_table''::regclass)
+  THEN ALTER TABLE awsdms_control.awsdms_load_table ADD COLUMN follow_state text; END IF; END';
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_chunk (
   task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL,
   chunk integer NOT NULL, chunk_range text NOT NULL, row_estimate bigint NOT NULL, row_count bigint, byte_count bigint,
@@ -127,14 +133,14 @@ pub(super) async fn check_fence(
 pub(super) async fn checkpoint(
     connection: &mut Connection,
     fence: &TaskFence,
-) -> Result<Option<Position>, Error> {
+) -> Result<Option<Checkpoint>, Error> {
     let sql = "SELECT checkpoint FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1";
     let rows = connection
         .query_with(sql, &[Some(&fence.task)])
         .await
         .map_err(|error| general(error, "read the checkpoint at the target"))?;
     let checkpoint = rows.into_iter().flatten().flatten().next();
-    Ok(checkpoint.map(Position::new))
+    checkpoint.as_deref().map(Checkpoint::parse).transpose()
 }
 
 /// Fails when the task is not ours: the statements sent behind it are then passed over.
@@ -155,14 +161,40 @@ pub(super) fn says_not_ours(error: &ServerError) -> bool {
     matches!(error.code.as_str(), "22012" | "42P01" | "3F000")
 }
 
+/// Makes the table of refused changes, which all tasks of the target share, and answers its name in SQL. Where the service has it: in
+/// schema `public`, unless told otherwise.
+pub(super) async fn make_exceptions(
+    connection: &mut Connection,
+    settings: &ApplySettings,
+) -> Result<String, Error> {
+    let schema = settings.control_schema.as_deref().unwrap_or("public");
+    let schema = identifier(schema);
+    let name = format!("{schema}.awsdms_apply_exceptions");
+    // Asked first, because even IF NOT EXISTS needs the right to create.
+    let exists = format!("SELECT to_regclass({})", crate::quote::literal(&name));
+    let doing = |error| general(error, "make awsdms_apply_exceptions at the target");
+    let rows = connection.query(&exists).await.map_err(doing)?;
+    if rows.into_iter().flatten().flatten().next().is_some() {
+        return Ok(name);
+    }
+    let sql = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock(7021853190145); CREATE SCHEMA IF NOT EXISTS {schema};
+         CREATE TABLE IF NOT EXISTS {name} (\"TASK_NAME\" varchar(128) NOT NULL, \"TABLE_OWNER\" varchar(128) NOT NULL,
+           \"TABLE_NAME\" varchar(128) NOT NULL, \"ERROR_TIME\" timestamp NOT NULL, \"STATEMENT\" text NOT NULL, \"ERROR\" text NOT NULL);
+         COMMIT"
+    );
+    connection.query(&sql).await.map(drop).map_err(doing)?;
+    Ok(name)
+}
+
 pub(super) async fn load_records(
     connection: &mut Connection,
     fence: &TaskFence,
 ) -> Result<Vec<LoadRecord>, Error> {
     let sql = "SELECT t.table_owner, t.table_name, t.planned_at, t.is_finished,
-                      c.chunk, c.chunk_range, c.row_estimate, c.row_count, c.byte_count
+                      c.chunk, c.chunk_range, c.row_estimate, c.row_count, c.byte_count, t.follow_state
                FROM awsdms_control.awsdms_load_table t
-               JOIN awsdms_control.awsdms_load_chunk c USING (task_name, table_owner, table_name)
+               LEFT JOIN awsdms_control.awsdms_load_chunk c USING (task_name, table_owner, table_name)
                WHERE t.task_name = $1 ORDER BY t.table_owner, t.table_name, c.chunk";
     let rows = connection
         .query_with(sql, &[Some(&fence.task)])
@@ -177,13 +209,18 @@ pub(super) async fn load_records(
                 let table = entry.key().clone();
                 entry.insert(LoadRecord {
                     table,
-                    planned_at: Position::new(text(row, 2)?),
+                    planned_at: Some(text(row, 2)?)
+                        .filter(|position| !position.is_empty())
+                        .map(Position::new),
                     chunks: Vec::new(),
                     is_finished: text(row, 3)? == "t",
+                    follow: cell(row, 9).map(FollowState::parse).transpose()?,
                 })
             }
         };
-        record.chunks.push(chunk_record(row)?);
+        if cell(row, 4).is_some() {
+            record.chunks.push(chunk_record(row)?);
+        }
     }
     Ok(records.into_values().collect())
 }
@@ -210,10 +247,11 @@ fn chunk_record(row: &TextRow) -> Result<ChunkRecord, Error> {
 pub(super) async fn record_table(
     connection: &mut Connection,
     fence: &TaskFence,
-    table: &TableName,
+    shape: &Table,
     planned_at: &Position,
     chunks: &[ChunkBounds],
 ) -> Result<(), WireError> {
+    let table = &shape.name;
     let key = [
         Some(fence.task.as_str()),
         Some(table.schema.as_str()),
@@ -225,9 +263,12 @@ pub(super) async fn record_table(
     ] {
         connection.query_with(sql, &key).await?;
     }
-    let sql = "INSERT INTO awsdms_control.awsdms_load_table VALUES ($1, $2, $3, $4, false)";
+    let sql = "INSERT INTO awsdms_control.awsdms_load_table
+               (task_name, table_owner, table_name, planned_at, is_finished, follow_state) VALUES ($1, $2, $3, $4, false, $5)";
+    let follow = FollowState::loaded(shape.clone()).to_text();
+    let values = [Some(planned_at.as_str()), Some(follow.as_str())];
     connection
-        .query_with(sql, &[key[0], key[1], key[2], Some(planned_at.as_str())])
+        .query_with(sql, &[key[0], key[1], key[2], values[0], values[1]])
         .await?;
     let list: Vec<serde_json::Value> = (0_u32..)
         .zip(chunks)
@@ -343,6 +384,10 @@ async fn forget_in_transaction(
         .await
         .map(std::mem::drop)
         .map_err(failed)
+}
+
+fn cell(row: &TextRow, column: usize) -> Option<&str> {
+    row.get(column).and_then(Option::as_deref)
 }
 
 fn text(row: &TextRow, column: usize) -> Result<&str, Error> {

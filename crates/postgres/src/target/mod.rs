@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Applier, Error, KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable,
-    TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
+    RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
@@ -231,14 +231,19 @@ impl Target for PostgresTarget {
         finished
     }
 
-    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Position>, Error> {
+    async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {
         control::checkpoint(&mut self.connection, fence).await
     }
 
-    async fn applier(&mut self, fence: &TaskFence) -> Result<Box<dyn Applier>, Error> {
+    async fn applier(
+        &mut self,
+        fence: &TaskFence,
+        settings: &ApplySettings,
+    ) -> Result<Box<dyn Applier>, Error> {
         let connection = connect(&self.options).await?;
         let is_warned = &self.known.is_warned_of_triggers;
-        let applier = PostgresApplier::start(connection, fence.clone(), is_warned).await?;
+        let applier =
+            PostgresApplier::start(connection, fence.clone(), settings, is_warned).await?;
         Ok(Box::new(applier))
     }
 }

@@ -129,7 +129,7 @@ pub(super) async fn prepare(
     if !sql.is_empty() {
         run(connection, source, "prepare the target", &sql).await?;
     }
-    control::record_table(connection, fence, source, planned_at, chunks)
+    control::record_table(connection, fence, &table.source, planned_at, chunks)
         .await
         .map_err(|error| of_table(error, source, "record the chunks of"))?;
     control::check_fence(connection, fence, Held::UntilCommit).await?;

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use whimbrel_connector::{Error, NetChanges, RowSet, RowVisitor, Target};
+use whimbrel_connector::{
+    ApplySettings, Checkpoint, Error, NetChanges, RowSet, RowVisitor, Target,
+};
 use whimbrel_core::{Position, Value};
 use whimbrel_testkit::{Engine, Fault, FaultProxy, Server};
 
@@ -31,16 +33,26 @@ async fn the_checkpoint_is_kept_with_the_rows() {
         rig.begin().await;
         rig.net("t", vec![], vec![row(1, 5)], vec![]).await.unwrap();
         assert_eq!(rig.target.checkpoint(&rig.fence).await.unwrap(), None);
-        rig.applier.commit(&Position::new("0/1 'a'")).await.unwrap();
+        rig.applier
+            .commit(&Checkpoint::at(Position::new("0/1 'a'")))
+            .await
+            .unwrap();
         let checkpoint = rig.target.checkpoint(&rig.fence).await.unwrap();
-        assert_eq!(checkpoint, Some(Position::new("0/1 'a'")));
+        assert_eq!(checkpoint, Some(Checkpoint::at(Position::new("0/1 'a'"))));
         // Without changes, and after a rollback.
         rig.begin().await;
-        rig.applier.commit(&Position::new("0/2")).await.unwrap();
+        rig.applier
+            .commit(&Checkpoint::at(Position::new("0/2")))
+            .await
+            .unwrap();
         rig.begin().await;
         rig.net("t", vec![], vec![row(1, 6)], vec![]).await.unwrap();
         rig.applier.rollback().await.unwrap();
-        let error = rig.applier.commit(&Position::new("0/3")).await.unwrap_err();
+        let error = rig
+            .applier
+            .commit(&Checkpoint::at(Position::new("0/3")))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Fatal(_)), "{error:?}");
         assert_eq!(rig.shown("select v from t where id = 1"), "5");
         // It outlives the claim by another worker, and goes with the task.
@@ -48,7 +60,7 @@ async fn the_checkpoint_is_kept_with_the_rows() {
         let fence = other.claim(TASK).await.unwrap();
         assert_eq!(
             other.checkpoint(&fence).await.unwrap(),
-            Some(Position::new("0/2"))
+            Some(Checkpoint::at(Position::new("0/2")))
         );
         other.forget(&fence).await.unwrap();
         let fence = other.claim(TASK).await.unwrap();
@@ -79,7 +91,11 @@ async fn an_older_epoch_is_refused_before_it_writes_and_when_it_commits() {
         rig.net("t", vec![], vec![row(1, 1)], vec![]).await.unwrap();
         rig.single(vec![("t", Do::Set(row(2, 1)))]).await.unwrap();
         let fence = successor.claim(TASK).await.unwrap();
-        let error = rig.applier.commit(&Position::new("old")).await.unwrap_err();
+        let error = rig
+            .applier
+            .commit(&Checkpoint::at(Position::new("old")))
+            .await
+            .unwrap_err();
         assert_fenced(&error);
         // Claimed before anything.
         for _ in 0..2 {
@@ -96,16 +112,33 @@ async fn an_older_epoch_is_refused_before_it_writes_and_when_it_commits() {
                     .unwrap_err(),
             );
             rig.begin().await;
-            assert_fenced(&rig.applier.commit(&Position::new("old")).await.unwrap_err());
+            assert_fenced(
+                &rig.applier
+                    .commit(&Checkpoint::at(Position::new("old")))
+                    .await
+                    .unwrap_err(),
+            );
         }
-        assert_fenced(&rig.target.applier(&rig.fence).await.err().unwrap());
+        assert_fenced(
+            &rig.target
+                .applier(&rig.fence, &ApplySettings::default())
+                .await
+                .err()
+                .unwrap(),
+        );
         assert_eq!(rig.shown("select * from t order by id"), "1\t0\n2\t0");
         assert_eq!(successor.checkpoint(&fence).await.unwrap(), None);
         // A task that was forgotten belongs to nobody.
-        let mut applier = successor.applier(&fence).await.unwrap();
+        let mut applier = successor
+            .applier(&fence, &ApplySettings::default())
+            .await
+            .unwrap();
         successor.forget(&fence).await.unwrap();
         applier.begin().await.unwrap();
-        let error = applier.commit(&Position::new("gone")).await.unwrap_err();
+        let error = applier
+            .commit(&Checkpoint::at(Position::new("gone")))
+            .await
+            .unwrap_err();
         assert!(
             matches!(
                 error,
@@ -129,7 +162,10 @@ async fn a_worker_that_stopped_in_the_middle_keeps_nobody_waiting() {
             .unwrap();
         let mut successor = rig.pair.to.target().await.unwrap();
         let fence = successor.claim(TASK).await.unwrap();
-        let applier = successor.applier(&fence).await.unwrap();
+        let applier = successor
+            .applier(&fence, &ApplySettings::default())
+            .await
+            .unwrap();
         let mut old = std::mem::replace(&mut rig.applier, applier);
         rig.begin().await;
         let counts = rig
@@ -141,7 +177,10 @@ async fn a_worker_that_stopped_in_the_middle_keeps_nobody_waiting() {
             .unwrap();
         assert_eq!(counts, [1, 1]);
         rig.commit().await;
-        let error = old.commit(&Position::new("old")).await.unwrap_err();
+        let error = old
+            .commit(&Checkpoint::at(Position::new("old")))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Transient(_)), "{error:?}");
         let error = old.begin().await.unwrap_err();
         assert!(matches!(error, Error::Transient(_)), "{error:?}");
@@ -155,12 +194,12 @@ async fn workers_that_take_over_from_each_other_write_each_change_once() {
     // Each adds one to a counter and to the checkpoint, until somebody takes over.
     let work = async |target: &mut Box<dyn Target>| -> Result<(), Error> {
         let fence = target.claim(TASK).await?;
-        let mut applier = target.applier(&fence).await?;
+        let mut applier = target.applier(&fence, &ApplySettings::default()).await?;
         for _ in 0..20 {
             let done = target
                 .checkpoint(&fence)
                 .await?
-                .map_or(0, |p| p.as_str().parse::<i64>().unwrap());
+                .map_or(0, |p| p.position.as_str().parse::<i64>().unwrap());
             applier.begin().await?;
             let rows = Rows(vec![row(1, done + 1)]);
             let changes = NetChanges {
@@ -171,10 +210,10 @@ async fn workers_that_take_over_from_each_other_write_each_change_once() {
             };
             applier.apply_net(changes).await?;
             applier
-                .commit(&Position::new((done + 1).to_string()))
+                .commit(&Checkpoint::at(Position::new((done + 1).to_string())))
                 .await?;
             let shown = target.checkpoint(&fence).await?.unwrap();
-            assert!(shown.as_str().parse::<i64>().unwrap() > done);
+            assert!(shown.position.as_str().parse::<i64>().unwrap() > done);
         }
         Ok(())
     };
@@ -202,7 +241,9 @@ async fn cut_at(
     bytes: u64,
     v: i64,
 ) -> Result<(), Error> {
-    let mut applier = proxied.applier(&rig.fence).await?;
+    let mut applier = proxied
+        .applier(&rig.fence, &ApplySettings::default())
+        .await?;
     applier.begin().await?;
     proxy.set(Fault::CutAfter { bytes });
     let (updates, inserts) = (Rows(vec![row(1, v)]), Rows(vec![row(100 + v, v)]));
@@ -213,7 +254,9 @@ async fn cut_at(
         inserts: &inserts,
     };
     applier.apply_net(changes).await?;
-    applier.commit(&Position::new(v.to_string())).await
+    applier
+        .commit(&Checkpoint::at(Position::new(v.to_string())))
+        .await
 }
 
 #[tokio::test]
@@ -230,7 +273,10 @@ async fn a_cut_anywhere_leaves_rows_and_checkpoint_or_neither() {
     let mut proxied = connector(&url).target().await.unwrap();
     // How much a whole one takes tells where to cut.
     let (_, before) = proxy.passed_bytes();
-    let applier = proxied.applier(&rig.fence).await.unwrap();
+    let applier = proxied
+        .applier(&rig.fence, &ApplySettings::default())
+        .await
+        .unwrap();
     let (_, started) = proxy.passed_bytes();
     drop(applier);
     cut_at(&rig, &mut proxied, &proxy, u64::MAX, 1)
@@ -252,7 +298,7 @@ async fn a_cut_anywhere_leaves_rows_and_checkpoint_or_neither() {
             .checkpoint(&rig.fence)
             .await
             .unwrap()
-            .map_or(0, |p| p.as_str().parse::<i64>().unwrap());
+            .map_or(0, |p| p.position.as_str().parse::<i64>().unwrap());
         let shown = rig.shown("select v, (select max(id) from t where id > 100), count(*) from t where id = 1 group by v");
         let expected = format!("{done}\t{}\t1", 100 + done);
         assert_eq!(shown, expected, "cut after {bytes} bytes");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use whimbrel_connector::Error;
+use whimbrel_connector::{ApplySettings, Checkpoint, Error};
 use whimbrel_core::{Decimal, Position, Value};
 
 use crate::changes::{Do, Rig, Row, int, text};
@@ -351,7 +351,10 @@ async fn a_user_without_privileges_applies_where_nothing_acts() {
             .target()
             .await
             .unwrap();
-        let applier = target.applier(&fence).await.unwrap();
+        let applier = target
+            .applier(&fence, &ApplySettings::default())
+            .await
+            .unwrap();
         let mut rig = Rig {
             pair,
             target,
@@ -364,7 +367,11 @@ async fn a_user_without_privileges_applies_where_nothing_acts() {
         rig.net("t", vec![], vec![], vec![row(1, "a"), row(2, "b")])
             .await
             .unwrap();
-        let error = rig.applier.commit(&Position::new("1/1")).await.unwrap_err();
+        let error = rig
+            .applier
+            .commit(&Checkpoint::at(Position::new("1/1")))
+            .await
+            .unwrap_err();
         assert!(
             matches!(&error, Error::Row(row) if row.table.name == "t"),
             "{error:?}"

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use whimbrel_connector::{
-    ChunkReader, PrepareMode, ReadFormat, ReadRequest, SingleChange, SingleKind,
+    ApplySettings, ChunkReader, PrepareMode, ReadFormat, ReadRequest, SingleChange, SingleKind,
 };
 use whimbrel_core::{ChunkBounds, Position, Value};
 use whimbrel_testkit::Engine;
@@ -164,7 +164,11 @@ async fn every_type_is_found_without_a_key_as_it_was_loaded() {
         let (mut rig, all) = prepared(from, to, "").await;
         rig.pair.load(how).await.unwrap();
         rig.fence = rig.target.claim(crate::support::TASK).await.unwrap();
-        rig.applier = rig.target.applier(&rig.fence).await.unwrap();
+        rig.applier = rig
+            .target
+            .applier(&rig.fence, &ApplySettings::default())
+            .await
+            .unwrap();
         rig.begin().await;
         for (index, rows) in all.iter().enumerate() {
             let name = table_name(index);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use whimbrel_connector::{
-    AppliedCount, Applier, ChangeRows, Error, KeyPolicy, NetChanges, RowAt, RowBlock, RowSet,
-    RowVisitor, SingleChange, SingleKind, Target, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplySettings, ChangeRows, Checkpoint, Error, KeyPolicy, NetChanges,
+    RowAt, RowBlock, RowSet, RowVisitor, SingleChange, SingleKind, Target, TargetTable, TaskFence,
 };
 use whimbrel_core::{Position, Value};
 use whimbrel_testkit::Engine;
@@ -131,7 +131,10 @@ impl Rig {
     pub(crate) async fn of(pair: Pair) -> Self {
         let mut target = pair.to.target().await.unwrap();
         let fence = target.claim(TASK).await.unwrap();
-        let applier = target.applier(&fence).await.unwrap();
+        let applier = target
+            .applier(&fence, &ApplySettings::default())
+            .await
+            .unwrap();
         let tables = all_tables(&mut *pair.from.source().await.unwrap())
             .await
             .unwrap();
@@ -218,7 +221,10 @@ impl Rig {
     }
 
     pub(crate) async fn commit(&mut self) {
-        self.applier.commit(&Position::new("1/1")).await.unwrap();
+        self.applier
+            .commit(&Checkpoint::at(Position::new("1/1")))
+            .await
+            .unwrap();
     }
 
     /// What a query answers at the target.

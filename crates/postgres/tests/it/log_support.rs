@@ -231,7 +231,11 @@ impl Reader {
                 format!("delete {} {}", self.tables[&table], row(rows, before))
             }
             LogEvent::Truncate { table } => format!("truncate {}", self.tables[&table]),
-            LogEvent::Ddl { statement, .. } => statement,
+            LogEvent::Dropped { table } => format!("drop {}", self.tables[&table]),
+            LogEvent::Created { table } => format!("create {table}"),
+            LogEvent::Renamed { .. } | LogEvent::Rewritten { .. } => {
+                panic!("this log knows tables by their numbers, and tells all rows")
+            }
             LogEvent::Commit {
                 place,
                 committed_at_us,

@@ -119,7 +119,10 @@ async fn the_record_tells_exactly_which_chunks_the_table_holds() {
             let records = again.load_records(&load.fence).await.unwrap();
             assert_eq!(records.len(), 1);
             assert_eq!(records[0].table, load.table.name);
-            assert_eq!(&records[0].planned_at, load.snapshot.position());
+            assert_eq!(
+                records[0].planned_at.as_ref(),
+                Some(load.snapshot.position())
+            );
             assert!(!records[0].is_finished);
             let bounds: Vec<_> = records[0]
                 .chunks

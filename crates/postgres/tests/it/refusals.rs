@@ -41,12 +41,15 @@ fn table_of(ty: ColumnType) -> Table {
         native: "some type".to_owned(),
         nullable: true,
         generation: Generation::None,
+        id: None,
+        default: None,
     };
     Table {
         engine: EngineName::MySql,
         name: TableName::new("shop", "wares"),
         columns: vec![column],
         primary_key: Vec::new(),
+        id: None,
         row_estimate: None,
         byte_estimate: None,
     }

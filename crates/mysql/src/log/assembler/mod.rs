@@ -16,6 +16,7 @@
 //!
 //! The rows of a prepared transaction are read again from the log when its `XA COMMIT` comes; see `prepared`.
 
+mod columns;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -36,9 +37,10 @@ use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
 use super::layout::{Image, Layout};
 use super::place::{LogFile, Place, widen};
+use super::statement::ColumnWord;
 use crate::wire::{Malformed, Reader};
 
-pub(super) use self::words::xa_id;
+pub(super) use self::words::{statement_of, xa_id};
 
 /// Numbers of tables that are remembered; servers give out new ones without end.
 const MAPS_MAX: usize = 4096;
@@ -70,15 +72,15 @@ pub(super) enum Need {
 #[derive(Debug)]
 struct Captured {
     name: TableName,
-    table: Option<Arc<Table>>,
+    table: Arc<Table>,
     /// Asked for when a new row lacks cells.
     defaults: Option<Arc<Defaults>>,
-    /// Its definition changed since it was described.
-    is_stale: bool,
+    /// What a statement made of its columns, until it is described.
+    words: Vec<ColumnWord>,
     /// Its shape was told since it was described.
     is_told: bool,
-    /// It was described for the event at hand, to no avail if it comes again.
-    is_fresh: bool,
+    /// It was dropped or renamed.
+    is_gone: bool,
 }
 
 /// A number of the log for a table.
@@ -177,11 +179,11 @@ impl Assembler {
             .collect();
         let captured = start.tables.into_iter().map(|table| Captured {
             name: table.name.clone(),
-            table: Some(Arc::new(table)),
+            table: Arc::new(columns::numbered(table)),
             defaults: None,
-            is_stale: false,
+            words: Vec::new(),
             is_told: false,
-            is_fresh: false,
+            is_gone: false,
         });
         Self {
             engine: start.engine,
@@ -516,18 +518,17 @@ impl Assembler {
     /// Tells the shape of a table, if it has changed since it was told.
     fn tell(&mut self, index: usize) {
         let captured = &mut self.captured[index];
-        if let Some(table) = captured.table.as_ref().filter(|_| !captured.is_told) {
-            captured.is_told = true;
+        if !std::mem::replace(&mut captured.is_told, true) {
             self.builder.events.push(LogEvent::Table {
                 id: number(index),
-                table: Arc::clone(table),
+                table: Arc::clone(&captured.table),
             });
         }
     }
 
     /// The table as it was last described.
     pub(super) fn table(&self, name: &TableName) -> Option<Arc<Table>> {
-        self.captured[self.find(name)?].table.clone()
+        Some(Arc::clone(&self.captured[self.find(name)?].table))
     }
 
     /// Takes the defaults of a table.
@@ -537,20 +538,26 @@ impl Assembler {
         }
     }
 
-    /// Takes the description of a table as the catalog now has it; `None` when it does not exist.
+    /// Takes what the catalog says of a table that a statement altered; `None` when that is no answer for this place of the log.
     pub(super) fn describe(&mut self, name: &TableName, table: Option<Table>) {
         self.to_describe.retain(|other| other != name);
         let Some(index) = self.find(name) else { return };
+        let id = number(index);
         let captured = &mut self.captured[index];
-        captured.is_stale = false;
-        captured.is_fresh = true;
+        let words = std::mem::take(&mut captured.words);
+        let Some(table) = table else {
+            self.builder.events.push(LogEvent::Rewritten {
+                table: id,
+                why: "it was altered again before its earlier definition was read".to_owned(),
+            });
+            return;
+        };
+        let table = columns::carried(&captured.table, table, &words);
         captured.defaults = None;
-        let Some(table) = table else { return };
-        if captured.table.as_deref() != Some(&table) {
-            captured.table = Some(Arc::new(table));
+        if *captured.table != table {
+            captured.table = Arc::new(table);
             captured.is_told = false;
         }
-        let id = number(index);
         self.maps
             .retain(|_, mapped| !matches!(&mapped.target, Some((other, _)) if *other == id));
         self.tell(index);

@@ -31,25 +31,14 @@ impl Assembler {
         let target = match self.find_logged(&map) {
             None => None,
             Some(index) => {
-                let captured = &mut self.captured[index];
-                if captured.is_stale {
-                    return Ok(Need::Description(captured.name.clone()));
-                }
+                let table = &self.captured[index].table;
                 let columns = map.columns(self.engine).map_err(malformed)?;
-                let layout = match &captured.table {
-                    Some(table) => Layout::new(table, &columns, self.engine, &self.charsets),
-                    None => Err("a table that the catalog does not have".to_owned()),
-                };
-                match layout {
-                    Ok(layout) => {
-                        captured.is_fresh = false;
-                        Some((number(index), Arc::new(layout)))
+                match Layout::new(table, &columns, self.engine, &self.charsets) {
+                    Ok(layout) => Some((number(index), Arc::new(layout))),
+                    Err(what) => {
+                        self.disagree(index, &what)?;
+                        None
                     }
-                    // Perhaps the description is older than the log.
-                    Err(_) if !captured.is_fresh => {
-                        return Ok(Need::Description(captured.name.clone()));
-                    }
-                    Err(what) => return Err(self.disagreement(index, &what)),
                 }
             }
         };
@@ -77,15 +66,17 @@ impl Assembler {
         ))
     }
 
-    fn disagreement(&self, index: usize, what: &str) -> Error {
+    /// Rows of another shape than that of the table: nothing is guessed.
+    fn disagree(&mut self, index: usize, what: &str) -> Result<(), Error> {
         let Place { file, offset, .. } = &self.place;
-        Error::table(
-            &self.captured[index].name,
-            format!(
-                "the binary log at {}:{offset} holds {what}: the table was altered again since, and what it was then is not known. Load the table again; binlog_row_metadata = FULL at the source makes the log tell more",
-                file.name
-            ),
-        )
+        let why = format!(
+            "the binary log at {}:{offset} holds {what}: the table was another one then, and what it was is not known (binlog_row_metadata = FULL at the source makes the log tell more)",
+            file.name
+        );
+        self.begin()?;
+        let table = number(index);
+        self.builder.events.push(LogEvent::Rewritten { table, why });
+        Ok(())
     }
 
     /// An event with rows.

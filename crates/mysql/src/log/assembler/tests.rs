@@ -14,6 +14,8 @@ fn column(name: &str, ty: ColumnType, native: &str) -> Column {
         native: native.to_owned(),
         nullable: true,
         generation: Generation::None,
+        id: None,
+        default: None,
     }
 }
 
@@ -37,6 +39,7 @@ fn assembler(skips_to: u64) -> Assembler {
             ),
         ],
         primary_key: vec![0],
+        id: None,
         row_estimate: None,
         byte_estimate: None,
     };

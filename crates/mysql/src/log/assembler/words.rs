@@ -6,7 +6,7 @@ use whimbrel_core::TableName;
 use super::super::event::kind;
 use super::super::feed::{Event, bad};
 use super::super::inflate::event_part;
-use super::super::statement::Statement;
+use super::super::statement::{Alteration, Statement};
 use super::{Assembler, Need, fold, malformed, number, statement_error};
 use crate::wire::{Malformed, Reader};
 
@@ -16,27 +16,13 @@ impl Assembler {
         if self.replays.is_some() {
             return Ok(Need::Nothing);
         }
-        let (head, text) = query_head(event.body()).map_err(malformed)?;
-        let mut plain = Vec::new();
-        let text = if event.header.kind == kind::MARIA_QUERY_COMPRESSED {
-            event_part(text, &mut plain)
-                .ok_or_else(|| bad("a compressed statement that cannot be read"))?;
-            &plain
-        } else {
-            text
-        };
-        // Most are BEGIN, which a look at the bytes tells.
-        if text == b"BEGIN" {
-            self.open();
-            return Ok(Need::Nothing);
+        match statement_of(event)? {
+            None => {
+                self.open();
+                Ok(Need::Nothing)
+            }
+            Some((statement, text)) => self.statement(statement, &text, event.header.seconds),
         }
-        let database = query_database(&event.body()[..head]).map_err(malformed)?;
-        let text = String::from_utf8_lossy(text);
-        self.statement(
-            Statement::new(&text, &database),
-            &text,
-            event.header.seconds,
-        )
     }
 
     /// The transaction ends by an event of its own.
@@ -86,11 +72,18 @@ impl Assembler {
                     self.builder.events.push(LogEvent::Truncate { table });
                 }
             }
-            Statement::Ddl(tables) => self.definition(&tables, text)?,
+            Statement::Alter(alteration) => self.alter(alteration, text)?,
+            Statement::Rename(pairs) => {
+                for (from, to) in pairs {
+                    self.rename(&from, to)?;
+                }
+            }
+            Statement::Drop(tables) => self.drop_tables(&tables)?,
             Statement::DropDatabase(name) => {
                 let tables = self.tables_of(&name);
-                self.definition(&tables, text)?;
+                self.drop_tables(&tables)?;
             }
+            Statement::Create { table, replaces } => self.create(table, replaces)?,
             Statement::Rows => return Err(statement_error("a statement that changes rows")),
             Statement::Other => {}
         }
@@ -138,23 +131,85 @@ impl Assembler {
         self.void(count)
     }
 
-    /// The definition of captured tables changed.
-    fn definition(&mut self, tables: &[TableName], text: &str) -> Result<(), Error> {
-        for name in tables {
-            let Some(index) = self.find(name) else {
-                continue;
+    /// A table is altered: what it is now the catalog is asked.
+    fn alter(&mut self, alteration: Alteration, text: &str) -> Result<(), Error> {
+        let Some(index) = self.there(&alteration.table) else {
+            return match alteration.renamed_to {
+                Some(to) => self.come(to),
+                None => Ok(()),
             };
-            self.begin()?;
-            let captured = &mut self.captured[index];
-            captured.is_stale = true;
-            let table = captured.name.clone();
-            self.builder.events.push(LogEvent::Ddl {
-                table: table.clone(),
-                statement: text.to_owned(),
-            });
-            self.to_describe.push(table);
+        };
+        self.begin()?;
+        let table = number(index);
+        if alteration.moves_rows {
+            let why =
+                format!("a statement moved rows of it that the binary log does not hold ({text})");
+            self.builder.events.push(LogEvent::Rewritten { table, why });
+        }
+        match alteration.renamed_to {
+            None => {
+                let captured = &mut self.captured[index];
+                captured.words = alteration.columns;
+                self.to_describe.push(captured.name.clone());
+                Ok(())
+            }
+            Some(to) if alteration.columns.is_empty() => self.rename(&alteration.table, to),
+            // What its columns were, nobody can tell under the new name.
+            Some(to) => {
+                self.drop_tables(&[alteration.table])?;
+                self.come(to)
+            }
+        }
+    }
+
+    fn rename(&mut self, from: &TableName, to: TableName) -> Result<(), Error> {
+        let Some(index) = self.there(from) else {
+            return self.come(to);
+        };
+        self.begin()?;
+        self.captured[index].is_gone = true;
+        let table = number(index);
+        self.builder.events.push(LogEvent::Renamed { table, to });
+        Ok(())
+    }
+
+    fn drop_tables(&mut self, tables: &[TableName]) -> Result<(), Error> {
+        for name in tables {
+            if let Some(index) = self.there(name) {
+                self.begin()?;
+                self.captured[index].is_gone = true;
+                let table = number(index);
+                self.builder.events.push(LogEvent::Dropped { table });
+            }
         }
         Ok(())
+    }
+
+    /// A statement that makes a table which is there has done nothing, unless it replaces it.
+    fn create(&mut self, table: TableName, replaces: bool) -> Result<(), Error> {
+        if replaces {
+            self.drop_tables(std::slice::from_ref(&table))?;
+        }
+        match self.there(&table) {
+            Some(_) => Ok(()),
+            None => self.come(table),
+        }
+    }
+
+    /// A table came to be under this name.
+    fn come(&mut self, table: TableName) -> Result<(), Error> {
+        self.begin()?;
+        if let Some(index) = self.find(&table) {
+            self.captured[index].is_gone = false;
+        }
+        self.builder.events.push(LogEvent::Created { table });
+        Ok(())
+    }
+
+    /// A captured table that was not dropped.
+    fn there(&self, name: &TableName) -> Option<usize> {
+        self.find(name)
+            .filter(|&index| !self.captured[index].is_gone)
     }
 
     /// The end of an XA transaction that is prepared.
@@ -182,6 +237,25 @@ impl Assembler {
             self.commit(seconds);
         }
     }
+}
+
+/// The statement of an event, and its text; `None` for BEGIN, which most are, and a look at the bytes tells.
+pub(in super::super) fn statement_of(event: &Event) -> Result<Option<(Statement, String)>, Error> {
+    let (head, text) = query_head(event.body()).map_err(malformed)?;
+    let mut plain = Vec::new();
+    let text = if event.header.kind == kind::MARIA_QUERY_COMPRESSED {
+        event_part(text, &mut plain)
+            .ok_or_else(|| bad("a compressed statement that cannot be read"))?;
+        &plain
+    } else {
+        text
+    };
+    if text == b"BEGIN" {
+        return Ok(None);
+    }
+    let database = query_database(&event.body()[..head]).map_err(malformed)?;
+    let text = String::from_utf8_lossy(text).into_owned();
+    Ok(Some((Statement::new(&text, &database), text)))
 }
 
 /// Bytes before the text of a statement, and the text: thread (4 bytes), duration (4), length of the database's name (1),

@@ -26,6 +26,7 @@
 //! Triggers of the target cannot be switched off for a session and do act: a warning in the log names them.
 
 mod cells;
+mod define;
 mod json;
 mod net;
 mod run;
@@ -40,9 +41,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    AppliedCount, Applier, Error, NetChanges, SingleChange, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplyException, ApplySettings, Checkpoint, Definition, Error,
+    NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
 };
-use whimbrel_core::{Position, TableName};
+use whimbrel_core::TableName;
 
 use self::session::Session;
 use self::table::ApplyTable;
@@ -62,6 +64,8 @@ pub(super) struct MysqlApplier {
     /// By name at the target. Forgotten when a call fails: the table may have been altered.
     tables: HashMap<TableName, Arc<ApplyTable>>,
     open: Option<OpenTransaction>,
+    /// The table of refused changes, in SQL.
+    exceptions: String,
 }
 
 #[derive(Debug, Default)]
@@ -71,9 +75,15 @@ struct OpenTransaction {
 }
 
 impl MysqlApplier {
-    pub(super) async fn start(options: &Options, fence: &TaskFence) -> Result<Self, Error> {
+    pub(super) async fn start(
+        options: &Options,
+        fence: &TaskFence,
+        settings: &ApplySettings,
+    ) -> Result<Self, Error> {
+        let mut session = Session::start(options, fence).await?;
         Ok(Self {
-            session: Session::start(options, fence).await?,
+            exceptions: control::make_exceptions(&mut session.connection, settings).await?,
+            session,
             fence: fence.clone(),
             tables: HashMap::new(),
             open: None,
@@ -136,6 +146,18 @@ impl MysqlApplier {
             .map_err(|error| general(error, "roll back"))
     }
 
+    /// Runs statements within the open transaction.
+    async fn statements(&mut self, sql: &[String], doing: &str) -> Result<(), Error> {
+        self.enter()?;
+        for statement in sql {
+            if let Err(error) = self.session.connection.execute(statement).await {
+                let error = general(error, doing);
+                return Err(self.give_up(error).await);
+            }
+        }
+        Ok(())
+    }
+
     /// What is known of a table, looked up when it is new or another than before.
     async fn table(&mut self, table: &TargetTable) -> Result<Arc<ApplyTable>, Error> {
         if let Some(known) = self.tables.get(&table.name)
@@ -194,7 +216,33 @@ impl Applier for MysqlApplier {
         self.leave(applied).await
     }
 
-    async fn commit(&mut self, checkpoint: &Position) -> Result<(), Error> {
+    async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error> {
+        let sql: Vec<String> = changes
+            .iter()
+            .flat_map(|change| control::record_sql(&self.fence, change))
+            .collect();
+        self.statements(&sql, "record what becomes of the task's tables")
+            .await
+    }
+
+    async fn report(&mut self, exceptions: &[ApplyException]) -> Result<(), Error> {
+        let sql = exceptions
+            .iter()
+            .map(|exception| control::exception_sql(&self.fence, &self.exceptions, exception));
+        let sql: Vec<String> = sql.collect();
+        self.statements(&sql, "write down changes that were refused")
+            .await
+    }
+
+    fn defines_in_transaction(&self) -> bool {
+        false
+    }
+
+    async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
+        self.change_definition(definition).await
+    }
+
+    async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.enter()?;
         let sql = format!(
             "{};COMMIT",

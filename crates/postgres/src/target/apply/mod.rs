@@ -24,6 +24,7 @@
 //! more is therefore reported by the first call, or by `commit`. Nothing of the call has happened then, because a check that fails is
 //! an error, and what follows it is passed over.
 
+mod control;
 mod net;
 mod rows;
 mod session;
@@ -39,11 +40,12 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    AppliedCount, Applier, Error, NetChanges, SingleChange, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplyException, ApplySettings, Checkpoint, Definition, Error,
+    NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
 };
-use whimbrel_core::{Position, TableName};
+use whimbrel_core::TableName;
 
-use super::control::{self, Held};
+use super::control::{self as records, Held};
 use crate::errors::{general, of_table};
 use crate::wire::{Connection, Pipeline, ServerError, WireError};
 use shape::Shape;
@@ -62,6 +64,8 @@ pub(super) struct PostgresApplier {
     shapes: HashMap<TableName, Arc<Shape>>,
     shape_count: u32,
     statements: Statements,
+    /// The table of refused changes, quoted.
+    exceptions: String,
 }
 
 /// How things stand at the server.
@@ -109,9 +113,11 @@ impl PostgresApplier {
     pub(super) async fn start(
         mut connection: Connection,
         fence: TaskFence,
+        settings: &ApplySettings,
         is_warned: &AtomicBool,
     ) -> Result<Self, Error> {
         session::start(&mut connection, &fence, is_warned).await?;
+        let exceptions = records::make_exceptions(&mut connection, settings).await?;
         Ok(Self {
             connection,
             fence,
@@ -121,7 +127,8 @@ impl PostgresApplier {
             is_call_sent: false,
             shapes: HashMap::new(),
             shape_count: 0,
-            statements: Statements::default(),
+            statements: Statements::new(settings.statements_kept_max),
+            exceptions,
         })
     }
 
@@ -267,7 +274,7 @@ impl PostgresApplier {
     /// Puts the transaction back to where it was before a call in which a step failed.
     async fn undo_call(&mut self, step: Step, error: Box<ServerError>) -> CallError {
         match step {
-            Step::Fence if control::says_not_ours(&error) => self.fenced().await.into(),
+            Step::Fence if records::says_not_ours(&error) => self.fenced().await.into(),
             Step::Begin | Step::Fence | Step::Savepoint => {
                 self.transaction = Transaction::Failed;
                 general(WireError::Server(error), "begin to apply changes").into()
@@ -301,7 +308,7 @@ impl PostgresApplier {
         if let Err(error) = self.roll_back().await {
             return error;
         }
-        match control::check_fence(&mut self.connection, &self.fence, Held::Now).await {
+        match records::check_fence(&mut self.connection, &self.fence, Held::Now).await {
             Err(error) => error,
             Ok(()) => Error::Transient(
                 "the task's epoch could not be found at the target for a moment".to_owned(),
@@ -326,11 +333,12 @@ impl PostgresApplier {
     }
 
     /// Sends the checkpoint and the COMMIT in one write.
-    async fn send_commit(&mut self, checkpoint: &Position) -> Result<(), CallError> {
+    async fn send_commit(&mut self, checkpoint: &Checkpoint) -> Result<(), CallError> {
         self.pipeline.clear();
         self.steps.clear();
         let epoch = self.fence.epoch.to_string();
-        let parameters = [self.fence.task.as_str(), &epoch, checkpoint.as_str()];
+        let checkpoint = checkpoint.to_text();
+        let parameters = [self.fence.task.as_str(), &epoch, &checkpoint];
         let written = self
             .pipeline
             .execute(session::WRITE_CHECKPOINT, &parameters);
@@ -348,7 +356,7 @@ impl PostgresApplier {
             .unwrap_or(Step::Release);
         match answers.failure {
             None => Ok(()),
-            Some(error) if step == Step::Fence && control::says_not_ours(&error) => {
+            Some(error) if step == Step::Fence && records::says_not_ours(&error) => {
                 Err(self.fenced().await.into())
             }
             Some(error) => {
@@ -405,7 +413,23 @@ impl Applier for PostgresApplier {
         single::apply(self, changes).await
     }
 
-    async fn commit(&mut self, checkpoint: &Position) -> Result<(), Error> {
+    async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error> {
+        self.record_changes(changes).await
+    }
+
+    async fn report(&mut self, exceptions: &[ApplyException]) -> Result<(), Error> {
+        self.report_exceptions(exceptions).await
+    }
+
+    fn defines_in_transaction(&self) -> bool {
+        true
+    }
+
+    async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
+        self.change_definition(definition).await
+    }
+
+    async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         match self.transaction {
             Transaction::Open | Transaction::Wanted => {}
             Transaction::None => {

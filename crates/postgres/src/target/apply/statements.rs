@@ -4,10 +4,6 @@ use std::sync::Arc;
 use super::sql::Statement;
 use crate::wire::Pipeline;
 
-/// The most prepared statements that a session keeps: enough for the tables and column sets that are busy at a time, while the
-/// server's memory for their plans stays at a few megabytes.
-const KEPT_MAX: usize = 256;
-
 /// A set of columns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct ColumnSet(Vec<u64>);
@@ -72,8 +68,10 @@ struct Entry {
 /// The prepared statements of a session.
 ///
 /// They outlive transactions, but a Parse behind a failed statement never happened: what a failed call prepared is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Statements {
+    /// The most that are kept.
+    kept_max: usize,
     known: HashMap<StatementKey, Entry>,
     clock: u64,
     fresh: Vec<StatementKey>,
@@ -82,6 +80,16 @@ pub(super) struct Statements {
 }
 
 impl Statements {
+    pub(super) fn new(kept_max: usize) -> Self {
+        Self {
+            kept_max: kept_max.max(1),
+            known: HashMap::new(),
+            clock: 0,
+            fresh: Vec::new(),
+            closing: Vec::new(),
+        }
+    }
+
     /// The statement for a key; prepares it in the pipeline when it is not known.
     pub(super) fn get(
         &mut self,
@@ -94,7 +102,7 @@ impl Statements {
             entry.used_at = self.clock;
             return Arc::clone(&entry.prepared);
         }
-        if self.known.len() >= KEPT_MAX {
+        if self.known.len() >= self.kept_max {
             self.evict(pipeline);
         }
         let statement = write();
@@ -163,6 +171,9 @@ impl Statements {
 
 #[cfg(test)]
 mod tests {
+    /// The most that the statements of a test are kept.
+    const KEPT_MAX: usize = 9;
+
     use super::*;
 
     fn key(shape: u32) -> StatementKey {
@@ -196,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_a_failed_call_prepared_is_prepared_again_under_another_name() {
-        let (mut statements, mut pipeline) = (Statements::default(), Pipeline::default());
+        let (mut statements, mut pipeline) = (Statements::new(KEPT_MAX), Pipeline::default());
         let first = statements.get(key(1), &mut pipeline, statement);
         statements.call_done();
         let fresh = statements.get(key(2), &mut pipeline, statement);
@@ -216,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_statement_unused_for_longest_goes_first() {
-        let (mut statements, mut pipeline) = (Statements::default(), Pipeline::default());
+        let (mut statements, mut pipeline) = (Statements::new(KEPT_MAX), Pipeline::default());
         let most = u32::try_from(KEPT_MAX).unwrap();
         let first = statements.get(key(0), &mut pipeline, statement);
         for shape in 1..most {

@@ -1,0 +1,244 @@
+//! What a target keeps of a task that follows its source, beside the rows: the checkpoint, and the state of each table.
+//!
+//! A change is applied if and only if it lies past what the rows of its table hold: past the view under which they were loaded
+//! ([`crate::SnapshotView`]), and past [`FollowState::applied_to`]. So tables may be loaded while others are followed, and the log be
+//! read again from a place that some of them are past already.
+
+use serde::{Deserialize, Serialize};
+use whimbrel_core::{Position, Table, TableName};
+
+use crate::{Error, TargetTable};
+
+/// Up to where the changes of a task are applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Everything up to here.
+    pub position: Position,
+    /// Of the transaction behind it so many changes of rows, because its definitions cannot be changed within a transaction of the target.
+    pub changes_applied: u64,
+    /// The log is needed from here on, for tables that are being loaded meanwhile.
+    pub kept_from: Option<Position>,
+}
+
+const CHANGES: &str = "|changes=";
+const KEPT_FROM: &str = "|kept=";
+
+impl Checkpoint {
+    /// Everything up to a position, and nothing else.
+    pub fn at(position: Position) -> Self {
+        Self {
+            position,
+            changes_applied: 0,
+            kept_from: None,
+        }
+    }
+
+    /// As the control tables hold it: the position alone, as a rule.
+    pub fn to_text(&self) -> String {
+        let mut text = self.position.as_str().to_owned();
+        if self.changes_applied > 0 {
+            text.push_str(&format!("{CHANGES}{}", self.changes_applied));
+        }
+        if let Some(kept_from) = &self.kept_from {
+            text.push_str(&format!("{KEPT_FROM}{kept_from}"));
+        }
+        text
+    }
+
+    /// Reads [`Self::to_text`].
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] for anything else: it is never guessed what it may have been.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let broken = || {
+            Error::Fatal(format!(
+                "the checkpoint `{text}` at the target cannot be read, so that nobody knows which changes the rows hold; load the tables again"
+            ))
+        };
+        let (text, kept_from) = match text.split_once(KEPT_FROM) {
+            Some((rest, kept)) => (rest, Some(Position::new(kept))),
+            None => (text, None),
+        };
+        let (position, changes_applied) = match text.split_once(CHANGES) {
+            Some((rest, count)) => (rest, count.parse().map_err(|_| broken())?),
+            None => (text, 0),
+        };
+        let is_plain = |text: &str| !text.is_empty() && !text.contains('|');
+        if !is_plain(position)
+            || kept_from
+                .as_ref()
+                .is_some_and(|kept| !is_plain(kept.as_str()))
+        {
+            return Err(broken());
+        }
+        Ok(Self {
+            position: Position::new(position),
+            changes_applied,
+            kept_from,
+        })
+    }
+}
+
+/// What is known of a table whose changes are applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowState {
+    /// The table at the source as it was when the last change was applied: the target's table was made after it.
+    pub shape: Table,
+    /// Whether changes have been applied since it was loaded.
+    #[serde(default)]
+    pub has_joined: bool,
+    /// Its rows hold every transaction up to here, whatever the checkpoint says.
+    #[serde(default)]
+    pub applied_to: Option<Position>,
+    /// Why nothing is applied to it any more, until it is loaded again.
+    #[serde(default)]
+    pub suspended: Option<String>,
+}
+
+impl FollowState {
+    /// That of a table that has been loaded, or is about to be.
+    pub fn loaded(shape: Table) -> Self {
+        Self {
+            shape,
+            has_joined: false,
+            applied_to: None,
+            suspended: None,
+        }
+    }
+
+    /// As the control tables hold it.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a table consists of names, numbers and texts")
+    }
+
+    /// Reads [`Self::to_text`].
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text).map_err(|error| {
+            Error::Fatal(format!(
+                "what the control tables at the target hold of a table cannot be read ({error}); load the tables again"
+            ))
+        })
+    }
+}
+
+/// A change of what the target keeps of a task's tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordChange {
+    /// The state of a table. One without a record gets one: its rows are taken to be there, and to hold nothing past the checkpoint.
+    Put {
+        /// The table at the source.
+        table: TableName,
+        /// Its state.
+        state: FollowState,
+    },
+    /// The table is none of the task's any more, or is to be loaded from nothing.
+    Remove {
+        /// The table at the source.
+        table: TableName,
+    },
+}
+
+/// A change of the definition of a table of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// Columns come, go, or get other names or types; or the table gets another name.
+    Alter {
+        /// The table as it is.
+        before: TargetTable,
+        /// The table as it is to be.
+        after: TargetTable,
+        /// What becomes of its columns.
+        columns: Vec<ColumnChange>,
+    },
+    /// The table goes. One that is not there is none too.
+    Drop {
+        /// The table.
+        table: TargetTable,
+    },
+}
+
+/// A change of a column of the target. Indexes are those of [`TargetTable::columns`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnChange {
+    /// It comes, NULL in every row.
+    Add {
+        /// In the table as it is to be.
+        after: usize,
+    },
+    /// It goes.
+    Drop {
+        /// In the table as it is.
+        before: usize,
+    },
+    /// It gets another name.
+    Rename {
+        /// In the table as it is.
+        before: usize,
+        /// In the table as it is to be.
+        after: usize,
+    },
+    /// It allows NULL from now on, or no more.
+    Nullable {
+        /// In the table as it is to be.
+        after: usize,
+    },
+}
+
+/// What an applier is told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplySettings {
+    /// The most prepared statements that are kept at the target.
+    pub statements_kept_max: usize,
+    /// Where the tables are that users read (`awsdms_apply_exceptions`); the service's own place when not given.
+    pub control_schema: Option<String>,
+}
+
+impl Default for ApplySettings {
+    /// Enough statements for the tables and column sets that are busy at a time, while the server's memory for their plans stays at a
+    /// few megabytes.
+    fn default() -> Self {
+        Self {
+            statements_kept_max: 256,
+            control_schema: None,
+        }
+    }
+}
+
+/// A change that the target refused, for `awsdms_apply_exceptions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyException {
+    /// The table at the target.
+    pub table: TableName,
+    /// What was to be done, in SQL as far as values may be shown.
+    pub statement: String,
+    /// Why it was not done.
+    pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_read_as_it_was_written() {
+        let plain = Checkpoint::at(Position::new("16/B374D848"));
+        assert_eq!(plain.to_text(), "16/B374D848");
+        let full = Checkpoint {
+            position: Position::new("binlog.000004:1977;a-b:1-7,c"),
+            changes_applied: 12,
+            kept_from: Some(Position::new("binlog.000003:4")),
+        };
+        for checkpoint in [plain, full] {
+            assert_eq!(
+                Checkpoint::parse(&checkpoint.to_text()).unwrap(),
+                checkpoint
+            );
+        }
+        for bad in ["", "|kept=1/2", "1/2|changes=x", "1/2|what=3", "1/2|kept="] {
+            assert!(Checkpoint::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

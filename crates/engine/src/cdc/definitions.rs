@@ -1,0 +1,420 @@
+//! Definitions that change while they are followed.
+//!
+//! A change of a definition waits until everything before it is at the target; what comes behind it waits until it is done. Where the
+//! target changes definitions within a transaction, it commits with the rows around it. Elsewhere the rows before it are
+//! committed with their count, the definition is changed, and should the process end before the next commit the same change comes
+//! again and finds itself done.
+
+use std::sync::Arc;
+
+use tracing::{error, info};
+use whimbrel_connector::{
+    Checkpoint, Definition, FollowState, PrepareMode, RecordChange, TableId, TargetTable,
+};
+use whimbrel_core::{Table, TableName};
+
+use super::apply::{Control, Controlled};
+use super::follow::Follower;
+use super::reshape::{Reshape, reshape};
+use super::tables::{Fate, StreamTable};
+use crate::{RunError, TableState};
+
+/// What stands between two changes.
+pub(super) struct Barrier {
+    /// Away while the target works on it.
+    work: Option<(Vec<Definition>, Vec<RecordChange>)>,
+    /// Changes of the transaction at hand that come before it.
+    changes_before: u64,
+    /// There is no transaction at hand.
+    commits: bool,
+    /// Tables to be loaded once the records of their earlier load are gone.
+    wanted: Vec<TableName>,
+    then: Then,
+}
+
+/// What becomes of the table once the target is ready.
+enum Then {
+    Nothing,
+    FollowAs(TableId, Box<StreamTable>, Box<FollowState>),
+    Leave(TableId),
+    /// Its rows are loaded again.
+    Reload(TableId),
+}
+
+impl Barrier {
+    /// The work, when everything before it is done. `checkpoint` is what is committed.
+    pub(super) fn take_control(&mut self, checkpoint: Checkpoint) -> Option<Control> {
+        let (definitions, records) = self.work.take()?;
+        Some(Control {
+            definitions,
+            records,
+            checkpoint: Checkpoint {
+                changes_applied: self.changes_before.max(checkpoint.changes_applied),
+                ..checkpoint
+            },
+            commits: self.commits,
+        })
+    }
+}
+
+impl Follower<'_> {
+    /// A table is told, for the first time or anew.
+    pub(super) fn described(&mut self, id: TableId, table: Arc<Table>) -> Result<(), RunError> {
+        self.tables
+            .tell(id, table, &*self.target, &self.spec.load)
+            .map_err(RunError::Target)?;
+        match self.tables.fate(id).map_err(RunError::Source)? {
+            Fate::Redefine => return self.redefine(id),
+            Fate::Apply(_) => {}
+            // Away it may have got a name under which nobody looked for it.
+            Fate::Held => {
+                let told = self.tables.told(id).map_err(RunError::Source)?;
+                if self.tables.is_away(id) {
+                    self.created(told.name.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the target's table to what the source's is now.
+    pub(super) fn redefine(&mut self, id: TableId) -> Result<(), RunError> {
+        let told = self.tables.told(id).map_err(RunError::Source)?;
+        let (state, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
+        if !self.spec.load.mappings.selects(&told.name) {
+            info!(table = %before.name, now = %told.name, "the table has another name now, which the mappings do not select");
+            return self.leave(id, &before, Vec::new());
+        }
+        let after = match StreamTable::plan(&told, &*self.target, &self.spec.load) {
+            Ok(after) => after,
+            Err(error) => return self.suspend(id, &error.to_string()),
+        };
+        let is_renamed = before.name != after.name;
+        let is_taken = |tables: &super::tables::StreamTables| {
+            let other = tables.find(&after.name).filter(|other| *other != id);
+            other.is_some_and(|other| !tables.is_away(other))
+        };
+        if is_renamed && (is_taken(&self.tables) || self.newcomers.has(&after.name)) {
+            // Whoever looked later found it under its new name, and loads it.
+            let definitions = vec![Definition::Drop {
+                table: before.target.clone(),
+            }];
+            return self.leave(id, &before, definitions);
+        }
+        match reshape(&before.target, &after.target) {
+            Reshape::InPlace(columns) => {
+                if !self.spec.on_ddl.alters && (!columns.is_empty() || is_renamed) {
+                    return self.suspend(id, "its definition changed at the source, and the task is told not to change it at the target (HandleSourceTableAltered); make the same change there and load the table again");
+                }
+                self.alter(id, &before, after, &state, columns);
+                Ok(())
+            }
+            Reshape::Reload(why) if self.may_reload() => {
+                info!(table = %after.name, why, "the definition of the table changed so that its rows are loaded again");
+                self.reload(id, &before, &after.name);
+                Ok(())
+            }
+            Reshape::Reload(why) => self.suspend(id, &format!(
+                "its definition changed at the source ({why}); make the same change at the target and load the table again"
+            )),
+        }
+    }
+
+    /// Only a task that makes its tables may make one anew.
+    fn may_reload(&self) -> bool {
+        self.spec.on_ddl.alters
+            && self.spec.loads
+            && self.spec.load.prepare == PrepareMode::DropAndCreate
+    }
+
+    fn alter(
+        &mut self,
+        id: TableId,
+        before: &StreamTable,
+        after: StreamTable,
+        state: &FollowState,
+        columns: Vec<whimbrel_connector::ColumnChange>,
+    ) {
+        let state = FollowState {
+            shape: after.target.source.clone(),
+            ..state.clone()
+        };
+        let mut records = Vec::new();
+        if before.name != after.name {
+            records.push(RecordChange::Remove {
+                table: before.name.clone(),
+            });
+        }
+        records.push(RecordChange::Put {
+            table: after.name.clone(),
+            state: state.clone(),
+        });
+        let is_same = columns.is_empty() && before.target.name == after.target.name;
+        let definition = Definition::Alter {
+            before: before.target.clone(),
+            after: after.target.clone(),
+            columns,
+        };
+        let definitions = if is_same {
+            Vec::new()
+        } else {
+            vec![definition]
+        };
+        if !is_same {
+            info!(table = %after.name, "the definition of the table changed and is changed at the target");
+            self.count_ddl(&before.name, &after.name);
+        }
+        let then = Then::FollowAs(id, Box::new(after), Box::new(state));
+        self.stand(definitions, records, then);
+    }
+
+    /// A changed definition counts for the table, under its new name from now on.
+    fn count_ddl(&mut self, before: &TableName, after: &TableName) {
+        if before != after {
+            self.progress.rename(before, after);
+        }
+        self.progress.count(after, |entry| entry.changes.ddls += 1);
+    }
+
+    /// The rows of a table are loaded again, under its name of now.
+    fn reload(&mut self, id: TableId, before: &StreamTable, now: &TableName) {
+        let records = [&before.name, now].map(|table| RecordChange::Remove {
+            table: table.clone(),
+        });
+        self.count_ddl(&before.name, now);
+        let definitions = self.gives_way(&before.target);
+        self.stand(definitions, records.into(), Then::Reload(id));
+        self.want(vec![now.clone()]);
+    }
+
+    /// A table that will be made anew goes at once: should the source drop or rename it meanwhile, nothing stale stays.
+    fn gives_way(&self, table: &TargetTable) -> Vec<Definition> {
+        let is_made_anew = self.spec.load.prepare == PrepareMode::DropAndCreate && self.spec.loads;
+        let drop = || Definition::Drop {
+            table: table.clone(),
+        };
+        is_made_anew.then(drop).into_iter().collect()
+    }
+
+    /// The table is gone at the source.
+    pub(super) fn dropped(&mut self, id: TableId) -> Result<(), RunError> {
+        if self.tables.fate(id).map_err(RunError::Source)? == Fate::Held {
+            // It is on its way already, or its rows were loaded later: then it was another table of this name.
+            return Ok(());
+        }
+        let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
+        info!(table = %before.name, "the table was dropped at the source");
+        let definitions = if self.spec.on_ddl.drops {
+            vec![Definition::Drop {
+                table: before.target.clone(),
+            }]
+        } else {
+            Vec::new()
+        };
+        self.progress
+            .count(&before.name, |entry| entry.changes.ddls += 1);
+        self.leave(id, &before, definitions)
+    }
+
+    /// A table has another name, in a log that knows it by its name alone.
+    pub(super) fn renamed(&mut self, id: TableId, to: TableName) -> Result<(), RunError> {
+        let told = self.tables.told(id).map_err(RunError::Source)?;
+        match self.tables.fate(id).map_err(RunError::Source)? {
+            Fate::Held if self.tables.is_away(id) => {
+                self.created(to);
+                Ok(())
+            }
+            // It was another table of this name then.
+            Fate::Held => Ok(()),
+            Fate::Apply(_) | Fate::Redefine => {
+                self.reopens = true;
+                let table = Table {
+                    name: to,
+                    ..(*told).clone()
+                };
+                self.described(id, Arc::new(table))
+            }
+        }
+    }
+
+    /// Rows of a table changed in a way that nobody told.
+    pub(super) fn rewritten(&mut self, id: TableId, why: &str) -> Result<(), RunError> {
+        if self.tables.fate(id).map_err(RunError::Source)? == Fate::Held {
+            return Ok(());
+        }
+        let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
+        if self.may_reload() {
+            info!(table = %before.name, why, "the rows of the table are loaded again");
+            self.reload(id, &before, &before.name);
+            return Ok(());
+        }
+        self.suspend(id, &format!("{why}; load the table again"))
+    }
+
+    /// A table came to be that nobody asked for, so far.
+    pub(super) fn created(&mut self, table: TableName) {
+        let is_known = self.tables.followed().any(|followed| *followed == table);
+        let is_wanted =
+            self.spec.load.mappings.selects(&table) && !is_known && !self.newcomers.has(&table);
+        if is_wanted && !self.is_suspended(&table) {
+            self.newcomers.want(table, &self.committed.position);
+            self.start_newcomers();
+        }
+    }
+
+    fn is_suspended(&self, table: &TableName) -> bool {
+        let progress = self.progress.snapshot();
+        let entry = progress.tables.get(table);
+        entry.is_some_and(|entry| entry.state == TableState::Error)
+    }
+
+    fn leave(
+        &mut self,
+        id: TableId,
+        before: &StreamTable,
+        definitions: Vec<Definition>,
+    ) -> Result<(), RunError> {
+        self.progress
+            .update(&before.name, |entry| entry.state = TableState::Dropped);
+        let records = vec![RecordChange::Remove {
+            table: before.name.clone(),
+        }];
+        self.stand(definitions, records, Then::Leave(id));
+        Ok(())
+    }
+
+    /// Nothing is applied to the table any more, until it is loaded again.
+    pub(super) fn suspend(&mut self, id: TableId, reason: &str) -> Result<(), RunError> {
+        let (state, table) = self.tables.followed_as(id).map_err(RunError::Source)?;
+        error!(table = %table.name, error = reason, "the table is followed no more");
+        if self.spec.load.on_table_error == crate::TableErrorPolicy::StopTask {
+            return Err(RunError::Table(format!("table {}: {reason}", table.name)));
+        }
+        self.progress.update(&table.name, |entry| {
+            entry.state = TableState::Error;
+            entry.message = Some(reason.to_owned());
+        });
+        let state = FollowState {
+            suspended: Some(reason.to_owned()),
+            ..state
+        };
+        let record = RecordChange::Put {
+            table: table.name.clone(),
+            state,
+        };
+        self.stand(Vec::new(), vec![record], Then::Leave(id));
+        Ok(())
+    }
+
+    /// Loads tables once what the target holds back is done.
+    fn want(&mut self, tables: Vec<TableName>) {
+        if let Some(barrier) = &mut self.barrier {
+            barrier.wanted = tables;
+        }
+        self.progress.follow(|cdc| cdc.is_loading = true);
+    }
+
+    /// Stops taking in events until this is done.
+    fn stand(&mut self, definitions: Vec<Definition>, records: Vec<RecordChange>, then: Then) {
+        self.barrier = Some(Barrier {
+            work: Some((definitions, records)),
+            changes_before: self.changes_in_transaction,
+            commits: !self.is_in_transaction,
+            wanted: Vec::new(),
+            then,
+        });
+    }
+
+    /// The target is ready: goes on behind the barrier.
+    pub(super) fn controlled(&mut self, done: Controlled) -> Result<(), RunError> {
+        let Some(barrier) = self.barrier.take() else {
+            return Ok(());
+        };
+        if !barrier.wanted.is_empty() {
+            for table in barrier.wanted {
+                self.newcomers.want(table, &self.committed.position);
+            }
+            self.newcomers.is_blocked = !barrier.commits;
+            self.start_newcomers();
+        }
+        if done == (Controlled::Done { is_split: true }) {
+            self.committed.changes_applied = barrier.changes_before;
+        }
+        match (done, barrier.then) {
+            (Controlled::Refused(why), Then::FollowAs(id, ..)) => {
+                let (_, table) = self.tables.followed_as(id).map_err(RunError::Source)?;
+                let target = &table.target.name;
+                return self.suspend(id, &format!(
+                    "its definition changed at the source, and the target table {target} refuses the same change: {why}; change it by hand and load the table again"
+                ));
+            }
+            (Controlled::Refused(why), _) => {
+                return Err(RunError::Table(format!(
+                    "a table that was dropped at the source cannot be dropped at the target: {why}; drop it by hand, or set HandleSourceTableDropped to false"
+                )));
+            }
+            (Controlled::Done { .. }, Then::FollowAs(id, shape, state)) => {
+                self.tables
+                    .follow_as(id, *shape, *state)
+                    .map_err(RunError::Source)?;
+            }
+            (Controlled::Done { .. }, Then::Leave(id) | Then::Reload(id)) => {
+                self.tables.leave(id).map_err(RunError::Source)?;
+            }
+            (Controlled::Done { .. }, Then::Nothing) => {}
+        }
+        if let Some(rows) = &self.rows {
+            self.collector.begin_block(Arc::clone(rows));
+        }
+        self.go_on()?;
+        self.ask_for_reloads()
+    }
+
+    /// Takes what users want loaded again.
+    pub(super) fn ask_for_reloads(&mut self) -> Result<(), RunError> {
+        if self.barrier.is_some() {
+            // Asked again when it is done.
+            return Ok(());
+        }
+        let mut records = Vec::new();
+        let mut definitions = Vec::new();
+        let mut wanted = Vec::new();
+        for table in self.spec.reloads.take() {
+            if !self.spec.load.mappings.selects(&table) {
+                continue;
+            }
+            if let Some(id) = self.tables.find(&table) {
+                let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
+                definitions.extend(self.gives_way(&before.target));
+                self.tables.leave(id).map_err(RunError::Source)?;
+            }
+            wanted.push(table.clone());
+            records.push(RecordChange::Remove { table });
+        }
+        if !records.is_empty() {
+            self.stand(definitions, records, Then::Nothing);
+            self.want(wanted);
+        }
+        Ok(())
+    }
+
+    /// Starts to load the tables that are wanted, if nothing is in the way.
+    pub(super) fn start_newcomers(&mut self) {
+        let followed = self.tables.followed().cloned().collect();
+        self.newcomers
+            .start(self.spec, followed, &self.committed.position);
+        self.show_newcomers();
+    }
+
+    fn show_newcomers(&self) {
+        let is_loading = !self.newcomers.is_idle();
+        self.progress.follow(|cdc| cdc.is_loading = is_loading);
+    }
+
+    /// Whether tables are loaded that can join now: not within a transaction of which the target has a part already.
+    pub(super) fn may_rejoin(&self) -> bool {
+        let is_committed = self.barrier.is_none() && !self.collector.has_changes();
+        let reopens = self.is_at_reopening() && is_committed && self.collector.end().is_none();
+        (self.newcomers.is_done || reopens) && self.committed.changes_applied == 0
+    }
+}

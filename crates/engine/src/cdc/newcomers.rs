@@ -1,0 +1,191 @@
+//! Tables that are loaded while others are followed.
+//!
+//! ```text
+//!  wanted ──► the log is kept from here (checkpoint W) ──► load under a new snapshot V ──► the stream is opened again from W
+//! ```
+//!
+//! Why they arrive exactly: from the moment a table is wanted its changes are left out, and every checkpoint says that the log is needed from
+//! W on, so the source keeps it. V is opened later than W, so every transaction that V does not hold comes behind W. Once the
+//! table is loaded the log is read again from W: the tables that were followed meanwhile hold everything up to the checkpoint
+//! ([`whimbrel_connector::FollowState::applied_to`]), the newcomer holds what V holds, and both leave that out. The step that
+//! turns back to W is one transaction of the target. A crash before it finds a loaded table that has not joined, and takes it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use whimbrel_connector::{Connector, LoadRecord, PrepareMode, TaskFence};
+use whimbrel_core::{Position, TableName};
+
+use super::CdcSpec;
+use crate::{
+    FullLoadSpec, Joining, LoadOutcome, Progress, RunError, StartKind, TableState, run_full_load,
+};
+
+/// What loading a newcomer takes.
+#[derive(Clone)]
+pub(super) struct LoadParts {
+    pub(super) source: Arc<dyn Connector>,
+    pub(super) target: Arc<dyn Connector>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) stop: CancellationToken,
+    pub(super) fence: TaskFence,
+}
+
+/// The tables that are to be loaded, and the load that is running.
+pub(super) struct Newcomers {
+    parts: LoadParts,
+    wanted: BTreeSet<TableName>,
+    loading: BTreeSet<TableName>,
+    /// The log is needed from here on.
+    pub(super) kept_from: Option<Position>,
+    /// What an earlier load left of a wanted table is removed by a transaction that is not committed yet.
+    pub(super) is_blocked: bool,
+    /// Answers whether there is a table to join.
+    running: Option<JoinHandle<Result<bool, RunError>>>,
+    /// Tables are loaded that have not joined.
+    pub(super) is_done: bool,
+}
+
+impl Newcomers {
+    pub(super) fn new(
+        parts: LoadParts,
+        wanted: BTreeSet<TableName>,
+        kept_from: Option<Position>,
+    ) -> Self {
+        Self {
+            parts,
+            wanted,
+            loading: BTreeSet::new(),
+            kept_from,
+            is_blocked: false,
+            running: None,
+            is_done: false,
+        }
+    }
+
+    /// Has a table loaded. Everything up to `committed` is at the target.
+    pub(super) fn want(&mut self, table: TableName, committed: &Position) {
+        info!(%table, "the table is loaded while the others are followed");
+        self.kept_from.get_or_insert_with(|| committed.clone());
+        self.wanted.insert(table);
+    }
+
+    /// Whether a table is being loaded or will be.
+    pub(super) fn has(&self, table: &TableName) -> bool {
+        self.wanted.contains(table) || self.loading.contains(table)
+    }
+
+    /// Whether no table is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.wanted.is_empty() && self.running.is_none() && !self.is_done
+    }
+
+    /// Starts the next load, if there is one to start.
+    pub(super) fn start(&mut self, spec: &CdcSpec, followed: Vec<TableName>, committed: &Position) {
+        if self.is_blocked || self.running.is_some() || self.is_done || self.wanted.is_empty() {
+            return;
+        }
+        self.kept_from.get_or_insert_with(|| committed.clone());
+        let tables = std::mem::take(&mut self.wanted);
+        self.loading.clone_from(&tables);
+        let load = load(self.parts.clone(), spec.clone(), tables, followed);
+        self.running = Some(tokio::spawn(load));
+    }
+
+    /// Waits for the running load; for ever without one.
+    pub(super) async fn loaded(&mut self) -> Result<(), RunError> {
+        let Some(running) = &mut self.running else {
+            return std::future::pending().await;
+        };
+        let joined = running.await;
+        self.running = None;
+        let outcome = joined.map_err(|panic| {
+            RunError::Table(format!("loading further tables ended abnormally: {panic}"))
+        })?;
+        self.is_done = outcome?;
+        self.loading.clear();
+        if self.is_idle() {
+            // They are gone again or in error: nobody needs the log for them.
+            self.kept_from = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Newcomers {
+    /// What was open is rolled back, like in a crash.
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.abort();
+        }
+    }
+}
+
+/// Has the log kept for the tables as well, and loads them. Answers whether any is loaded.
+async fn load(
+    parts: LoadParts,
+    spec: CdcSpec,
+    tables: BTreeSet<TableName>,
+    followed: Vec<TableName>,
+) -> Result<bool, RunError> {
+    let mut source = parts.source.source().await.map_err(RunError::Source)?;
+    let is_captured = |name: &TableName| tables.contains(name) || followed.contains(name);
+    let captured = source
+        .tables(&is_captured)
+        .await
+        .map_err(RunError::Source)?;
+    let task = &spec.load.task;
+    let mut log = parts
+        .source
+        .change_log(task)
+        .await
+        .map_err(RunError::Source)?;
+    let started = log.prepare(&captured).await.map_err(RunError::Source)?;
+    let mut wanted = tables;
+    for fault in started.refused {
+        if wanted.remove(&fault.table) {
+            parts.progress.add([fault.table.clone()]);
+            parts.progress.update(&fault.table, |entry| {
+                entry.state = TableState::Error;
+                entry.message = Some(fault.message.clone());
+            });
+        }
+    }
+    let load = FullLoadSpec {
+        start: StartKind::Resume {
+            completed: std::collections::HashSet::new(),
+            needs_record: false,
+        },
+        is_followed: true,
+        fails_without_tables: false,
+        // A task without a load of its own never removes what is there.
+        prepare: if spec.loads {
+            spec.load.prepare
+        } else {
+            PrepareMode::DoNothing
+        },
+        joining: Some(Joining {
+            fence: parts.fence.clone(),
+            tables: wanted,
+        }),
+        ..spec.load
+    };
+    let LoadParts {
+        source,
+        target,
+        progress,
+        stop,
+        ..
+    } = &parts;
+    let outcome = run_full_load(source, target, &load, progress, stop).await?;
+    let mut target = target.target().await.map_err(RunError::Target)?;
+    let records = target.load_records(&parts.fence).await;
+    let mut records = records.map_err(RunError::Target)?.into_iter();
+    let can_join = |record: LoadRecord| {
+        record.is_finished && record.follow.is_some_and(|state| !state.has_joined)
+    };
+    Ok(outcome != LoadOutcome::Stopped && records.any(can_join))
+}

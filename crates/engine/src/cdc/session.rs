@@ -1,0 +1,255 @@
+//! One stream of the log: which tables it follows, from where, and what their rows hold already.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tracing::info;
+use whimbrel_connector::{
+    ChangeLog, Checkpoint, Definition, FollowState, LoadRecord, PrepareMode, RecordChange,
+    SnapshotView, Target,
+};
+use whimbrel_core::{Position, Table, TableName};
+
+use super::apply::{BatchWriter, Control, Controlled};
+use super::batch::Collector;
+use super::follow::{FollowEnd, Follower};
+use super::newcomers::{LoadParts, Newcomers};
+use super::tables::{FollowedTable, StreamTable, StreamTables};
+use super::{Run, is_of};
+use crate::{RunError, TableState};
+
+/// Where a stream begins, and the tables that it follows.
+struct Session {
+    checkpoint: Checkpoint,
+    followed: Vec<LoadRecord>,
+    /// Tables that are loaded, whether they are followed or not.
+    loaded: Vec<LoadRecord>,
+    /// Tables whose load did not come to its end.
+    interrupted: Vec<LoadRecord>,
+    /// Loaded, and waiting until the target has no part of a transaction.
+    waiting_to_join: bool,
+}
+
+impl Run<'_> {
+    /// Opens a stream at the checkpoint, with all tables that are loaded, and follows it.
+    pub(super) async fn follow(
+        &mut self,
+        log: &mut dyn ChangeLog,
+        until: Option<Position>,
+    ) -> Result<FollowEnd, RunError> {
+        let mut target = self.target.target().await.map_err(RunError::Target)?;
+        self.let_go(&mut *target).await?;
+        let fence = self.claim(&mut *target).await?;
+        self.held = Some(fence.clone());
+        let applier = target.applier(&fence, &self.spec.apply).await;
+        let mut writer =
+            BatchWriter::new(applier.map_err(RunError::Target)?, self.spec.on_apply_error);
+        let mut session = self.join(&mut *target, &mut writer).await?;
+        let selected = self.selected().await?;
+        if let Some(control) = self.leftovers(&session, &selected, &*target)? {
+            clear_away(&mut writer, &control).await?;
+        }
+        let wanted = self.not_loaded(&session, selected);
+        let checkpoint = session.checkpoint.clone();
+        let shapes: Vec<_> = session
+            .followed
+            .iter()
+            .filter_map(|record| Some(record.follow.as_ref()?.shape.clone()))
+            .collect();
+        let tables = followed(&*log, std::mem::take(&mut session.followed))?;
+        let tables =
+            StreamTables::new(tables, &*target, &self.spec.load).map_err(RunError::Target)?;
+        let stream = log
+            .open(&shapes, &checkpoint.position)
+            .await
+            .map_err(RunError::Source)?;
+        info!(task = fence.task, position = %checkpoint.position, tables = shapes.len(), "following the log of the source");
+        self.progress
+            .add(shapes.iter().map(|table| table.name.clone()));
+        self.progress.follow(|cdc| {
+            cdc.checkpoint = Some(checkpoint.position.as_str().to_owned());
+        });
+        let parts = LoadParts {
+            source: Arc::clone(self.source),
+            target: Arc::clone(self.target),
+            progress: Arc::clone(self.progress),
+            stop: self.stop.clone(),
+            fence,
+        };
+        let mut newcomers = Newcomers::new(parts, wanted, checkpoint.kept_from.clone());
+        newcomers.is_done = session.waiting_to_join;
+        let mut follower = Follower {
+            spec: self.spec,
+            progress: self.progress,
+            stop: self.stop,
+            target,
+            stream,
+            tables,
+            collector: Collector::default(),
+            until,
+            ended: None,
+            batches_committed: 0,
+            applied_before: checkpoint.changes_applied,
+            committed: checkpoint,
+            rows: None,
+            is_in_transaction: false,
+            reopens: false,
+            waiting: VecDeque::new(),
+            barrier: None,
+            newcomers,
+            changes_in_transaction: 0,
+        };
+        follower.start_newcomers();
+        let outcome = follower.run(writer).await;
+        self.batches_committed += follower.batches_committed;
+        if !matches!(outcome, Ok(FollowEnd::Run(_))) {
+            // Until the next stream says otherwise.
+            self.progress.follow(|cdc| cdc.is_loading = true);
+        }
+        outcome
+    }
+
+    /// Takes tables in that have been loaded since the last stream: see [`super::newcomers`].
+    async fn join(
+        &self,
+        target: &mut dyn Target,
+        writer: &mut BatchWriter,
+    ) -> Result<Session, RunError> {
+        let fence = self.held.as_ref().ok_or(RunError::NothingToResume)?;
+        let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
+        let mut checkpoint = checkpoint.ok_or(RunError::NothingToResume)?;
+        let records = target.load_records(fence).await.map_err(RunError::Target)?;
+        let (finished, interrupted): (Vec<_>, Vec<_>) = records
+            .into_iter()
+            .partition(|record| record.is_finished && record.follow.is_some());
+        let loaded = finished.clone();
+        let (mut followed, newcomers): (Vec<_>, Vec<_>) = finished
+            .into_iter()
+            .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
+        let waiting_to_join = !newcomers.is_empty() && checkpoint.changes_applied > 0;
+        if !newcomers.is_empty() && !waiting_to_join {
+            let from = checkpoint.kept_from.clone();
+            let from = from.unwrap_or_else(|| checkpoint.position.clone());
+            let mut changes = Vec::new();
+            if from != checkpoint.position {
+                for record in &mut followed {
+                    changes.extend(put(record, |state| {
+                        state.applied_to = Some(checkpoint.position.clone());
+                    }));
+                }
+            }
+            for mut record in newcomers {
+                changes.extend(put(&mut record, |state| state.has_joined = true));
+                followed.push(record);
+            }
+            checkpoint = Checkpoint::at(from);
+            writer
+                .record(&changes, &checkpoint)
+                .await
+                .map_err(RunError::Target)?;
+        }
+        followed.retain(|record| {
+            record
+                .follow
+                .as_ref()
+                .is_some_and(|state| state.suspended.is_none())
+        });
+        Ok(Session {
+            checkpoint,
+            followed,
+            loaded,
+            interrupted,
+            waiting_to_join,
+        })
+    }
+
+    /// The task's tables as the source has them now.
+    async fn selected(&self) -> Result<Vec<Table>, RunError> {
+        let mut source = self.source.source().await.map_err(RunError::Source)?;
+        let mappings = &self.spec.load.mappings;
+        let selected = source.tables(&|name| mappings.selects(name)).await;
+        selected.map_err(RunError::Source)
+    }
+
+    /// What removes the rest of interrupted loads of tables that are gone at the source.
+    fn leftovers(
+        &self,
+        session: &Session,
+        selected: &[Table],
+        target: &dyn Target,
+    ) -> Result<Option<Control>, RunError> {
+        let is_gone =
+            |record: &&LoadRecord| !selected.iter().any(|table| table.name == record.table);
+        let may_drop =
+            self.spec.on_ddl.drops && self.spec.load.prepare == PrepareMode::DropAndCreate;
+        let mut control = Control {
+            definitions: Vec::new(),
+            records: Vec::new(),
+            checkpoint: session.checkpoint.clone(),
+            commits: true,
+        };
+        for record in session.interrupted.iter().filter(is_gone) {
+            info!(table = %record.table, "a table whose load was interrupted is gone at the source");
+            control.records.push(RecordChange::Remove {
+                table: record.table.clone(),
+            });
+            let Some(state) = record.follow.as_ref().filter(|_| may_drop) else {
+                continue;
+            };
+            let planned = StreamTable::plan(&state.shape, target, &self.spec.load);
+            let table = planned.map_err(RunError::Target)?.target;
+            control.definitions.push(Definition::Drop { table });
+        }
+        Ok(Some(control).filter(|control| !control.records.is_empty()))
+    }
+
+    /// Tables of the task that came to be while nobody looked. Those that could not be loaded are not tried again by themselves.
+    fn not_loaded(&self, session: &Session, selected: Vec<Table>) -> BTreeSet<TableName> {
+        let progress = self.progress.snapshot();
+        let is_wanted = |table: &Table| {
+            let entry = progress.tables.get(&table.name);
+            let has_failed = entry.is_some_and(|entry| entry.state == TableState::Error);
+            !has_failed && !session.loaded.iter().any(|record| is_of(record, table))
+        };
+        let wanted = selected.into_iter().filter(is_wanted);
+        wanted.map(|table| table.name).collect()
+    }
+}
+
+async fn clear_away(writer: &mut BatchWriter, control: &Control) -> Result<(), RunError> {
+    let done = writer.control(control).await.map_err(RunError::Target)?;
+    if let Controlled::Refused(why) = done {
+        tracing::warn!(
+            why,
+            "what an interrupted load left of a table that is gone stays at the target"
+        );
+    }
+    Ok(())
+}
+
+/// Changes the state of a table, and says so.
+fn put(record: &mut LoadRecord, change: impl FnOnce(&mut FollowState)) -> Option<RecordChange> {
+    let state = record.follow.as_mut()?;
+    change(state);
+    Some(RecordChange::Put {
+        table: record.table.clone(),
+        state: state.clone(),
+    })
+}
+
+/// What the rows of each table hold already.
+fn followed(log: &dyn ChangeLog, records: Vec<LoadRecord>) -> Result<Vec<FollowedTable>, RunError> {
+    let mut tables = Vec::new();
+    for record in records {
+        let Some(state) = record.follow else { continue };
+        let mut views: Vec<Box<dyn SnapshotView>> = Vec::new();
+        if let Some(planned_at) = &record.planned_at {
+            views.push(log.view(planned_at).map_err(RunError::Source)?);
+        }
+        if let Some(position) = &state.applied_to {
+            views.push(log.view_to(position).map_err(RunError::Source)?);
+        }
+        tables.push(FollowedTable { state, views });
+    }
+    Ok(tables)
+}

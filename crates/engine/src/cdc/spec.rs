@@ -1,0 +1,152 @@
+//! What a task that follows its source can be told.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use whimbrel_connector::ApplySettings;
+use whimbrel_core::{Position, TableName};
+
+use crate::FullLoadSpec;
+
+/// Bytes of changes that may wait for the target.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Changes that may wait for the target.
+const BATCH_CHANGES: usize = 40_000;
+
+/// What becomes of a change that the target refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplyErrorPolicy {
+    /// It is reported and left out.
+    LogError,
+    /// The task ends; nothing of its batch is applied.
+    StopTask,
+}
+
+/// Whether a run begins anew or goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CdcStart {
+    /// Anew: what an earlier run left is removed.
+    Fresh {
+        /// Changes are applied from this position on, in the source's notation; from the log's end when not given.
+        from: Option<Position>,
+    },
+    /// From the checkpoint at the target; an unfinished full load is finished first.
+    Resume,
+}
+
+/// When a run that follows its source ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CdcEnd {
+    /// Never.
+    Never,
+    /// When the full load is done; changes since stay for a resume.
+    AfterLoad,
+    /// When the changes made during the full load are applied too.
+    AfterCachedChanges,
+}
+
+/// A time at which a run ends, in microseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopTime {
+    /// Before the first transaction that the source committed later than this.
+    Commit(i64),
+    /// When this machine's clock passes it, whether anything is committed or not.
+    Server(i64),
+}
+
+/// Everything a task that follows its source can be told.
+#[derive(Clone, Debug)]
+pub struct CdcSpec {
+    /// The full load. Its start kind is not used: `start` says.
+    pub load: FullLoadSpec,
+    /// Whether the rows that are there are loaded first. Without a load they are at the target already, and no table is touched.
+    pub loads: bool,
+    /// How to begin.
+    pub start: CdcStart,
+    /// When to end.
+    pub end: CdcEnd,
+    /// Ends by time as well.
+    pub stop_at: Option<StopTime>,
+    /// What a refused change does.
+    pub on_apply_error: ApplyErrorPolicy,
+    /// What changes of definitions do.
+    pub on_ddl: DdlPolicy,
+    /// Tables that are to be loaded again while the others are followed.
+    pub reloads: Arc<Reloads>,
+    /// For the connection that applies.
+    pub apply: ApplySettings,
+    /// Bytes of changes that may wait for the target.
+    pub batch_bytes_max: usize,
+    /// Changes that may wait for the target.
+    pub batch_changes_max: usize,
+}
+
+impl CdcSpec {
+    /// A full load with these settings, followed by the changes since.
+    pub fn new(load: FullLoadSpec) -> Self {
+        Self {
+            load,
+            loads: true,
+            start: CdcStart::Fresh { from: None },
+            end: CdcEnd::Never,
+            stop_at: None,
+            on_apply_error: ApplyErrorPolicy::StopTask,
+            on_ddl: DdlPolicy::default(),
+            reloads: Arc::default(),
+            apply: ApplySettings::default(),
+            batch_bytes_max: BATCH_BYTES,
+            batch_changes_max: BATCH_CHANGES,
+        }
+    }
+}
+
+/// Which changes of definitions at the source are made at the target too (`ChangeProcessingDdlHandlingPolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DdlPolicy {
+    /// A table that is dropped is dropped there. Otherwise it stays as it is.
+    pub drops: bool,
+    /// A table that is emptied is emptied there. Otherwise its rows stay.
+    pub truncates: bool,
+    /// A table that is altered is altered there. Otherwise its changes are followed no more.
+    pub alters: bool,
+}
+
+impl Default for DdlPolicy {
+    /// All of them, as the API has it.
+    fn default() -> Self {
+        Self {
+            drops: true,
+            truncates: true,
+            alters: true,
+        }
+    }
+}
+
+/// Tables that somebody wants loaded again while the task runs. They wait here until the run takes them.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    tables: Mutex<BTreeSet<TableName>>,
+    added: Notify,
+}
+
+impl Reloads {
+    /// Asks for tables, by their names at the source.
+    pub fn ask(&self, tables: impl IntoIterator<Item = TableName>) {
+        let mut waiting = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(tables);
+        drop(waiting);
+        self.added.notify_one();
+    }
+
+    /// Takes what is asked for.
+    pub fn take(&self) -> BTreeSet<TableName> {
+        let mut waiting = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *waiting)
+    }
+
+    /// Waits until something was asked for since the last wait.
+    pub(super) async fn asked(&self) {
+        self.added.notified().await;
+    }
+}

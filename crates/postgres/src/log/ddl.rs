@@ -1,0 +1,194 @@
+//! Definitions in the log: event triggers of the source write what a statement made of its tables into the log, as a message of the
+//! very transaction, so that it comes in its place among the rows. No table is needed for that.
+//!
+//! Making event triggers takes a superuser. Without them the stream tells a table's new columns when its next row comes, and
+//! nothing of tables that come or go.
+
+use whimbrel_connector::Error;
+use whimbrel_core::{Engine, Table, TableName};
+
+use crate::catalog::{self, COLUMN_FIELDS, COLUMNS, KEYS};
+use crate::errors::general;
+use crate::quote::{identifier, literal};
+use crate::wire::{Connection, TextRow, WireError};
+
+/// What a statement did.
+#[derive(Debug, Default)]
+pub(super) struct DdlMessage {
+    /// Tables as they are now; some may be none of the task's.
+    pub(super) tables: Vec<Table>,
+    /// Ids and names of tables that went.
+    pub(super) dropped: Vec<(u32, TableName)>,
+}
+
+#[derive(serde::Deserialize)]
+struct Content {
+    #[serde(default)]
+    tables: Vec<(u32, String, String)>,
+    #[serde(default)]
+    columns: Vec<TextRow>,
+    #[serde(default)]
+    keys: Vec<(u32, String)>,
+    #[serde(default)]
+    dropped: Vec<(u32, String, String)>,
+}
+
+impl DdlMessage {
+    /// Reads what the function wrote.
+    pub(super) fn parse(content: &[u8]) -> Result<Self, Error> {
+        let broken = |why: String| {
+            Error::Fatal(format!(
+                "the source's log has a message about a definition that cannot be understood: {why}; nothing of it was passed over"
+            ))
+        };
+        let content: Content =
+            serde_json::from_slice(content).map_err(|error| broken(error.to_string()))?;
+        let mut tables = Vec::new();
+        for (oid, schema, name) in content.tables {
+            let mut table = Table {
+                engine: Engine::Postgres,
+                name: TableName::new(schema, name),
+                columns: Vec::new(),
+                primary_key: Vec::new(),
+                id: Some(oid),
+                row_estimate: None,
+                byte_estimate: None,
+            };
+            let is_ours = |row: &&TextRow| row.first().cloned().flatten() == Some(oid.to_string());
+            for row in content.columns.iter().filter(is_ours) {
+                let (column, _) =
+                    catalog::column(row).map_err(|error| broken(error.to_string()))?;
+                table.columns.push(column);
+            }
+            let key = content.keys.iter().filter(|(of, _)| *of == oid);
+            let place =
+                |name: &String| table.columns.iter().position(|column| column.name == *name);
+            table.primary_key = key.filter_map(|(_, name)| place(name)).collect();
+            tables.push(table);
+        }
+        let dropped = content.dropped.into_iter();
+        Ok(Self {
+            tables,
+            dropped: dropped
+                .map(|(oid, schema, name)| (oid, TableName::new(schema, name)))
+                .collect(),
+        })
+    }
+}
+
+/// Makes the source tell definitions in its log. Whether it does.
+///
+/// Done again it leaves what is there. `name` is a word; `schema` is where the function lives.
+pub(super) async fn install(
+    connection: &mut Connection,
+    name: &str,
+    schema: &str,
+) -> Result<bool, Error> {
+    let failed = |error| {
+        general(
+            error,
+            "make the event triggers that tell changes of definitions",
+        )
+    };
+    let found = connection
+        .query(&format!(
+            "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop') AND evtenabled <> 'D'"
+        ))
+        .await
+        .map_err(failed)?;
+    if found.iter().flatten().flatten().next().map(String::as_str) == Some("2") {
+        return Ok(true);
+    }
+    match connection.query(&install_sql(name, schema)).await {
+        Ok(_) => Ok(true),
+        Err(WireError::Server(error)) => {
+            connection.query("ROLLBACK").await.map_err(failed)?;
+            tracing::warn!(
+                %error,
+                "changes of definitions are only seen at the next row of their table, and tables that come or go not at all: event triggers \
+                 cannot be made at the source, which takes a superuser"
+            );
+            Ok(false)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Removes what [`install`] made, if it is there.
+pub(super) async fn remove(connection: &mut Connection, name: &str) -> Result<(), Error> {
+    let failed = |error| general(error, "remove the event triggers of the task");
+    let sql = format!(
+        "SELECT n.nspname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = '{name}_ddl'"
+    );
+    let schemas: Vec<String> = connection
+        .query(&sql)
+        .await
+        .map_err(failed)?
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
+    for schema in schemas {
+        let sql = format!("DROP FUNCTION {}.{name}_ddl() CASCADE", identifier(&schema));
+        connection.query(&sql).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The catalog's rows are those from which tables are described, so that they are read by the same code. The function never makes a
+/// statement fail: without its message the next row of the table tells.
+fn install_sql(name: &str, schema: &str) -> String {
+    let schema = identifier(schema);
+    let texts: Vec<String> = (0..COLUMN_FIELDS)
+        .map(|place| format!("c{place}::text"))
+        .collect();
+    let names: Vec<String> = (0..COLUMN_FIELDS)
+        .map(|place| format!("c{place}"))
+        .collect();
+    let columns = COLUMNS.replace("$1", "oids");
+    let keys = KEYS.replace("$1", "oids");
+    let body = format!(
+        "DECLARE oids oid[]; content json;
+BEGIN
+  IF tg_event = 'sql_drop' THEN
+    SELECT json_build_object('dropped', json_agg(json_build_array(objid::bigint, schema_name, object_name))) INTO content
+      FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table' AND NOT is_temporary AND classid = 'pg_class'::regclass
+      HAVING count(*) > 0;
+  ELSE
+    SELECT array_agg(DISTINCT c.oid) INTO oids FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid
+      WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p';
+    IF oids IS NOT NULL THEN
+      SELECT json_build_object(
+        'tables', (SELECT json_agg(json_build_array(c.oid::bigint, n.nspname, c.relname))
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (oids)),
+        'columns', (SELECT coalesce(json_agg(json_build_array({texts})), '[]') FROM ({columns}) AS rows({names})),
+        'keys', (SELECT coalesce(json_agg(json_build_array(k0::bigint, k1)), '[]') FROM ({keys}) AS rows(k0, k1)))
+      INTO content;
+    END IF;
+  END IF;
+  IF content IS NOT NULL THEN
+    PERFORM pg_logical_emit_message(true, {prefix}, content::text);
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  RAISE WARNING 'a change of a definition is not told to the replication task: %', SQLERRM;
+END",
+        texts = texts.join(", "),
+        names = names.join(", "),
+        prefix = literal(&prefix(name)),
+    );
+    format!(
+        "BEGIN;
+CREATE OR REPLACE FUNCTION {schema}.{name}_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
+  SET search_path = pg_catalog AS {};
+DROP EVENT TRIGGER IF EXISTS {name}_end; DROP EVENT TRIGGER IF EXISTS {name}_drop;
+CREATE EVENT TRIGGER {name}_end ON ddl_command_end EXECUTE FUNCTION {schema}.{name}_ddl();
+CREATE EVENT TRIGGER {name}_drop ON sql_drop EXECUTE FUNCTION {schema}.{name}_ddl();
+COMMIT",
+        literal(&body)
+    )
+}
+
+/// Tells the task's messages from those of others.
+pub(super) fn prefix(name: &str) -> String {
+    format!("{name}_ddl")
+}

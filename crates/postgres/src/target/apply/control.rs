@@ -1,0 +1,178 @@
+//! What an applier writes beside the rows, and the definitions that it changes: statements of the open transaction like any other.
+
+use whimbrel_connector::{
+    ApplyException, ColumnChange, Definition, Error, RecordChange, TargetTable,
+};
+use whimbrel_core::TableName;
+
+use super::{CallError, PostgresApplier, Step};
+use crate::errors::{general, of_table};
+use crate::quote::{self, identifier, literal};
+use crate::wire::WireError;
+
+impl PostgresApplier {
+    /// Runs statements as one call.
+    async fn statements(&mut self, sql: &[String]) -> Result<(), CallError> {
+        self.begin_call()?;
+        for statement in sql {
+            self.run(Step::Table("change"), statement)?;
+        }
+        self.end_call().await.map(drop)
+    }
+
+    pub(super) async fn record_changes(&mut self, changes: &[RecordChange]) -> Result<(), Error> {
+        let task = self.fence.task.clone();
+        let sql: Vec<String> = changes
+            .iter()
+            .flat_map(|change| record_sql(&task, change))
+            .collect();
+        self.control(&sql, "record what becomes of the task's tables")
+            .await
+    }
+
+    pub(super) async fn report_exceptions(
+        &mut self,
+        exceptions: &[ApplyException],
+    ) -> Result<(), Error> {
+        let (task, home) = (self.fence.task.clone(), self.exceptions.clone());
+        let sql = exceptions
+            .iter()
+            .map(|exception| exception_sql(&task, &home, exception));
+        let sql: Vec<String> = sql.collect();
+        self.control(&sql, "write down changes that were refused")
+            .await
+    }
+
+    async fn control(&mut self, sql: &[String], during: &str) -> Result<(), Error> {
+        match self.statements(sql).await {
+            Ok(()) => Ok(()),
+            Err(CallError::Error(error)) => Err(error),
+            Err(CallError::Refused(_, error)) => Err(general(WireError::Server(error), during)),
+        }
+    }
+
+    pub(super) async fn change_definition(&mut self, definition: &Definition) -> Result<(), Error> {
+        let (sql, tables, source) = match definition {
+            Definition::Drop { table } => (
+                vec![format!(
+                    "DROP TABLE IF EXISTS {}",
+                    quote::table(&table.name)
+                )],
+                [&table.name, &table.name],
+                &table.source.name,
+            ),
+            Definition::Alter {
+                before,
+                after,
+                columns,
+            } => (
+                alter_sql(before, after, columns),
+                [&before.name, &after.name],
+                &before.source.name,
+            ),
+        };
+        let changed = self.statements(&sql).await;
+        for table in tables {
+            self.forget_shape(table);
+        }
+        match changed {
+            Ok(()) => Ok(()),
+            Err(CallError::Error(error)) => Err(error),
+            Err(CallError::Refused(_, error)) => {
+                let during = "change the definition at the target of";
+                Err(of_table(WireError::Server(error), source, during))
+            }
+        }
+    }
+}
+
+/// Names and texts are literals.
+fn record_sql(task: &str, change: &RecordChange) -> Vec<String> {
+    let key = |table: &TableName| [task, &table.schema, &table.name].map(literal).join(", ");
+    match change {
+        RecordChange::Put { table, state } => vec![format!(
+            "INSERT INTO awsdms_control.awsdms_load_table (task_name, table_owner, table_name, planned_at, is_finished, follow_state)
+             VALUES ({}, '', true, {}) ON CONFLICT (task_name, table_owner, table_name) DO UPDATE SET follow_state = excluded.follow_state",
+            key(table),
+            literal(&state.to_text())
+        )],
+        RecordChange::Remove { table } => ["awsdms_load_chunk", "awsdms_load_table"]
+            .map(|name| {
+                format!(
+                    "DELETE FROM awsdms_control.{name} WHERE (task_name, table_owner, table_name) = ({})",
+                    key(table)
+                )
+            })
+            .into(),
+    }
+}
+
+/// The column names are the service's, which writes them in capitals on this engine.
+fn exception_sql(task: &str, home: &str, exception: &ApplyException) -> String {
+    let ApplyException {
+        table,
+        statement,
+        error,
+    } = exception;
+    let values = [task, &table.schema, &table.name].map(literal).join(", ");
+    format!(
+        "INSERT INTO {home} (\"TASK_NAME\", \"TABLE_OWNER\", \"TABLE_NAME\", \"ERROR_TIME\", \"STATEMENT\", \"ERROR\")
+         VALUES ({values}, (clock_timestamp() AT TIME ZONE 'UTC'), {}, {})",
+        literal(statement),
+        literal(error)
+    )
+}
+
+/// One statement for each change, as a new name needs one of its own. Types are SQL already.
+fn alter_sql(before: &TargetTable, after: &TargetTable, columns: &[ColumnChange]) -> Vec<String> {
+    let mut sql = Vec::new();
+    if before.name.schema != after.name.schema {
+        let schema = identifier(&after.name.schema);
+        sql.push(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
+        sql.push(format!(
+            "ALTER TABLE {} SET SCHEMA {schema}",
+            quote::table(&before.name)
+        ));
+    }
+    if before.name.name != after.name.name {
+        let moved = TableName::new(&after.name.schema, &before.name.name);
+        let to = identifier(&after.name.name);
+        sql.push(format!(
+            "ALTER TABLE {} RENAME TO {to}",
+            quote::table(&moved)
+        ));
+    }
+    let name = quote::table(&after.name);
+    let column = |table: &TargetTable, place: usize| identifier(&table.columns[place].name);
+    for change in columns {
+        let what = match *change {
+            ColumnChange::Add { after: place } => {
+                let native = &after.columns[place].native;
+                format!("ADD COLUMN {} {native}", column(after, place))
+            }
+            ColumnChange::Drop { before: place } => {
+                format!("DROP COLUMN {}", column(before, place))
+            }
+            ColumnChange::Rename {
+                before: from,
+                after: to,
+            } => {
+                format!(
+                    "RENAME COLUMN {} TO {}",
+                    column(before, from),
+                    column(after, to)
+                )
+            }
+            ColumnChange::Nullable { after: place } => {
+                let verb = if after.columns[place].nullable {
+                    "DROP"
+                } else {
+                    "SET"
+                };
+                format!("ALTER COLUMN {} {verb} NOT NULL", column(after, place))
+            }
+        };
+        sql.push(format!("ALTER TABLE {name} {what}"));
+    }
+    sql
+}
