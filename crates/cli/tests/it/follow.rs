@@ -1,5 +1,6 @@
 //! Following the source's changes: exactly once, whatever happens.
 
+mod definitions;
 mod lives;
 mod process;
 mod torture;

@@ -400,9 +400,7 @@ impl Follower<'_> {
 
     /// Starts to load the tables that are wanted, if nothing is in the way.
     pub(super) fn start_newcomers(&mut self) {
-        let followed = self.tables.followed().cloned().collect();
-        self.newcomers
-            .start(self.spec, followed, &self.committed.position);
+        self.newcomers.start(self.spec, &self.committed.position);
         self.show_newcomers();
     }
 

@@ -84,14 +84,14 @@ impl Newcomers {
     }
 
     /// Starts the next load, if there is one to start.
-    pub(super) fn start(&mut self, spec: &CdcSpec, followed: Vec<TableName>, committed: &Position) {
+    pub(super) fn start(&mut self, spec: &CdcSpec, committed: &Position) {
         if self.is_blocked || self.running.is_some() || self.is_done || self.wanted.is_empty() {
             return;
         }
         self.kept_from.get_or_insert_with(|| committed.clone());
         let tables = std::mem::take(&mut self.wanted);
         self.loading.clone_from(&tables);
-        let load = load(self.parts.clone(), spec.clone(), tables, followed);
+        let load = load(self.parts.clone(), spec.clone(), tables);
         self.running = Some(tokio::spawn(load));
     }
 
@@ -129,10 +129,10 @@ async fn load(
     parts: LoadParts,
     spec: CdcSpec,
     tables: BTreeSet<TableName>,
-    followed: Vec<TableName>,
 ) -> Result<bool, RunError> {
     let mut source = parts.source.source().await.map_err(RunError::Source)?;
-    let is_captured = |name: &TableName| tables.contains(name) || followed.contains(name);
+    // All of the task, under the names that they have now: one that the others know by an older name must not be left out.
+    let is_captured = |name: &TableName| spec.load.mappings.selects(name);
     let captured = source
         .tables(&is_captured)
         .await

@@ -1,0 +1,121 @@
+//! Definitions that change while they are followed, between real servers.
+
+use std::time::{Duration, Instant};
+
+use whimbrel_testkit::Engine;
+
+use super::process::Following;
+use crate::ends::Ends;
+
+/// Far more than any step takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+const TABLES: &str = "create table a (id int primary key, name varchar(20), gone int);
+    create table b (id int primary key, v varchar(20));
+    create table c (id int primary key, v varchar(20));
+    insert into a values (1, 'one', 1), (2, 'two', 2);
+    insert into b values (1, 'b1'); insert into c values (1, 'c1')";
+
+/// Each with rows before and behind it. What takes a reload stands beside what is done in place.
+const STEPS: [&str; 12] = [
+    "insert into a values (3, 'three', 3); alter table a add column note varchar(30); insert into a (id, name, gone, note) values (4, 'four', 4, 'new')",
+    "update a set note = 'late' where id = 1; alter table a drop column gone; insert into a (id, name, note) values (5, 'five', null)",
+    "alter table a rename column name to title; insert into a (id, title, note) values (6, 'six', 'x'); delete from a where id = 2",
+    "insert into b values (2, 'b2'); alter table b add column filled int default 7; insert into b (id, v) values (3, 'b3'); update b set v = 'B1' where id = 1",
+    "create table d (id int primary key, v varchar(20)); insert into d values (1, 'd1'); insert into d values (2, 'd2')",
+    "update d set v = 'D1' where id = 1; insert into a (id, title) values (7, 'seven')",
+    "insert into c values (2, 'c2'); alter table c rename to e; insert into e values (3, 'e3'); update e set v = 'E1' where id = 1",
+    "insert into d values (3, 'd3'); drop table d; insert into a (id, title) values (8, 'eight')",
+    "truncate table b; insert into b (id, v, filled) values (9, 'b9', 1)",
+    "create table d (id int primary key, other date); insert into d values (1, '2024-02-29')",
+    "alter table e add column note varchar(9); update e set note = 'n' where id = 3",
+    "insert into d values (2, null); insert into a (id, title) values (9, 'nine')",
+];
+
+fn tables(ends: &Ends, is_source: bool) -> Vec<String> {
+    let database = if is_source {
+        &ends.source
+    } else {
+        &ends.target
+    };
+    let schema = if database.engine().is_postgres() {
+        "public".to_owned()
+    } else {
+        database.name().to_owned()
+    };
+    let sql = format!(
+        "select table_name from information_schema.tables where table_schema = '{schema}' and table_name not like 'awsdms%'"
+    );
+    let mut names: Vec<String> = database
+        .sql(&sql)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names
+}
+
+/// Equal tables with equal rows.
+fn is_equal(ends: &Ends) -> bool {
+    tables(ends, true) == tables(ends, false) && ends.run("validate", &[]).exit_code == Some(0)
+}
+
+fn wait_until_equal(ends: &Ends, following: &mut Following, after: &str) {
+    let began = Instant::now();
+    while !is_equal(ends) {
+        let is_late = began.elapsed() > PATIENCE;
+        if is_late || following.has_ended() {
+            let names = (tables(ends, true), tables(ends, false));
+            let said = ends.run("validate", &[]);
+            panic!("not equal after {after}\n{names:?}\n{said:?}\n{following:?}");
+        }
+    }
+}
+
+fn followed(from: Engine, to: Engine, options: &[&str]) {
+    let ends = Ends::between(from, to, "definitions");
+    ends.source.sql(TABLES).unwrap();
+    let options = [&["--follow", "--json"], options].concat();
+    let mut following = Following::start(&ends, &options);
+    following.wait_until("it followed", Following::is_following);
+    for step in STEPS {
+        ends.source.sql(step).unwrap();
+        if step.contains("alter") || step.contains("drop") {
+            wait_until_equal(&ends, &mut following, step);
+        }
+    }
+    wait_until_equal(&ends, &mut following, "the end");
+    following.interrupt();
+
+    // All at once, while nobody looks.
+    ends.source
+        .sql("insert into a (id, title) values (20, 'x'); alter table a add column more int; insert into a (id, title, more) values (21, 'y', 1);
+              alter table a rename column more to most; insert into a (id, title, most) values (22, 'z', 2); alter table a drop column note;
+              create table f (id int primary key); insert into f values (1); alter table e rename to g; insert into g values (50, 'g', null); drop table d")
+        .unwrap();
+    let options = [&options[..], &["--resume"]].concat();
+    let mut following = Following::start(&ends, &options);
+    following.wait_until("it followed", Following::is_following);
+    wait_until_equal(&ends, &mut following, "what was done while it rested");
+    following.interrupt();
+    ends.run_well("forget", &[]);
+}
+
+macro_rules! pairs {
+    ($($name:ident: $from:ident, $to:ident;)*) => {
+        $(#[test]
+        fn $name() {
+            followed(Engine::$from, Engine::$to, &[]);
+        })*
+    };
+}
+
+pairs! {
+    definitions_from_postgres_to_postgres: Postgres15, Postgres18;
+    definitions_from_postgres_to_mariadb: Postgres18, Mariadb1011;
+    definitions_from_mysql_to_postgres: Mysql97, Postgres15;
+    definitions_from_mariadb_to_postgres: Mariadb1011, Postgres18;
+    definitions_from_mariadb_to_mysql: Mariadb1011, Mysql97;
+    definitions_from_mysql_to_mysql: Mysql97, Mysql97;
+}
