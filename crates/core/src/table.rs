@@ -44,6 +44,11 @@ pub struct Table {
     pub row_estimate: Option<u64>,
     /// About how many bytes the rows take at the source, if the catalog has an idea.
     pub byte_estimate: Option<u64>,
+    /// Why a snapshot of the source does not cover the rows, with the remedy: they are read as they are at that moment. `None` when it
+    /// covers them.
+    pub outside_snapshot: Option<String>,
+    /// What a user should know of how it is read.
+    pub notes: Vec<String>,
 }
 
 impl Table {

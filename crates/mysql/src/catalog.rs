@@ -1,6 +1,7 @@
 //! What `information_schema` tells of databases, tables and columns.
 
 mod computed;
+mod storage;
 mod unlogged;
 
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
@@ -97,7 +98,7 @@ pub(crate) async fn tables(
     is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
 ) -> Result<Vec<Table>, WireError> {
     let sql = format!(
-        "SELECT table_schema, table_name, table_rows, data_length FROM information_schema.tables \
+        "SELECT table_schema, table_name, table_rows, data_length, engine FROM information_schema.tables \
          WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {}",
         not_system("table_schema")
     );
@@ -105,16 +106,7 @@ pub(crate) async fn tables(
         .rows(&sql)
         .await?
         .iter()
-        .map(|row| Table {
-            engine: connection.engine(),
-            name: name_of(row),
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            row_estimate: row.number(2),
-            byte_estimate: row
-                .number(3)
-                .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
-        })
+        .map(|row| bare_table(connection.engine(), row))
         .filter(|table| is_selected(&table.name))
         .collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -140,6 +132,23 @@ pub(crate) async fn tables(
     // A table dropped since the first query has no columns any more.
     tables.retain(|table| !table.columns.is_empty());
     Ok(tables)
+}
+
+/// A table without its columns.
+fn bare_table(engine: Engine, row: &TextRow) -> Table {
+    let unversioned = row.get(4).filter(|name| !storage::keeps_versions(name));
+    Table {
+        engine,
+        name: name_of(row),
+        columns: Vec::new(),
+        primary_key: Vec::new(),
+        row_estimate: row.number(2),
+        byte_estimate: row
+            .number(3)
+            .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
+        outside_snapshot: unversioned.map(storage::outside_snapshot),
+        notes: unversioned.map(storage::note).into_iter().collect(),
+    }
 }
 
 /// Puts the expressions of computed columns behind their types. The catalog has them with quotes spoiled; what makes the table

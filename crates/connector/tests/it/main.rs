@@ -57,6 +57,8 @@ fn described(fixture: &Fixture) -> Table {
         columns,
         row_estimate: None,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     }
 }
 

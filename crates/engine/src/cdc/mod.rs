@@ -38,6 +38,7 @@ use batch::Collector;
 use follow::Follower;
 use tables::StreamTables;
 
+use crate::full_load::unfollowable;
 use crate::{
     FullLoadSpec, LoadOutcome, Progress, RunError, StartKind, TableErrorPolicy, TableState,
     run_full_load,
@@ -308,7 +309,11 @@ impl Run<'_> {
         target.forget(&fence).await.map_err(RunError::Target)?;
         let fence = self.claim(target).await?;
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
-        if let Some(fault) = begun.refused.into_iter().next() {
+        let unfollowable = tables.iter().filter_map(unfollowable);
+        let mut refused = unfollowable
+            .filter(|_| self.spec.loads)
+            .chain(begun.refused);
+        if let Some(fault) = refused.next() {
             // Nothing has started, so nothing is to be kept.
             log.remove().await.map_err(RunError::Source)?;
             target.forget(&fence).await.map_err(RunError::Target)?;

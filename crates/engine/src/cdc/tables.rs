@@ -163,6 +163,8 @@ mod tests {
                 primary_key: Vec::new(),
                 row_estimate: Some(estimate),
                 byte_estimate: None,
+                outside_snapshot: None,
+                notes: Vec::new(),
             })
         };
         for (mark, fate) in [(5, Fate::Held), (6, Fate::Apply(1))] {

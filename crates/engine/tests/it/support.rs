@@ -56,6 +56,8 @@ pub(crate) fn table(table: &str, rows: i64) -> MemoryTable {
             primary_key: vec![0],
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         },
         rows: rows.collect(),
         has_key: true,

@@ -32,6 +32,10 @@ pub(super) async fn plan_table(
     let rows = table.row_estimate.unwrap_or(0);
     let bytes = table.byte_estimate.unwrap_or(0);
     let whole = vec![KeyRange::default().to_bounds(rows)];
+    if table.outside_snapshot.is_some() {
+        // Ranges would be read at a moment each. A statement locks such a table, so one alone sees one state of it.
+        return Ok(whole);
+    }
     let chunk_count = (bytes / chunk_bytes.max(1)).min(CHUNKS_MAX).min(rows);
     if chunk_count < 2 || table.primary_key.is_empty() || has_partial_key(connection, table).await?
     {

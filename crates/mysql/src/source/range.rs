@@ -186,6 +186,8 @@ mod tests {
             primary_key: vec![0, 1, 2],
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

@@ -93,7 +93,8 @@ impl Target for MysqlTarget {
         name: TableName,
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error> {
-        let (columns, mut notes) = plan_columns(source, self.engine(), keys);
+        let (columns, column_notes) = plan_columns(source, self.engine(), keys);
+        let mut notes = [source.notes.clone(), column_notes].concat();
         if columns.is_empty() {
             return Err(Error::table(
                 &source.name,

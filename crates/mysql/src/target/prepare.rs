@@ -276,6 +276,8 @@ mod tests {
                 primary_key: vec![0],
                 row_estimate: None,
                 byte_estimate: None,
+                outside_snapshot: None,
+                notes: Vec::new(),
             },
             columns: vec![
                 column("a", "int", false),

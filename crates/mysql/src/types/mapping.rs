@@ -449,6 +449,8 @@ mod tests {
             primary_key: primary_key.to_vec(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

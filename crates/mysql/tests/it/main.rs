@@ -26,3 +26,4 @@ mod records;
 mod snapshot;
 mod support;
 mod types;
+mod unversioned;

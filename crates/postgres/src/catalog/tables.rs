@@ -186,6 +186,8 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
         primary_key: Vec::new(),
         row_estimate,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     };
     let detail = TableDetail {
         oid: number(row, 0)?,

@@ -257,6 +257,8 @@ fn assembled(
         primary_key: primary_key.unwrap_or_default(),
         row_estimate: before.row_estimate,
         byte_estimate: before.byte_estimate,
+        outside_snapshot: None,
+        notes: before.notes.clone(),
     }
 }
 
@@ -293,6 +295,8 @@ mod tests {
             primary_key: primary_key.to_vec(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

@@ -228,6 +228,8 @@ mod tests {
             primary_key: vec![0],
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

@@ -71,7 +71,7 @@ fn plan_notes(source: &Table, is_same_engine: bool, is_key_whole: bool) -> Vec<S
         };
         note.map(|note| format!("column {}: {note}", column.name))
     };
-    let mut all: Vec<String> = Vec::new();
+    let mut all = source.notes.clone();
     if !is_same_engine {
         all.extend(source.columns.iter().filter_map(of_column));
     }

@@ -49,6 +49,8 @@ fn table_of(ty: ColumnType) -> Table {
         primary_key: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     }
 }
 
