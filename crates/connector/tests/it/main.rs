@@ -55,6 +55,7 @@ fn described(fixture: &Fixture) -> Table {
         name: TableName::new(SCHEMA, fixture.name),
         primary_key: key.collect(),
         columns,
+        key_prefixes: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,

@@ -161,6 +161,7 @@ mod tests {
                 name: TableName::new("s", "t"),
                 columns: Vec::new(),
                 primary_key: Vec::new(),
+                key_prefixes: Vec::new(),
                 row_estimate: Some(estimate),
                 byte_estimate: None,
                 outside_snapshot: None,

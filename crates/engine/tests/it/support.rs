@@ -54,6 +54,7 @@ pub(crate) fn table(table: &str, rows: i64) -> MemoryTable {
                 column("note", ColumnType::Text { bytes_max: None }, true),
             ],
             primary_key: vec![0],
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,

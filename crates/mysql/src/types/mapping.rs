@@ -447,6 +447,7 @@ mod tests {
                 })
                 .collect(),
             primary_key: primary_key.to_vec(),
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,

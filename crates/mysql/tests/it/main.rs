@@ -22,6 +22,7 @@ mod log_support;
 mod log_transactions;
 mod log_types;
 mod long_rows;
+mod prefix_keys;
 mod records;
 mod snapshot;
 mod support;

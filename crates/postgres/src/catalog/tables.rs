@@ -184,6 +184,7 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
         name,
         columns: Vec::new(),
         primary_key: Vec::new(),
+        key_prefixes: Vec::new(),
         row_estimate,
         byte_estimate: None,
         outside_snapshot: None,

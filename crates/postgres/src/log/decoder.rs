@@ -396,6 +396,7 @@ mod tests {
                     generation: Generation::None,
                 }],
                 primary_key: vec![0],
+                key_prefixes: Vec::new(),
                 row_estimate: None,
                 byte_estimate: None,
                 outside_snapshot: None,

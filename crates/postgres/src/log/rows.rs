@@ -226,6 +226,7 @@ mod tests {
                 column("data", ColumnType::Blob { bytes_max: None }),
             ],
             primary_key: vec![0],
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,

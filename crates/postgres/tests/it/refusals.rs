@@ -47,6 +47,7 @@ fn table_of(ty: ColumnType) -> Table {
         name: TableName::new("shop", "wares"),
         columns: vec![column],
         primary_key: Vec::new(),
+        key_prefixes: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,

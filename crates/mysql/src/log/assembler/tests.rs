@@ -37,6 +37,7 @@ fn assembler(skips_to: u64) -> Assembler {
             ),
         ],
         primary_key: vec![0],
+        key_prefixes: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
