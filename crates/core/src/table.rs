@@ -44,16 +44,37 @@ pub struct Table {
     /// `None` where there is none.
     #[serde(default)]
     pub id: Option<u32>,
+    /// For each column of the key, how many characters (bytes of a binary type) at the front of its values the key is made of; `None`: the
+    /// whole value. Empty when all are whole. Such a key tells rows apart by the whole values all the more, but has no order by them.
+    #[serde(default)]
+    pub key_prefixes: Vec<Option<u32>>,
     /// About how many rows there are, if the catalog has an idea.
     pub row_estimate: Option<u64>,
     /// About how many bytes the rows take at the source, if the catalog has an idea.
     pub byte_estimate: Option<u64>,
+    /// Why a snapshot of the source does not cover the rows, with the remedy: they are read as they are at that moment. `None` when it
+    /// covers them.
+    #[serde(default)]
+    pub outside_snapshot: Option<String>,
+    /// What a user should know of how it is read.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Table {
     /// The columns that a load reads and writes, in catalog order. Rows hold their values in this order.
     pub fn loaded_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.is_loaded())
+    }
+
+    /// How much of the values of the key's column at this place of the key belongs to it; `None`: all.
+    pub fn key_prefix(&self, place: usize) -> Option<u32> {
+        self.key_prefixes.get(place).copied().flatten()
+    }
+
+    /// Whether the key is made of the beginnings of some values only.
+    pub fn has_prefix_key(&self) -> bool {
+        self.key_prefixes.iter().any(Option::is_some)
     }
 
     /// The positions of the key's columns within a row of loaded columns, in key order; empty without a key.

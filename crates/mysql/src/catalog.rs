@@ -1,8 +1,11 @@
 //! What `information_schema` tells of databases, tables and columns.
 
 mod computed;
+mod keys;
+mod storage;
 mod unlogged;
 
+pub(crate) use self::keys::{RangeKey, primary_key, range_key};
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 
 use std::collections::{HashMap, HashSet};
@@ -101,7 +104,7 @@ pub(crate) async fn tables(
     is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
 ) -> Result<Vec<Table>, WireError> {
     let sql = format!(
-        "SELECT table_schema, table_name, table_rows, data_length FROM information_schema.tables \
+        "SELECT table_schema, table_name, table_rows, data_length, engine FROM information_schema.tables \
          WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {}",
         not_system("table_schema")
     );
@@ -109,17 +112,7 @@ pub(crate) async fn tables(
         .rows(&sql)
         .await?
         .iter()
-        .map(|row| Table {
-            engine: connection.engine(),
-            name: name_of(row),
-            columns: Vec::new(),
-            primary_key: Vec::new(),
-            id: None,
-            row_estimate: row.number(2),
-            byte_estimate: row
-                .number(3)
-                .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
-        })
+        .map(|row| bare_table(connection.engine(), row))
         .filter(|table| is_selected(&table.name))
         .collect();
     tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -131,20 +124,37 @@ pub(crate) async fn tables(
         _ => Scope::User,
     };
     let mut columns = columns_of(connection, scope).await?;
-    let mut keys = keys_of(connection, scope).await?;
+    let mut keys = keys::primary_keys(connection, scope).await?;
     for table in &mut tables {
         let found = columns.remove(&table.name).unwrap_or_default();
-        let key = keys.remove(&table.name).unwrap_or_default();
-        table.primary_key = key
-            .iter()
-            .filter_map(|name| found.iter().position(|column| column.name == *name))
-            .collect();
         table.columns = found.iter().map(CatalogColumn::column).collect();
+        keys::set(table, &keys.remove(&table.name).unwrap_or_default());
         complete_computed(connection, table).await?;
+        let unsplittable = keys::note_unsplittable(connection, table).await?;
+        table.notes.extend(unsplittable);
     }
     // A table dropped since the first query has no columns any more.
     tables.retain(|table| !table.columns.is_empty());
     Ok(tables)
+}
+
+/// A table without its columns.
+fn bare_table(engine: Engine, row: &TextRow) -> Table {
+    let unversioned = row.get(4).filter(|name| !storage::keeps_versions(name));
+    Table {
+        engine,
+        name: name_of(row),
+        columns: Vec::new(),
+        primary_key: Vec::new(),
+        id: None,
+        key_prefixes: Vec::new(),
+        row_estimate: row.number(2),
+        byte_estimate: row
+            .number(3)
+            .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
+        outside_snapshot: unversioned.map(storage::outside_snapshot),
+        notes: unversioned.map(storage::note).into_iter().collect(),
+    }
 }
 
 /// Puts the expressions of computed columns behind their types. The catalog has them with quotes spoiled; what makes the table
@@ -186,15 +196,6 @@ pub(crate) async fn columns(
 ) -> Result<Vec<CatalogColumn>, WireError> {
     let mut columns = columns_of(connection, Scope::Table(table)).await?;
     Ok(pick(&mut columns, table))
-}
-
-/// The columns of one table's primary key, in key order; empty without one.
-pub(crate) async fn primary_key(
-    connection: &mut Connection,
-    table: &TableName,
-) -> Result<Vec<String>, WireError> {
-    let mut keys = keys_of(connection, Scope::Table(table)).await?;
-    Ok(pick(&mut keys, table))
 }
 
 /// What was found for a table. A server that folds the case of names answers under another spelling; one that compares
@@ -324,24 +325,6 @@ async fn json_texts_of(
         .iter()
         .map(|row| (name_of(row), row.text(2).to_owned()))
         .collect())
-}
-
-async fn keys_of(
-    connection: &mut Connection,
-    scope: Scope<'_>,
-) -> Result<HashMap<TableName, Vec<String>>, WireError> {
-    let sql = format!(
-        "SELECT table_schema, table_name, column_name FROM information_schema.statistics \
-         WHERE index_name = 'PRIMARY' AND {} ORDER BY table_schema, table_name, seq_in_index",
-        scope.condition("table_schema", "table_name")
-    );
-    let mut keys: HashMap<TableName, Vec<String>> = HashMap::new();
-    for row in connection.rows(&sql).await? {
-        keys.entry(name_of(&row))
-            .or_default()
-            .push(row.text(2).to_owned());
-    }
-    Ok(keys)
 }
 
 #[cfg(test)]

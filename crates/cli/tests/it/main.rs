@@ -12,6 +12,7 @@ mod ends;
 mod follow;
 mod interrupted;
 mod migrations;
+mod prefix_keys;
 mod random;
 mod round_trip;
 mod service;

@@ -1,4 +1,4 @@
-use whimbrel_testkit::{Engine, Server};
+use whimbrel_testkit::{Engine, Server, TestDatabase};
 
 use crate::{run, run_well};
 
@@ -54,4 +54,60 @@ fn a_table_that_the_target_lacks_is_no_success() {
             .contains("error      public.t: the target has no such table"),
         "{said:?}"
     );
+}
+
+/// Three tables at two ends, of which the second cannot be read as soon as `spoil` has been at work at either end.
+fn others_are_compared(engine: Engine, spoil: &str, words: &str) {
+    let server = Server::get(engine).unwrap();
+    let source = server.database("cli_source").unwrap();
+    let target = server.database("cli_target").unwrap();
+    for end in [&source, &target] {
+        end.sql("create table a (id int primary key); create table b (id int primary key); create table c (id int primary key);
+                 insert into a values (1); insert into b values (1); insert into c values (1)")
+            .unwrap();
+    }
+    target.sql("insert into c values (2)").unwrap();
+    for (end, name) in [(&source, "source"), (&target, "target")] {
+        end.sql(&spoil.replace("DATABASE", end.name())).unwrap();
+        let user = if engine.is_postgres() { end.name() } else { "" };
+        let url = |of: &TestDatabase| {
+            if of.name() == user {
+                of.url_as(user, "pw")
+            } else {
+                of.url()
+            }
+        };
+        let said = run(&["validate", &url(&source), &url(&target)]);
+        assert_eq!(said.exit_code, Some(1), "{said:?}");
+        for words in [
+            "equal      ",
+            "different  ",
+            "(2): only at the target",
+            &format!(".b: at the {name}: "),
+            words,
+            "1 equal, 1 different, 1 not comparable",
+        ] {
+            assert!(said.out.contains(words), "{words}: {said:?}");
+        }
+        if engine.is_postgres() {
+            end.sql(&format!("drop owned by {user}; drop role {user}"))
+                .unwrap();
+        } else {
+            end.sql("drop table b; create table b (id int primary key); insert into b values (1)")
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_table_that_may_not_be_read_does_not_hide_the_others() {
+    let spoil = "create role DATABASE login password 'pw'; grant select on a, c to DATABASE";
+    others_are_compared(Engine::Postgres15, spoil, "permission denied");
+}
+
+#[test]
+fn a_table_that_has_lost_its_rows_does_not_hide_the_others() {
+    let spoil = "alter table b discard tablespace";
+    others_are_compared(Engine::Mariadb1011, spoil, "cannot read rows");
+    others_are_compared(Engine::Mysql97, spoil, "cannot read rows");
 }

@@ -58,8 +58,11 @@ fn described(fixture: &Fixture) -> Table {
         primary_key: key.collect(),
         columns,
         id: None,
+        key_prefixes: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -12,10 +14,40 @@ type Object = Map<String, Value>;
 /// The two spellings of one setting.
 const HISTORY_SPELLINGS: [&str; 2] = ["HistoryTimeslotInMinutes", "historyTimeslotInMinutes"];
 
-/// A whole settings document: every member present and checked, in the order of the echo.
+/// Where a stored document lists what was given. The service has no member of such a name.
+const GIVEN: &str = "given";
+
+/// A whole settings document: every member present and checked, in the order of the echo. It knows which of them the user has given, also
+/// where that is the default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SettingsDocument(Object);
+#[serde(from = "Object", into = "Object")]
+pub struct SettingsDocument {
+    members: Object,
+    /// As `Group.Member`.
+    given: BTreeSet<String>,
+}
+
+impl From<Object> for SettingsDocument {
+    fn from(mut members: Object) -> Self {
+        let given = members.shift_remove(GIVEN);
+        let given = given.as_ref().and_then(Value::as_array);
+        let given = given.into_iter().flatten().filter_map(Value::as_str);
+        Self {
+            given: given.map(str::to_owned).collect(),
+            members,
+        }
+    }
+}
+
+impl From<SettingsDocument> for Object {
+    fn from(document: SettingsDocument) -> Self {
+        let mut members = document.members;
+        if !document.given.is_empty() {
+            members.insert(GIVEN.to_owned(), json!(document.given));
+        }
+        members
+    }
+}
 
 impl Default for SettingsDocument {
     fn default() -> Self {
@@ -33,7 +65,10 @@ impl Default for SettingsDocument {
             ),
             Entry::Unsupported { name, .. } => (name.to_owned(), Value::Null),
         });
-        Self(document.collect())
+        Self {
+            members: document.collect(),
+            given: BTreeSet::new(),
+        }
     }
 }
 
@@ -88,13 +123,13 @@ impl SettingsDocument {
 
     /// The document as text, in the order of the echo. The same document gives the same bytes.
     pub fn to_json(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+        Value::Object(self.members.clone()).to_string()
     }
 
     /// Whether the two differ in nothing but log severities, which alone may change while a task runs.
     pub fn differs_in_severities_only(&self, other: &Self) -> bool {
         let without = |document: &Self| {
-            let mut document = document.0.clone();
+            let mut document = document.members.clone();
             if let Some(Value::Object(logging)) = document.get_mut("Logging") {
                 logging.shift_remove("LogComponents");
             }
@@ -105,7 +140,7 @@ impl SettingsDocument {
 
     /// A member of a group.
     pub(super) fn get(&self, group: &str, member: &str) -> &Value {
-        self.0
+        self.members
             .get(group)
             .and_then(|group| group.get(member))
             .unwrap_or(&Value::Null)
@@ -113,6 +148,22 @@ impl SettingsDocument {
 
     pub(super) fn bool(&self, group: &str, member: &str) -> bool {
         self.get(group, member).as_bool().unwrap_or_default()
+    }
+
+    /// Whether the user has given a member of a group. Of documents that do not know it, what is not the default tells.
+    pub(super) fn is_given(&self, group: &str, member: &str) -> bool {
+        self.given.contains(&format!("{group}.{member}"))
+            || self.get(group, member) != Self::default().get(group, member)
+    }
+
+    fn note_given(&mut self, group: &str, members: &[Member], sent: &Object) {
+        let sent = |member: &&Member| {
+            let value = sent.get(group).and_then(|group| group.get(member.name));
+            value.is_some_and(|value| !value.is_null())
+        };
+        let given = members.iter().filter(sent);
+        self.given
+            .extend(given.map(|member| format!("{group}.{}", member.name)));
     }
 
     fn merged(&self, sent: Option<&str>) -> Result<Self, SettingsError> {
@@ -125,11 +176,14 @@ impl SettingsDocument {
         let mut merged = self.clone();
         for entry in LAYOUT {
             match *entry {
-                Entry::Group(name, members) => merge_group(&mut merged.0, name, members, &sent)?,
+                Entry::Group(name, members) => {
+                    merge_group(&mut merged.members, name, members, &sent)?;
+                    merged.note_given(name, members, &sent);
+                }
                 Entry::Value(ref member) => {
                     if let Some(value) = sent.get(member.name).filter(|value| !value.is_null()) {
                         check(member.name, member.kind, value)?;
-                        merged.0.insert(member.name.to_owned(), value.clone());
+                        merged.members.insert(member.name.to_owned(), value.clone());
                     }
                 }
                 Entry::Unsupported { name, switch } => check_unsupported(name, switch, &sent)?,
@@ -174,7 +228,7 @@ impl SettingsDocument {
     }
 
     fn set(&mut self, group: &str, member: &str, value: Value) {
-        if let Some(Value::Object(group)) = self.0.get_mut(group) {
+        if let Some(Value::Object(group)) = self.members.get_mut(group) {
             group.insert(member.to_owned(), value);
         }
     }

@@ -171,10 +171,35 @@ fn the_typed_view_holds_the_defaults() {
     assert_eq!(settings.target_schema, None);
     assert_eq!(settings.prepare, TablePrepMode::DropAndCreate);
     assert_eq!(settings.full_load_subtasks_max, 8);
-    assert_eq!(settings.commit_rate, 10_000);
+    assert_eq!(settings.commit_rate, None);
     assert_eq!(settings.table_errors, ErrorPolicy::SuspendTable);
     assert_eq!(settings.recoverable_errors.retries_max, None);
     assert_eq!(settings.recoverable_errors.interval.as_secs(), 5);
     assert_eq!(settings.recoverable_errors.interval_max.as_secs(), 1800);
     assert!(settings.fails_without_tables);
+}
+
+#[test]
+fn what_the_user_gave_is_known_from_what_stands_there_by_default() {
+    let rate = |document: &SettingsDocument| TaskSettings::of(document).commit_rate;
+    let given = create(r#"{"FullLoadSettings":{"CommitRate":10000}}"#).unwrap();
+    assert_eq!(given.to_json(), SettingsDocument::default().to_json());
+    assert_eq!(rate(&given), Some(10_000));
+    let null = create(r#"{"FullLoadSettings":{"CommitRate":null}}"#).unwrap();
+    assert_eq!(rate(&null), None);
+    let stored = serde_json::to_string(&given).unwrap();
+    let read: SettingsDocument = serde_json::from_str(&stored).unwrap();
+    assert_eq!(read, given);
+    let modified = read
+        .for_modify(r#"{"FullLoadSettings":{"MaxFullLoadSubTasks":3}}"#)
+        .unwrap();
+    assert_eq!(rate(&modified), Some(10_000));
+    assert!(given.differs_in_severities_only(&SettingsDocument::default()));
+    // Documents that were stored before do not tell.
+    let old: SettingsDocument =
+        serde_json::from_str(&stored.replace(r#","given":["FullLoadSettings.CommitRate"]"#, ""))
+            .unwrap();
+    assert_eq!((rate(&old), old), (None, SettingsDocument::default()));
+    let old = stored.replace("10000", "500");
+    assert_eq!(rate(&serde_json::from_str(&old).unwrap()), Some(500));
 }

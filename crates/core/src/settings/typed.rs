@@ -63,8 +63,8 @@ pub struct TaskSettings {
     pub create_pk_after_full_load: bool,
     /// Tables or chunks loaded at once, 1 to 49.
     pub full_load_subtasks_max: u8,
-    /// Rows sent together to the target, 1 to 50000.
-    pub commit_rate: u32,
+    /// The most rows of one statement to the target, 1 to 50000, where the user has given it.
+    pub commit_rate: Option<u32>,
     /// Errors of single rows.
     pub data_errors: ErrorPolicy,
     /// Errors of whole tables.
@@ -109,7 +109,9 @@ impl TaskSettings {
             create_pk_after_full_load: document.bool("FullLoadSettings", "CreatePkAfterFullLoad"),
             full_load_subtasks_max: u8::try_from(number("FullLoadSettings", "MaxFullLoadSubTasks"))
                 .unwrap_or(8),
-            commit_rate: small("FullLoadSettings", "CommitRate"),
+            commit_rate: document
+                .is_given("FullLoadSettings", "CommitRate")
+                .then(|| small("FullLoadSettings", "CommitRate")),
             data_errors: policy("DataErrorPolicy"),
             table_errors: policy("TableErrorPolicy"),
             apply_errors: [

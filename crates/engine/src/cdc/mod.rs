@@ -49,6 +49,7 @@ pub use apply::ChangeCounts;
 use follow::FollowEnd;
 pub use spec::{ApplyErrorPolicy, CdcEnd, CdcSpec, CdcStart, DdlPolicy, Reloads, StopTime};
 
+use crate::full_load::unfollowable;
 use crate::{
     FullLoadSpec, Joining, LoadOutcome, Progress, RunError, StartKind, TableErrorPolicy,
     run_full_load,
@@ -247,7 +248,11 @@ impl Run<'_> {
         target.forget(&fence).await.map_err(RunError::Target)?;
         let fence = self.claim(target).await?;
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
-        if let Some(fault) = begun.refused.into_iter().next() {
+        let unfollowable = tables.iter().filter_map(unfollowable);
+        let mut refused = unfollowable
+            .filter(|_| self.spec.loads)
+            .chain(begun.refused);
+        if let Some(fault) = refused.next() {
             // Nothing has started, so nothing is to be kept.
             log.remove().await.map_err(RunError::Source)?;
             target.forget(&fence).await.map_err(RunError::Target)?;

@@ -133,8 +133,11 @@ mod tests {
             columns,
             primary_key,
             id: Some(7),
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         };
         let target = MemoryConnector::new(MemoryDatabase::new(), Faults::none());
         let target = target.target().await.unwrap();

@@ -194,6 +194,8 @@ async fn check_descriptions(source: &mut dyn Source, plan: &LoadPlan) -> Result<
     let is_same = |table: &&Table| {
         planned[&table.name].columns == table.columns
             && planned[&table.name].primary_key == table.primary_key
+            && planned[&table.name].key_prefixes == table.key_prefixes
+            && planned[&table.name].outside_snapshot == table.outside_snapshot
     };
     if now.iter().filter(is_same).count() == planned.len() {
         return Ok(());

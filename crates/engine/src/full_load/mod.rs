@@ -16,6 +16,7 @@ mod coordinator;
 mod plan;
 mod subtask;
 
+pub(crate) use plan::unfollowable;
 pub use plan::{LoadPlan, PlannedTable, plan_full_load};
 
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use whimbrel_connector::{Error, Source, Target, TargetTable, TypeDefinition};
+use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
 use whimbrel_core::{Table, TableName};
 
 use crate::{FullLoadSpec, RunError};
@@ -69,12 +69,14 @@ pub async fn plan_full_load(
         .into_iter()
         .map(|source| {
             let name = spec.target_name(&source.name);
-            let target = target
-                .plan_table(&source, name, spec.keys)
-                .map_err(|error| match error {
-                    Error::Table(fault) => fault.message,
-                    other => other.to_string(),
-                });
+            let planned = match unfollowable(&source) {
+                Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
+                _ => target.plan_table(&source, name, spec.keys),
+            };
+            let target = planned.map_err(|error| match error {
+                Error::Table(fault) => fault.message,
+                other => other.to_string(),
+            });
             PlannedTable { source, target }
         })
         .collect();
@@ -82,6 +84,15 @@ pub async fn plan_full_load(
     Ok(LoadPlan {
         tables: planned,
         types,
+    })
+}
+
+/// Refuses a table that is to be loaded and then followed, when nobody can tell which changes the loaded rows hold.
+pub(crate) fn unfollowable(table: &Table) -> Option<TableFault> {
+    let why = table.outside_snapshot.as_ref()?;
+    Some(TableFault {
+        table: table.name.clone(),
+        message: format!("{why}, or load it without following its changes"),
     })
 }
 

@@ -13,7 +13,7 @@ mod scan;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use whimbrel_connector::{Connector, Snapshot, Source};
+use whimbrel_connector::{Connector, Error, Snapshot, Source};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::{Table, TableName};
 
@@ -105,7 +105,7 @@ pub type ReportSink<'a> = dyn FnMut(usize, usize, &TableReport) + Send + 'a;
 /// Both ends are read under one snapshot each; on moving ends the comparison is of those two moments.
 ///
 /// # Errors
-/// When an end cannot be reached or read. A table that cannot be compared is a verdict, not an error.
+/// When an end cannot be reached or read at all. A table that cannot be read or compared is a verdict, not an error.
 pub async fn validate(
     source: &Arc<dyn Connector>,
     target: &Arc<dyn Connector>,
@@ -146,7 +146,10 @@ pub async fn validate(
                 let compared = compare_table(&source_end, &target_end, layout, spec);
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    compared = compared => compared?,
+                    compared = compared => match compared {
+                        Ok(compared) => compared,
+                        Err(error) => not_comparable(table, name, unreadable(error)?),
+                    },
                 }
             }
             Some(Err(reason)) => not_comparable(table, name, reason),
@@ -162,9 +165,32 @@ async fn open(
     source: &mut dyn Source,
     tables: Vec<Table>,
     spec: &ValidateSpec,
-) -> Result<End, whimbrel_connector::Error> {
+) -> Result<End, Error> {
     let snapshot = source.snapshot(spec.subtask_count).await?;
     Ok(End { snapshot, tables })
+}
+
+/// What is wrong with one table says nothing of the others: it becomes the reason why that one cannot be compared.
+fn unreadable(error: RunError) -> Result<String, RunError> {
+    let (end, of_table) = match error {
+        RunError::Source(error) => ("source", of_one_table(error).map_err(RunError::Source)?),
+        RunError::Target(error) => ("target", of_one_table(error).map_err(RunError::Target)?),
+        other @ (RunError::NoTables | RunError::NothingToResume | RunError::Table(_)) => {
+            return Err(other);
+        }
+    };
+    Ok(format!("at the {end}: {of_table}"))
+}
+
+fn of_one_table(error: Error) -> Result<String, Error> {
+    match error {
+        Error::Table(fault) => Ok(fault.message),
+        Error::Row(refusal) => Ok(refusal.to_string()),
+        other @ (Error::Connect(_)
+        | Error::Transient(_)
+        | Error::Fenced { .. }
+        | Error::Fatal(_)) => Err(other),
+    }
 }
 
 fn not_comparable(table: &Table, target: &TableName, reason: String) -> TableReport {

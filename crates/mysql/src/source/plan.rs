@@ -1,4 +1,4 @@
-//! Splitting a table into ranges of its primary key, without reading it.
+//! Splitting a table into ranges of its primary key, or of another unique one, without reading it.
 //!
 //! Starting from the least and the greatest key, a range that holds too many rows is cut in two. How many rows it holds, the
 //! server estimates by looking at the two ends of the range in the index (`EXPLAIN`), which costs two descents whatever the
@@ -14,6 +14,7 @@ use whimbrel_core::{ChunkBounds, Column, Engine, Table};
 
 use super::axis::Axis;
 use super::range::{KeyRange, KeyValue};
+use crate::catalog::{self, RangeKey};
 use crate::quote;
 use crate::wire::{Connection, WireError};
 
@@ -32,14 +33,21 @@ pub(super) async fn plan_table(
     let rows = table.row_estimate.unwrap_or(0);
     let bytes = table.byte_estimate.unwrap_or(0);
     let whole = vec![KeyRange::default().to_bounds(rows)];
-    let chunk_count = (bytes / chunk_bytes.max(1)).min(CHUNKS_MAX).min(rows);
-    if chunk_count < 2 || table.primary_key.is_empty() || has_partial_key(connection, table).await?
-    {
+    if table.outside_snapshot.is_some() {
+        // Ranges would be read at a moment each. A statement locks such a table, so one alone sees one state of it.
         return Ok(whole);
     }
+    let chunk_count = (bytes / chunk_bytes.max(1)).min(CHUNKS_MAX).min(rows);
+    if chunk_count < 2 {
+        return Ok(whole);
+    }
+    let Some(key) = catalog::range_key(connection, table).await? else {
+        return Ok(whole);
+    };
     let mut planner = Planner {
         connection,
         table,
+        key,
         rows_per_chunk: rows.div_ceil(chunk_count),
         questions_left: QUESTIONS_MIN + chunk_count * QUESTIONS_PER_CHUNK,
         done: Vec::new(),
@@ -57,17 +65,6 @@ pub(super) async fn plan_table(
         .iter()
         .map(|(range, rows)| range.to_bounds(*rows))
         .collect())
-}
-
-/// Whether the key holds only the beginnings of a column's values: then its least value cannot be looked up.
-async fn has_partial_key(connection: &mut Connection, table: &Table) -> Result<bool, WireError> {
-    let sql = format!(
-        "SELECT 1 FROM information_schema.statistics WHERE table_schema = {} AND table_name = {} \
-         AND index_name = 'PRIMARY' AND sub_part IS NOT NULL LIMIT 1",
-        quote::literal(&table.name.schema),
-        quote::literal(&table.name.name)
-    );
-    Ok(connection.row(&sql).await?.is_some())
 }
 
 /// The rows with these values in the first columns of the key.
@@ -94,36 +91,38 @@ struct Piece {
 struct Planner<'a> {
     connection: &'a mut Connection,
     table: &'a Table,
+    key: RangeKey,
     rows_per_chunk: u64,
     questions_left: u64,
     done: Vec<(KeyRange, u64)>,
 }
 
-impl Level {
-    fn range(&self, column: &Column, from: Option<KeyValue>, to: Option<KeyValue>) -> KeyRange {
-        let mut columns = self.columns.clone();
+impl Planner<'_> {
+    fn range(
+        &self,
+        level: &Level,
+        column: &Column,
+        from: Option<KeyValue>,
+        to: Option<KeyValue>,
+    ) -> KeyRange {
+        let mut columns = level.columns.clone();
         columns.push(column.name.clone());
         KeyRange {
+            index: self.key.index.clone(),
             columns,
-            equal: self.equal.clone(),
+            equal: level.equal.clone(),
             from,
             above: None,
             to,
         }
     }
-}
-
-impl Planner<'_> {
-    fn key_column(&self, index: usize) -> Option<&Column> {
-        self.table.columns.get(*self.table.primary_key.get(index)?)
-    }
 
     /// Splits the rows of a level by the next column of the key, in order.
     async fn split_level(&mut self, level: Level, rows: u64) -> Result<(), WireError> {
-        let Some(column) = self.key_column(level.columns.len()).cloned() else {
+        let Some(column) = self.key.columns.get(level.columns.len()).cloned() else {
             return Ok(());
         };
-        let whole = level.range(&column, None, None);
+        let whole = self.range(&level, &column, None, None);
         let ends = match Axis::of(&column) {
             Some(axis) => self
                 .ends(&whole, &column, axis)
@@ -146,8 +145,8 @@ impl Planner<'_> {
         while let Some(mut piece) = pieces.pop() {
             let is_small = piece.rows <= self.rows_per_chunk + self.rows_per_chunk / 2;
             if is_small || self.questions_left == 0 {
-                self.done
-                    .push((level.range(&column, piece.from, piece.to), piece.rows));
+                let range = self.range(&level, &column, piece.from, piece.to);
+                self.done.push((range, piece.rows));
                 continue;
             }
             let mut halves = self.cut(&level, &column, axis, &piece).await?;
@@ -155,7 +154,7 @@ impl Planner<'_> {
                 .as_ref()
                 .is_none_or(|halves| halves.iter().any(|half| half.rows < piece.rows / 8));
             if is_lopsided && !piece.is_sharp {
-                let range = level.range(&column, piece.from.clone(), piece.to.clone());
+                let range = self.range(&level, &column, piece.from.clone(), piece.to.clone());
                 if let Some((low, high)) = self.ends(&range, &column, axis).await? {
                     piece = Piece {
                         low,
@@ -190,8 +189,8 @@ impl Planner<'_> {
             }
         }
         let Some(middle) = found else { return Ok(None) };
-        let left = level.range(column, piece.from.clone(), Some(middle.clone()));
-        let right = level.range(column, Some(middle.clone()), piece.to.clone());
+        let left = self.range(level, column, piece.from.clone(), Some(middle.clone()));
+        let right = self.range(level, column, Some(middle.clone()), piece.to.clone());
         let (left_rows, right_rows) = (self.estimate(&left).await?, self.estimate(&right).await?);
         Ok(Some([
             Piece {
@@ -221,16 +220,16 @@ impl Planner<'_> {
         column: &Column,
         piece: Piece,
     ) -> Result<(), WireError> {
-        let has_next_column = self.key_column(level.columns.len() + 1).is_some();
+        let has_next_column = self.key.columns.len() > level.columns.len() + 1;
         if !has_next_column || piece.low != piece.high {
-            self.done
-                .push((level.range(column, piece.from, piece.to), piece.rows));
+            let range = self.range(level, column, piece.from, piece.to);
+            self.done.push((range, piece.rows));
             return Ok(());
         }
         let value = piece.low;
         if piece.from.as_ref() != Some(&value) {
-            self.done
-                .push((level.range(column, piece.from, Some(value.clone())), 0));
+            let below = self.range(level, column, piece.from, Some(value.clone()));
+            self.done.push((below, 0));
         }
         let mut inner = level.clone();
         inner.columns.push(column.name.clone());
@@ -238,7 +237,7 @@ impl Planner<'_> {
         Box::pin(self.split_level(inner, piece.rows)).await?;
         let above = KeyRange {
             above: Some(value),
-            ..level.range(column, None, piece.to)
+            ..self.range(level, column, None, piece.to)
         };
         self.done.push((above, 0));
         Ok(())
@@ -259,9 +258,9 @@ impl Planner<'_> {
         for direction in ["", " DESC"] {
             self.ask();
             let sql = format!(
-                "SELECT {} FROM {} FORCE INDEX (PRIMARY){} ORDER BY {} LIMIT 1",
+                "SELECT {} FROM {}{} ORDER BY {} LIMIT 1",
                 axis.expression(&quote::identifier(&column.name)),
-                quote::table(&self.table.name),
+                self.indexed(),
                 self.filter(range),
                 self.order(direction)
             );
@@ -273,13 +272,19 @@ impl Planner<'_> {
         Ok(ends.next().zip(ends.next()))
     }
 
+    /// The table, to be looked at by the key.
+    fn indexed(&self) -> String {
+        let index = self.key.index.as_deref().unwrap_or("PRIMARY");
+        format!(
+            "{} FORCE INDEX ({})",
+            quote::table(&self.table.name),
+            quote::identifier(index)
+        )
+    }
+
     /// The key's columns with a direction each.
     fn order(&self, direction: &str) -> String {
-        let key = self
-            .table
-            .primary_key
-            .iter()
-            .filter_map(|&i| self.table.columns.get(i));
+        let key = self.key.columns.iter();
         let order: Vec<String> = key
             .map(|column| format!("{}{direction}", quote::identifier(&column.name)))
             .collect();
@@ -329,9 +334,9 @@ impl Planner<'_> {
         // Forced, so that the answer is about the range and not about the whole table; and distinct, which rows are by their
         // key anyhow, because MySQL looks at the index for a forced one only when something like that is asked for.
         let sql = format!(
-            "{explain} SELECT DISTINCT {} FROM {} FORCE INDEX (PRIMARY){}",
+            "{explain} SELECT DISTINCT {} FROM {}{}",
             self.order(""),
-            quote::table(&self.table.name),
+            self.indexed(),
             self.filter(range)
         );
         // No number: the server has seen that there are no rows.
@@ -372,6 +377,7 @@ mod tests {
     fn range(from: Option<&str>, to: Option<&str>) -> KeyRange {
         let value = |text: &str| KeyValue::Number(text.to_owned());
         KeyRange {
+            index: None,
             columns: vec!["a".to_owned()],
             equal: Vec::new(),
             from: from.map(value),

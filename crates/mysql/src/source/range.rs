@@ -1,4 +1,4 @@
-//! Ranges of primary keys, as chunks record them.
+//! Ranges of keys, as chunks record them.
 //!
 //! A range fixes the first columns of the key to a value each, and the next one to an interval, half open:
 //! `a = 5 AND b >= 10 AND b < 20`. The record is JSON and comes back from the target, where others may write: so it holds
@@ -26,6 +26,9 @@ pub(super) enum KeyValue {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRange {
+    /// The unique index whose columns the range speaks of; those of the primary key without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<String>,
     /// The columns that the range speaks of, in the order of the key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) columns: Vec<String>,
@@ -56,23 +59,45 @@ impl KeyRange {
         }
     }
 
+    /// The column that a place of the range speaks of. That of another index than the primary key must only be there and never be
+    /// NULL, as every range of it is about every row; the index is for speed.
+    fn column<'t>(&self, table: &'t Table, place: usize) -> Option<&'t Column> {
+        let name = self.columns.get(place)?;
+        let column = match &self.index {
+            None => table.columns.get(*table.primary_key.get(place)?)?,
+            Some(_) => table.columns.iter().find(|column| column.name == *name)?,
+        };
+        let is_whole = self.index.is_some() || table.key_prefix(place).is_none();
+        (column.name == *name && !column.nullable && is_whole).then_some(column)
+    }
+
+    /// How to read the rows in the order of the key: the index to force, and the columns to order by. The primary key's order is the
+    /// one in which the target's own is built fastest.
+    pub(super) fn reading_order(&self, table: &Table) -> (Option<String>, Vec<String>) {
+        if let Some(index) = &self.index {
+            return (Some(index.clone()), Vec::new());
+        }
+        if table.primary_key.is_empty() || table.has_prefix_key() {
+            return (None, Vec::new());
+        }
+        let key = table.primary_key.iter();
+        let key = key.filter_map(|&column| table.columns.get(column));
+        let names = key.map(|column| column.name.clone()).collect();
+        (Some("PRIMARY".to_owned()), names)
+    }
+
     /// The condition in SQL, empty for all rows; `None` when the table's key begins with other columns.
     pub(super) fn condition(&self, table: &Table) -> Option<String> {
         if self.columns.is_empty() {
             let is_whole = *self == Self::default();
             return is_whole.then(String::new);
         }
-        if self.equal.len() + 1 != self.columns.len()
-            || self.columns.len() > table.primary_key.len()
-        {
+        if self.equal.len() + 1 != self.columns.len() {
             return None;
         }
         let mut parts = Vec::new();
         for (index, name) in self.columns.iter().enumerate() {
-            let column = table.columns.get(*table.primary_key.get(index)?)?;
-            if column.name != *name {
-                return None;
-            }
+            let column = self.column(table, index)?;
             let mut part = |operator: &str, value: &KeyValue| {
                 let literal = value.literal(column)?;
                 parts.push(format!("{} {operator} {literal}", quote::identifier(name)));
@@ -184,11 +209,18 @@ mod tests {
                     "varchar(9) CHARACTER SET latin1 COLLATE latin1_bin",
                 ),
                 column("c", ColumnType::Varbinary { length: 9 }, "varbinary(9)"),
+                Column {
+                    nullable: true,
+                    ..column("nullable", ColumnType::Year, "year")
+                },
             ],
             primary_key: vec![0, 1, 2],
             id: None,
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 
@@ -212,6 +244,10 @@ mod tests {
                 .unwrap(),
             "`a` = 1 AND `b` >= _latin1 X'61FF' COLLATE latin1_bin"
         );
+        assert_eq!(
+            condition(r#"{"index":"u","columns":["c"],"to":{"hex":"FF"}}"#).unwrap(),
+            "`c` < X'FF'"
+        );
         let range = KeyRange {
             columns: vec!["a".into()],
             to: Some(KeyValue::Number("7".into())),
@@ -230,6 +266,9 @@ mod tests {
             r#"{"columns":["a","b"],"from":{"number":"1"}}"#,
             r#"{"from":{"number":"1"}}"#,
             r#"{"columns":["a"],"where":"1=1"}"#,
+            r#"{"index":"u","columns":["a"],"from":{"number":"1 OR 1=1"}}"#,
+            r#"{"index":"u","columns":["nullable"],"from":{"number":"1"}}"#,
+            r#"{"index":"u"}"#,
             "1=1",
         ] {
             assert_eq!(condition(range), None, "{range}");

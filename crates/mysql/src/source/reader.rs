@@ -59,21 +59,18 @@ fn select(table: &Table, range: &KeyRange) -> Result<String, Error> {
     let condition = range.condition(table).ok_or_else(stale)?;
     let columns = quote::list(table.loaded_columns().map(|column| column.name.as_str()));
     let mut sql = format!("SELECT {columns} FROM {}", quote::table(&table.name));
-    if !table.primary_key.is_empty() {
+    let (index, order) = range.reading_order(table);
+    if let Some(index) = index {
         // Without the hint a server may read the whole table and sort it.
-        sql.push_str(" FORCE INDEX (PRIMARY)");
+        sql.extend([" FORCE INDEX (", &quote::identifier(&index), ")"]);
     }
     if !condition.is_empty() {
         sql.push_str(" WHERE ");
         sql.push_str(&condition);
     }
-    if !table.primary_key.is_empty() {
-        let key = table
-            .primary_key
-            .iter()
-            .filter_map(|&i| table.columns.get(i));
+    if !order.is_empty() {
         sql.push_str(" ORDER BY ");
-        sql.push_str(&quote::list(key.map(|column| column.name.as_str())));
+        sql.push_str(&quote::list(order.iter().map(String::as_str)));
     }
     Ok(sql)
 }

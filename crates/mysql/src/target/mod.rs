@@ -10,7 +10,7 @@ mod verdict;
 use async_trait::async_trait;
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
-    RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
+    RawFormat, Target, TargetColumn, TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
@@ -75,10 +75,27 @@ fn computed_notes(source: &Table, target: Engine) -> Vec<String> {
             )
         }));
     }
-    if source.key_in_row().len() < source.primary_key.len() {
-        notes.push("the primary key has a computed column and is not created".to_owned());
-    }
     notes
+}
+
+/// The key's columns within a row, and why there are none although the source has a key.
+fn plan_key(
+    source: &Table,
+    columns: &[TargetColumn],
+    target: Engine,
+) -> (Vec<usize>, Option<String>) {
+    let key = source.key_in_row();
+    if key.len() < source.primary_key.len() {
+        let note = "the primary key has a computed column and is not created";
+        return (Vec::new(), Some(note.to_owned()));
+    }
+    // MariaDB's JSON is a text, of which a key can hold the beginning.
+    let is_document = |&column: &usize| columns[column].native == "json";
+    if target == Engine::MySql && source.has_prefix_key() && key.iter().any(is_document) {
+        let note = "the primary key has a JSON column, which cannot be part of a key here, and is not created";
+        return (Vec::new(), Some(note.to_owned()));
+    }
+    (key, None)
 }
 
 #[async_trait]
@@ -93,7 +110,8 @@ impl Target for MysqlTarget {
         name: TableName,
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error> {
-        let (columns, mut notes) = plan_columns(source, self.engine(), keys);
+        let (columns, column_notes) = plan_columns(source, self.engine(), keys);
+        let mut notes = [source.notes.clone(), column_notes].concat();
         if columns.is_empty() {
             return Err(Error::table(
                 &source.name,
@@ -101,13 +119,13 @@ impl Target for MysqlTarget {
             ));
         }
         notes.extend(computed_notes(source, self.engine()));
-        let key = source.key_in_row();
-        let is_key_whole = key.len() == source.primary_key.len();
+        let (primary_key, key_note) = plan_key(source, &columns, self.engine());
+        notes.extend(key_note);
         Ok(TargetTable {
             name,
             source: source.clone(),
             columns,
-            primary_key: if is_key_whole { key } else { Vec::new() },
+            primary_key,
             keys,
             notes,
         })

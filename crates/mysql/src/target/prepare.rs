@@ -36,12 +36,19 @@ fn create_database(table: &TargetTable) -> String {
     )
 }
 
+/// The key's columns, each with what belongs to the key of longer values: between servers of this family it is made as it was.
 fn key_columns(table: &TargetTable) -> String {
-    let names = table
-        .primary_key
-        .iter()
-        .filter_map(|&i| table.columns.get(i));
-    quote::list(names.map(|column| column.name.as_str()))
+    let parts = table.primary_key.iter().enumerate();
+    let parts: Vec<String> = parts
+        .filter_map(|(place, &column)| {
+            let name = quote::identifier(&table.columns.get(column)?.name);
+            Some(match table.source.key_prefix(place) {
+                Some(length) => format!("{name}({length})"),
+                None => name,
+            })
+        })
+        .collect();
+    parts.join(", ")
 }
 
 /// InnoDB keeps rows in the order of the key: made with the table, the key costs nothing when rows come in its order.
@@ -277,8 +284,11 @@ mod tests {
                 columns: ["a", "b`"].map(source_column).to_vec(),
                 primary_key: vec![0],
                 id: None,
+                key_prefixes: Vec::new(),
                 row_estimate: None,
                 byte_estimate: None,
+                outside_snapshot: None,
+                notes: Vec::new(),
             },
             columns: vec![
                 column("a", "int", false),
@@ -288,6 +298,14 @@ mod tests {
             keys,
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn keys_of_beginnings_stay_such() {
+        let mut table = table(KeyPolicy::Best);
+        table.primary_key = vec![1, 0];
+        table.source.key_prefixes = vec![Some(10), None];
+        assert_eq!(key_columns(&table), "`b```(10), `a`");
     }
 
     #[test]

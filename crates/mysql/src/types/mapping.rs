@@ -450,8 +450,11 @@ mod tests {
                 .collect(),
             primary_key: primary_key.to_vec(),
             id: None,
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

@@ -14,7 +14,7 @@ const ROWS: u32 = 6000;
 const CHUNK_BYTES: u64 = 64 << 10;
 
 /// Tables whose keys differ, each with an index `n` that names the row. The servers number rows from 1 to `ROWS`.
-const TABLES: [(&str, &str, &str); 14] = [
+const TABLES: [(&str, &str, &str); 17] = [
     ("whole", "id int primary key", "n"),
     (
         "negative",
@@ -69,6 +69,13 @@ const TABLES: [(&str, &str, &str); 14] = [
     ),
     ("double_key", "id double primary key", "n / 3"),
     ("no_key", "id int", "n"),
+    ("unique_key", "id int not null unique", "n"),
+    (
+        "unique_keys",
+        "a int, b varchar(9) not null, c bigint not null, unique (a), key (c), unique (b(2), c), unique `it``s` (b, c)",
+        "n, concat('t', n % 3), n * 7",
+    ),
+    ("nullable_key", "id int unique", "n"),
 ];
 
 fn setup(engine: Engine) -> String {
@@ -148,7 +155,8 @@ async fn every_row_lies_in_exactly_one_chunk() {
         for table in tables.iter().filter(|table| table.name.name != "digits") {
             let name = &table.name.name;
             let plan = snapshot.plan(table, CHUNK_BYTES).await.unwrap();
-            let is_whole = ["enumerated", "double_key", "no_key"].contains(&name.as_str());
+            let is_whole =
+                ["enumerated", "double_key", "no_key", "nullable_key"].contains(&name.as_str());
             if is_whole {
                 assert_eq!(plan.len(), 1, "{engine} {name}");
             } else {
@@ -216,7 +224,13 @@ async fn a_table_of_many_chunks_and_statements_arrives_whole() {
             statement_rows_max: Some(77),
             ..How::PLAIN.chunk_bytes(CHUNK_BYTES)
         };
-        let keep = ["whole", "composite", "text_general", "no_key"];
+        let keep = [
+            "whole",
+            "composite",
+            "text_general",
+            "no_key",
+            "unique_keys",
+        ];
         let drop: Vec<&str> = TABLES
             .iter()
             .map(|table| table.0)
@@ -233,5 +247,33 @@ async fn a_table_of_many_chunks_and_statements_arrives_whole() {
                 "select count(*), sum(n), min(n), max(n), sum(crc32(filler)) from {name}"
             ));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_large_table_that_cannot_be_split_is_said_to_be() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "large");
+        let doubled = "set @rows = (select count(*) from large); insert into large select n + @rows, filler from large;";
+        pair.source
+            .sql(&format!(
+                "create table large (n int not null, filler varchar(1000)); insert into large values (0, repeat('x', 1000));
+                 {} analyze table large; create table small (n int)",
+                doubled.repeat(16)
+            ))
+            .unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let tables = pair.tables(&mut *source).await.unwrap();
+        assert!(tables[1].notes.is_empty(), "{:?}", tables[1].notes);
+        assert_eq!(tables[0].notes.len(), 1, "{:?}", tables[0]);
+        assert!(tables[0].notes[0].contains("in one piece"));
+        pair.source
+            .sql("alter table large add unique (n); analyze table large")
+            .unwrap();
+        let tables = pair.tables(&mut *source).await.unwrap();
+        assert!(tables[0].notes.is_empty(), "{:?}", tables[0].notes);
+        let snapshot = source.snapshot(1).await.unwrap();
+        let plan = snapshot.plan(&tables[0], 8 << 20).await.unwrap();
+        assert!((6..30).contains(&plan.len()), "{engine} {}", plan.len());
     }
 }

@@ -191,8 +191,11 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
         columns: Vec::new(),
         primary_key: Vec::new(),
         id: Some(number(row, 0)?),
+        key_prefixes: Vec::new(),
         row_estimate,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     };
     let detail = TableDetail {
         oid: number(row, 0)?,

@@ -51,8 +51,11 @@ impl DdlMessage {
                 columns: Vec::new(),
                 primary_key: Vec::new(),
                 id: Some(oid),
+                key_prefixes: Vec::new(),
                 row_estimate: None,
                 byte_estimate: None,
+                outside_snapshot: None,
+                notes: Vec::new(),
             };
             let is_ours = |row: &&TextRow| row.first().cloned().flatten() == Some(oid.to_string());
             for row in content.columns.iter().filter(is_ours) {

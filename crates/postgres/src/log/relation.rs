@@ -287,8 +287,11 @@ fn assembled(
         columns,
         primary_key: primary_key.unwrap_or_default(),
         id: Some(relation.id),
+        key_prefixes: Vec::new(),
         row_estimate: before.row_estimate,
         byte_estimate: before.byte_estimate,
+        outside_snapshot: None,
+        notes: before.notes.clone(),
     }
 }
 
@@ -328,8 +331,11 @@ mod tests {
             columns,
             primary_key: primary_key.to_vec(),
             id: None,
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

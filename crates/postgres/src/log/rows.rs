@@ -229,8 +229,11 @@ mod tests {
             ],
             primary_key: vec![0],
             id: None,
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use whimbrel_connector::{
 use whimbrel_core::{ChunkId, Value, write_text};
 
 use super::control::{self, Held};
+use super::cut;
 use super::{ActualColumn, KnownTables, run};
 use crate::errors::of_table;
 use crate::quote::{self, identifier};
@@ -16,10 +17,9 @@ use crate::wire::Connection;
 /// Begins and ends a binary COPY: `copyto.c`.
 pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
 pub(super) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
-/// Type byte and length of CopyData.
-const FRAME_BYTES: usize = 5;
-/// Encoded rows are sent when there are this many bytes.
-const SEND_BYTES: usize = 256 * 1024;
+
+/// Room for messages that is kept from block to block.
+const MESSAGE_BYTES_KEPT: usize = 1024 * 1024;
 
 /// Loads chunks by COPY, each in one transaction with its record.
 pub(super) struct PostgresLoader {
@@ -27,7 +27,7 @@ pub(super) struct PostgresLoader {
     fence: TaskFence,
     known: Arc<KnownTables>,
     open: Option<OpenChunk>,
-    /// One CopyData message in the making, kept for its memory.
+    /// CopyData messages in the making, kept for their memory.
     message: Vec<u8>,
 }
 
@@ -36,7 +36,8 @@ struct OpenChunk {
     chunk: ChunkId,
     format: Format,
     copy_sql: String,
-    statement_rows_max: Option<u64>,
+    /// The most rows of one statement.
+    statement_rows_max: u64,
     /// Rows of the running statement, and of the whole chunk.
     statement_rows: u64,
     rows: u64,
@@ -53,6 +54,11 @@ enum Format {
 }
 
 impl Format {
+    /// Whether rows stand between a header and a trailer.
+    fn is_binary(&self) -> bool {
+        self.name() == "binary"
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Raw(RawFormat::PgCopyBinary) | Self::Binary(_) => "binary",
@@ -87,23 +93,11 @@ impl PostgresLoader {
 
     async fn start_statement(&mut self, open: &OpenChunk) -> Result<(), Error> {
         let copied = self.connection.copy_in(&open.copy_sql).await;
-        copied.map_err(|error| of_table(error, &open.table.source.name, "begin to load"))?;
-        if let Format::Binary(_) = open.format {
-            self.message.clear();
-            start_frame(&mut self.message);
-            self.message.extend_from_slice(&BINARY_HEADER);
-            self.send(open).await?;
-        }
-        Ok(())
+        copied.map_err(|error| of_table(error, &open.table.source.name, "begin to load"))
     }
 
     async fn end_statement(&mut self, open: &mut OpenChunk) -> Result<(), Error> {
         let source = &open.table.source.name;
-        if let Format::Binary(_) = open.format {
-            start_frame(&mut self.message);
-            self.message.extend_from_slice(&BINARY_TRAILER);
-            self.send(open).await?;
-        }
         let taken = self.connection.copy_in_done().await;
         let taken = taken.map_err(|error| of_table(error, source, "load"))?;
         if taken != open.statement_rows {
@@ -120,26 +114,73 @@ impl PostgresLoader {
         Ok(())
     }
 
-    /// Frames what is in `message` as one CopyData and sends it.
-    async fn send(&mut self, open: &OpenChunk) -> Result<(), Error> {
-        let source = &open.table.source.name;
-        let length = i32::try_from(self.message.len() - 1)
-            .map_err(|_| Error::table(source, "a row is longer than 1 GiB"))?;
-        self.message[1..FRAME_BYTES].copy_from_slice(&length.to_be_bytes());
-        let sent = self.connection.copy_in_framed(&self.message).await;
-        self.message.clear();
-        sent.map_err(|error| of_table(error, source, "load"))
+    /// Goes on in another statement.
+    async fn cut(&mut self, open: &mut OpenChunk) -> Result<(), Error> {
+        if open.format.is_binary() {
+            self.send(open, &framed(&BINARY_TRAILER)).await?;
+        }
+        self.end_statement(open).await?;
+        self.start_statement(open).await?;
+        if open.format.is_binary() {
+            self.send(open, &framed(&BINARY_HEADER)).await?;
+        }
+        Ok(())
     }
 
-    async fn write_encoded(&mut self, open: &OpenChunk, block: &dyn RowBlock) -> Result<(), Error> {
-        start_frame(&mut self.message);
+    /// Sends whole CopyData messages.
+    async fn send(&mut self, open: &OpenChunk, messages: &[u8]) -> Result<(), Error> {
+        let sent = self.connection.copy_in_framed(messages).await;
+        sent.map_err(|error| of_table(error, &open.table.source.name, "load"))
+    }
+
+    /// Encodes the block's rows into messages, one for each statement that they belong to.
+    fn encode(&mut self, open: &OpenChunk, block: &dyn RowBlock) -> Result<Vec<cut::Piece>, Error> {
         let mut encoder = RowEncoder {
             open,
             scratch: Vec::new(),
         };
         let message = &mut self.message;
-        block.decode(&mut |row| encoder.row(row, message))?;
-        self.send(open).await
+        let mut pieces = cut::Pieces::new(open.room(), open.statement_rows_max);
+        pieces.open_frame(message);
+        block.decode(&mut |row| {
+            pieces.next_row(message);
+            encoder.row(row, message)
+        })?;
+        pieces
+            .finish(message)
+            .ok_or_else(|| Error::table(&open.table.source.name, "a row is longer than 1 GiB"))
+    }
+
+    async fn write_encoded(
+        &mut self,
+        open: &mut OpenChunk,
+        block: &dyn RowBlock,
+    ) -> Result<(), Error> {
+        self.message.clear();
+        let pieces = self.encode(open, block)?;
+        let mut message = std::mem::take(&mut self.message);
+        self.write_pieces(open, &message, &pieces).await?;
+        // A large row's room is not kept for small ones.
+        message.clear();
+        message.shrink_to(MESSAGE_BYTES_KEPT);
+        self.message = message;
+        Ok(())
+    }
+
+    async fn write_pieces(
+        &mut self,
+        open: &mut OpenChunk,
+        messages: &[u8],
+        pieces: &[cut::Piece],
+    ) -> Result<(), Error> {
+        for piece in pieces {
+            if piece.rows > 0 && open.room() == 0 {
+                self.cut(open).await?;
+            }
+            self.send(open, &messages[piece.bytes.clone()]).await?;
+            open.statement_rows += piece.rows;
+        }
+        Ok(())
     }
 
     async fn write_block(
@@ -147,28 +188,23 @@ impl PostgresLoader {
         open: &mut OpenChunk,
         block: &dyn RowBlock,
     ) -> Result<(), Error> {
-        let rows = block.row_count() as u64;
-        let is_full = open
-            .statement_rows_max
-            .is_some_and(|most| open.statement_rows > 0 && open.statement_rows + rows > most);
-        // A raw binary stream begins and ends once, so only what is encoded here is cut into statements.
-        if is_full && !matches!(open.format, Format::Raw(RawFormat::PgCopyBinary)) {
-            self.end_statement(open).await?;
-            self.start_statement(open).await?;
-        }
         match block.raw() {
             Some(raw) => {
-                let sent = self.connection.copy_in_framed(raw.bytes).await;
-                sent.map_err(|error| of_table(error, &open.table.source.name, "load"))?;
+                let rows = block.row_count() as u64;
+                let pieces =
+                    cut::of_messages(raw.bytes, rows, open.room(), open.statement_rows_max);
+                self.write_pieces(open, raw.bytes, &pieces).await?;
             }
             None => self.write_encoded(open, block).await?,
         }
-        open.statement_rows += rows;
         open.bytes += block.byte_count() as u64;
         Ok(())
     }
 
     async fn commit_open(&mut self, open: &mut OpenChunk) -> Result<ChunkCommit, Error> {
+        if let Format::Binary(_) = open.format {
+            self.send(open, &framed(&BINARY_TRAILER)).await?;
+        }
         self.end_statement(open).await?;
         control::check_fence(&mut self.connection, &self.fence, Held::UntilCommit).await?;
         let source = &open.table.source.name;
@@ -199,15 +235,23 @@ impl PostgresLoader {
     }
 }
 
-/// Makes room for type and length of a CopyData message.
-fn start_frame(message: &mut Vec<u8>) {
-    if message.is_empty() {
-        message.reserve(SEND_BYTES);
-        message.extend_from_slice(b"d\0\0\0\0");
+/// A short payload as a CopyData message.
+fn framed(payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(cut::FRAME_BYTES + payload.len());
+    cut::start_frame(&mut message);
+    message.extend_from_slice(payload);
+    cut::end_frame(&mut message, 0).expect("a header and a trailer are short");
+    message
+}
+
+impl OpenChunk {
+    /// How many more rows the running statement may have.
+    fn room(&self) -> u64 {
+        self.statement_rows_max.saturating_sub(self.statement_rows)
     }
 }
 
-/// Encodes rows into one message.
+/// Encodes rows.
 struct RowEncoder<'a> {
     open: &'a OpenChunk,
     scratch: Vec<u8>,
@@ -308,7 +352,9 @@ impl Loader for PostgresLoader {
             table: load.table.clone(),
             chunk: load.chunk,
             format,
-            statement_rows_max: load.statement_rows_max.map(u64::from),
+            statement_rows_max: load
+                .statement_rows_max
+                .map_or(u64::MAX, |rows| u64::from(rows.max(1))),
             statement_rows: 0,
             rows: 0,
             bytes: 0,
@@ -320,7 +366,11 @@ impl Loader for PostgresLoader {
                 let sql = format!("TRUNCATE {}", quote::table(&load.table.name));
                 run(&mut self.connection, source, "empty", &sql).await?;
             }
-            self.start_statement(&open).await
+            self.start_statement(&open).await?;
+            if let Format::Binary(_) = open.format {
+                self.send(&open, &framed(&BINARY_HEADER)).await?;
+            }
+            Ok(())
         };
         if let Err(error) = begun.await {
             if !matches!(error, Error::Transient(_)) {

@@ -6,6 +6,7 @@
 
 mod apply;
 mod control;
+mod cut;
 mod load;
 mod plan;
 mod prepare;

@@ -57,12 +57,12 @@ pub(super) fn plan_table(
         columns,
         primary_key: if has_key { key } else { Vec::new() },
         keys,
-        notes: plan_notes(source, is_same_engine, is_key_whole),
+        notes: plan_notes(source, is_key_whole, has_key),
     })
 }
 
 /// What a user should know of a table.
-fn plan_notes(source: &Table, is_same_engine: bool, is_key_whole: bool) -> Vec<String> {
+fn plan_notes(source: &Table, is_key_whole: bool, has_key: bool) -> Vec<String> {
     let of_column = |column: &Column| {
         let note = if column.is_loaded() {
             notes(&column.ty)
@@ -71,16 +71,34 @@ fn plan_notes(source: &Table, is_same_engine: bool, is_key_whole: bool) -> Vec<S
         };
         note.map(|note| format!("column {}: {note}", column.name))
     };
-    let mut all: Vec<String> = Vec::new();
-    if !is_same_engine {
+    let mut all = source.notes.clone();
+    if source.engine != Engine::Postgres {
         all.extend(source.columns.iter().filter_map(of_column));
     }
     if !is_key_whole {
         all.push("the primary key has a computed column and is not created".to_owned());
+    } else if has_key {
+        all.extend(prefix_notes(source));
     }
     all
 }
 
+/// What becomes of a key of beginnings. Values that differ there differ as a whole, so that whole ones are a key as well, and rows are found
+/// by it; only must they fit it.
+fn prefix_notes(source: &Table) -> impl Iterator<Item = String> {
+    let prefixes = source.primary_key.iter().zip(&source.key_prefixes);
+    prefixes.filter_map(|(&column, prefix)| {
+        Some(format!(
+            "column {}: the source's key holds the first {} of it, the key here all, and cannot be built with values longer than about {KEY_BYTES} bytes; \
+             load the table without keys if it has such",
+            source.columns.get(column)?.name,
+            (*prefix)?
+        ))
+    })
+}
+
+/// A third of a page, which an entry of a B-tree must fit, a little rounded.
+const KEY_BYTES: u32 = 2700;
 /// `NAMEDATALEN` less the closing NUL.
 const NAME_BYTES_MAX: usize = 63;
 

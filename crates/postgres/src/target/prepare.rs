@@ -198,7 +198,7 @@ pub(super) async fn finish(
         run(connection, source, "build the key of", KEY_MEMORY).await?;
         run(connection, source, "build the primary key of", &add_key)
             .await
-            .map_err(|error| duplicates_to_table(error, table))?;
+            .map_err(|error| key_to_table(error, table))?;
     }
     control::record_finished(connection, fence, source)
         .await
@@ -217,8 +217,9 @@ async fn has_key(connection: &mut Connection, table: &TargetTable) -> Result<boo
     Ok(!rows.is_empty())
 }
 
-/// A duplicate found by building the key is no row of an open chunk, but a table whose source changed during the load.
-fn duplicates_to_table(error: Error, table: &TargetTable) -> Error {
+/// A duplicate found by building the key is no row of an open chunk, but a table whose source changed during the load. Anything else is
+/// wrong with the key itself.
+fn key_to_table(error: Error, table: &TargetTable) -> Error {
     match error {
         Error::Row(refusal) => Error::table(
             &table.source.name,
@@ -231,6 +232,12 @@ fn duplicates_to_table(error: Error, table: &TargetTable) -> Error {
                 refusal.reason
             ),
         ),
+        Error::Table(mut fault) => {
+            fault.message.push_str(
+                "; if the table cannot have the key, load it without (whimbrel migrate --no-keys)",
+            );
+            Error::Table(fault)
+        }
         other => other,
     }
 }

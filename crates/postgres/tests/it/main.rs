@@ -28,6 +28,7 @@ mod prepare;
 mod record;
 mod refusals;
 mod snapshots;
+mod statements;
 mod support;
 mod types;
 mod user_types;

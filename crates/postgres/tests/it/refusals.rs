@@ -50,8 +50,11 @@ fn table_of(ty: ColumnType) -> Table {
         columns: vec![column],
         primary_key: Vec::new(),
         id: None,
+        key_prefixes: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     }
 }
 

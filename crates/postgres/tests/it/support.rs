@@ -88,6 +88,7 @@ pub(crate) struct How {
     pub(crate) is_raw: bool,
     pub(crate) chunk_bytes: u64,
     pub(crate) block_bytes: usize,
+    pub(crate) statement_rows_max: Option<u32>,
 }
 
 impl How {
@@ -97,6 +98,7 @@ impl How {
         is_raw: true,
         chunk_bytes: 64 << 20,
         block_bytes: 64 << 10,
+        statement_rows_max: None,
     };
     pub(crate) const DECODED: Self = Self {
         is_raw: false,
@@ -235,7 +237,7 @@ impl Chunk<'_> {
                 chunk: self.id,
                 is_only_chunk: self.is_only,
                 raw: self.raw,
-                statement_rows_max: None,
+                statement_rows_max: self.how.statement_rows_max,
             })
             .await
     }

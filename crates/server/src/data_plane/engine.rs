@@ -307,7 +307,7 @@ pub(super) fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
             KeyPolicy::Best
         },
         subtask_count: usize::from(full_load_subtasks_max),
-        statement_rows_max: Some(commit_rate).filter(|rows| *rows != DEFAULT_COMMIT_RATE),
+        statement_rows_max: commit_rate,
         start: match spec.mode {
             RunMode::Fresh => StartKind::Fresh,
             RunMode::Resume { completed } => StartKind::Resume {
@@ -326,9 +326,6 @@ pub(super) fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
         ..FullLoadSpec::new(spec.task, spec.mappings)
     }
 }
-
-/// Left at its default, the commit rate bounds nothing: rows then travel in the fastest way the target has.
-const DEFAULT_COMMIT_RATE: u32 = 10_000;
 
 fn retry_policy(errors: RecoverableErrors) -> RetryPolicy {
     let default = RetryPolicy::default();

@@ -82,7 +82,8 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "FullLoadSettings.CommitRate",
-        "at its default nothing is bounded; any other value bounds the rows of one statement",
+        "given, also as its default: the most rows of one statement (`COPY`, `LOAD DATA`) to the target; not given, nothing is bounded. A chunk is one \
+         transaction of such statements",
     ),
     (
         "FullLoadSettings.StopTaskCachedChangesNotApplied",
@@ -481,6 +482,17 @@ fn the_page_tells_of_every_setting_what_it_changes() {
         std::fs::read_to_string(path).unwrap() == page,
         "docs/settings.md is out of date"
     );
+}
+
+#[test]
+fn a_commit_rate_that_is_given_bounds_statements_also_as_the_default() {
+    let run = |sent: &str| {
+        let document = SettingsDocument::for_create(Some(sent)).unwrap();
+        run_of(&document, endpoint("postgres", EndpointRole::Target))
+    };
+    assert!(run("{}").contains("statement_rows_max: None"));
+    let given = run(r#"{"FullLoadSettings":{"CommitRate":10000}}"#);
+    assert!(given.contains("statement_rows_max: Some(10000)"), "{given}");
 }
 
 #[test]

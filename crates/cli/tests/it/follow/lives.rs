@@ -167,6 +167,39 @@ fn a_table_whose_rows_cannot_be_told_apart_is_refused_before_anything_starts() {
     ends.run_well("forget", &[]);
 }
 
+#[test]
+fn a_table_without_row_versions_is_refused_before_anything_starts() {
+    for engine in [Engine::Mariadb1011, Engine::Mysql97] {
+        let ends = Ends::between(engine, Engine::Postgres15, "myisam");
+        ends.source
+            .sql("create table good (id int primary key); create table bad (id int primary key) engine = MyISAM; insert into bad values (1)")
+            .unwrap();
+        let said = ends.run("migrate", &["--follow"]);
+        assert_refused(
+            &said,
+            &[
+                "bad",
+                "MyISAM",
+                "ALTER TABLE … ENGINE = InnoDB",
+                "or load it",
+            ],
+        );
+        let tables = "select count(*) from pg_tables where schemaname = 'public'";
+        assert_eq!(ends.target.sql(tables).unwrap(), "0\n");
+        // A load alone takes it, and says how it is read.
+        let said = ends.run_well("migrate", &["--dry-run"]);
+        assert!(
+            said.out.contains("-- note: ") && said.out.contains("one statement"),
+            "{said:?}"
+        );
+        ends.run_well("migrate", &[]);
+        assert_eq!(ends.arrived("bad"), 1);
+        ends.source.sql("alter table bad engine = InnoDB").unwrap();
+        ends.run_well("migrate", &["--until-caught-up"]);
+        ends.run_well("forget", &[]);
+    }
+}
+
 fn server_with(engine: Engine, name: &str, value: &str) -> Server {
     let options = ServerOptions {
         settings: vec![(name.to_owned(), value.to_owned())],

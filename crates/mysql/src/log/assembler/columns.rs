@@ -74,8 +74,11 @@ mod tests {
             columns: columns.collect(),
             primary_key: Vec::new(),
             id: None,
+            key_prefixes: Vec::new(),
             row_estimate: None,
             byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 

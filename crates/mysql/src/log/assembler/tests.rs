@@ -40,8 +40,11 @@ fn assembler(skips_to: u64) -> Assembler {
         ],
         primary_key: vec![0],
         id: None,
+        key_prefixes: Vec::new(),
         row_estimate: None,
         byte_estimate: None,
+        outside_snapshot: None,
+        notes: Vec::new(),
     };
     let parsed = Parsed::new(&Position::new("b.000001:4"), Engine::MySql).unwrap();
     Assembler::new(Start {
