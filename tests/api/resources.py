@@ -5,6 +5,8 @@ import functools
 import itertools
 import json
 import pathlib
+import socket
+import threading
 
 import botocore.exceptions
 import pytest
@@ -168,3 +170,51 @@ def table_statistics(dms, task: dict, **filters: list[str]) -> dict[str, dict]:
         Filters=[{"Name": name.replace("_", "-"), "Values": values} for name, values in filters.items()],
     )
     return {table["TableName"]: table for page in pages for table in page["TableStatistics"]}
+
+
+def events_of(dms, task: dict) -> list[str]:
+    """The messages of a task's events in their order."""
+    pages = dms.get_paginator("describe_events").paginate(
+        SourceType="replication-task", SourceIdentifier=task["ReplicationTaskIdentifier"]
+    )
+    return [event["Message"] for page in pages for event in page["Events"]]
+
+
+class Gate:
+    """A port that leads to another port of this machine while it is open, and refuses connections while it is shut."""
+
+    def __init__(self, leads_to: int):
+        self._leads_to = leads_to
+        self._listener = None
+        self.port = 0
+
+    def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, *_):
+        self.shut()
+
+    def open(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._let_in, args=[self._listener], daemon=True).start()
+
+    def shut(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _let_in(self, listener) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._leads_to))
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, near, far) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                far.sendall(data)
+        with contextlib.suppress(OSError):
+            far.shutdown(socket.SHUT_WR)

@@ -15,6 +15,7 @@ mod operations;
 mod pem;
 mod quota;
 mod reconcile;
+mod run_events;
 mod runs;
 mod serve;
 mod stop_position;

@@ -13,13 +13,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use whimbrel_core::TableName;
 use whimbrel_store::{
-    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableStatistics, TaskId,
+    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableState, TableStatistics,
+    TaskId, Transaction,
 };
 
 use crate::context::Context;
 use crate::data_plane::{RunEnd, RunProgress, TaskHandle};
-use crate::events::task_event;
 use crate::reconcile::chain;
+use crate::run_events;
 use crate::task_lifecycle;
 use crate::task_statistics::{self, RunStart};
 
@@ -164,25 +165,14 @@ impl Watcher {
             // Somebody else has taken the task over; the figures are theirs.
             return Ok(());
         }
-        for (name, table) in &progress.tables {
-            if self.written.tables.get(name) == Some(table) {
-                continue;
-            }
-            let id = TableStatistics::id_of(&self.task_id, &name.schema, &name.name);
-            let old = transaction
-                .find::<TableStatistics>(&id)
-                .await?
-                .map(|stored| stored.value);
-            let mut new = old.unwrap_or_else(|| {
-                TableStatistics::new(&self.task_id, &name.schema, &name.name, now)
-            });
-            let before = *self
-                .applied_before
-                .entry(name.clone())
-                .or_insert(new.applied);
-            task_statistics::apply_table(&mut new, table, before, now);
-            transaction.put(&new).await?;
+        if let Some(interruption) = &progress.interruption
+            && self.written.interruption.as_ref() != Some(interruption)
+        {
+            let event = run_events::interrupted(&task, interruption);
+            transaction.create(&event).await?;
         }
+        self.write_tables(&mut *transaction, &task, &progress, now)
+            .await?;
         task.is_load_prepared |= progress.is_prepared;
         if let Some(checkpoint) = &progress.checkpoint {
             task.recovery_checkpoint = Some(task_lifecycle::recovery_checkpoint(checkpoint));
@@ -192,14 +182,46 @@ impl Watcher {
             && task_lifecycle::end_run(&mut task, end, now)
         {
             task_statistics::finish_task(&mut task.statistics, end, now);
-            let (category, text) = task_statistics::end_event(&task, end);
-            transaction
-                .create(&task_event(&task, category, &text))
-                .await?;
+            run_events::conclude(&mut *transaction, &mut task, end).await?;
         }
         transaction.replace(&task).await?;
         transaction.commit().await?;
         self.written = progress;
+        Ok(())
+    }
+
+    /// Writes the figures of the tables that changed, with an event for each that went into error.
+    async fn write_tables(
+        &mut self,
+        transaction: &mut dyn Transaction,
+        task: &ReplicationTask,
+        progress: &RunProgress,
+        now: EpochMs,
+    ) -> Result<(), StoreError> {
+        for (name, table) in &progress.tables {
+            if self.written.tables.get(name) == Some(table) {
+                continue;
+            }
+            let id = TableStatistics::id_of(&self.task_id, &name.schema, &name.name);
+            let old = transaction
+                .find::<TableStatistics>(&id)
+                .await?
+                .map(|stored| stored.value);
+            let error_before = old.as_ref().and_then(|old| old.error.clone());
+            let mut new = old.unwrap_or_else(|| {
+                TableStatistics::new(&self.task_id, &name.schema, &name.name, now)
+            });
+            let before = *self
+                .applied_before
+                .entry(name.clone())
+                .or_insert(new.applied);
+            task_statistics::apply_table(&mut new, table, before, now);
+            transaction.put(&new).await?;
+            if new.state == TableState::Error && new.error != error_before {
+                let event = run_events::table_failed(task, &new);
+                transaction.create(&event).await?;
+            }
+        }
         Ok(())
     }
 }

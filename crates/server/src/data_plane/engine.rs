@@ -364,6 +364,7 @@ fn progress_of(snapshot: &ProgressSnapshot) -> RunProgress {
             .follow
             .as_ref()
             .and_then(|follow| follow.checkpoint.clone()),
+        interruption: snapshot.interruption.clone(),
     }
 }
 

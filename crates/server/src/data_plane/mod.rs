@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
-use whimbrel_engine::StopTime;
+use whimbrel_engine::{Interruption, StopTime};
 use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState};
 
 use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to};
@@ -159,6 +159,8 @@ pub struct RunProgress {
     pub is_prepared: bool,
     /// The position up to which changes are applied.
     pub checkpoint: Option<String>,
+    /// The last fault after which the run was tried again.
+    pub interruption: Option<Interruption>,
 }
 
 /// How a run ended.
