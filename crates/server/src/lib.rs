@@ -8,6 +8,7 @@ mod endpoint_config;
 mod engine_catalog;
 mod events;
 mod fault;
+mod forgetting;
 mod identifier;
 mod keys;
 mod listing;
@@ -24,8 +25,8 @@ mod task_statistics;
 
 pub use connectors::make_connector;
 pub use data_plane::{
-    ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, FakeDataPlane, FakeRun,
-    MakeConnector, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, MakeConnector,
+    RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
 };
 pub use keys::{KeyPair, create_key, list_keys, remove_key, secret_of};
 pub use serve::{RunningServer, ServeConfig, ServeError, serve};

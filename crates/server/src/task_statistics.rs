@@ -175,7 +175,7 @@ mod tests {
         let progress = RunProgress {
             tables: tables.collect(),
             percent: 40,
-            is_prepared: true,
+            is_cleared: true,
             checkpoint: None,
             interruption: None,
         };

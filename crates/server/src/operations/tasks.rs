@@ -105,7 +105,7 @@ fn task_from_create(
         run: None,
         epoch: 0,
         ever_started: false,
-        is_load_prepared: false,
+        is_cleared: false,
         stop_reason: None,
         last_failure_message: None,
         cdc_start_time,

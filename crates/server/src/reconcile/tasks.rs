@@ -163,6 +163,7 @@ impl Tasks {
                 .map(|table| TableName::new(table.schema.clone(), table.table.clone()));
             RunMode::Resume {
                 completed: completed.collect(),
+                may_begin: task.recovery_checkpoint.is_none(),
             }
         } else {
             RunMode::Fresh

@@ -106,9 +106,17 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
     RunProgress {
         tables: tables.collect(),
         percent: 50,
-        is_prepared: true,
+        is_cleared: true,
         checkpoint: None,
         interruption: None,
+    }
+}
+
+/// A run that goes on, of a load of which no table is known to be complete.
+fn goes_on() -> RunMode {
+    RunMode::Resume {
+        completed: Vec::new(),
+        may_begin: true,
     }
 }
 
@@ -187,7 +195,8 @@ async fn a_stop_ends_the_run_with_its_reason_and_a_resume_goes_on() {
     assert_eq!(
         run.spec.mode,
         RunMode::Resume {
-            completed: vec![TableName::new("s", "a")]
+            completed: vec![TableName::new("s", "a")],
+            may_begin: true,
         }
     );
 }
@@ -251,7 +260,8 @@ async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
     assert_eq!(
         run.spec.mode,
         RunMode::Resume {
-            completed: vec![TableName::new("s", "a")]
+            completed: vec![TableName::new("s", "a")],
+            may_begin: true,
         }
     );
     assert_eq!(
@@ -269,7 +279,26 @@ async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
 }
 
 #[tokio::test]
-async fn a_task_that_crashed_before_the_target_was_prepared_begins_afresh() {
+async fn a_crash_right_after_the_clearing_was_written_down_leaves_a_run_to_go_on_with() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    // From here on the run may record chunks, whether or not any figures of it are ever written.
+    task.harness.data_plane.run(0).await.clear().await;
+    let task = task.after_a_crash();
+    assert_eq!(task.harness.data_plane.run(0).await.spec.mode, goes_on());
+    task.until("running").await;
+    task.harness.ok("StopReplicationTask", task.request()).await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Stopped);
+    task.until("stopped").await;
+    task.start("reload-target").await;
+    assert_eq!(
+        task.harness.data_plane.run(1).await.spec.mode,
+        RunMode::Fresh
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_crashed_before_its_target_was_cleared_begins_afresh() {
     let task = Task::ready().await;
     task.start("start-replication").await;
     task.harness.data_plane.run(0).await;
@@ -323,7 +352,7 @@ async fn a_reboot_interrupts_a_run_and_it_goes_on() {
     run.stop_requested().await;
     run.end(RunEnd::Stopped);
     let again = task.harness.data_plane.run(1).await;
-    assert_eq!(again.spec.mode, RunMode::Resume { completed: vec![] });
+    assert_eq!(again.spec.mode, goes_on());
     assert_eq!(task.until("running").await.get("StopReason"), None);
 }
 
@@ -539,10 +568,25 @@ async fn the_target_forgets_a_task_that_ran_and_is_deleted() {
         .await;
     until_gone(&task).await;
     let (_, id) = task.arn.rsplit_once(':').unwrap();
+    // Once when the load was over, and once more with the task.
+    let forgotten = ("db2".to_owned(), id.to_owned());
     assert_eq!(
         task.harness.data_plane.forgotten(),
-        [("db2".to_owned(), id.to_owned())]
+        [forgotten.clone(), forgotten]
     );
+}
+
+#[tokio::test]
+async fn the_record_of_a_load_with_errors_stays_for_a_resume() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(failed("it was dropped"));
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
+    task.until("stopped").await;
+    task.start("resume-processing").await;
+    task.harness.data_plane.run(1).await;
+    assert_eq!(task.harness.data_plane.forgotten(), []);
 }
 
 #[tokio::test]
