@@ -30,7 +30,7 @@ wire_enum! {
     }
 }
 
-/// Changes that wait for the maintenance window, or for the reconciler when they apply at once.
+/// Changes asked for and not in force yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PendingModification {
     /// The new class.
@@ -84,8 +84,14 @@ pub struct ReplicationInstance {
     pub network_type: String,
     /// As given.
     pub kerberos: Option<Map<String, Value>>,
-    /// Changes not yet applied.
+    /// Changes that wait for the maintenance window.
     pub pending: PendingModification,
+    /// Changes that the reconciler puts into force now; there are some while `modifying` or `upgrading` only.
+    #[serde(default)]
+    pub applying: PendingModification,
+    /// Whether the upgrade that waits was opted out of: windows then pass it over.
+    #[serde(default)]
+    pub is_upgrade_held: bool,
     /// When it was made.
     pub created_at: EpochMs,
 }

@@ -11,7 +11,7 @@ pub(super) fn to_wire(
     instance: &ReplicationInstance,
     group: &SubnetGroup,
 ) -> model::ReplicationInstance {
-    let pending = &instance.pending;
+    let (pending, applying) = (&instance.pending, &instance.applying);
     let address = "127.0.0.1".to_owned();
     let public = instance.publicly_accessible.then(|| address.clone());
     let security_groups =
@@ -33,11 +33,19 @@ pub(super) fn to_wire(
         replication_subnet_group: Some(subnet_groups::to_wire(group)),
         preferred_maintenance_window: Some(instance.preferred_maintenance_window.clone()),
         pending_modified_values: Some(model::ReplicationPendingModifiedValues {
-            replication_instance_class: pending.class.clone(),
-            allocated_storage: pending.allocated_storage_gb,
-            multi_az: pending.multi_az,
-            engine_version: pending.engine_version.clone(),
-            network_type: pending.network_type.clone(),
+            replication_instance_class: applying.class.clone().or(pending.class.clone()),
+            allocated_storage: applying
+                .allocated_storage_gb
+                .or(pending.allocated_storage_gb),
+            multi_az: applying.multi_az.or(pending.multi_az),
+            engine_version: applying
+                .engine_version
+                .clone()
+                .or(pending.engine_version.clone()),
+            network_type: applying
+                .network_type
+                .clone()
+                .or(pending.network_type.clone()),
         }),
         multi_az: Some(instance.multi_az),
         engine_version: Some(instance.engine_version.clone()),

@@ -1,6 +1,7 @@
 //! Handlers and reconcilers together, over a store in memory and a data plane that does what the test says.
 
 mod connection_tests;
+mod instance_tests;
 mod lifecycle;
 
 use std::sync::Arc;
