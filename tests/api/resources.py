@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import json
+import os
 import pathlib
 import socket
 import threading
@@ -69,9 +70,20 @@ def make_instance(dms, identifier: str | None = None, wait: bool = True, **more)
     return made
 
 
-@functools.cache
+# Tests that share an instance: it is connected to a hundred endpoints at most.
+TESTS_PER_INSTANCE = 20
+_sharing_tests: dict[str, int] = {}
+
+
 def an_instance(dms) -> dict:
-    """An instance for tests that do nothing to it: an account has room for sixty."""
+    """An instance for tests that do nothing to it, the same one throughout a test: an account has room for sixty."""
+    test = os.environ["PYTEST_CURRENT_TEST"].rsplit(" ", 1)[0]
+    number = _sharing_tests.setdefault(test, len(_sharing_tests))
+    return _shared_instance(dms, number // TESTS_PER_INSTANCE)
+
+
+@functools.cache
+def _shared_instance(dms, _number: int) -> dict:
     return make_instance(dms)
 
 

@@ -3,6 +3,7 @@
 mod connection_tests;
 mod instance_tests;
 mod lifecycle;
+mod quota_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

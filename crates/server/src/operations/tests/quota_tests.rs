@@ -1,0 +1,62 @@
+use serde_json::{Value, json};
+
+use super::Harness;
+
+const FAULT: &str = "ResourceQuotaExceededFault";
+const MAPPINGS: &str = r#"{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
+    "object-locator":{"schema-name":"s","table-name":"%"},"rule-action":"include"}]}"#;
+
+#[tokio::test]
+async fn an_instance_is_connected_to_a_hundred_endpoints_at_most() {
+    let harness = Harness::start();
+    let (instance, other) = (harness.instance("i").await, harness.instance("j").await);
+    let test =
+        |instance: &str, endpoint: &str| json!({"ReplicationInstanceArn": instance, "EndpointArn": endpoint});
+    let mut endpoints = Vec::new();
+    for number in 0..=100 {
+        let endpoint = harness
+            .endpoint("source", &format!("e{number}"), "db")
+            .await;
+        endpoints.push(endpoint);
+    }
+    for endpoint in &endpoints[..100] {
+        harness.ok("TestConnection", test(&instance, endpoint)).await;
+    }
+    let text = harness
+        .refused("TestConnection", test(&instance, &endpoints[100]), FAULT)
+        .await;
+    assert!(text.contains("endpoints per replication instance"), "{text}");
+    harness
+        .until("DescribeConnections", json!({}), |page| {
+            page["Connections"][0]["Status"] == "successful"
+        })
+        .await;
+    harness.ok("TestConnection", test(&instance, &endpoints[0])).await;
+    harness.ok("TestConnection", test(&other, &endpoints[100])).await;
+}
+
+#[tokio::test]
+async fn an_instance_has_two_hundred_tasks_at_most() {
+    let harness = Harness::start();
+    let (instance, other) = (harness.instance("i").await, harness.instance("j").await);
+    let source = harness.endpoint("source", "s", "db1").await;
+    let target = harness.endpoint("target", "t", "db2").await;
+    let task = |number: u32, instance: &str| {
+        json!({
+            "ReplicationTaskIdentifier": format!("task{number}"), "SourceEndpointArn": source, "TargetEndpointArn": target,
+            "ReplicationInstanceArn": instance, "MigrationType": "full-load", "TableMappings": MAPPINGS,
+        })
+    };
+    for number in 0..200 {
+        harness
+            .ok("CreateReplicationTask", task(number, &instance))
+            .await;
+    }
+    let text = harness
+        .refused("CreateReplicationTask", task(200, &instance), FAULT)
+        .await;
+    assert!(text.contains("replication tasks per replication instance"), "{text}");
+    let made: Value = harness.ok("CreateReplicationTask", task(200, &other)).await;
+    let request = json!({"ReplicationTaskArn": made["ReplicationTask"]["ReplicationTaskArn"], "TargetReplicationInstanceArn": instance});
+    harness.refused("MoveReplicationTask", request, FAULT).await;
+}
