@@ -1,5 +1,6 @@
 //! The service: operation handlers, reconcilers, and what starts and stops them.
 
+mod address;
 mod arn;
 mod connectors;
 mod context;

@@ -25,7 +25,7 @@ pub use data_dir::DataDir;
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use memory::MemoryStore;
-pub use page::{InvalidPageToken, PageToken};
+pub use page::{InvalidPageToken, NameToken, PageToken};
 pub use record::{Draft, Record};
 pub use resource::*;
 pub use sqlite::SqliteStore;

@@ -1,6 +1,7 @@
 use whimbrel_model as model;
 use whimbrel_store::{ReplicationInstance, SubnetGroup};
 
+use crate::address;
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::operations::{from_json_object, subnet_groups, timestamp};
@@ -12,8 +13,7 @@ pub(super) fn to_wire(
     group: &SubnetGroup,
 ) -> model::ReplicationInstance {
     let (pending, applying) = (&instance.pending, &instance.applying);
-    let address = "127.0.0.1".to_owned();
-    let public = instance.publicly_accessible.then(|| address.clone());
+    let address = address::outbound().to_string();
     let security_groups =
         instance
             .vpc_security_group_ids
@@ -52,9 +52,9 @@ pub(super) fn to_wire(
         auto_minor_version_upgrade: Some(instance.auto_minor_version_upgrade),
         kms_key_id: Some(instance.kms_key_id.clone()),
         replication_instance_arn: Some(context.home.arn(ArnKind::Instance, instance.id.as_str())),
-        replication_instance_public_ip_address: public.clone(),
         replication_instance_private_ip_address: Some(address.clone()),
-        replication_instance_public_ip_addresses: Some(public.into_iter().collect()),
+        // What a router makes of the address is not known here.
+        replication_instance_public_ip_addresses: Some(Vec::new()),
         replication_instance_private_ip_addresses: Some(vec![address]),
         publicly_accessible: Some(instance.publicly_accessible),
         secondary_availability_zone: instance.secondary_availability_zone.clone(),
