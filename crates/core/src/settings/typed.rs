@@ -65,16 +65,12 @@ pub struct TaskSettings {
     pub full_load_subtasks_max: u8,
     /// Rows sent together to the target, 1 to 50000.
     pub commit_rate: u32,
-    /// Errors of single rows.
-    pub data_errors: ErrorPolicy,
     /// Errors of whole tables.
     pub table_errors: ErrorPolicy,
     /// Changes that the target refuses: inserts, updates, and values that do not fit.
     pub apply_errors: [ErrorPolicy; 3],
     /// Whether a task that follows changes ends by itself.
     pub cached_changes: CachedChanges,
-    /// Tables in error after which the task fails; 0: never.
-    pub table_error_escalation_count: u32,
     /// Whether a task that matches no table fails.
     pub fails_without_tables: bool,
     /// Errors of the surroundings.
@@ -110,7 +106,6 @@ impl TaskSettings {
             full_load_subtasks_max: u8::try_from(number("FullLoadSettings", "MaxFullLoadSubTasks"))
                 .unwrap_or(8),
             commit_rate: small("FullLoadSettings", "CommitRate"),
-            data_errors: policy("DataErrorPolicy"),
             table_errors: policy("TableErrorPolicy"),
             apply_errors: [
                 policy("ApplyErrorInsertPolicy"),
@@ -125,7 +120,6 @@ impl TaskSettings {
             } else {
                 CachedChanges::GoOn
             },
-            table_error_escalation_count: small("ErrorBehavior", "TableErrorEscalationCount"),
             fails_without_tables: document.bool("ErrorBehavior", "FailOnNoTablesCaptured"),
             recoverable_errors: RecoverableErrors {
                 retries_max: u32::try_from(number("ErrorBehavior", "RecoverableErrorCount")).ok(),

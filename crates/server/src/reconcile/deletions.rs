@@ -167,6 +167,10 @@ impl Reconciler for Deletions {
         "deletions"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &[ReplicationTask::KIND, Endpoint::KIND, ReplicationInstance::KIND, Event::KIND]
+    }
+
     async fn pass(&self) -> Result<(), PassError> {
         let store = &self.context.store;
         for task in store.list::<ReplicationTask>().await? {

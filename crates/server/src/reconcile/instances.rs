@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::info;
 use whimbrel_store::{
-    EpochMs, InstanceStatus, PendingModification, ReplicationInstance, StoreError, Stored,
+    EpochMs, InstanceStatus, PendingModification, ReplicationInstance, Resource as _, StoreError,
+    Stored,
 };
 
 use super::{PassError, Reconciler};
@@ -88,6 +89,10 @@ impl Instances {
 impl Reconciler for Instances {
     fn name(&self) -> &'static str {
         "instances"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &[ReplicationInstance::KIND]
     }
 
     async fn pass(&self) -> Result<(), PassError> {

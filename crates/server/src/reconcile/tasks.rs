@@ -238,6 +238,10 @@ impl Reconciler for Tasks {
         "tasks"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &[ReplicationTask::KIND, ReplicationInstance::KIND]
+    }
+
     async fn pass(&self) -> Result<(), PassError> {
         for task in self.0.store.list::<ReplicationTask>().await? {
             match task.status {
