@@ -193,11 +193,13 @@ def events_of(dms, task: dict) -> list[str]:
 
 
 class Gate:
-    """A port that leads to another port of this machine while it is open, and refuses connections while it is shut."""
+    """A port that leads to another port of this machine while it is open; shut, it refuses connections, and mute, it never answers new ones."""
 
     def __init__(self, leads_to: int):
         self._leads_to = leads_to
         self._listener = None
+        self._mute = []
+        self.is_mute = False
         self.port = 0
 
     def __enter__(self):
@@ -220,6 +222,9 @@ class Gate:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = listener.accept()
+                if self.is_mute:
+                    self._mute.append(near)
+                    continue
                 far = socket.create_connection(("127.0.0.1", self._leads_to))
                 for ends in ((near, far), (far, near)):
                     threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
