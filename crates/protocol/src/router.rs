@@ -10,9 +10,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rand::Rng;
 use tracing::{error, info, warn};
-use whimbrel_model::{
-    CallContext, Dms, Fault, FaultCode, Operation, dispatch, unknown_members,
-};
+use whimbrel_model::{CallContext, Dms, Fault, FaultCode, Operation, dispatch, unknown_members};
 
 use crate::keys::KeyStore;
 use crate::sigv4::{Signed, Verifier};

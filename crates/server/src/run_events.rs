@@ -71,18 +71,18 @@ fn failure_message<'a>(tables: impl IntoIterator<Item = &'a TableStatistics>) ->
     if failed.is_empty() {
         return None;
     }
-    let told = failed.iter().take(ERRORS_TOLD_MAX);
-    let mut text = told
+    let mut told: Vec<String> = failed
+        .iter()
+        .take(ERRORS_TOLD_MAX)
         .map(|table| error_of(table))
-        .collect::<Vec<_>>()
-        .join("; ");
+        .collect();
     if failed.len() > ERRORS_TOLD_MAX {
         let rest = failed.len() - ERRORS_TOLD_MAX;
-        text.push_str(&format!(
-            "; and {rest} more tables, each with an event of its own"
+        told.push(format!(
+            "and {rest} more tables, each with an event of its own"
         ));
     }
-    Some(text)
+    Some(told.join("; "))
 }
 
 /// Category and text of the event that tells of the end.

@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use whimbrel_core::TableName;
 use whimbrel_store::{
-    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StopReason, StoreError, TableState, TableStatistics,
-    TaskId, Transaction,
+    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StopReason, StoreError, TableState,
+    TableStatistics, TaskId, Transaction,
 };
 
 use crate::context::Context;

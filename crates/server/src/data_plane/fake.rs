@@ -6,7 +6,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Clearance, ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle, TaskSpec,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle,
+    TaskSpec,
 };
 
 /// A data plane without databases, for tests: what it answers is set by server name, and runs do what the test says.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Map;
 use whimbrel_connector::Connector;
-use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, MemoryConnector, MemoryDatabase, MemoryTable, When};
+use whimbrel_connector::memory::{
+    Call, Cell, Faults, MemoryChange, MemoryConnector, MemoryDatabase, MemoryTable, When,
+};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};

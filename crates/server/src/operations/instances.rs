@@ -9,7 +9,7 @@ use tracing::info;
 use whimbrel_model as model;
 use whimbrel_store::{
     EpochMs, InstanceId, InstanceStatus, PendingModification, ReplicationInstance, ReplicationTask,
-    Stored, Transaction,
+    Stored, Transaction, UpgradeOptIn,
 };
 
 use self::check::{checked_class, checked_network, checked_storage, checked_version};
@@ -121,7 +121,7 @@ fn instance_from_create(
             .map(super::json_object),
         pending: PendingModification::default(),
         applying: PendingModification::default(),
-        is_upgrade_held: false,
+        upgrade_opt_in: UpgradeOptIn::default(),
         created_at: EpochMs::now(),
     })
 }

@@ -4,7 +4,7 @@
 //! what its user asked for.
 
 use whimbrel_model as model;
-use whimbrel_store::{EpochMs, ReplicationInstance, ReplicationTask, Stored};
+use whimbrel_store::{EpochMs, ReplicationInstance, ReplicationTask, Stored, UpgradeOptIn};
 
 use super::instances::{self, window};
 use crate::arn::ArnKind;
@@ -24,7 +24,7 @@ fn pending(
     instance: &ReplicationInstance,
 ) -> Option<model::ResourcePendingMaintenanceActions> {
     let version = instance.pending.engine_version.as_ref()?;
-    let is_opted_in = !instance.is_upgrade_held;
+    let is_opted_in = instance.upgrade_opt_in == UpgradeOptIn::NextMaintenance;
     let window = &instance.preferred_maintenance_window;
     let applies_at = window::next(window, EpochMs::now()).filter(|_| is_opted_in);
     let action = model::PendingMaintenanceAction {
@@ -106,7 +106,11 @@ pub(super) async fn apply_pending(
         )));
     }
     let opt_in = message.opt_in_type.as_str();
-    instance.is_upgrade_held = opt_in == UNDO;
+    instance.upgrade_opt_in = if opt_in == UNDO {
+        UpgradeOptIn::Undone
+    } else {
+        UpgradeOptIn::NextMaintenance
+    };
     let mut actions = pending(context, &instance);
     if opt_in == IMMEDIATE {
         instances::check_available(&instance)?;

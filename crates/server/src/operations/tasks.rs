@@ -415,10 +415,7 @@ pub(super) async fn start_move(
             "The replication task is on that replication instance already".to_owned(),
         ));
     }
-    check_room(
-        &instance,
-        &transaction.list::<ReplicationTask>().await?,
-    )?;
+    check_room(&instance, &transaction.list::<ReplicationTask>().await?)?;
     task_lifecycle::start_move(&mut task).map_err(|_| {
         invalid_state(format!(
             "Replication Task cannot be moved, invalid state {}",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::{info, warn};
 use whimbrel_store::{
-    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record, ReplicationInstance,
-    ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
+    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
+    ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
     TagSet, TaskId, TaskStatus,
 };
 
@@ -168,7 +168,12 @@ impl Reconciler for Deletions {
     }
 
     fn kinds(&self) -> &'static [&'static str] {
-        &[ReplicationTask::KIND, Endpoint::KIND, ReplicationInstance::KIND, Event::KIND]
+        &[
+            ReplicationTask::KIND,
+            Endpoint::KIND,
+            ReplicationInstance::KIND,
+            Event::KIND,
+        ]
     }
 
     async fn pass(&self) -> Result<(), PassError> {

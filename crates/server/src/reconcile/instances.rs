@@ -40,10 +40,7 @@ fn message(from: InstanceStatus) -> Option<(&'static str, &'static str)> {
 
 impl Instances {
     /// Begins what waits for the window, if it is open and the instance still is as it was seen.
-    async fn begin_in_window(
-        &self,
-        seen: &Stored<ReplicationInstance>,
-    ) -> Result<(), StoreError> {
+    async fn begin_in_window(&self, seen: &Stored<ReplicationInstance>) -> Result<(), StoreError> {
         if seen.pending == PendingModification::default() {
             return Ok(());
         }

@@ -30,6 +30,18 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// What is to become of an upgrade that waits.
+    #[derive(Default)]
+    pub enum UpgradeOptIn {
+        /// It is applied in the next maintenance window.
+        #[default]
+        NextMaintenance = "next-maintenance",
+        /// Windows pass it over until it is opted into.
+        Undone = "undo-opt-in",
+    }
+}
+
 /// Changes asked for and not in force yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PendingModification {
@@ -89,9 +101,9 @@ pub struct ReplicationInstance {
     /// Changes that the reconciler puts into force now; there are some while `modifying` or `upgrading` only.
     #[serde(default)]
     pub applying: PendingModification,
-    /// Whether the upgrade that waits was opted out of: windows then pass it over.
+    /// What becomes of an upgrade that waits.
     #[serde(default)]
-    pub is_upgrade_held: bool,
+    pub upgrade_opt_in: UpgradeOptIn,
     /// When it was made.
     pub created_at: EpochMs,
 }

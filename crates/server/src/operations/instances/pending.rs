@@ -2,7 +2,9 @@
 //!
 //! `pending` ── the window opens, or the user wants it at once ──► `applying` ── reconciler ──► in force
 
-use whimbrel_store::{EpochMs, InstanceStatus, PendingModification, ReplicationInstance};
+use whimbrel_store::{
+    EpochMs, InstanceStatus, PendingModification, ReplicationInstance, UpgradeOptIn,
+};
 
 use super::window;
 
@@ -13,7 +15,9 @@ pub(super) fn add(instance: &mut ReplicationInstance, asked: PendingModification
             *pending = Some(asked).filter(|asked| asked != present);
         }
     }
-    instance.is_upgrade_held &= asked.engine_version.is_none();
+    if asked.engine_version.is_some() {
+        instance.upgrade_opt_in = UpgradeOptIn::NextMaintenance;
+    }
     let pending = &mut instance.pending;
     add(&mut pending.class, asked.class, &instance.class);
     add(
@@ -55,7 +59,7 @@ pub(crate) fn begin_in_window(instance: &mut ReplicationInstance, now: EpochMs) 
         return false;
     }
     let mut waiting = std::mem::take(&mut instance.pending);
-    if instance.is_upgrade_held {
+    if instance.upgrade_opt_in == UpgradeOptIn::Undone {
         instance.pending.engine_version = waiting.engine_version.take();
     }
     begin(instance, waiting)
@@ -66,7 +70,7 @@ fn begin(instance: &mut ReplicationInstance, changes: PendingModification) -> bo
         return false;
     }
     instance.status = if changes.engine_version.is_some() {
-        instance.is_upgrade_held = false;
+        instance.upgrade_opt_in = UpgradeOptIn::NextMaintenance;
         InstanceStatus::Upgrading
     } else {
         InstanceStatus::Modifying

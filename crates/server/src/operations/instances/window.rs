@@ -127,6 +127,9 @@ mod tests {
         assert_eq!(at("sun:23:45-mon:00:15"), SUNDAY_LATE);
         assert_eq!(at("mon:00:50-mon:02:00"), SUNDAY_LATE.plus_ms(HOUR_MS));
         let week = 7 * 24 * HOUR_MS;
-        assert_eq!(at("sun:22:50-sun:23:50"), SUNDAY_LATE.plus_ms(week - HOUR_MS));
+        assert_eq!(
+            at("sun:22:50-sun:23:50"),
+            SUNDAY_LATE.plus_ms(week - HOUR_MS)
+        );
     }
 }

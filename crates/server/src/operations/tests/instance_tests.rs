@@ -138,11 +138,17 @@ async fn an_upgrade_that_was_opted_out_of_passes_windows_over_until_it_is_opted_
     assert!(action["CurrentApplyDate"].is_number());
     let action = instance.opt("undo-opt-in").await;
     assert_eq!(action["Action"], "db-upgrade");
-    assert_eq!((action.get("OptInStatus"), action.get("CurrentApplyDate")), (None, None));
+    assert_eq!(
+        (action.get("OptInStatus"), action.get("CurrentApplyDate")),
+        (None, None)
+    );
     instance.open().await;
     let done = instance.until(|i| i["AllocatedStorage"] == 77).await;
     assert_ne!(done["EngineVersion"], "3.6.0");
-    assert_eq!(instance.opt("next-maintenance").await["OptInStatus"], "next-maintenance");
+    assert_eq!(
+        instance.opt("next-maintenance").await["OptInStatus"],
+        "next-maintenance"
+    );
     instance.until(|i| i["EngineVersion"] == "3.6.0").await;
 }
 
