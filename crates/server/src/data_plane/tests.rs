@@ -172,19 +172,17 @@ async fn a_reload_loads_again_what_an_earlier_start_recorded() {
     pair.assert_equal();
 }
 
-fn changes_only() -> Option<Following> {
-    Some(Following {
-        loads: false,
-        start_position: None,
-        stop_at: None,
-    })
-}
+const CHANGES_ONLY: Following = Following {
+    loads: false,
+    start_position: None,
+    stop_at: None,
+};
 
 #[tokio::test]
 async fn changes_made_while_no_process_ran_arrive_although_no_figures_were_written() {
     let pair = Pair::new(Faults::none());
     pair.target.put(keyless(50));
-    let run = pair.start(RunMode::Fresh, changes_only());
+    let run = pair.start(RunMode::Fresh, Some(CHANGES_ONLY));
     let_go_on(&run).await;
     let is_following = async {
         while run.progress().checkpoint.is_none() {
@@ -197,7 +195,7 @@ async fn changes_made_while_no_process_ran_arrive_although_no_figures_were_writt
     run.stop().cancel();
     let insert = MemoryChange::Insert(name(), vec![Cell::Int(1000)]);
     pair.source.transact(vec![insert]);
-    let mut run = pair.start(GOES_ON, changes_only());
+    let mut run = pair.start(GOES_ON, Some(CHANGES_ONLY));
     let arrived = async {
         while pair.target.rows(&name()) != pair.source.rows(&name()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -217,7 +215,7 @@ async fn following_that_had_begun_does_not_begin_again_when_the_target_has_lost_
         completed: Vec::new(),
         may_begin: false,
     };
-    let end = pair.start(mode, changes_only()).ended().await;
+    let end = pair.start(mode, Some(CHANGES_ONLY)).ended().await;
     assert!(
         matches!(&end, RunEnd::Failed { message, .. } if message.contains("nothing to resume")),
         "{end:?}"

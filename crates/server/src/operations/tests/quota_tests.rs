@@ -11,7 +11,7 @@ const MAPPINGS: &str = r#"{"rules":[{"rule-type":"selection","rule-id":"1","rule
 async fn an_instance_is_connected_to_a_hundred_endpoints_at_most() {
     let harness = Harness::start();
     let (instance, other) = (harness.instance("i").await, harness.instance("j").await);
-    let test = |instance: &str, endpoint: &str| json!({"ReplicationInstanceArn": instance, "EndpointArn": endpoint});
+    let ends = |instance: &str, endpoint: &str| json!({"ReplicationInstanceArn": instance, "EndpointArn": endpoint});
     let mut endpoints = Vec::new();
     for number in 0..=100 {
         let endpoint = harness
@@ -21,11 +21,11 @@ async fn an_instance_is_connected_to_a_hundred_endpoints_at_most() {
     }
     for endpoint in &endpoints[..100] {
         harness
-            .ok("TestConnection", test(&instance, endpoint))
+            .ok("TestConnection", ends(&instance, endpoint))
             .await;
     }
     let text = harness
-        .refused("TestConnection", test(&instance, &endpoints[100]), FAULT)
+        .refused("TestConnection", ends(&instance, &endpoints[100]), FAULT)
         .await;
     assert!(
         text.contains("endpoints per replication instance"),
@@ -37,10 +37,10 @@ async fn an_instance_is_connected_to_a_hundred_endpoints_at_most() {
         })
         .await;
     harness
-        .ok("TestConnection", test(&instance, &endpoints[0]))
+        .ok("TestConnection", ends(&instance, &endpoints[0]))
         .await;
     harness
-        .ok("TestConnection", test(&other, &endpoints[100]))
+        .ok("TestConnection", ends(&other, &endpoints[100]))
         .await;
 }
 
