@@ -4,7 +4,10 @@ import contextlib
 import functools
 import itertools
 import json
+import os
 import pathlib
+import socket
+import threading
 
 import botocore.exceptions
 import pytest
@@ -67,9 +70,20 @@ def make_instance(dms, identifier: str | None = None, wait: bool = True, **more)
     return made
 
 
-@functools.cache
+# Tests that share an instance: it is connected to a hundred endpoints at most.
+TESTS_PER_INSTANCE = 20
+_sharing_tests: dict[str, int] = {}
+
+
 def an_instance(dms) -> dict:
-    """An instance for tests that do nothing to it: an account has room for sixty."""
+    """An instance for tests that do nothing to it, the same one throughout a test: an account has room for sixty."""
+    test = os.environ["PYTEST_CURRENT_TEST"].rsplit(" ", 1)[0]
+    number = _sharing_tests.setdefault(test, len(_sharing_tests))
+    return _shared_instance(dms, number // TESTS_PER_INSTANCE)
+
+
+@functools.cache
+def _shared_instance(dms, _number: int) -> dict:
     return make_instance(dms)
 
 
@@ -168,3 +182,56 @@ def table_statistics(dms, task: dict, **filters: list[str]) -> dict[str, dict]:
         Filters=[{"Name": name.replace("_", "-"), "Values": values} for name, values in filters.items()],
     )
     return {table["TableName"]: table for page in pages for table in page["TableStatistics"]}
+
+
+def events_of(dms, task: dict) -> list[str]:
+    """The messages of a task's events in their order."""
+    pages = dms.get_paginator("describe_events").paginate(
+        SourceType="replication-task", SourceIdentifier=task["ReplicationTaskIdentifier"]
+    )
+    return [event["Message"] for page in pages for event in page["Events"]]
+
+
+class Gate:
+    """A port that leads to another port of this machine while it is open; shut, it refuses connections, and mute, it never answers new ones."""
+
+    def __init__(self, leads_to: int):
+        self._leads_to = leads_to
+        self._listener = None
+        self._mute = []
+        self.is_mute = False
+        self.port = 0
+
+    def __enter__(self):
+        self.open()
+        return self
+
+    def __exit__(self, *_):
+        self.shut()
+
+    def open(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._let_in, args=[self._listener], daemon=True).start()
+
+    def shut(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _let_in(self, listener) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                if self.is_mute:
+                    self._mute.append(near)
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._leads_to))
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+
+    def _pass_on(self, near, far) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                far.sendall(data)
+        with contextlib.suppress(OSError):
+            far.shutdown(socket.SHUT_WR)

@@ -54,7 +54,7 @@ def test_a_connection_is_testing_then_successful(dms, servers, engine):
     ("change", "words"),
     [
         ({"ServerName": "no-such-host.invalid"}, ["no-such-host.invalid"]),
-        ({"Port": 1}, ["1"]),
+        ({"Port": 1}, ["127.0.0.1:1", ": nothing listens at this port"]),
         ({"Password": "wrong-password-of-mine"}, ["password"]),
         ({"DatabaseName": "no_such_database"}, ["no_such_database"]),
     ],

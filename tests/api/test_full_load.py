@@ -6,10 +6,12 @@ import pytest
 
 from conftest import wait_until
 from resources import (
+    Gate,
     an_instance,
     connect,
     describe_task,
     endpoint_of,
+    events_of,
     make_task,
     mappings_of,
     refused,
@@ -140,6 +142,36 @@ def test_rows_that_are_there_already_put_the_table_in_error(dms, pair):
     tables = table_statistics(dms, task)
     assert (tables["a"]["TableState"], tables["b"]["TableState"]) == ("Table error", "Table completed")
     assert done["ReplicationTaskStats"]["TablesErrored"] == 1
+    table = f"Table {pair.schema}.a: "
+    assert done["LastFailureMessage"].startswith(table)
+    [event] = [text for text in events_of(dms, task) if text.startswith(table)]
+    assert event.startswith(done["LastFailureMessage"]) and "resume-processing" in event
+    assert not [text for text in events_of(dms, task) if f"{pair.schema}.b" in text]
+
+
+def test_a_target_that_cannot_be_reached_is_told_while_the_run_is_tried_again(dms, pair):
+    with Gate(pair.target.port) as gate:
+        target = endpoint_of(dms, "target", pair.target, ServerName="127.0.0.1", Port=gate.port)
+        connect(dms, pair.instance, target)
+        settings = json.dumps({"ErrorBehavior": {"RecoverableErrorInterval": 1, "RecoverableErrorThrottling": False}})
+        task = make_task(
+            dms,
+            pair.instance,
+            pair.source_endpoint,
+            target,
+            TableMappings=mappings_of(pair.schema),
+            ReplicationTaskSettings=settings,
+        )
+        gate.shut()
+        start(dms, task)
+        told = lambda: [text for text in events_of(dms, task) if "interrupted and is tried again in 1 s" in text]
+        wait_until(lambda: len(told()) >= 2, 60, "two interruptions are told")
+        assert str(gate.port) in told()[0] and "try 1 of 9" in told()[0]
+        assert describe_task(dms, task)["Status"] == "running"
+        gate.open()
+        wait_until(lambda: describe_task(dms, task)["Status"] == "stopped", 90, "the task is over")
+        assert pair.rows("a") == ROWS
+        assert "LastFailureMessage" not in describe_task(dms, task)
 
 
 def test_statistics_are_filtered(dms, pair):

@@ -1,5 +1,7 @@
 """Replication instances."""
 
+import socket
+
 import pytest
 
 from resources import QUICK, make_instance, refused, unique
@@ -24,6 +26,11 @@ def test_an_instance_is_creating_then_available_with_its_defaults(dms):
     assert found["VpcSecurityGroups"] is not None
     assert found["KmsKeyId"]
     assert ":rep:" in found["ReplicationInstanceArn"]
+    [address] = found["ReplicationInstancePrivateIpAddresses"]
+    assert address == found["ReplicationInstancePrivateIpAddress"]
+    # An address of this machine, or it could not be listened at.
+    socket.create_server((address, 0)).close()
+    assert found["ReplicationInstancePublicIpAddresses"] == []
 
 
 def test_an_identifier_names_one_instance_in_any_case(dms):

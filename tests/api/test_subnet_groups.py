@@ -1,5 +1,7 @@
 """Subnet groups."""
 
+import pytest
+
 from resources import make_instance, refused, unique
 
 
@@ -59,3 +61,26 @@ def test_a_group_in_use_stays(dms):
     assert instance["ReplicationSubnetGroup"]["ReplicationSubnetGroupIdentifier"] == identifier
     with refused("InvalidResourceStateFault"):
         dms.delete_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier)
+
+
+@pytest.mark.parametrize("identifier", ["", "default", "Default", "with space", "with/slash", "ä", "x" * 256])
+def test_identifiers_follow_their_rules(dms, identifier):
+    with refused("InvalidParameterValueException", "ReplicationSubnetGroupIdentifier"):
+        make(dms, identifier)
+
+
+def test_identifiers_may_have_periods_underscores_and_digits_first(dms):
+    identifier = "1." + unique("a_b")
+    assert make(dms, identifier)["ReplicationSubnetGroupIdentifier"] == identifier
+
+
+@pytest.mark.parametrize("subnets", [["subnet-1"], ["subnet-1", "subnet-1"]])
+def test_a_group_covers_two_zones(dms, subnets):
+    with refused("ReplicationSubnetGroupDoesNotCoverEnoughAZs", "at least 2 subnets"):
+        make(dms, unique("group"), subnets)
+    identifier = unique("group")
+    made = make(dms, identifier)
+    with refused("ReplicationSubnetGroupDoesNotCoverEnoughAZs"):
+        dms.modify_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier, SubnetIds=subnets)
+    assert find(dms, identifier) == [made]
+    assert len({subnet["SubnetAvailabilityZone"]["Name"] for subnet in made["Subnets"]}) == 2

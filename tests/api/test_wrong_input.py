@@ -115,8 +115,14 @@ def test_members_of_the_wrong_kind_are_named(whimbrel, operation, body, code, wo
     check_fault(post(whimbrel, operation, body), code, *words)
 
 
-def test_members_that_are_not_known_are_passed_over(whimbrel):
-    assert post(whimbrel, "DescribeConnections", {"Colour": "red"})[0] == 200
+def test_members_that_are_not_known_are_passed_over_and_named_in_the_log(whimbrel):
+    body = {"Colour": "value-of-no-member", "Filters": [{"Name": "endpoint-arn", "Values": [], "Shade\n": 1}]}
+    check_fault(post(whimbrel, "DescribeConnections", body), "InvalidParameterValueException", "endpoint-arn")
+    assert post(whimbrel, "DescribeConnections", {"Colour": "value-of-no-member"})[0] == 200
+    [first, second] = [line for line in whimbrel.log().splitlines() if '"Colour"' in line]
+    assert "WARN" in first and "DescribeConnections" in first and '"Filters[0].Shade\\n"' in first
+    assert "Filters" not in second
+    assert "value-of-no-member" not in whimbrel.log()
 
 
 ARNS = [

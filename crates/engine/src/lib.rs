@@ -17,6 +17,8 @@ pub use cdc::{
 };
 pub use error::RunError;
 pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};
-pub use progress::{FollowProgress, Progress, ProgressSnapshot, TableProgress, TableState};
+pub use progress::{
+    FollowProgress, Interruption, Progress, ProgressSnapshot, TableProgress, TableState,
+};
 pub use retry::RetryPolicy;
 pub use spec::{FullLoadSpec, Joining, StartKind, TableErrorPolicy};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 use whimbrel_core::TableName;
 
-use crate::ChangeCounts;
+use crate::{ChangeCounts, RetryPolicy, RunError};
 
 /// The state of one table's load. The run sets all of them; the texts are the API's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +102,21 @@ pub struct FollowProgress {
     pub is_loading: bool,
 }
 
+/// A fault of the environment after which the run is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// Grows by one with each interruption of the run: who sees it skip numbers has missed some.
+    pub number: u64,
+    /// What went wrong.
+    pub message: String,
+    /// Which try this is since the run last got on, from 1.
+    pub retry_number: u32,
+    /// Tries without progress after which the run fails.
+    pub retries_max: u32,
+    /// How long until the next try.
+    pub wait: Duration,
+}
+
 /// A copy of the whole progress at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ProgressSnapshot {
@@ -111,6 +126,8 @@ pub struct ProgressSnapshot {
     pub position: Option<String>,
     /// Set once the changes are followed.
     pub follow: Option<FollowProgress>,
+    /// The last interruption.
+    pub interruption: Option<Interruption>,
 }
 
 impl ProgressSnapshot {
@@ -240,6 +257,28 @@ impl Progress {
 
     pub(crate) fn set_position(&self, position: &str) {
         self.lock().position = Some(position.to_owned());
+    }
+
+    /// Tells that the run failed and is tried again, and gives the wait until then.
+    pub fn interrupted(
+        &self,
+        error: &RunError,
+        retry_number: u32,
+        policy: &RetryPolicy,
+    ) -> Duration {
+        let wait = policy.wait(retry_number);
+        let mut inner = self.lock();
+        let before = inner.interruption.as_ref().map_or(0, |last| last.number);
+        inner.interruption = Some(Interruption {
+            number: before + 1,
+            message: error.to_string(),
+            retry_number,
+            retries_max: policy.retries_max,
+            wait,
+        });
+        drop(inner);
+        self.changed.notify_waiters();
+        wait
     }
 
     /// Changes how far the log is followed, without waking anybody but at the start.

@@ -63,6 +63,8 @@ pub struct FullLoadSpec {
     pub on_table_error: TableErrorPolicy,
     /// Whether matching no table is an error.
     pub fails_without_tables: bool,
+    /// Whether the record stays at the target after a load without errors, for the caller to remove once it has noted the end.
+    pub keeps_record: bool,
     /// Whether changes are followed afterwards: the record stays, and a table's rows all come from one view.
     pub is_followed: bool,
     /// Only some tables, into a task that is under way.
@@ -96,6 +98,7 @@ impl FullLoadSpec {
             start: StartKind::Fresh,
             on_table_error: TableErrorPolicy::SuspendTable,
             fails_without_tables: true,
+            keeps_record: false,
             is_followed: false,
             joining: None,
             retry: RetryPolicy::default(),

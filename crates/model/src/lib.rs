@@ -1,8 +1,8 @@
 //! The API's wire types, the constraints on requests, and its operations as a trait; generated, but for the few words here.
 //!
 //! Members that the model requires are not optional. Enumerations are text: what a request holds has been checked against the
-//! model's values by [`parse_input`], and answers take theirs from the types of the store. Unknown members of a request are ignored, as the
-//! service does.
+//! model's values by [`parse_input`], and answers take theirs from the types of the store. Unknown members of a request are passed over, as the
+//! service does, and named by [`unknown_members`].
 
 mod context;
 mod fault;
@@ -17,6 +17,7 @@ mod input;
 mod secret_text;
 mod shape;
 mod timestamp;
+mod unknown;
 
 pub use context::CallContext;
 pub use fault::{Fault, FaultCode};
@@ -24,6 +25,7 @@ pub use generated::*;
 pub use input::parse_input;
 pub use secret_text::SecretText;
 pub use timestamp::Timestamp;
+pub use unknown::unknown_members;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -9,8 +9,8 @@ use axum::routing::{get, post};
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rand::Rng;
-use tracing::{error, info};
-use whimbrel_model::{CallContext, Dms, Fault, FaultCode, Operation, dispatch};
+use tracing::{error, info, warn};
+use whimbrel_model::{CallContext, Dms, Fault, FaultCode, Operation, dispatch, unknown_members};
 
 use crate::keys::KeyStore;
 use crate::sigv4::{Signed, Verifier};
@@ -84,6 +84,11 @@ async fn run(
     let caller = service.verifier.verify(&signed).await?;
     let operation = operation(&parts.headers)?;
     let body = json::parse(&body).map_err(|why| Fault::new(FaultCode::Serialization, why))?;
+    let unknown = unknown_members(operation, &body);
+    if !unknown.is_empty() {
+        // As text with its control characters escaped: it came from outside.
+        warn!(request_id, operation = operation.name(), members = ?unknown, "the operation has no such members; they are passed over");
+    }
     let context = CallContext {
         request_id: request_id.to_owned(),
         access_key_id: caller.access_key_id,

@@ -93,6 +93,13 @@ pub(crate) fn invalid_subnet(message: impl Into<String>) -> Fault {
     refused(FaultCode::Modelled(FaultName::InvalidSubnet), message)
 }
 
+pub(crate) fn too_few_zones(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::ReplicationSubnetGroupDoesNotCoverEnoughAZs),
+        message,
+    )
+}
+
 pub(crate) fn quota_exceeded(message: impl Into<String>) -> Fault {
     refused(
         FaultCode::Modelled(FaultName::ResourceQuotaExceededFault),

@@ -58,7 +58,7 @@ pub(crate) fn resource_identifier(text: &str) -> Result<String, Fault> {
 
 /// The name of a subnet group, as it is kept: in lower case.
 pub(crate) fn subnet_group_identifier(text: &str) -> Result<String, Fault> {
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._- ".contains(byte);
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     let lower = text.to_ascii_lowercase();
     if text.is_empty()
         || text.len() > LENGTH_MAX
@@ -67,7 +67,7 @@ pub(crate) fn subnet_group_identifier(text: &str) -> Result<String, Fault> {
     {
         return Err(invalid_value(format!(
             "The parameter ReplicationSubnetGroupIdentifier is not a valid identifier: \"{text}\". It must have 1 to {LENGTH_MAX} letters, \
-             digits, periods, underscores, spaces or hyphens, and must not be \"default\"."
+             digits, periods, underscores or hyphens, and must not be \"default\"."
         )));
     }
     Ok(lower)
@@ -107,7 +107,15 @@ mod tests {
             subnet_group_identifier("My.Group_1-x").unwrap(),
             "my.group_1-x"
         );
-        for bad in ["", "Default", "default", "a/b", &"x".repeat(256)] {
+        for bad in [
+            "",
+            "Default",
+            "default",
+            "a/b",
+            "a b",
+            "ä",
+            &"x".repeat(256),
+        ] {
             assert!(subnet_group_identifier(bad).is_err(), "{bad}");
         }
     }

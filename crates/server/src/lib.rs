@@ -1,5 +1,6 @@
 //! The service: operation handlers, reconcilers, and what starts and stops them.
 
+mod address;
 mod arn;
 mod connectors;
 mod context;
@@ -8,6 +9,7 @@ mod endpoint_config;
 mod engine_catalog;
 mod events;
 mod fault;
+mod forgetting;
 mod identifier;
 mod keys;
 mod listing;
@@ -15,6 +17,7 @@ mod operations;
 mod pem;
 mod quota;
 mod reconcile;
+mod run_events;
 mod runs;
 mod serve;
 mod stop_position;
@@ -23,8 +26,8 @@ mod task_statistics;
 
 pub use connectors::make_connector;
 pub use data_plane::{
-    ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, FakeDataPlane, FakeRun,
-    MakeConnector, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, MakeConnector,
+    RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
 };
 pub use keys::{KeyPair, create_key, list_keys, remove_key, secret_of};
 pub use serve::{RunningServer, ServeConfig, ServeError, serve};

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use whimbrel_store::{PageToken, Stored};
+use whimbrel_store::{NameToken, PageToken, Stored};
 
 use crate::fault::{Fault, invalid_value};
 
@@ -96,31 +96,17 @@ impl PageRequest {
         bounds: RangeInclusive<i32>,
         default: i32,
     ) -> Result<Self, Fault> {
-        let limit = max_records.unwrap_or(default);
-        if max_records.is_some() && !bounds.contains(&limit) {
-            return Err(invalid_value(format!(
-                "Invalid value {limit} for MaxRecords. Must be between {} and {}",
-                bounds.start(),
-                bounds.end()
-            )));
-        }
+        let limit = limit(max_records, bounds, default)?;
         let after_seq = match marker {
             None | Some("") => 0,
             Some(marker) => {
                 let token = PageToken::decode(scope, marker);
-                token
-                    .map_err(|_| {
-                        invalid_value(
-                            "Invalid Marker. Use the Marker of the previous page of the same list."
-                                .to_owned(),
-                        )
-                    })?
-                    .after_seq
+                token.map_err(|_| invalid_marker())?.after_seq
             }
         };
         Ok(Self {
             after_seq,
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            limit,
             scope,
         })
     }
@@ -154,6 +140,76 @@ impl PageRequest {
         items: impl IntoIterator<Item = T>,
     ) -> (Vec<T>, Option<String>) {
         self.cut_numbered((1..).zip(items).collect())
+    }
+}
+
+fn limit(
+    max_records: Option<i32>,
+    bounds: RangeInclusive<i32>,
+    default: i32,
+) -> Result<usize, Fault> {
+    let limit = max_records.unwrap_or(default);
+    if max_records.is_some() && !bounds.contains(&limit) {
+        return Err(invalid_value(format!(
+            "Invalid value {limit} for MaxRecords. Must be between {} and {}",
+            bounds.start(),
+            bounds.end()
+        )));
+    }
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+fn invalid_marker() -> Fault {
+    invalid_value("Invalid Marker. Use the Marker of the previous page of the same list.")
+}
+
+/// Which part of a list of names a request asks for. Names come and go as a whole, so a page starts behind the last name seen, whether
+/// that is still there or not.
+#[derive(Clone, Debug)]
+pub(crate) struct NamePageRequest {
+    after: Option<String>,
+    limit: usize,
+    scope: String,
+}
+
+impl NamePageRequest {
+    /// `scope` names the list, so that a marker of another list is refused.
+    pub(crate) fn parse(
+        scope: String,
+        max_records: Option<i32>,
+        marker: Option<&str>,
+    ) -> Result<Self, Fault> {
+        let after = match marker {
+            None | Some("") => None,
+            Some(marker) => {
+                let token = NameToken::decode(&scope, marker);
+                Some(token.map_err(|_| invalid_marker())?.after_name)
+            }
+        };
+        Ok(Self {
+            after,
+            limit: limit(max_records, USUAL_PAGE, DEFAULT_LIMIT)?,
+            scope,
+        })
+    }
+
+    /// Cuts the page out of all names, in their order by bytes.
+    pub(crate) fn cut(&self, mut names: Vec<String>) -> (Vec<String>, Option<String>) {
+        names.sort_unstable();
+        names.dedup();
+        let is_behind = |name: &String| self.after.as_ref().is_none_or(|after| name > after);
+        let mut rest = names.into_iter().filter(is_behind).peekable();
+        let page: Vec<String> = rest.by_ref().take(self.limit).collect();
+        let marker = match (rest.peek(), page.last()) {
+            (Some(_), Some(last)) => Some(
+                NameToken {
+                    after_name: last.clone(),
+                }
+                .encode(&self.scope),
+            ),
+            _ => None,
+        };
+        (page, marker)
     }
 }
 

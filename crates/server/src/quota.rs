@@ -1,5 +1,7 @@
 //! How much of everything one account may have: the service's own numbers, so that what fits there fits here.
 
+use whimbrel_store::ReplicationInstance;
+
 use crate::fault::{Fault, quota_exceeded, storage_quota_exceeded};
 
 /// What is counted.
@@ -54,6 +56,48 @@ pub(crate) fn check(quota: Quota, used: usize) -> Result<(), Fault> {
         "The quota for {} is exceeded: {} of {} are used",
         quota.name(),
         used,
+        quota.max()
+    )))
+}
+
+/// What one instance may have of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstanceQuota {
+    /// Endpoints that it is connected to.
+    Endpoints,
+    /// Tasks on it, those that are moving there included.
+    Tasks,
+}
+
+impl InstanceQuota {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Endpoints => "endpoints",
+            Self::Tasks => "replication tasks",
+        }
+    }
+
+    fn max(self) -> usize {
+        match self {
+            Self::Endpoints => 100,
+            Self::Tasks => 200,
+        }
+    }
+}
+
+/// Refuses one more on an instance when all are used.
+pub(crate) fn check_on_instance(
+    quota: InstanceQuota,
+    instance: &ReplicationInstance,
+    used: usize,
+) -> Result<(), Fault> {
+    if used < quota.max() {
+        return Ok(());
+    }
+    Err(quota_exceeded(format!(
+        "The quota for {} per replication instance is exceeded: {} has {used}, {} are allowed. Use another replication instance",
+        quota.name(),
+        instance.identifier,
         quota.max()
     )))
 }

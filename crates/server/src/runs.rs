@@ -4,6 +4,7 @@
 //! is on the list the task is not claimed again, and once it is off, the store says how it ended.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use whimbrel_core::TableName;
 use whimbrel_store::{
-    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableStatistics, TaskId,
+    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StopReason, StoreError, TableState,
+    TableStatistics, TaskId, Transaction,
 };
 
 use crate::context::Context;
 use crate::data_plane::{RunEnd, RunProgress, TaskHandle};
-use crate::events::task_event;
+use crate::forgetting;
 use crate::reconcile::chain;
+use crate::run_events;
 use crate::task_lifecycle;
 use crate::task_statistics::{self, RunStart};
 
@@ -124,46 +127,110 @@ impl Watcher {
     async fn run(mut self, mut handle: TaskHandle) {
         let mut tick = tokio::time::interval(FIGURES_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut cleared = pin!(handle.cleared());
+        let mut waits_for_clearing = true;
         let end = loop {
             tokio::select! {
                 end = handle.ended() => break end,
-                _ = tick.tick() => {
-                    if let Err(error) = self.write(handle.progress(), None).await {
-                        warn!(task_id = %self.task_id, error = %chain(&error), "the figures of the run could not be written");
-                    }
+                _ = tick.tick() => self.write_on_the_way(&handle).await,
+                // Once only: when the store refuses it, the ticks try again.
+                () = &mut cleared, if waits_for_clearing => {
+                    waits_for_clearing = false;
+                    self.write_on_the_way(&handle).await;
                 }
             }
         };
         info!(task_id = %self.task_id, ?end, "run ended");
-        while let Err(error) = self.write(handle.progress(), Some(&end)).await {
-            error!(task_id = %self.task_id, error = %chain(&error), "the end of the run could not be written and is tried again");
-            tokio::time::sleep(STORE_RETRY_WAIT).await;
+        let task = loop {
+            match self.write(handle.progress(), Some(&end)).await {
+                Ok(task) => break task,
+                Err(error) => {
+                    error!(task_id = %self.task_id, error = %chain(&error), "the end of the run could not be written and is tried again");
+                    tokio::time::sleep(STORE_RETRY_WAIT).await;
+                }
+            }
+        };
+        if let Some(task) = task {
+            self.clean_up(&task, &end).await;
         }
         self.context.runs.lock().remove(&self.task_id);
         self.context.wake();
     }
 
-    /// Writes what changed since the last call and, at the end, what became of the task: all in one transaction.
+    /// Writes what changed, and lets a run go on that waits for its clearing to be written down.
+    async fn write_on_the_way(&mut self, handle: &TaskHandle) {
+        let progress = handle.progress();
+        if progress != self.written {
+            match self.write(progress, None).await {
+                Ok(Some(_)) => {}
+                Ok(None) => handle.stop().cancel(),
+                Err(error) => {
+                    warn!(task_id = %self.task_id, error = %chain(&error), "the figures of the run could not be written");
+                }
+            }
+        }
+        if self.written.is_cleared {
+            handle.recorded();
+        }
+    }
+
+    /// The record of a load that ended without errors has no use once the end is written. Until it is gone the run stays on the list, so
+    /// that no later run can be disturbed.
+    async fn clean_up(&self, task: &ReplicationTask, end: &RunEnd) {
+        let is_loaded = *end == RunEnd::Finished(StopReason::FullLoadOnlyFinished);
+        if is_loaded && task.statistics.tables_errored == 0 {
+            forgetting::forget_at_ends(&self.context, task).await;
+        }
+    }
+
+    /// Writes what changed since the last call and, at the end, what became of the task: all in one transaction. `None`: somebody else
+    /// has taken the task over, or it is gone, so nothing was written.
     async fn write(
         &mut self,
         progress: RunProgress,
         end: Option<&RunEnd>,
-    ) -> Result<(), StoreError> {
-        if end.is_none() && progress == self.written {
-            return Ok(());
-        }
+    ) -> Result<Option<ReplicationTask>, StoreError> {
         let now = EpochMs::now();
         let mut transaction = self.context.store.begin().await?;
-        let Some(mut task) = transaction
+        let task = transaction
             .find::<ReplicationTask>(self.task_id.as_str())
-            .await?
-        else {
-            return Ok(());
+            .await?;
+        let Some(mut task) = task.filter(|task| task.epoch == self.start.epoch) else {
+            return Ok(None);
         };
-        if task.epoch != self.start.epoch {
-            // Somebody else has taken the task over; the figures are theirs.
-            return Ok(());
+        if let Some(interruption) = &progress.interruption
+            && self.written.interruption.as_ref() != Some(interruption)
+        {
+            let event = run_events::interrupted(&task, interruption);
+            transaction.create(&event).await?;
         }
+        self.write_tables(&mut *transaction, &task, &progress, now)
+            .await?;
+        task.is_cleared |= progress.is_cleared;
+        if let Some(checkpoint) = &progress.checkpoint {
+            task.recovery_checkpoint = Some(task_lifecycle::recovery_checkpoint(checkpoint));
+        }
+        task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
+        if let Some(end) = end
+            && task_lifecycle::end_run(&mut task, end, now)
+        {
+            task_statistics::finish_task(&mut task.statistics, end, now);
+            run_events::conclude(&mut *transaction, &mut task, end).await?;
+        }
+        let task = transaction.replace(&task).await?;
+        transaction.commit().await?;
+        self.written = progress;
+        Ok(Some(task.value))
+    }
+
+    /// Writes the figures of the tables that changed, with an event for each that went into error.
+    async fn write_tables(
+        &mut self,
+        transaction: &mut dyn Transaction,
+        task: &ReplicationTask,
+        progress: &RunProgress,
+        now: EpochMs,
+    ) -> Result<(), StoreError> {
         for (name, table) in &progress.tables {
             if self.written.tables.get(name) == Some(table) {
                 continue;
@@ -173,6 +240,7 @@ impl Watcher {
                 .find::<TableStatistics>(&id)
                 .await?
                 .map(|stored| stored.value);
+            let error_before = old.as_ref().and_then(|old| old.error.clone());
             let mut new = old.unwrap_or_else(|| {
                 TableStatistics::new(&self.task_id, &name.schema, &name.name, now)
             });
@@ -182,24 +250,11 @@ impl Watcher {
                 .or_insert(new.applied);
             task_statistics::apply_table(&mut new, table, before, now);
             transaction.put(&new).await?;
+            if new.state == TableState::Error && new.error != error_before {
+                let event = run_events::table_failed(task, &new);
+                transaction.create(&event).await?;
+            }
         }
-        task.is_load_prepared |= progress.is_prepared;
-        if let Some(checkpoint) = &progress.checkpoint {
-            task.recovery_checkpoint = Some(task_lifecycle::recovery_checkpoint(checkpoint));
-        }
-        task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
-        if let Some(end) = end
-            && task_lifecycle::end_run(&mut task, end, now)
-        {
-            task_statistics::finish_task(&mut task.statistics, end, now);
-            let (category, text) = task_statistics::end_event(&task, end);
-            transaction
-                .create(&task_event(&task, category, &text))
-                .await?;
-        }
-        transaction.replace(&task).await?;
-        transaction.commit().await?;
-        self.written = progress;
         Ok(())
     }
 }

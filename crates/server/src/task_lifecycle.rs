@@ -108,7 +108,8 @@ pub(crate) fn start(
     task.statistics.started_at = Some(now);
     task.statistics.stopped_at = None;
     if start_type != StartType::Resume {
-        task.is_load_prepared = false;
+        task.is_cleared = false;
+        task.recovery_checkpoint = None;
         task.statistics = TaskStatistics {
             started_at: Some(now),
             fresh_started_at: Some(now),
@@ -182,7 +183,7 @@ pub(crate) fn begin_run(task: &mut ReplicationTask) -> Option<BegunRun> {
     }
     let run = task.run.as_mut()?;
     let begun = BegunRun {
-        resumes: task.is_load_prepared,
+        resumes: task.is_cleared,
         was_running: run.begun,
     };
     run.begun = true;

@@ -4,7 +4,7 @@
 //! complete before keeps its rows and times, and elapsed time adds up.
 
 use whimbrel_store::{
-    ChangeCounts, EpochMs, ReplicationTask, StopReason, TableState, TableStatistics, TaskStatistics,
+    ChangeCounts, EpochMs, StopReason, TableState, TableStatistics, TaskStatistics,
 };
 
 use crate::data_plane::{RunEnd, RunProgress, TableProgress};
@@ -97,26 +97,6 @@ pub(crate) fn finish_task(task: &mut TaskStatistics, end: &RunEnd, now: EpochMs)
     }
 }
 
-/// Category and text of the event that tells of the end.
-pub(crate) fn end_event(task: &ReplicationTask, end: &RunEnd) -> (&'static str, String) {
-    match end {
-        RunEnd::Failed { .. } => {
-            let message = task.last_failure_message.as_deref().unwrap_or_default();
-            (
-                "failure",
-                format!("Replication task has failed. Reason: {message}"),
-            )
-        }
-        RunEnd::Finished(_) | RunEnd::Stopped => {
-            let reason = task.stop_reason.map_or("", |reason| reason.as_str());
-            (
-                "state change",
-                format!("Replication task has stopped. {reason}"),
-            )
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use whimbrel_core::TableName;
@@ -195,8 +175,9 @@ mod tests {
         let progress = RunProgress {
             tables: tables.collect(),
             percent: 40,
-            is_prepared: true,
+            is_cleared: true,
             checkpoint: None,
+            interruption: None,
         };
         let mut task = TaskStatistics::default();
         let start = RunStart {

@@ -9,6 +9,7 @@
 //!
 //! Secrets enter a document only sealed by the [`Vault`]; the store file never holds one in the clear.
 
+mod changes;
 mod data_dir;
 mod embedded;
 mod error;
@@ -21,11 +22,12 @@ mod store;
 mod time;
 mod vault;
 
+pub use changes::Changes;
 pub use data_dir::DataDir;
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use memory::MemoryStore;
-pub use page::{InvalidPageToken, PageToken};
+pub use page::{InvalidPageToken, NameToken, PageToken};
 pub use record::{Draft, Record};
 pub use resource::*;
 pub use sqlite::SqliteStore;

@@ -1,10 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, watch};
 
-use crate::{Draft, Record, Store, StoreError, Transaction};
+use crate::{Changes, Draft, Record, Store, StoreError, Transaction};
 
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -18,7 +18,7 @@ pub struct MemoryStore {
     /// Held by the open transaction, so that there is one at a time.
     turn: Arc<Mutex<()>>,
     committed: Arc<RwLock<State>>,
-    revision: Arc<watch::Sender<u64>>,
+    changes: Arc<watch::Sender<Changes>>,
 }
 
 impl Default for MemoryStore {
@@ -26,7 +26,7 @@ impl Default for MemoryStore {
         Self {
             turn: Arc::default(),
             committed: Arc::default(),
-            revision: Arc::new(watch::Sender::new(0)),
+            changes: Arc::new(watch::Sender::new(Changes::default())),
         }
     }
 }
@@ -112,12 +112,13 @@ impl Store for MemoryStore {
             _turn: turn,
             state,
             committed: Arc::clone(&self.committed),
-            revision: Arc::clone(&self.revision),
+            changes: Arc::clone(&self.changes),
+            touched: BTreeSet::new(),
         }))
     }
 
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
+    fn watch(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
     }
 
     async fn close(&self) {}
@@ -128,7 +129,9 @@ struct MemoryTransaction {
     /// The state with the writes of this transaction.
     state: State,
     committed: Arc<RwLock<State>>,
-    revision: Arc<watch::Sender<u64>>,
+    changes: Arc<watch::Sender<Changes>>,
+    /// The kinds that were written.
+    touched: BTreeSet<&'static str>,
 }
 
 #[async_trait]
@@ -181,6 +184,7 @@ impl Transaction for MemoryTransaction {
         self.state
             .records
             .insert((kind, record.id.clone()), record.clone());
+        self.touched.insert(kind);
         Ok(record)
     }
 
@@ -214,10 +218,12 @@ impl Transaction for MemoryTransaction {
         self.state
             .records
             .insert((kind, record.id.clone()), record.clone());
+        self.touched.insert(kind);
         Ok(record)
     }
 
     async fn delete(&mut self, kind: &'static str, id: &str) -> Result<bool, StoreError> {
+        self.touched.insert(kind);
         Ok(self.state.records.remove(&(kind, id.to_owned())).is_some())
     }
 
@@ -226,6 +232,7 @@ impl Transaction for MemoryTransaction {
         kind: &'static str,
         parent: &str,
     ) -> Result<u64, StoreError> {
+        self.touched.insert(kind);
         let before = self.state.records.len();
         self.state
             .records
@@ -234,8 +241,15 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        *self.committed.write().await = self.state;
-        self.revision.send_modify(|revision| *revision += 1);
+        let Self {
+            state,
+            committed,
+            changes,
+            touched,
+            ..
+        } = *self;
+        *committed.write().await = state;
+        changes.send_modify(|changes| changes.add(&touched));
         Ok(())
     }
 }

@@ -29,24 +29,54 @@ pub struct InvalidPageToken;
 impl PageToken {
     /// The opaque text of the token. `scope` names the list; a token of another scope is refused.
     pub fn encode(self, scope: &str) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&self.after_seq.to_be_bytes());
-        let checksum = checksum(scope, &bytes);
-        bytes.extend_from_slice(&checksum);
-        URL_SAFE_NO_PAD.encode(bytes)
+        encode(scope, &self.after_seq.to_be_bytes())
     }
 
     /// Reads a token that [`encode`](Self::encode) made for the same scope.
     pub fn decode(scope: &str, text: &str) -> Result<Self, InvalidPageToken> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidPageToken)?;
-        let (body, sum) = bytes.split_at_checked(9).ok_or(InvalidPageToken)?;
-        if body[0] != VERSION || sum != checksum(scope, body) {
-            return Err(InvalidPageToken);
-        }
-        let seq = body[1..].try_into().map_err(|_| InvalidPageToken)?;
+        let seq = decode(scope, text)?;
+        let seq = seq.try_into().map_err(|_| InvalidPageToken)?;
         Ok(Self {
             after_seq: i64::from_be_bytes(seq),
         })
+    }
+}
+
+/// As [`PageToken`], for a list ordered by name whose items have no `seq`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameToken {
+    /// The name of the last item seen.
+    pub after_name: String,
+}
+
+impl NameToken {
+    /// The opaque text of the token.
+    pub fn encode(&self, scope: &str) -> String {
+        encode(scope, self.after_name.as_bytes())
+    }
+
+    /// Reads a token that [`encode`](Self::encode) made for the same scope.
+    pub fn decode(scope: &str, text: &str) -> Result<Self, InvalidPageToken> {
+        let after_name = String::from_utf8(decode(scope, text)?).map_err(|_| InvalidPageToken)?;
+        Ok(Self { after_name })
+    }
+}
+
+fn encode(scope: &str, place: &[u8]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(place);
+    let checksum = checksum(scope, &bytes);
+    bytes.extend_from_slice(&checksum);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(scope: &str, text: &str) -> Result<Vec<u8>, InvalidPageToken> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidPageToken)?;
+    let body_length = bytes.len().checked_sub(CHECKSUM_BYTES);
+    let (body, sum) = bytes.split_at(body_length.ok_or(InvalidPageToken)?);
+    match body.split_first() {
+        Some((&VERSION, place)) if sum == checksum(scope, body) => Ok(place.to_vec()),
+        _ => Err(InvalidPageToken),
     }
 }
 
@@ -72,6 +102,21 @@ mod tests {
             assert_eq!(
                 PageToken::decode("connection", &token.encode("connection")),
                 Ok(token)
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_comes_back_as_it_went_and_only_to_its_list() {
+        for name in ["", "public", "Übersicht"] {
+            let token = NameToken {
+                after_name: name.to_owned(),
+            };
+            let text = token.encode("schemas of A");
+            assert_eq!(NameToken::decode("schemas of A", &text), Ok(token));
+            assert_eq!(
+                NameToken::decode("schemas of B", &text),
+                Err(InvalidPageToken)
             );
         }
     }

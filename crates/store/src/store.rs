@@ -3,7 +3,7 @@ use std::ops::{Deref, DerefMut};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::{Draft, Record, Resource, StoreError};
+use crate::{Changes, Draft, Record, Resource, StoreError};
 
 /// How often [`modify`](Store) starts again when another writer was faster. One process has one writer at a time, so only a store
 /// shared by several processes ever comes to a second try.
@@ -39,8 +39,8 @@ pub trait Store: Send + Sync {
     /// Waits for the turn and begins a transaction. Dropped without commit, it leaves nothing behind.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
 
-    /// A number that changes after every commit: what reconcilers wait on.
-    fn watch(&self) -> watch::Receiver<u64>;
+    /// What has changed so far, anew after every commit: what reconcilers wait on.
+    fn watch(&self) -> watch::Receiver<Changes>;
 
     /// Waits for open work and closes files. Later calls fail.
     async fn close(&self);

@@ -17,7 +17,7 @@ Examples:
 ";
 
 const KEYS_EXAMPLES: &str = "\
-The service must not run on the same data folder meanwhile.
+The service on the same data folder may run meanwhile: a new key can be used at once, and a deleted one no longer.
 
 Examples:
   whimbrel keys create --description terraform

@@ -65,16 +65,12 @@ pub struct TaskSettings {
     pub full_load_subtasks_max: u8,
     /// The most rows of one statement to the target, 1 to 50000, where the user has given it.
     pub commit_rate: Option<u32>,
-    /// Errors of single rows.
-    pub data_errors: ErrorPolicy,
     /// Errors of whole tables.
     pub table_errors: ErrorPolicy,
     /// Changes that the target refuses: inserts, updates, and values that do not fit.
     pub apply_errors: [ErrorPolicy; 3],
     /// Whether a task that follows changes ends by itself.
     pub cached_changes: CachedChanges,
-    /// Tables in error after which the task fails; 0: never.
-    pub table_error_escalation_count: u32,
     /// Whether a task that matches no table fails.
     pub fails_without_tables: bool,
     /// Errors of the surroundings.
@@ -112,7 +108,6 @@ impl TaskSettings {
             commit_rate: document
                 .is_given("FullLoadSettings", "CommitRate")
                 .then(|| small("FullLoadSettings", "CommitRate")),
-            data_errors: policy("DataErrorPolicy"),
             table_errors: policy("TableErrorPolicy"),
             apply_errors: [
                 policy("ApplyErrorInsertPolicy"),
@@ -127,7 +122,6 @@ impl TaskSettings {
             } else {
                 CachedChanges::GoOn
             },
-            table_error_escalation_count: small("ErrorBehavior", "TableErrorEscalationCount"),
             fails_without_tables: document.bool("ErrorBehavior", "FailOnNoTablesCaptured"),
             recoverable_errors: RecoverableErrors {
                 retries_max: u32::try_from(number("ErrorBehavior", "RecoverableErrorCount")).ok(),

@@ -114,7 +114,7 @@ pub async fn run_cdc(
         if !error.is_transient() || retry_number > spec.load.retry.retries_max {
             return Err(error);
         }
-        let wait = spec.load.retry.wait(retry_number);
+        let wait = progress.interrupted(&error, retry_number, &spec.load.retry);
         warn!(task = spec.load.task, %error, retry_number, wait_ms = wait.as_millis(), "the task is interrupted and tried again");
         tokio::select! {
             () = stop.cancelled() => return Ok(CdcOutcome::Stopped),

@@ -269,7 +269,8 @@ async fn conclude(
         };
     }
     let tables_errored = progress.count(TableState::Error);
-    if tables_errored == 0 && !attempt.spec.is_followed {
+    let keeps_record = attempt.spec.keeps_record || attempt.spec.is_followed;
+    if tables_errored == 0 && !keeps_record {
         target
             .forget(&shared.fence)
             .await

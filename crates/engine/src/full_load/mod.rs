@@ -85,7 +85,7 @@ pub async fn run_full_load(
         if !error.is_transient() || retry_number > spec.retry.retries_max {
             return Err(error);
         }
-        let wait = spec.retry.wait(retry_number);
+        let wait = progress.interrupted(&error, retry_number, &spec.retry);
         warn!(task = spec.task, %error, retry_number, wait_ms = wait.as_millis(), "the load is interrupted and tried again");
         tokio::select! {
             () = stop.cancelled() => return Ok(LoadOutcome::Stopped),

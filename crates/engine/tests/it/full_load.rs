@@ -87,6 +87,24 @@ async fn a_single_lost_connection_is_mended_by_the_run_itself() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_tried_again_tells_why_and_when() {
+    // More failures in a row than a chunk is tried, so that the attempt fails.
+    let (pair, faults) = (Pair::new(), Faults::at(Call::Commit, 1, When::Before, 20));
+    let (retry, progress) = (RetryPolicy::default(), Arc::new(Progress::new()));
+    let spec = FullLoadSpec { retry, ..spec() };
+    let outcome = pair.run(&spec, &faults, &progress).await;
+    assert_eq!(outcome.unwrap(), FINISHED);
+    let last = progress
+        .snapshot()
+        .interruption
+        .expect("it was interrupted");
+    assert!(last.number >= 2, "{last:?}");
+    assert!(last.message.starts_with("target: "), "{last:?}");
+    assert_eq!(last.wait, retry.wait(last.retry_number));
+    assert_eq!(last.retries_max, 9);
+}
+
 /// A run that starts afresh loads every row again, also when the first thing that happens to it is a lost connection.
 #[tokio::test(start_paused = true)]
 async fn a_fresh_start_never_obeys_the_record_of_an_earlier_run() {

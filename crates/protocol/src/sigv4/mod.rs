@@ -26,7 +26,7 @@ use parts::Parts;
 const SKEW_MAX: Duration = Duration::from_mins(5);
 const SERVICE: &str = "dms";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// Headers that a signature must cover; a target or a content type that was not signed could be exchanged on the way.
+/// Headers that a signature must cover when they are given, the host in any case: a target that was not signed could be exchanged on the way.
 const ALWAYS_SIGNED: [&str; 3] = ["host", "x-amz-date", "x-amz-target"];
 
 /// What is signed.

@@ -20,9 +20,10 @@ use whimbrel_engine::{
 };
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
+use super::start::{Start, Starting};
 use super::{
-    ConnectionFailure, DataPlane, EndpointConfig, Following, RunEnd, RunMode, RunProgress,
-    TableProgress, TaskHandle, TaskSpec,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, Following, RunEnd, RunMode,
+    RunProgress, TableProgress, TaskHandle, TaskSpec,
 };
 
 /// Makes the connector of an endpoint: checks the settings, connects nothing.
@@ -90,15 +91,9 @@ impl DataPlane for EngineDataPlane {
     }
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {
-        let progress = Arc::new(Progress::new());
-        let stop = CancellationToken::new();
+        let signals = Signals::default();
         let (sender, end) = oneshot::channel();
-        let run = run(
-            Arc::clone(&self.make_connector),
-            spec,
-            Arc::clone(&progress),
-            stop.clone(),
-        );
+        let run = run(Arc::clone(&self.make_connector), spec, signals.clone());
         let span = tracing::info_span!("run");
         // The watcher of the run holds its handle until the end, so the run is joined through its answer.
         tokio::spawn(
@@ -107,12 +102,23 @@ impl DataPlane for EngineDataPlane {
             }
             .instrument(span),
         );
-        TaskHandle::new(
-            Arc::new(move || progress_of(&progress.snapshot())),
+        let Signals {
+            progress,
+            clearance,
             stop,
-            end,
-        )
+        } = signals;
+        let cleared = Arc::clone(&clearance);
+        let progress = move || progress_of(&progress.snapshot(), cleared.is_cleared());
+        TaskHandle::new(Arc::new(progress), clearance, stop, end)
     }
+}
+
+/// What a run and its handle tell each other.
+#[derive(Clone, Default)]
+struct Signals {
+    progress: Arc<Progress>,
+    clearance: Arc<Clearance>,
+    stop: CancellationToken,
 }
 
 impl EngineDataPlane {
@@ -157,12 +163,7 @@ fn failure(error: Error, remedy: &str) -> ConnectionFailure {
     }
 }
 
-async fn run(
-    make_connector: Arc<MakeConnector>,
-    spec: TaskSpec,
-    progress: Arc<Progress>,
-    stop: CancellationToken,
-) -> RunEnd {
+async fn run(make_connector: Arc<MakeConnector>, spec: TaskSpec, signals: Signals) -> RunEnd {
     let failed = |side: &str, error: ConnectError| RunEnd::Failed {
         message: format!("{side}: {error}"),
         is_recoverable: false,
@@ -175,12 +176,8 @@ async fn run(
         Ok(target) => target,
         Err(error) => return failed("target", error),
     };
-    let following = spec.following.clone();
-    let resumes = spec.mode != RunMode::Fresh;
-    let apply_errors = apply_error_policy(&spec.settings);
-    let end = load_end(&spec.settings);
-    let spec = full_load_spec(spec);
-    if let Some(name) = table_read_and_written(&source, &target, &spec).await {
+    let load = full_load_spec(&spec);
+    if let Some(name) = table_read_and_written(&source, &target, &load).await {
         return RunEnd::Failed {
             message: format!(
                 "source and target are the same database, and {name} would be read and written at once; name another target, or other \
@@ -189,28 +186,55 @@ async fn run(
             is_recoverable: false,
         };
     }
-    let ended = match following {
-        None => run_full_load(&source, &target, &spec, &progress, &stop)
-            .await
-            .map(|outcome| end_of_load(&outcome)),
-        Some(following) => {
-            let spec = CdcSpec {
-                loads: following.loads,
-                start: cdc_start(&following, resumes),
-                end: if following.loads { end } else { CdcEnd::Never },
-                stop_at: following.stop_at,
-                on_apply_error: apply_errors,
-                ..CdcSpec::new(spec)
-            };
-            run_cdc(&source, &target, &spec, &progress, &stop)
-                .await
-                .map(end_of_following)
-        }
+    let starting = Starting {
+        target: &target,
+        task: &spec.task,
+        mode: &spec.mode,
+        follows: spec.following.is_some(),
+        retry: load.retry,
+        progress: &signals.progress,
+        clearance: &signals.clearance,
+    };
+    let ended = match starting.start(&signals.stop).await {
+        Ok(None) => Ok(RunEnd::Stopped),
+        Ok(Some(start)) => move_data(&source, &target, &spec, load, start, &signals).await,
+        Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| RunEnd::Failed {
         message: error.to_string(),
-        is_recoverable: is_recoverable(&error),
+        is_recoverable: error.is_transient(),
     })
+}
+
+/// The work itself, once it is known where it starts.
+async fn move_data(
+    source: &Arc<dyn Connector>,
+    target: &Arc<dyn Connector>,
+    spec: &TaskSpec,
+    load: FullLoadSpec,
+    start: Start,
+    signals: &Signals,
+) -> Result<RunEnd, RunError> {
+    let Signals { progress, stop, .. } = signals;
+    let Some(following) = &spec.following else {
+        let outcome = run_full_load(source, target, &load, progress, stop).await?;
+        return Ok(end_of_load(&outcome));
+    };
+    let spec = CdcSpec {
+        loads: following.loads,
+        start: cdc_start(following, start),
+        end: if following.loads {
+            load_end(&spec.settings)
+        } else {
+            CdcEnd::Never
+        },
+        stop_at: following.stop_at,
+        on_apply_error: apply_error_policy(&spec.settings),
+        ..CdcSpec::new(load)
+    };
+    run_cdc(source, target, &spec, progress, stop)
+        .await
+        .map(end_of_following)
 }
 
 fn end_of_load(outcome: &LoadOutcome) -> RunEnd {
@@ -230,12 +254,12 @@ fn end_of_following(outcome: CdcOutcome) -> RunEnd {
     })
 }
 
-fn cdc_start(following: &Following, resumes: bool) -> CdcStart {
-    if resumes {
-        return CdcStart::Resume;
-    }
-    CdcStart::Fresh {
-        from: following.start_position.as_deref().map(Position::new),
+fn cdc_start(following: &Following, start: Start) -> CdcStart {
+    match start {
+        Start::GoOn => CdcStart::Resume,
+        Start::Begin => CdcStart::Fresh {
+            from: following.start_position.as_deref().map(Position::new),
+        },
     }
 }
 
@@ -277,53 +301,41 @@ async fn table_read_and_written(
     plan.table_read_and_written().cloned()
 }
 
-fn is_recoverable(error: &RunError) -> bool {
-    error.is_transient()
-}
-
-pub(super) fn full_load_spec(spec: TaskSpec) -> FullLoadSpec {
-    let database = spec.target.single_database();
-    let TaskSettings {
-        target_schema,
-        prepare,
-        create_pk_after_full_load,
-        full_load_subtasks_max,
-        commit_rate,
-        table_errors,
-        fails_without_tables,
-        recoverable_errors,
-        ..
-    } = spec.settings;
+pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
+    let settings = &spec.settings;
+    let schema = settings.target_schema.clone();
     FullLoadSpec {
-        target_schema: target_schema.or(database),
-        prepare: match prepare {
+        target_schema: schema.or_else(|| spec.target.single_database()),
+        prepare: match settings.prepare {
             TablePrepMode::DoNothing => PrepareMode::DoNothing,
             TablePrepMode::DropAndCreate => PrepareMode::DropAndCreate,
             TablePrepMode::TruncateBeforeLoad => PrepareMode::Truncate,
         },
-        keys: if create_pk_after_full_load {
+        keys: if settings.create_pk_after_full_load {
             KeyPolicy::AfterLoad
         } else {
             KeyPolicy::Best
         },
-        subtask_count: usize::from(full_load_subtasks_max),
-        statement_rows_max: commit_rate,
-        start: match spec.mode {
-            RunMode::Fresh => StartKind::Fresh,
-            RunMode::Resume { completed } => StartKind::Resume {
-                completed: completed.into_iter().collect::<HashSet<_>>(),
-                needs_record: false,
+        subtask_count: usize::from(settings.full_load_subtasks_max),
+        statement_rows_max: settings.commit_rate,
+        // The target has let go of what earlier starts recorded, so a fresh start finds nothing to go on from.
+        start: StartKind::Resume {
+            completed: match &spec.mode {
+                RunMode::Fresh => HashSet::new(),
+                RunMode::Resume { completed, .. } => completed.iter().cloned().collect(),
             },
+            needs_record: false,
         },
-        on_table_error: match table_errors {
+        keeps_record: true,
+        on_table_error: match settings.table_errors {
             ErrorPolicy::StopTask => TableErrorPolicy::StopTask,
             ErrorPolicy::IgnoreRecord | ErrorPolicy::LogError | ErrorPolicy::SuspendTable => {
                 TableErrorPolicy::SuspendTable
             }
         },
-        fails_without_tables,
-        retry: retry_policy(recoverable_errors),
-        ..FullLoadSpec::new(spec.task, spec.mappings)
+        fails_without_tables: settings.fails_without_tables,
+        retry: retry_policy(settings.recoverable_errors),
+        ..FullLoadSpec::new(spec.task.clone(), spec.mappings.clone())
     }
 }
 
@@ -340,7 +352,7 @@ fn retry_policy(errors: RecoverableErrors) -> RetryPolicy {
     }
 }
 
-fn progress_of(snapshot: &ProgressSnapshot) -> RunProgress {
+fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
     let tables = snapshot.tables.iter().map(|(name, table)| {
         let progress = TableProgress {
             state: table_state(table.state),
@@ -355,12 +367,12 @@ fn progress_of(snapshot: &ProgressSnapshot) -> RunProgress {
     RunProgress {
         tables: tables.collect(),
         percent: snapshot.percent(),
-        // A run opens its snapshot after the target has cleared the record of the task.
-        is_prepared: snapshot.position.is_some() || snapshot.follow.is_some(),
+        is_cleared,
         checkpoint: snapshot
             .follow
             .as_ref()
             .and_then(|follow| follow.checkpoint.clone()),
+        interruption: snapshot.interruption.clone(),
     }
 }
 

@@ -6,12 +6,13 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle, TaskSpec,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle,
+    TaskSpec,
 };
 
 /// A data plane without databases, for tests: what it answers is set by server name, and runs do what the test says.
 #[derive(Clone, Default)]
-pub struct FakeDataPlane(Arc<Shared>);
+pub(crate) struct FakeDataPlane(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -31,29 +32,36 @@ struct State {
 
 /// A run that a test steers.
 #[derive(Clone)]
-pub struct FakeRun {
+pub(crate) struct FakeRun {
     /// What was asked for.
-    pub spec: TaskSpec,
+    pub(crate) spec: TaskSpec,
     progress: Arc<Mutex<RunProgress>>,
+    clearance: Arc<Clearance>,
     stop: CancellationToken,
     end: Arc<Mutex<Option<oneshot::Sender<RunEnd>>>>,
 }
 
 impl FakeRun {
     /// Sets how far the run is.
-    pub fn set_progress(&self, progress: RunProgress) {
+    pub(crate) fn set_progress(&self, progress: RunProgress) {
         *lock(&self.progress) = progress;
     }
 
+    /// Lets the target of a fresh start go of what was recorded there; returns when that is written down.
+    pub(crate) async fn clear(&self) {
+        lock(&self.progress).is_cleared = true;
+        self.clearance.wait_until_recorded().await;
+    }
+
     /// Ends the run; later ends are ignored.
-    pub fn end(&self, end: RunEnd) {
+    pub(crate) fn end(&self, end: RunEnd) {
         if let Some(sender) = lock(&self.end).take() {
             drop(sender.send(end));
         }
     }
 
     /// Waits until the run is asked to stop.
-    pub async fn stop_requested(&self) {
+    pub(crate) async fn stop_requested(&self) {
         self.stop.cancelled().await;
     }
 }
@@ -64,40 +72,40 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl FakeDataPlane {
     /// Lets connections to this server fail.
-    pub fn fail(&self, server_name: &str, failure: ConnectionFailure) {
+    pub(crate) fn fail(&self, server_name: &str, failure: ConnectionFailure) {
         lock(&self.0.state)
             .failures
             .insert(server_name.to_owned(), failure);
     }
 
     /// Holds all connection tests until released.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         lock(&self.0.state).is_held = true;
     }
 
     /// Lets held connection tests go on.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         lock(&self.0.state).is_held = false;
         self.0.changed.notify_waiters();
     }
 
     /// Sets the schemas of every server.
-    pub fn set_schemas(&self, schemas: &[&str]) {
+    pub(crate) fn set_schemas(&self, schemas: &[&str]) {
         lock(&self.0.state).schemas = schemas.iter().map(|&schema| schema.to_owned()).collect();
     }
 
     /// The endpoints tested so far.
-    pub fn tests(&self) -> Vec<EndpointConfig> {
+    pub(crate) fn tests(&self) -> Vec<EndpointConfig> {
         lock(&self.0.state).tests.clone()
     }
 
     /// The tasks forgotten so far, each with the server that forgot it.
-    pub fn forgotten(&self) -> Vec<(String, String)> {
+    pub(crate) fn forgotten(&self) -> Vec<(String, String)> {
         lock(&self.0.state).forgotten.clone()
     }
 
     /// Waits for the `number`th run, counted from 0.
-    pub async fn run(&self, number: usize) -> FakeRun {
+    pub(crate) async fn run(&self, number: usize) -> FakeRun {
         loop {
             let changed = self.0.changed.notified();
             if let Some(run) = lock(&self.0.state).runs.get(number) {
@@ -161,12 +169,19 @@ impl DataPlane for FakeDataPlane {
         let run = FakeRun {
             spec,
             progress: Arc::default(),
+            clearance: Arc::default(),
             stop: CancellationToken::new(),
             end: Arc::new(Mutex::new(Some(sender))),
         };
         lock(&self.0.state).runs.push(run.clone());
         self.0.changed.notify_waiters();
-        let FakeRun { progress, stop, .. } = run;
-        TaskHandle::new(Arc::new(move || lock(&progress).clone()), stop, end)
+        let FakeRun {
+            progress,
+            clearance,
+            stop,
+            ..
+        } = run;
+        let progress = move || lock(&progress).clone();
+        TaskHandle::new(Arc::new(progress), clearance, stop, end)
     }
 }

@@ -1,24 +1,28 @@
 //! What the control plane asks of the databases: the border behind which connections are made and rows move.
 
 mod engine;
+#[cfg(test)]
 mod fake;
+mod handle;
 #[cfg(test)]
 mod settings_page;
+mod start;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{EngineDataPlane, MakeConnector};
-pub use fake::{FakeDataPlane, FakeRun};
+#[cfg(test)]
+pub(crate) use fake::FakeDataPlane;
+pub use handle::{Clearance, TaskHandle};
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
-use whimbrel_engine::StopTime;
+use whimbrel_engine::{Interruption, StopTime};
 use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState};
 
 use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to};
@@ -89,15 +93,17 @@ pub struct ConnectionFailure {
     pub remedy: String,
 }
 
-/// Whether a run begins anew or goes on.
+/// Whether a run begins anew or goes on. What decides it: [`Clearance`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunMode {
-    /// Prepares every table and loads all rows.
+    /// What earlier starts recorded at the target is let go of first, and then all is done from the beginning.
     Fresh,
-    /// Goes on from what is recorded at the target; where nothing is, begins anew.
+    /// What is recorded at the target is of this start. A load goes on from it; where nothing is, it begins.
     Resume {
         /// Tables known to be complete.
         completed: Vec<TableName>,
+        /// Whether following may not have begun yet. If it has, a target without a checkpoint is an error, because changes would be lost.
+        may_begin: bool,
     },
 }
 
@@ -155,10 +161,12 @@ pub struct RunProgress {
     pub tables: BTreeMap<TableName, TableProgress>,
     /// 0 to 100.
     pub percent: u8,
-    /// Whether the target has let go of what earlier loads recorded: from now on a run that takes over may resume.
-    pub is_prepared: bool,
+    /// Whether the target has let go of what earlier starts recorded: from now on a run that takes over may resume.
+    pub is_cleared: bool,
     /// The position up to which changes are applied.
     pub checkpoint: Option<String>,
+    /// The last fault after which the run was tried again.
+    pub interruption: Option<Interruption>,
 }
 
 /// How a run ended.
@@ -175,47 +183,6 @@ pub enum RunEnd {
         /// Whether it was an error of the surroundings.
         is_recoverable: bool,
     },
-}
-
-/// A run under way. Dropped, it lets the run go on unwatched: [`TaskHandle::stop`] ends it.
-pub struct TaskHandle {
-    progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
-    stop: CancellationToken,
-    end: oneshot::Receiver<RunEnd>,
-}
-
-impl TaskHandle {
-    /// A handle on a run that ends by sending its end, soon after `stop` is cancelled at the latest.
-    pub fn new(
-        progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
-        stop: CancellationToken,
-        end: oneshot::Receiver<RunEnd>,
-    ) -> Self {
-        Self {
-            progress,
-            stop,
-            end,
-        }
-    }
-
-    /// How far it is now.
-    pub fn progress(&self) -> RunProgress {
-        (self.progress)()
-    }
-
-    /// What ends the run early when cancelled.
-    pub fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
-
-    /// Waits for the end. To be polled again after a dropped call, but not after an answer.
-    pub async fn ended(&mut self) -> RunEnd {
-        (&mut self.end).await.unwrap_or_else(|_| RunEnd::Failed {
-            message: "the run ended without saying how; this is a fault of whimbrel, see its log"
-                .to_owned(),
-            is_recoverable: false,
-        })
-    }
 }
 
 /// The databases, as far as the control plane knows them.

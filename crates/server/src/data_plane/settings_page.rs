@@ -280,7 +280,7 @@ fn endpoint(engine_name: &str, role: EndpointRole) -> EndpointConfig {
 fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
     let settings = TaskSettings::of(document);
     let following = (apply_error_policy(&settings), load_end(&settings));
-    let spec = full_load_spec(TaskSpec {
+    let spec = full_load_spec(&TaskSpec {
         task: "t".into(),
         source: endpoint("postgres", EndpointRole::Source),
         target,

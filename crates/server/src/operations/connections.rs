@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::endpoint_config::new_attempt;
 use crate::fault::{self, Fault, invalid_state};
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
+use crate::quota::{self, InstanceQuota};
 use crate::task_lifecycle;
 
 const ENDPOINT_FILTER: &str = "endpoint-arn";
@@ -52,7 +53,13 @@ pub(super) async fn test(
                 "The connection is being deleted. Test it again in a moment.".to_owned(),
             ));
         }
-        Some(ConnectionStatus::Successful | ConnectionStatus::Failed) | None => {}
+        Some(ConnectionStatus::Successful | ConnectionStatus::Failed) => {}
+        None => {
+            let mut connections = transaction.list::<Connection>().await?;
+            connections.retain(|connection| connection.instance_id == instance.id);
+            let used = connections.len();
+            quota::check_on_instance(InstanceQuota::Endpoints, &instance, used)?;
+        }
     }
     let connection = Connection {
         id,

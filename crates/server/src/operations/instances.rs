@@ -1,18 +1,18 @@
 //! Replication instances: where tasks run and connections are made from. Each is the worker in this process.
 
 mod check;
+pub(crate) mod pending;
+pub(crate) mod window;
 mod wire;
 
 use tracing::info;
 use whimbrel_model as model;
 use whimbrel_store::{
     EpochMs, InstanceId, InstanceStatus, PendingModification, ReplicationInstance, ReplicationTask,
-    Stored, Transaction,
+    Stored, Transaction, UpgradeOptIn,
 };
 
-use self::check::{
-    checked_class, checked_network, checked_storage, checked_version, checked_window, random_window,
-};
+use self::check::{checked_class, checked_network, checked_storage, checked_version};
 use self::wire::to_wire;
 use super::catalog::NEWEST_ENGINE_VERSION;
 use super::subnet_groups::{self, DEFAULT_GROUP};
@@ -38,11 +38,7 @@ pub(super) async fn create(
         subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;
     let used = transaction.list::<ReplicationInstance>().await?;
     quota::check(Quota::Instances, used.len())?;
-    let storage = used
-        .iter()
-        .map(|other| i64::from(other.allocated_storage_gb))
-        .sum::<i64>();
-    quota::check_storage(storage + i64::from(instance.allocated_storage_gb))?;
+    check_storage_beside(&mut *transaction, &instance, instance.allocated_storage_gb).await?;
     let arn = context.home.arn(ArnKind::Instance, instance.id.as_str());
     if let Err(error) = transaction.create(&instance).await {
         return Err(fault::taken(
@@ -111,8 +107,8 @@ fn instance_from_create(
         ),
         vpc_security_group_ids: message.vpc_security_group_ids.unwrap_or_default(),
         preferred_maintenance_window: match message.preferred_maintenance_window {
-            Some(window) => checked_window(&window)?,
-            None => random_window(),
+            Some(window) => window::checked(&window)?,
+            None => window::random(),
         },
         kms_key_id: message
             .kms_key_id
@@ -124,6 +120,8 @@ fn instance_from_create(
             .as_ref()
             .map(super::json_object),
         pending: PendingModification::default(),
+        applying: PendingModification::default(),
+        upgrade_opt_in: UpgradeOptIn::default(),
         created_at: EpochMs::now(),
     })
 }
@@ -209,56 +207,20 @@ pub(super) async fn modify(
         &message.replication_instance_arn,
     )
     .await?;
-    if instance.status != InstanceStatus::Available {
-        return Err(not_available(&instance));
-    }
+    check_available(&instance)?;
     let before = instance.clone();
-    let pending = PendingModification {
-        class: message
-            .replication_instance_class
-            .map(|class| checked_class(&class))
-            .transpose()?,
-        allocated_storage_gb: message.allocated_storage.map(checked_storage).transpose()?,
-        multi_az: message.multi_az,
-        engine_version: message
-            .engine_version
-            .map(|version| checked_version(&version))
-            .transpose()?,
-        network_type: message
-            .network_type
-            .map(|network| checked_network(Some(&network)))
-            .transpose()?,
-    };
-    add_pending(&mut instance, pending);
-    if let Some(identifier) = message.replication_instance_identifier {
-        instance.identifier = identifier::instance_identifier(&identifier)?;
+    let applies_at_once = message.apply_immediately.unwrap_or(false);
+    let asked = asked_of(&message)?;
+    if let Some(gb) = asked.allocated_storage_gb {
+        check_storage_beside(&mut *transaction, &instance, gb).await?;
     }
-    if let Some(window) = message.preferred_maintenance_window {
-        instance.preferred_maintenance_window = checked_window(&window)?;
-    }
-    if let Some(upgrades) = message.auto_minor_version_upgrade {
-        instance.auto_minor_version_upgrade = upgrades;
-    }
-    if let Some(groups) = message.vpc_security_group_ids {
-        instance.vpc_security_group_ids = groups;
-    }
-    if let Some(kerberos) = &message.kerberos_authentication_settings {
-        instance.kerberos = Some(super::json_object(kerberos));
-    }
-    if instance.value == before.value {
+    pending::add(&mut instance, asked);
+    change_at_once(&mut instance, message)?;
+    let is_begun = applies_at_once && pending::begin_all(&mut instance);
+    if !is_begun && instance.value == before.value {
         return Err(invalid_combination(
             "No modifications were requested".to_owned(),
         ));
-    }
-    if message.apply_immediately.unwrap_or(false)
-        && instance.pending != PendingModification::default()
-    {
-        let upgrades = instance.pending.engine_version.is_some();
-        instance.status = if upgrades {
-            InstanceStatus::Upgrading
-        } else {
-            InstanceStatus::Modifying
-        };
     }
     let group =
         subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;
@@ -269,61 +231,59 @@ pub(super) async fn modify(
     })
 }
 
-/// What differs from the present state waits; what was waiting and is asked back no longer does.
-fn add_pending(instance: &mut ReplicationInstance, asked: PendingModification) {
-    fn add<T: PartialEq>(pending: &mut Option<T>, asked: Option<T>, present: &T) {
-        if let Some(asked) = asked {
-            *pending = Some(asked).filter(|asked| asked != present);
-        }
-    }
-    let pending = &mut instance.pending;
-    add(&mut pending.class, asked.class, &instance.class);
-    add(
-        &mut pending.allocated_storage_gb,
-        asked.allocated_storage_gb,
-        &instance.allocated_storage_gb,
-    );
-    add(&mut pending.multi_az, asked.multi_az, &instance.multi_az);
-    add(
-        &mut pending.engine_version,
-        asked.engine_version,
-        &instance.engine_version,
-    );
-    add(
-        &mut pending.network_type,
-        asked.network_type,
-        &instance.network_type,
-    );
+/// What waits for the window unless it applies at once.
+fn asked_of(
+    message: &model::ModifyReplicationInstanceMessage,
+) -> Result<PendingModification, Fault> {
+    let class = message.replication_instance_class.as_deref();
+    let version = message.engine_version.as_deref();
+    let network = message.network_type.as_deref();
+    Ok(PendingModification {
+        class: class.map(checked_class).transpose()?,
+        allocated_storage_gb: message.allocated_storage.map(checked_storage).transpose()?,
+        multi_az: message.multi_az,
+        engine_version: version.map(checked_version).transpose()?,
+        network_type: network
+            .map(|network| checked_network(Some(network)))
+            .transpose()?,
+    })
 }
 
-/// Puts the pending changes of an instance into force.
-pub(crate) fn apply_pending(instance: &mut ReplicationInstance) {
-    let pending = std::mem::take(&mut instance.pending);
-    if let Some(class) = pending.class {
-        instance.class = class;
+/// What never waits.
+fn change_at_once(
+    instance: &mut ReplicationInstance,
+    message: model::ModifyReplicationInstanceMessage,
+) -> Result<(), Fault> {
+    if let Some(identifier) = message.replication_instance_identifier {
+        instance.identifier = identifier::instance_identifier(&identifier)?;
     }
-    if let Some(storage) = pending.allocated_storage_gb {
-        instance.allocated_storage_gb = storage;
+    if let Some(window) = message.preferred_maintenance_window {
+        instance.preferred_maintenance_window = window::checked(&window)?;
     }
-    if let Some(multi_az) = pending.multi_az {
-        instance.multi_az = multi_az;
-        let zone = &instance.availability_zone;
-        let other = |zone: &str| {
-            format!(
-                "{}{}",
-                &zone[..zone.len() - 1],
-                if zone.ends_with('b') { 'a' } else { 'b' }
-            )
-        };
-        instance.secondary_availability_zone =
-            (multi_az && zone.is_ascii() && !zone.is_empty()).then(|| other(zone));
+    if let Some(upgrades) = message.auto_minor_version_upgrade {
+        instance.auto_minor_version_upgrade = upgrades;
     }
-    if let Some(version) = pending.engine_version {
-        instance.engine_version = version;
+    if let Some(groups) = message.vpc_security_group_ids {
+        instance.vpc_security_group_ids = groups;
     }
-    if let Some(network_type) = pending.network_type {
-        instance.network_type = network_type;
+    if let Some(kerberos) = &message.kerberos_authentication_settings {
+        instance.kerberos = Some(super::json_object(kerberos));
     }
+    Ok(())
+}
+
+/// Refuses storage that would, beside that of the other instances, be more than the account may have.
+async fn check_storage_beside(
+    transaction: &mut dyn Transaction,
+    instance: &ReplicationInstance,
+    gb: i32,
+) -> Result<(), Fault> {
+    let all = transaction.list::<ReplicationInstance>().await?;
+    let others = all.iter().filter(|other| other.id != instance.id);
+    let used: i64 = others
+        .map(|other| i64::from(other.allocated_storage_gb))
+        .sum();
+    quota::check_storage(used + i64::from(gb))
 }
 
 pub(super) async fn reboot(
@@ -348,9 +308,7 @@ pub(super) async fn reboot(
             "A failover needs an instance in several zones".to_owned(),
         ));
     }
-    if instance.status != InstanceStatus::Available {
-        return Err(not_available(&instance));
-    }
+    check_available(&instance)?;
     instance.status = InstanceStatus::Rebooting;
     let group =
         subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;

@@ -4,15 +4,18 @@
 //! what its user asked for.
 
 use whimbrel_model as model;
-use whimbrel_store::{InstanceStatus, ReplicationInstance, ReplicationTask, Stored};
+use whimbrel_store::{EpochMs, ReplicationInstance, ReplicationTask, Stored, UpgradeOptIn};
 
-use super::instances;
+use super::instances::{self, window};
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::fault::{self, Fault, invalid_value};
 use crate::listing::{PageRequest, USUAL_PAGE};
 
-const OPT_INS: [&str; 3] = ["immediate", "next-maintenance", "undo-opt-in"];
+const IMMEDIATE: &str = "immediate";
+const NEXT_MAINTENANCE: &str = "next-maintenance";
+const UNDO: &str = "undo-opt-in";
+const OPT_INS: [&str; 3] = [IMMEDIATE, NEXT_MAINTENANCE, UNDO];
 const DB_UPGRADE: &str = "db-upgrade";
 
 /// The changes of an instance that wait for its window, as one action.
@@ -21,9 +24,13 @@ fn pending(
     instance: &ReplicationInstance,
 ) -> Option<model::ResourcePendingMaintenanceActions> {
     let version = instance.pending.engine_version.as_ref()?;
+    let is_opted_in = instance.upgrade_opt_in == UpgradeOptIn::NextMaintenance;
+    let window = &instance.preferred_maintenance_window;
+    let applies_at = window::next(window, EpochMs::now()).filter(|_| is_opted_in);
     let action = model::PendingMaintenanceAction {
         action: Some(DB_UPGRADE.to_owned()),
-        opt_in_status: Some("next-maintenance".to_owned()),
+        opt_in_status: is_opted_in.then(|| NEXT_MAINTENANCE.to_owned()),
+        current_apply_date: applies_at.map(super::timestamp),
         description: Some(format!("Upgrade to engine version {version}")),
         ..Default::default()
     };
@@ -92,28 +99,42 @@ pub(super) async fn apply_pending(
     )
     .await?;
     let waits = instance.pending.engine_version.is_some() && message.apply_action == DB_UPGRADE;
-    let Some(mut actions) = pending(context, &instance).filter(|_| waits) else {
+    if !waits {
         return Err(fault::not_found(format!(
             "No pending maintenance action {} found for the replication instance {}.",
             message.apply_action, instance.identifier
         )));
+    }
+    let opt_in = message.opt_in_type.as_str();
+    instance.upgrade_opt_in = if opt_in == UNDO {
+        UpgradeOptIn::Undone
+    } else {
+        UpgradeOptIn::NextMaintenance
     };
-    match message.opt_in_type.as_str() {
-        "immediate" => {
-            instances::check_available(&instance)?;
-            instance.status = InstanceStatus::Upgrading;
+    let mut actions = pending(context, &instance);
+    if opt_in == IMMEDIATE {
+        instances::check_available(&instance)?;
+        instances::pending::begin_upgrade(&mut instance);
+        let now = super::timestamp(EpochMs::now());
+        for action in details_of(&mut actions) {
+            action.opt_in_status = Some(IMMEDIATE.to_owned());
+            action.current_apply_date = Some(now);
         }
-        "undo-opt-in" => {
-            instance.pending.engine_version = None;
-            actions.pending_maintenance_action_details = Some(Vec::new());
-        }
-        _ => {}
     }
     transaction.replace(&instance).await?;
     transaction.commit().await?;
     Ok(model::ApplyPendingMaintenanceActionResponse {
-        resource_pending_maintenance_actions: Some(actions),
+        resource_pending_maintenance_actions: actions,
     })
+}
+
+fn details_of(
+    actions: &mut Option<model::ResourcePendingMaintenanceActions>,
+) -> impl Iterator<Item = &mut model::PendingMaintenanceAction> {
+    let details = actions
+        .iter_mut()
+        .filter_map(|actions| actions.pending_maintenance_action_details.as_mut());
+    details.flatten()
 }
 
 /// Runs write to the log of the process; tasks have no logs of their own, so their sizes are 0.

@@ -17,7 +17,9 @@ mod tags;
 mod tasks;
 
 pub(crate) use events::KEPT_MS as EVENTS_KEPT_MS;
-pub(crate) use instances::apply_pending;
+pub(crate) use instances::pending;
+#[cfg(test)]
+pub(crate) use instances::window;
 pub(crate) use service::Service;
 
 use serde::Serialize;

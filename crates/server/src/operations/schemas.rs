@@ -8,7 +8,7 @@ use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::endpoint_config::new_attempt;
 use crate::fault::{self, Fault, invalid_state};
-use crate::listing::{PageRequest, USUAL_PAGE};
+use crate::listing::NamePageRequest;
 
 pub(super) async fn refresh(
     context: &Context,
@@ -82,21 +82,20 @@ pub(super) async fn describe(
     context: &Context,
     message: model::DescribeSchemasMessage,
 ) -> Result<model::DescribeSchemasResponse, Fault> {
-    let page = PageRequest::parse(
-        "schemas",
-        message.max_records,
-        message.marker.as_deref(),
-        USUAL_PAGE,
-    )?;
     let mut transaction = context.store.begin().await?;
     let endpoint = endpoints::find(context, &mut *transaction, &message.endpoint_arn).await?;
+    let page = NamePageRequest::parse(
+        format!("schemas of {}", endpoint.id),
+        message.max_records,
+        message.marker.as_deref(),
+    )?;
     let refresh = transaction
         .find::<SchemaRefresh>(endpoint.id.as_str())
         .await?;
     let schemas = refresh
         .map(|refresh| refresh.value.schemas)
         .unwrap_or_default();
-    let (schemas, marker) = page.cut_fixed(schemas);
+    let (schemas, marker) = page.cut(schemas);
     Ok(model::DescribeSchemasResponse {
         marker,
         schemas: Some(schemas),

@@ -17,6 +17,9 @@ use crate::quota::{self, Quota};
 /// The group of instances that name none. It always exists and is never listed.
 pub(super) const DEFAULT_GROUP: &str = "default";
 const VPC: &str = "vpc-00000000000000000";
+const ZONES: [&str; 3] = ["a", "b", "c"];
+/// Zones that the subnets of a group must cover.
+const ZONES_MIN: usize = 2;
 
 fn subnets(context: &Context, ids: &[String]) -> Result<Vec<Subnet>, Fault> {
     if ids.is_empty() {
@@ -33,13 +36,19 @@ fn subnets(context: &Context, ids: &[String]) -> Result<Vec<Subnet>, Fault> {
             ));
         }
         if subnets.iter().all(|subnet| subnet.id != *id) {
-            // Taken to be spread over three zones in turn, so that any two subnets cover two zones.
-            let zone = ["a", "b", "c"][subnets.len() % 3];
+            // Taken to be spread over the zones in turn, so that any two subnets cover two zones.
+            let zone = ZONES[subnets.len() % ZONES.len()];
             subnets.push(Subnet {
                 id: id.clone(),
                 availability_zone: format!("{}{zone}", context.home.region),
             });
         }
+    }
+    if subnets.len() < ZONES_MIN {
+        return Err(fault::too_few_zones(format!(
+            "The replication subnet group does not cover enough Availability Zones. SubnetIds must name at least {ZONES_MIN} subnets \
+             in different zones."
+        )));
     }
     Ok(subnets)
 }

@@ -23,7 +23,7 @@ use crate::events::task_event;
 use crate::fault::{self, Fault, invalid_combination, invalid_state, invalid_value};
 use crate::identifier;
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
-use crate::quota::{self, Quota};
+use crate::quota::{self, InstanceQuota, Quota};
 use crate::stop_position;
 use crate::task_lifecycle::{self, Refusal};
 
@@ -56,10 +56,9 @@ pub(super) async fn create(
     let given_tags = message.tags.take();
     let ends = (source.id.clone(), target.id.clone());
     let task = task_from_create(ends, instance.id.clone(), message)?;
-    quota::check(
-        Quota::Tasks,
-        transaction.list::<ReplicationTask>().await?.len(),
-    )?;
+    let tasks = transaction.list::<ReplicationTask>().await?;
+    quota::check(Quota::Tasks, tasks.len())?;
+    check_room(&instance, &tasks)?;
     let arn = context.home.arn(ArnKind::Task, task.id.as_str());
     if let Err(error) = transaction.create(&task).await {
         return Err(fault::taken(
@@ -105,7 +104,7 @@ fn task_from_create(
         run: None,
         epoch: 0,
         ever_started: false,
-        is_load_prepared: false,
+        is_cleared: false,
         stop_reason: None,
         last_failure_message: None,
         cdc_start_time,
@@ -119,6 +118,18 @@ fn task_from_create(
         created_at: EpochMs::now(),
         statistics: TaskStatistics::default(),
     })
+}
+
+/// Refuses one more task on an instance that has all it may have.
+fn check_room(
+    instance: &ReplicationInstance,
+    tasks: &[Stored<ReplicationTask>],
+) -> Result<(), Fault> {
+    let is_there = |task: &&Stored<ReplicationTask>| {
+        task.instance_id == instance.id || task.move_to.as_ref() == Some(&instance.id)
+    };
+    let used = tasks.iter().filter(is_there).count();
+    quota::check_on_instance(InstanceQuota::Tasks, instance, used)
 }
 
 /// The endpoint of one side.
@@ -404,6 +415,7 @@ pub(super) async fn start_move(
             "The replication task is on that replication instance already".to_owned(),
         ));
     }
+    check_room(&instance, &transaction.list::<ReplicationTask>().await?)?;
     task_lifecycle::start_move(&mut task).map_err(|_| {
         invalid_state(format!(
             "Replication Task cannot be moved, invalid state {}",

@@ -124,6 +124,10 @@ impl Reconciler for Connections {
         "connections"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &[Connection::KIND, ReplicationInstance::KIND]
+    }
+
     async fn pass(&self) -> Result<(), PassError> {
         for connection in self.context.store.list::<Connection>().await? {
             match connection.status {

@@ -1,12 +1,11 @@
 //! Removes what is `deleting`, each with all that belongs to it in one transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::{info, warn};
 use whimbrel_store::{
-    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, MigrationType, Record,
+    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
     ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
     TagSet, TaskId, TaskStatus,
 };
@@ -15,51 +14,15 @@ use super::{PassError, Reconciler, UnderWay, chain};
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::events::{instance_event, task_event};
+use crate::forgetting;
 use crate::operations::EVENTS_KEPT_MS;
 
 /// A commit wakes this reconciler again, so more than this go in several passes.
 const EVENTS_REMOVED_AT_ONCE: usize = 200;
 
-/// How long the target of a task may take to forget it. A target that is gone must not keep the task from going.
-const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
-
 pub(crate) struct Deletions {
     context: Arc<Context>,
     tasks: UnderWay<TaskId>,
-}
-
-/// Lets both ends remove what runs of the task have left there. `false`: the store failed, so a later pass tries again.
-async fn forget_at_ends(context: &Context, task: &ReplicationTask) -> bool {
-    let target = match context.endpoint_config(&task.target_endpoint_id).await {
-        Ok(target) => target,
-        Err(error) => {
-            let error_text = chain(&error);
-            warn!(task_id = %task.id, error = error_text, "the records of a deleted task may remain at its target");
-            return !error.is_transient();
-        }
-    };
-    let source = if task.migration_type == MigrationType::FullLoad {
-        None
-    } else {
-        match context.endpoint_config(&task.source_endpoint_id).await {
-            Ok(source) => Some(source),
-            Err(error) => {
-                let error_text = chain(&error);
-                warn!(task_id = %task.id, error = error_text, "the source may keep its log for a deleted task");
-                return !error.is_transient();
-            }
-        }
-    };
-    let forgetting = context
-        .data_plane
-        .forget_task(source.as_ref(), &target, task.id.as_str());
-    let reason = match tokio::time::timeout(FORGET_TIMEOUT, forgetting).await {
-        Ok(Ok(())) => return true,
-        Ok(Err(failure)) => failure.to_string(),
-        Err(_) => format!("no answer within {} s", FORGET_TIMEOUT.as_secs()),
-    };
-    warn!(task_id = %task.id, target = target.identifier, reason, "what a deleted task has left at its ends remains there");
-    true
 }
 
 async fn remove_task(context: &Context, task: &ReplicationTask) -> Result<(), StoreError> {
@@ -105,7 +68,7 @@ impl Deletions {
         let context = Arc::clone(&self.context);
         self.context.runs.spawn(async move {
             // A task that no run has claimed has left nothing.
-            let is_forgotten = task.epoch == 0 || forget_at_ends(&context, &task).await;
+            let is_forgotten = task.epoch == 0 || forgetting::forget_at_ends(&context, &task).await;
             if is_forgotten && let Err(error) = remove_task(&context, &task).await {
                 warn!(task_id = %task.id, error = %chain(&error), "a task could not be deleted and is tried again");
             }
@@ -202,6 +165,15 @@ impl Deletions {
 impl Reconciler for Deletions {
     fn name(&self) -> &'static str {
         "deletions"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &[
+            ReplicationTask::KIND,
+            Endpoint::KIND,
+            ReplicationInstance::KIND,
+            Event::KIND,
+        ]
     }
 
     async fn pass(&self) -> Result<(), PassError> {

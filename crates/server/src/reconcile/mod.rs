@@ -21,8 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, warn};
+use whimbrel_store::Changes;
 
 use crate::context::Context;
 use crate::endpoint_config::EndpointConfigError;
@@ -46,6 +48,9 @@ pub(crate) trait Reconciler: Send + Sync {
     /// Its name in the log.
     fn name(&self) -> &'static str;
 
+    /// The kinds of resources that it looks at: a change of another kind does not wake it.
+    fn kinds(&self) -> &'static [&'static str];
+
     /// Looks once and does what is to be done. Idempotent. Long work is started, not awaited.
     async fn pass(&self) -> Result<(), PassError>;
 }
@@ -68,12 +73,13 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) {
     let span = tracing::info_span!("reconciler", name = reconciler.name());
+    let kinds = reconciler.kinds();
     let passes = async {
         let mut changes = context.store.watch();
         let mut wakes = context.wake.subscribe();
         loop {
             // Marked before the pass looks: a change that comes while it does is looked at again.
-            changes.mark_unchanged();
+            let seen = changes.borrow_and_update().of(kinds);
             wakes.mark_unchanged();
             let wait = match reconciler.pass().await {
                 Ok(()) => PASS_INTERVAL,
@@ -84,7 +90,7 @@ pub(crate) async fn run(
                 }
             };
             tokio::select! {
-                _ = changes.changed() => {}
+                () = changed(&mut changes, kinds, seen) => {}
                 _ = wakes.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -94,6 +100,10 @@ pub(crate) async fn run(
         () = shutdown.cancelled() => {}
         () = passes.instrument(span) => {}
     }
+}
+
+async fn changed(changes: &mut watch::Receiver<Changes>, kinds: &[&str], seen: u64) {
+    drop(changes.wait_for(|changes| changes.of(kinds) != seen).await);
 }
 
 /// Runs passes until `shutdown`, and goes on when one panics: a fault in one concern must not stop it for good.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::{info, warn};
-use whimbrel_store::{EpochMs, SchemaRefresh, SchemaRefreshStatus};
+use whimbrel_store::{EpochMs, Resource as _, SchemaRefresh, SchemaRefreshStatus};
 
 use super::{PassError, Reconciler, UnderWay, chain};
 use crate::context::Context;
@@ -81,6 +81,10 @@ async fn record(context: &Context, refresh: &SchemaRefresh, result: Result<Vec<S
 impl Reconciler for SchemaRefreshes {
     fn name(&self) -> &'static str {
         "schema refresh"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &[SchemaRefresh::KIND]
     }
 
     async fn pass(&self) -> Result<(), PassError> {

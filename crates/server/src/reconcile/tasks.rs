@@ -16,9 +16,10 @@ use super::{PassError, Reconciler, chain};
 use crate::context::Context;
 use crate::data_plane::{Following, RunEnd, RunMode, TaskSpec};
 use crate::events::task_event;
+use crate::run_events;
 use crate::stop_position;
 use crate::task_lifecycle::{self, BegunRun};
-use crate::task_statistics::{self, RunStart};
+use crate::task_statistics::RunStart;
 
 pub(crate) struct Tasks(pub(crate) Arc<Context>);
 
@@ -162,6 +163,7 @@ impl Tasks {
                 .map(|table| TableName::new(table.schema.clone(), table.table.clone()));
             RunMode::Resume {
                 completed: completed.collect(),
+                may_begin: task.recovery_checkpoint.is_none(),
             }
         } else {
             RunMode::Fresh
@@ -199,10 +201,7 @@ impl Tasks {
                 transaction.replace(&table).await?;
             }
         }
-        let (category, text) = task_statistics::end_event(&task, end);
-        transaction
-            .create(&task_event(&task, category, &text))
-            .await?;
+        run_events::conclude(&mut *transaction, &mut task, end).await?;
         transaction.replace(&task).await?;
         transaction.commit().await
     }
@@ -237,6 +236,10 @@ enum SpecError {
 impl Reconciler for Tasks {
     fn name(&self) -> &'static str {
         "tasks"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &[ReplicationTask::KIND, ReplicationInstance::KIND]
     }
 
     async fn pass(&self) -> Result<(), PassError> {

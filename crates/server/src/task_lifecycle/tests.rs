@@ -19,7 +19,7 @@ fn task(status: TaskStatus) -> ReplicationTask {
         run: None,
         epoch: 0,
         ever_started: status != TaskStatus::Ready,
-        is_load_prepared: false,
+        is_cleared: false,
         stop_reason: None,
         last_failure_message: None,
         cdc_start_time: None,
@@ -158,7 +158,7 @@ fn a_failure_is_told_with_its_level() {
 #[test]
 fn a_run_resumes_only_what_it_has_prepared_itself() {
     let mut task = task(TaskStatus::Stopped);
-    task.is_load_prepared = true;
+    task.is_cleared = true;
     start(&mut task, StartType::Reload, NOW).unwrap();
     assert_eq!(
         begin_run(&mut task),
@@ -175,7 +175,7 @@ fn a_run_resumes_only_what_it_has_prepared_itself() {
             was_running: true
         })
     );
-    task.is_load_prepared = true;
+    task.is_cleared = true;
     assert_eq!(
         begin_run(&mut task),
         Some(BegunRun {

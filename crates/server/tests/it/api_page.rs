@@ -4,17 +4,31 @@ use std::path::Path;
 use whimbrel_model::Operation;
 
 const HANDLERS: &str = include_str!("../../src/operations/service.rs");
-const HEAD: &str = "# The API, operation by operation
+const HEAD: &str = include_str!("api_page_head.md");
 
-Whimbrel answers the AWS DMS API, version 2016-01-01: JSON 1.1 over `POST /`, signatures of version 4. All 119 operations are known. Those marked
-*built* do what the service does, on this machine. The others check their parameters and then answer the fault `NotImplementedException` (HTTP 400),
-which names the operation.
-
-A replication task moves data for `MigrationType` `full-load`. Tasks of `cdc` and `full-load-and-cdc` can be created, described, changed and deleted;
-starting one answers a fault that says so.
-
-This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server api_page` writes it anew.
-";
+/// What an operation leaves out of what the service does.
+const NOTES: &[(&str, &str)] = &[
+    (
+        "ApplyPendingMaintenanceAction",
+        "`db-upgrade`, for a waiting change of the engine version",
+    ),
+    (
+        "DescribeReplicationInstanceTaskLogs",
+        "the size is always 0: runs write to the log of the service, tasks have none of their own",
+    ),
+    (
+        "DescribeReplicationInstances",
+        "the private address is that of the machine, as databases see it; no public address is known",
+    ),
+    (
+        "ReloadTables",
+        "refused: stop the task and start it with `reload-target`",
+    ),
+    (
+        "StartReplicationTask",
+        "`CdcStartTime` is refused, `CdcStartPosition` is taken; `ValidationOnly` is refused",
+    ),
+];
 
 /// `describe_connections(` at the start of a handler's line → `describeconnections`.
 fn built() -> Vec<String> {
@@ -49,14 +63,15 @@ fn page() -> String {
             .iter()
             .filter(|operation| operation.family() == family)
         {
-            let is_built = built.contains(&operation.name().to_lowercase());
-            writeln!(
-                page,
-                "| {} | {} |",
-                operation.name(),
-                if is_built { "built" } else { "" }
-            )
-            .unwrap();
+            let name = operation.name();
+            let is_built = built.contains(&name.to_lowercase());
+            let state = match NOTES.iter().find(|(noted, _)| *noted == name) {
+                Some((_, note)) if is_built => format!("built; {note}"),
+                Some(_) => panic!("{name} has a note and is not built"),
+                None if is_built => "built".to_owned(),
+                None => String::new(),
+            };
+            writeln!(page, "| {name} | {state} |").unwrap();
         }
     }
     page

@@ -30,7 +30,19 @@ wire_enum! {
     }
 }
 
-/// Changes that wait for the maintenance window, or for the reconciler when they apply at once.
+wire_enum! {
+    /// What is to become of an upgrade that waits.
+    #[derive(Default)]
+    pub enum UpgradeOptIn {
+        /// It is applied in the next maintenance window.
+        #[default]
+        NextMaintenance = "next-maintenance",
+        /// Windows pass it over until it is opted into.
+        Undone = "undo-opt-in",
+    }
+}
+
+/// Changes asked for and not in force yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PendingModification {
     /// The new class.
@@ -84,8 +96,14 @@ pub struct ReplicationInstance {
     pub network_type: String,
     /// As given.
     pub kerberos: Option<Map<String, Value>>,
-    /// Changes not yet applied.
+    /// Changes that wait for the maintenance window.
     pub pending: PendingModification,
+    /// Changes that the reconciler puts into force now; there are some while `modifying` or `upgrading` only.
+    #[serde(default)]
+    pub applying: PendingModification,
+    /// What becomes of an upgrade that waits.
+    #[serde(default)]
+    pub upgrade_opt_in: UpgradeOptIn,
     /// When it was made.
     pub created_at: EpochMs,
 }

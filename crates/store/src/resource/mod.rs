@@ -18,7 +18,9 @@ pub use certificate::{Certificate, CertificateId, CertificateMaterial};
 pub use connection::{Connection, ConnectionId, ConnectionStatus};
 pub use endpoint::{Endpoint, EndpointId, EndpointRole, EndpointStatus, SslMode};
 pub use event::{Event, EventSource};
-pub use instance::{InstanceId, InstanceStatus, PendingModification, ReplicationInstance};
+pub use instance::{
+    InstanceId, InstanceStatus, PendingModification, ReplicationInstance, UpgradeOptIn,
+};
 pub use schema_refresh::{SchemaRefresh, SchemaRefreshStatus};
 pub use subnet_group::{Subnet, SubnetGroup, SubnetGroupId};
 pub use table_statistics::{ChangeCounts, TableState, TableStatistics};

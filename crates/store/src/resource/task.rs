@@ -155,9 +155,10 @@ pub struct ReplicationTask {
     pub epoch: i64,
     /// Whether the task was ever started.
     pub ever_started: bool,
-    /// Whether the target has let go of what earlier loads recorded there. Until then every run is a fresh one, or it
-    /// would take the record of an earlier load for its own.
-    pub is_load_prepared: bool,
+    /// Whether the target has let go of what earlier starts recorded there. Until then every run is a fresh one, or it
+    /// would take the record of an earlier start for its own.
+    #[serde(alias = "is_load_prepared")]
+    pub is_cleared: bool,
     /// Why the last run ended.
     pub stop_reason: Option<StopReason>,
     /// What went wrong in the last run.

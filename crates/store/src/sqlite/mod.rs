@@ -6,6 +6,7 @@
 mod migrate;
 mod sql;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use sqlx::sqlite::{
 };
 use tokio::sync::watch;
 
-use crate::{Draft, Record, Store, StoreError, Transaction};
+use crate::{Changes, Draft, Record, Store, StoreError, Transaction};
 
 /// Reads are short and from memory mostly; more connections than this would only wait for the same two cores.
 const READ_CONNECTIONS_MAX: u32 = 4;
@@ -30,7 +31,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
-    revision: Arc<watch::Sender<u64>>,
+    changes: Arc<watch::Sender<Changes>>,
 }
 
 impl SqliteStore {
@@ -67,7 +68,7 @@ impl SqliteStore {
         Ok(Self {
             writer,
             readers,
-            revision: Arc::new(watch::Sender::new(0)),
+            changes: Arc::new(watch::Sender::new(Changes::default())),
         })
     }
 }
@@ -127,12 +128,13 @@ impl Store for SqliteStore {
             .map_err(database("begin a transaction"))?;
         Ok(Box::new(SqliteTransaction {
             inner,
-            revision: Arc::clone(&self.revision),
+            changes: Arc::clone(&self.changes),
+            touched: BTreeSet::new(),
         }))
     }
 
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
+    fn watch(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
     }
 
     async fn close(&self) {
@@ -143,7 +145,9 @@ impl Store for SqliteStore {
 
 struct SqliteTransaction {
     inner: sqlx::Transaction<'static, sqlx::Sqlite>,
-    revision: Arc<watch::Sender<u64>>,
+    changes: Arc<watch::Sender<Changes>>,
+    /// The kinds that were written.
+    touched: BTreeSet<&'static str>,
 }
 
 impl SqliteTransaction {
@@ -209,6 +213,7 @@ impl Transaction for SqliteTransaction {
         if inserted.rows_affected() == 0 {
             return Err(StoreError::AlreadyExists { kind, name });
         }
+        self.touched.insert(kind);
         Ok(Record {
             id,
             name,
@@ -250,6 +255,7 @@ impl Transaction for SqliteTransaction {
         if updated.rows_affected() == 0 {
             return Err(StoreError::VersionConflict { kind, id });
         }
+        self.touched.insert(kind);
         Ok(Record {
             id,
             name,
@@ -267,6 +273,7 @@ impl Transaction for SqliteTransaction {
             .execute(&mut *self.inner)
             .await
             .map_err(database("delete a resource"))?;
+        self.touched.insert(kind);
         Ok(deleted.rows_affected() > 0)
     }
 
@@ -281,12 +288,18 @@ impl Transaction for SqliteTransaction {
             .execute(&mut *self.inner)
             .await
             .map_err(database("delete resources"))?;
+        self.touched.insert(kind);
         Ok(deleted.rows_affected())
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        self.inner.commit().await.map_err(database("commit"))?;
-        self.revision.send_modify(|revision| *revision += 1);
+        let Self {
+            inner,
+            changes,
+            touched,
+        } = *self;
+        inner.commit().await.map_err(database("commit"))?;
+        changes.send_modify(|changes| changes.add(&touched));
         Ok(())
     }
 }

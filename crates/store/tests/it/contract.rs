@@ -233,3 +233,24 @@ async fn a_commit_wakes_those_who_watch() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_commit_counts_for_the_kinds_that_it_wrote() {
+    each(|store| async move {
+        let changes = store.watch();
+        let count = |kind: &str| changes.borrow().of(&[kind]);
+        store.create(&bird("a")).await.unwrap();
+        store.create(&bird("b")).await.unwrap();
+        assert_eq!((count("bird"), count("nest")), (2, 0));
+        let mut transaction = store.begin().await.unwrap();
+        transaction.delete("bird", "a").await.unwrap();
+        transaction.delete("bird", "b").await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(changes.borrow().of(&["bird", "nest"]), 3);
+        let mut transaction = store.begin().await.unwrap();
+        transaction.create(&bird("c")).await.unwrap();
+        drop(transaction);
+        assert_eq!(count("bird"), 3);
+    })
+    .await;
+}

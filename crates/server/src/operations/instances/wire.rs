@@ -1,6 +1,7 @@
 use whimbrel_model as model;
 use whimbrel_store::{ReplicationInstance, SubnetGroup};
 
+use crate::address;
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::operations::{from_json_object, subnet_groups, timestamp};
@@ -11,9 +12,8 @@ pub(super) fn to_wire(
     instance: &ReplicationInstance,
     group: &SubnetGroup,
 ) -> model::ReplicationInstance {
-    let pending = &instance.pending;
-    let address = "127.0.0.1".to_owned();
-    let public = instance.publicly_accessible.then(|| address.clone());
+    let (pending, applying) = (&instance.pending, &instance.applying);
+    let address = address::outbound().to_string();
     let security_groups =
         instance
             .vpc_security_group_ids
@@ -33,20 +33,28 @@ pub(super) fn to_wire(
         replication_subnet_group: Some(subnet_groups::to_wire(group)),
         preferred_maintenance_window: Some(instance.preferred_maintenance_window.clone()),
         pending_modified_values: Some(model::ReplicationPendingModifiedValues {
-            replication_instance_class: pending.class.clone(),
-            allocated_storage: pending.allocated_storage_gb,
-            multi_az: pending.multi_az,
-            engine_version: pending.engine_version.clone(),
-            network_type: pending.network_type.clone(),
+            replication_instance_class: applying.class.clone().or(pending.class.clone()),
+            allocated_storage: applying
+                .allocated_storage_gb
+                .or(pending.allocated_storage_gb),
+            multi_az: applying.multi_az.or(pending.multi_az),
+            engine_version: applying
+                .engine_version
+                .clone()
+                .or(pending.engine_version.clone()),
+            network_type: applying
+                .network_type
+                .clone()
+                .or(pending.network_type.clone()),
         }),
         multi_az: Some(instance.multi_az),
         engine_version: Some(instance.engine_version.clone()),
         auto_minor_version_upgrade: Some(instance.auto_minor_version_upgrade),
         kms_key_id: Some(instance.kms_key_id.clone()),
         replication_instance_arn: Some(context.home.arn(ArnKind::Instance, instance.id.as_str())),
-        replication_instance_public_ip_address: public.clone(),
         replication_instance_private_ip_address: Some(address.clone()),
-        replication_instance_public_ip_addresses: Some(public.into_iter().collect()),
+        // What a router makes of the address is not known here.
+        replication_instance_public_ip_addresses: Some(Vec::new()),
         replication_instance_private_ip_addresses: Some(vec![address]),
         publicly_accessible: Some(instance.publicly_accessible),
         secondary_availability_zone: instance.secondary_availability_zone.clone(),

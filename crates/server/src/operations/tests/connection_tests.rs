@@ -220,3 +220,56 @@ async fn schemas_are_read_by_the_worker() {
         })
         .await;
 }
+
+async fn refresh(harness: &Harness, instance: &str, endpoint: &str) {
+    let ends = json!({"ReplicationInstanceArn": instance, "EndpointArn": endpoint});
+    harness.ok("RefreshSchemas", ends).await;
+    let request = json!({"EndpointArn": endpoint});
+    harness
+        .until("DescribeRefreshSchemasStatus", request, |answer| {
+            answer["RefreshSchemasStatus"]["Status"] == "successful"
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn pages_of_schemas_stay_right_while_schemas_come_and_go() {
+    let harness = Harness::start();
+    let instance = harness.instance("i").await;
+    let endpoint = harness.endpoint("source", "e", "db").await;
+    let other = harness.endpoint("source", "f", "db").await;
+    let names = |range: std::ops::Range<u32>| range.map(|n| format!("s{n:02}")).collect::<Vec<_>>();
+    let set = |all: &[String]| {
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        harness.data_plane.set_schemas(&all);
+    };
+    // As servers sort by their own rules, so they may come in any order.
+    set(&names(0..50).into_iter().rev().collect::<Vec<_>>());
+    for endpoint in [&endpoint, &other] {
+        refresh(&harness, &instance, endpoint).await;
+    }
+    let page = async |endpoint: &str, marker: Option<&str>| {
+        let request = json!({"EndpointArn": endpoint, "MaxRecords": 20, "Marker": marker});
+        harness.call("DescribeSchemas", request).await
+    };
+    let first = page(&endpoint, None).await.unwrap();
+    assert_eq!(first["Schemas"], json!(names(0..20)));
+    let marker = first["Marker"].as_str().unwrap();
+    // Of those that were seen some go, the last one included; of those to come one goes and one comes.
+    let mut changed = names(0..50);
+    changed.retain(|name| !["s00", "s07", "s19", "s30"].contains(&name.as_str()));
+    changed.extend(["a".to_owned(), "s45x".to_owned()]);
+    set(&changed);
+    refresh(&harness, &instance, &endpoint).await;
+    let second = page(&endpoint, Some(marker)).await.unwrap();
+    let mut expected = names(20..41);
+    expected.retain(|name| name != "s30");
+    assert_eq!(second["Schemas"], json!(expected));
+    let third = page(&endpoint, second["Marker"].as_str()).await.unwrap();
+    let mut expected = names(41..50);
+    expected.insert(5, "s45x".to_owned());
+    assert_eq!(third["Schemas"], json!(expected));
+    assert_eq!(third.get("Marker"), None);
+    let (code, _) = page(&other, Some(marker)).await.unwrap_err();
+    assert_eq!(code, "InvalidParameterValueException");
+}

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use whimbrel_core::TableName;
+use whimbrel_engine::Interruption;
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
 use super::Harness;
@@ -103,8 +106,17 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
     RunProgress {
         tables: tables.collect(),
         percent: 50,
-        is_prepared: true,
+        is_cleared: true,
         checkpoint: None,
+        interruption: None,
+    }
+}
+
+/// A run that goes on, of a load of which no table is known to be complete.
+fn goes_on() -> RunMode {
+    RunMode::Resume {
+        completed: Vec::new(),
+        may_begin: true,
     }
 }
 
@@ -183,7 +195,8 @@ async fn a_stop_ends_the_run_with_its_reason_and_a_resume_goes_on() {
     assert_eq!(
         run.spec.mode,
         RunMode::Resume {
-            completed: vec![TableName::new("s", "a")]
+            completed: vec![TableName::new("s", "a")],
+            may_begin: true,
         }
     );
 }
@@ -247,7 +260,8 @@ async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
     assert_eq!(
         run.spec.mode,
         RunMode::Resume {
-            completed: vec![TableName::new("s", "a")]
+            completed: vec![TableName::new("s", "a")],
+            may_begin: true,
         }
     );
     assert_eq!(
@@ -265,7 +279,26 @@ async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
 }
 
 #[tokio::test]
-async fn a_task_that_crashed_before_the_target_was_prepared_begins_afresh() {
+async fn a_crash_right_after_the_clearing_was_written_down_leaves_a_run_to_go_on_with() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    // From here on the run may record chunks, whether or not any figures of it are ever written.
+    task.harness.data_plane.run(0).await.clear().await;
+    let task = task.after_a_crash();
+    assert_eq!(task.harness.data_plane.run(0).await.spec.mode, goes_on());
+    task.until("running").await;
+    task.harness.ok("StopReplicationTask", task.request()).await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Stopped);
+    task.until("stopped").await;
+    task.start("reload-target").await;
+    assert_eq!(
+        task.harness.data_plane.run(1).await.spec.mode,
+        RunMode::Fresh
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_crashed_before_its_target_was_cleared_begins_afresh() {
     let task = Task::ready().await;
     task.start("start-replication").await;
     task.harness.data_plane.run(0).await;
@@ -319,7 +352,7 @@ async fn a_reboot_interrupts_a_run_and_it_goes_on() {
     run.stop_requested().await;
     run.end(RunEnd::Stopped);
     let again = task.harness.data_plane.run(1).await;
-    assert_eq!(again.spec.mode, RunMode::Resume { completed: vec![] });
+    assert_eq!(again.spec.mode, goes_on());
     assert_eq!(task.until("running").await.get("StopReason"), None);
 }
 
@@ -400,6 +433,117 @@ async fn events_tell_the_story_of_a_task() {
     );
 }
 
+/// The events of the task since it was started, with their categories.
+async fn told(task: &Task) -> Vec<(String, String)> {
+    let page = task.harness.ok("DescribeEvents", json!({})).await;
+    let events = page["Events"].as_array().unwrap().iter();
+    let of_task = events.filter(|event| event["SourceIdentifier"] == "task");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    of_task
+        .skip(2)
+        .map(|event| (text(&event["EventCategories"][0]), text(&event["Message"])))
+        .collect()
+}
+
+fn failed(message: &str) -> RunProgress {
+    let mut progress = progress(&[("a", TableState::Completed, 7), ("b", TableState::Error, 0)]);
+    for table in progress.tables.values_mut() {
+        if table.state == TableState::Error {
+            table.message = Some(message.to_owned());
+        }
+    }
+    progress
+}
+
+#[tokio::test]
+async fn a_table_in_error_is_told_in_an_event_and_when_the_task_has_stopped() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(failed("no place for its rows; make room"));
+    task.harness
+        .until("DescribeEvents", json!({}), |page| {
+            page.to_string().contains("make room")
+        })
+        .await;
+    // Figures that change tell nothing again.
+    let mut later = failed("no place for its rows; make room");
+    later.percent = 70;
+    run.set_progress(later);
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
+    let done = task.until("stopped").await;
+    assert_eq!(
+        done["LastFailureMessage"],
+        "Table s.b: no place for its rows; make room"
+    );
+    assert_eq!(
+        told(&task).await,
+        [
+            (
+                "failure",
+                "Table s.b: no place for its rows; make room. When the cause is removed, resume-processing loads the table again, and \
+                 reload-target all tables."
+            ),
+            (
+                "state change",
+                "Replication task has stopped. Stop Reason FULL_LOAD_ONLY_FINISHED"
+            ),
+        ]
+        .map(|(category, text)| (category.to_owned(), text.to_owned()))
+    );
+    task.start("reload-target").await;
+    assert_eq!(task.until("running").await.get("LastFailureMessage"), None);
+}
+
+#[tokio::test]
+async fn a_table_in_error_is_told_when_the_task_was_stopped_while_no_process_ran() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(failed("it was dropped"));
+    task.harness
+        .until("DescribeTableStatistics", task.request(), |page| {
+            page["TableStatistics"][1]["TableState"] == "Table error"
+        })
+        .await;
+    task.harness.ok("StopReplicationTask", task.request()).await;
+    let task = task.after_a_crash();
+    let stopped = task.until("stopped").await;
+    assert_eq!(stopped["LastFailureMessage"], "Table s.b: it was dropped");
+}
+
+#[tokio::test]
+async fn each_interruption_is_told_with_its_reason_and_the_next_try() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    for number in 1..=2 {
+        let mut progress = progress(&[("a", TableState::FullLoad, 7)]);
+        progress.interruption = Some(Interruption {
+            number: number.into(),
+            message: "target: no space left on device".to_owned(),
+            retry_number: number,
+            retries_max: 9,
+            wait: Duration::from_secs(5 * u64::from(number)),
+        });
+        run.set_progress(progress);
+        let words = format!("try {number} of 9");
+        task.harness
+            .until("DescribeEvents", json!({}), |page| {
+                page.to_string().contains(&words)
+            })
+            .await;
+    }
+    let again = |seconds: u32, number: u32| {
+        let text = format!(
+            "The replication task was interrupted and is tried again in {seconds} s (try {number} of 9). Reason: target: no space left on device"
+        );
+        ("state change".to_owned(), text)
+    };
+    assert_eq!(told(&task).await, [again(5, 1), again(10, 2)]);
+    assert_eq!(task.until("running").await.get("LastFailureMessage"), None);
+}
+
 /// Waits until no task is left.
 async fn until_gone(task: &Task) {
     task.harness
@@ -424,10 +568,25 @@ async fn the_target_forgets_a_task_that_ran_and_is_deleted() {
         .await;
     until_gone(&task).await;
     let (_, id) = task.arn.rsplit_once(':').unwrap();
+    // Once when the load was over, and once more with the task.
+    let forgotten = ("db2".to_owned(), id.to_owned());
     assert_eq!(
         task.harness.data_plane.forgotten(),
-        [("db2".to_owned(), id.to_owned())]
+        [forgotten.clone(), forgotten]
     );
+}
+
+#[tokio::test]
+async fn the_record_of_a_load_with_errors_stays_for_a_resume() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(failed("it was dropped"));
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
+    task.until("stopped").await;
+    task.start("resume-processing").await;
+    task.harness.data_plane.run(1).await;
+    assert_eq!(task.harness.data_plane.forgotten(), []);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Handlers and reconcilers together, over a store in memory and a data plane that does what the test says.
 
 mod connection_tests;
+mod instance_tests;
 mod lifecycle;
+mod quota_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
