@@ -162,3 +162,83 @@ def test_a_source_whose_log_cannot_tell_is_refused_with_the_remedy(dms, pair):
     message = describe_task(dms, task)["LastFailureMessage"]
     assert "keyless" in message and "REPLICA IDENTITY" in message
     assert "FATAL_ERROR" in message
+
+
+def statistics_of(dms, task, table):
+    return table_statistics(dms, task)[table]
+
+
+def reload_tables(dms, task, schema, *tables):
+    dms.reload_tables(
+        ReplicationTaskArn=task["ReplicationTaskArn"],
+        TablesToReload=[{"SchemaName": schema, "TableName": table} for table in tables],
+    )
+
+
+@pytest.mark.parametrize("pair", [PAIRS[0], ("mysql97", "postgres15")], indirect=True, ids="-to-".join)
+def test_one_table_is_loaded_again_while_the_others_are_followed(dms, pair):
+    schema = pair.schema
+    task = pair.task(MigrationType="full-load-and-cdc")
+    start(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 30, "the task follows")
+    # Somebody spoils the table at the target.
+    pair.target.sql(f"delete from {schema}.a where id = 2")
+    reload_tables(dms, task, schema, "a")
+    pair.source.sql(f"insert into {schema}.b values (7, 'meanwhile'); insert into {schema}.a values (8, 'late')")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n8\tlate\n")
+    arrives(pair, "b", "1\tone\n2\ttwo\n3\tNULL\n7\tmeanwhile\n")
+    wait_until(lambda: statistics_of(dms, task, "a")["FullLoadReloaded"], 30, "the statistics say so")
+    wait_until(lambda: statistics_of(dms, task, "a")["TableState"] == "Table completed", 30, "it is complete again")
+    assert not statistics_of(dms, task, "b")["FullLoadReloaded"]
+    pair.source.sql(f"update {schema}.a set name = 'zwei' where id = 2")
+    arrives(pair, "a", "1\tone\n2\tzwei\n3\tNULL\n8\tlate\n")
+    with refused("InvalidParameterValueException", "none of the task's"):
+        reload_tables(dms, task, schema, "nothing")
+    with refused("InvalidParameterValueException", "1 to 10"):
+        reload_tables(dms, task, schema, *(f"t{n}" for n in range(11)))
+    stop(dms, task)
+    with refused("InvalidResourceStateFault", "only while the replication task is running"):
+        reload_tables(dms, task, schema, "a")
+
+
+@pytest.mark.parametrize("pair", [PAIRS[0], ("mariadb1011", "postgres18")], indirect=True, ids="-to-".join)
+def test_definitions_are_followed_as_the_policy_says(dms, pair):
+    schema = pair.schema
+    policy = {"ChangeProcessingDdlHandlingPolicy": {"HandleSourceTableTruncated": False}}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=json.dumps(policy))
+    start(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    pair.source.sql(f"alter table {schema}.a add column note varchar(9); insert into {schema}.a values (4, 'four', 'n')")
+    arrives(pair, "a", "1\tone\tNULL\n2\ttwo\tNULL\n3\tNULL\tNULL\n4\tfour\tn\n")
+    pair.source.sql(f"truncate table {schema}.b; insert into {schema}.b values (9, 'nine')")
+    arrives(pair, "b", "1\tone\n2\ttwo\n3\tNULL\n9\tnine\n")
+    pair.source.sql(f"create table {schema}.c (id int primary key, name varchar(20)); insert into {schema}.c values (1, 'new')")
+    arrives(pair, "c", "1\tnew\n")
+    wait_until(lambda: statistics_of(dms, task, "a")["Ddls"] == 1, 30, "the definition is counted")
+
+
+@pytest.mark.parametrize("pair", [PAIRS[0], ("postgres15", "mariadb1011")], indirect=True, ids="-to-".join)
+def test_changes_that_cannot_be_applied_are_written_down(dms, pair):
+    schema = pair.schema
+    task = pair.task(MigrationType="full-load-and-cdc")
+    start(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 30, "the task follows")
+    pair.target.sql(f"delete from {schema}.a where id = 1; insert into {schema}.a values (50, 'in the way')")
+    pair.source.sql(f"update {schema}.a set name = 'uno' where id = 1")
+    pair.source.sql(f"insert into {schema}.a values (50, 'fifty')")
+    pair.source.sql(f"insert into {schema}.a values (51, 'the rest')")
+    arrives(pair, "a", "2\ttwo\n3\tNULL\n50\tin the way\n51\tthe rest\n")
+    home = "public" if pair.target.is_postgres else "awsdms_control"
+    name = task["ReplicationTaskArn"].rsplit(":", 1)[1]
+    if pair.target.is_postgres:
+        query = f"select \"STATEMENT\" from {home}.awsdms_apply_exceptions where \"TASK_NAME\" = '{name}' order by 1"
+    else:
+        query = f"select STATEMENT from {home}.awsdms_apply_exceptions where TASK_NAME = '{name}' order by 1"
+    written = pair.target.sql(query)
+    assert f"INSERT INTO {schema}.a (id, name) VALUES ('50', 'fifty')" in written
+    assert f"UPDATE {schema}.a SET id = '1', name = 'uno' WHERE id = '1'" in written
+    wait_until(lambda: statistics_of(dms, task, "a")["Inserts"] == 2, 30, "both were captured")
+    assert statistics_of(dms, task, "a")["AppliedInserts"] == 1
+    assert describe_task(dms, task)["Status"] == "running"

@@ -7,7 +7,7 @@ use whimbrel_connector::{ConnectError, ConnectErrorKind, Connector};
 use whimbrel_core::Engine;
 use whimbrel_mysql::MysqlConnector;
 use whimbrel_postgres::PostgresConnector;
-use whimbrel_store::SslMode;
+use whimbrel_store::{EndpointRole, SslMode};
 
 use crate::data_plane::EndpointConfig;
 use crate::endpoint_config::split_unquoted;
@@ -86,7 +86,38 @@ pub(crate) fn postgres(
         options.connect_timeout = timeout;
     }
     options.after_connect = endpoint.setting("AfterConnectScript");
+    if endpoint.role == EndpointRole::Source {
+        options.captures_ddl = !is_off(endpoint, "CaptureDdls");
+        if let Some(schema) = endpoint.setting("DdlArtifactsSchema") {
+            options.ddl_schema = schema;
+        }
+        options.slot = endpoint.setting("SlotName");
+        options.heartbeat = heartbeat(endpoint)?;
+    }
     Ok(options)
+}
+
+fn is_off(endpoint: &EndpointConfig, name: &str) -> bool {
+    let given = endpoint.setting(name);
+    given.is_some_and(|given| matches!(given.to_ascii_lowercase().as_str(), "false" | "n" | "no" | "0"))
+}
+
+/// How often something is written into the log of a quiet source; the frequency is in minutes.
+fn heartbeat(endpoint: &EndpointConfig) -> Result<Option<Duration>, ConnectError> {
+    const DEFAULT_MINUTES: u64 = 5;
+    if endpoint.setting("HeartbeatEnable").is_none() || is_off(endpoint, "HeartbeatEnable") {
+        return Ok(None);
+    }
+    let minutes = match endpoint.setting("HeartbeatFrequency") {
+        None => Some(DEFAULT_MINUTES),
+        Some(given) => given.trim().parse().ok().filter(|minutes| *minutes > 0),
+    };
+    let minutes = minutes.ok_or_else(|| ConnectError {
+        kind: ConnectErrorKind::InvalidSettings,
+        message: "the endpoint setting HeartbeatFrequency is no number of minutes".to_owned(),
+        remedy: "give it as a whole number from 1 on".to_owned(),
+    })?;
+    Ok(Some(Duration::from_secs(minutes * 60)))
 }
 
 pub(crate) fn mysql(

@@ -3,7 +3,7 @@
 //! A watcher writes the last figures and the new status in one transaction and only then takes its run off the list. So while a run
 //! is on the list the task is not claimed again, and once it is off, the store says how it ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use whimbrel_core::TableName;
+use whimbrel_engine::Reloads;
 use whimbrel_store::{
     ChangeCounts, EpochMs, InstanceId, ReplicationTask, StopReason, StoreError, TableState,
     TableStatistics, TaskId, Transaction,
@@ -34,6 +35,9 @@ const STORE_RETRY_WAIT: Duration = Duration::from_secs(1);
 struct Run {
     instance_id: InstanceId,
     stop: CancellationToken,
+    reloads: Arc<Reloads>,
+    /// Asked for already, and not begun.
+    asked: BTreeSet<TableName>,
 }
 
 /// The runs of this process and whatever else it has under way.
@@ -58,6 +62,23 @@ impl Runs {
             .get(task)
             .inspect(|run| run.stop.cancel())
             .is_some()
+    }
+
+    /// Asks a run to load tables again, each once until it has begun with it.
+    pub(crate) fn reload(&self, task: &TaskId, tables: &BTreeSet<TableName>) {
+        if let Some(run) = self.lock().get_mut(task) {
+            let new: Vec<TableName> = tables.difference(&run.asked).cloned().collect();
+            run.asked.extend(new.iter().cloned());
+            if !new.is_empty() {
+                run.reloads.ask(new);
+            }
+        }
+    }
+
+    fn reload_begun(&self, task: &TaskId, table: &TableName) {
+        if let Some(run) = self.lock().get_mut(task) {
+            run.asked.remove(table);
+        }
     }
 
     /// Asks all runs of an instance to stop; `false` when there are none.
@@ -99,6 +120,8 @@ impl Runs {
         let run = Run {
             instance_id: task.instance_id.clone(),
             stop: handle.stop().clone(),
+            reloads: Arc::clone(handle.reloads()),
+            asked: BTreeSet::new(),
         };
         self.lock().insert(task.id.clone(), run);
         let watcher = Watcher {
@@ -119,8 +142,8 @@ struct Watcher {
     start: RunStart,
     /// What was last written, so that only what changed is written again.
     written: RunProgress,
-    /// What earlier runs applied, by table, as it stood when this run first told of the table.
-    applied_before: HashMap<TableName, ChangeCounts>,
+    /// What earlier runs applied and captured, by table, as it stood when this run first told of the table.
+    applied_before: HashMap<TableName, (ChangeCounts, ChangeCounts)>,
 }
 
 impl Watcher {
@@ -204,7 +227,7 @@ impl Watcher {
             let event = run_events::interrupted(&task, interruption);
             transaction.create(&event).await?;
         }
-        self.write_tables(&mut *transaction, &task, &progress, now)
+        self.write_tables(&mut *transaction, &mut task, &progress, now)
             .await?;
         task.is_cleared |= progress.is_cleared;
         if let Some(checkpoint) = &progress.checkpoint {
@@ -227,11 +250,16 @@ impl Watcher {
     async fn write_tables(
         &mut self,
         transaction: &mut dyn Transaction,
-        task: &ReplicationTask,
+        task: &mut ReplicationTask,
         progress: &RunProgress,
         now: EpochMs,
     ) -> Result<(), StoreError> {
         for (name, table) in &progress.tables {
+            let before = self.written.tables.get(name);
+            if table.reload_count > before.map_or(0, |before| before.reload_count) {
+                task.reloads.remove(name);
+                self.context.runs.reload_begun(&self.task_id, name);
+            }
             if self.written.tables.get(name) == Some(table) {
                 continue;
             }
@@ -247,8 +275,11 @@ impl Watcher {
             let before = *self
                 .applied_before
                 .entry(name.clone())
-                .or_insert(new.applied);
+                .or_insert((new.applied, new.captured));
             task_statistics::apply_table(&mut new, table, before, now);
+            if task.reloads.contains(name) {
+                new.state = TableState::Reloading;
+            }
             transaction.put(&new).await?;
             if new.state == TableState::Error && new.error != error_before {
                 let event = run_events::table_failed(task, &new);

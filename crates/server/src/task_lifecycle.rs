@@ -108,6 +108,7 @@ pub(crate) fn start(
     task.statistics.started_at = Some(now);
     task.statistics.stopped_at = None;
     if start_type != StartType::Resume {
+        task.reloads.clear();
         task.is_cleared = false;
         task.recovery_checkpoint = None;
         task.statistics = TaskStatistics {

@@ -20,25 +20,21 @@ pub(crate) struct RunStart {
     pub(crate) elapsed_ms: i64,
 }
 
-/// Brings a table's figures up to what the run says. `before`: changes that earlier runs applied.
+/// Brings a table's figures up to what the run says. `before`: changes that earlier runs applied and captured.
 pub(crate) fn apply_table(
     table: &mut TableStatistics,
     progress: &TableProgress,
-    before: ChangeCounts,
+    before: (ChangeCounts, ChangeCounts),
     now: EpochMs,
 ) {
-    let applied = ChangeCounts {
-        inserts: before.inserts.saturating_add(progress.applied.inserts),
-        updates: before.updates.saturating_add(progress.applied.updates),
-        deletes: before.deletes.saturating_add(progress.applied.deletes),
-        ddls: before.ddls.saturating_add(progress.applied.ddls),
-    };
-    if table.applied != applied {
-        table.applied = applied;
-        // What is received waits for the target in memory only, so what counts as captured is what was applied.
-        table.captured = applied;
+    let applied = sum(before.0, progress.applied);
+    let captured = sum(before.1, progress.captured);
+    if (table.applied, table.captured) != (applied, captured) {
+        // What is received waits for the target in memory only, so it counts as captured once the target has taken or refused it.
+        (table.applied, table.captured) = (applied, captured);
         table.updated_at = now;
     }
+    table.full_load_reloaded |= progress.reload_count > 0;
     let was_complete = table.state == TableState::Completed;
     if was_complete && progress.state == TableState::Completed && progress.ended_at.is_none() {
         return;
@@ -49,11 +45,25 @@ pub(crate) fn apply_table(
         table.full_load_started_at =
             Some(earlier.map_or(started_at, |earlier| earlier.min(started_at)));
     }
-    table.state = progress.state;
+    table.state = match progress.state {
+        TableState::FullLoad | TableState::BeforeLoad if progress.reload_count > 0 => {
+            TableState::Reloading
+        }
+        state => state,
+    };
     table.full_load_rows = progress.rows;
     table.full_load_ended_at = progress.ended_at;
     table.error.clone_from(&progress.message);
     table.updated_at = now;
+}
+
+fn sum(one: ChangeCounts, other: ChangeCounts) -> ChangeCounts {
+    ChangeCounts {
+        inserts: one.inserts.saturating_add(other.inserts),
+        updates: one.updates.saturating_add(other.updates),
+        deletes: one.deletes.saturating_add(other.deletes),
+        ddls: one.ddls.saturating_add(other.ddls),
+    }
 }
 
 /// Brings the task's figures up to what the run says.
@@ -112,6 +122,8 @@ mod tests {
             ended_at: None,
             message: None,
             applied: ChangeCounts::default(),
+            captured: ChangeCounts::default(),
+            reload_count: 0,
         }
     }
 
@@ -125,7 +137,7 @@ mod tests {
         apply_table(
             &mut table,
             &progress(TableState::Completed, 7),
-            ChangeCounts::default(),
+            Default::default(),
             EpochMs(100),
         );
         let before = table.clone();
@@ -133,7 +145,7 @@ mod tests {
         apply_table(
             &mut table,
             &progress(TableState::Completed, 7),
-            ChangeCounts::default(),
+            Default::default(),
             EpochMs(200),
         );
         assert_eq!(table, before);
@@ -145,14 +157,14 @@ mod tests {
         apply_table(
             &mut table,
             &progress(TableState::Cancelled, 7),
-            ChangeCounts::default(),
+            Default::default(),
             EpochMs(100),
         );
         let later = TableProgress {
             started_at: Some(EpochMs(500)),
             ..progress(TableState::FullLoad, 9)
         };
-        apply_table(&mut table, &later, ChangeCounts::default(), EpochMs(600));
+        apply_table(&mut table, &later, Default::default(), EpochMs(600));
         assert_eq!(
             (table.full_load_started_at, table.full_load_rows),
             (Some(EpochMs(50)), 9)

@@ -67,8 +67,20 @@ pub struct TaskSettings {
     pub commit_rate: Option<u32>,
     /// Errors of whole tables.
     pub table_errors: ErrorPolicy,
-    /// Changes that the target refuses: inserts, updates, and values that do not fit.
+    /// Inserts, updates and deletes that the target refuses or that meet no row.
     pub apply_errors: [ErrorPolicy; 3],
+    /// Whether definitions that change at the source change at the target.
+    pub ddl: DdlHandling,
+    /// How long changes are gathered before they are applied; as short as the target allows when not given.
+    pub batch_wait: Option<Duration>,
+    /// Bytes of changes that may wait for the target in one batch, where the task applies in batches.
+    pub batch_memory_bytes: Option<u64>,
+    /// Bytes of changes that may be in memory.
+    pub memory_limit_bytes: u64,
+    /// Prepared statements that are kept at the target.
+    pub statement_cache_size: u32,
+    /// Where the control tables are that users read.
+    pub control_schema: Option<String>,
     /// Whether a task that follows changes ends by itself.
     pub cached_changes: CachedChanges,
     /// Whether a task that matches no table fails.
@@ -88,12 +100,14 @@ impl TaskSettings {
             |group: &str, member: &str| u32::try_from(number(group, member)).unwrap_or_default();
         let seconds = |member: &str| Duration::from_secs(small("ErrorBehavior", member).into());
         let policy = |member: &str| error_policy(document.get("ErrorBehavior", member));
-        let schema = document
-            .get("TargetMetadata", "TargetSchema")
-            .as_str()
-            .unwrap_or_default();
+        let tuning = |member: &str| small("ChangeProcessingTuning", member);
+        let text = |group: &str, member: &str| {
+            let text = document.get(group, member).as_str().unwrap_or_default();
+            Some(text.to_owned()).filter(|text| !text.is_empty())
+        };
+        let batches = document.bool("TargetMetadata", "BatchApplyEnabled");
         Self {
-            target_schema: Some(schema.to_owned()).filter(|schema| !schema.is_empty()),
+            target_schema: text("TargetMetadata", "TargetSchema"),
             prepare: match document
                 .get("FullLoadSettings", "TargetTablePrepMode")
                 .as_str()
@@ -112,8 +126,14 @@ impl TaskSettings {
             apply_errors: [
                 policy("ApplyErrorInsertPolicy"),
                 policy("ApplyErrorUpdatePolicy"),
-                policy("DataErrorPolicy"),
+                policy("ApplyErrorDeletePolicy"),
             ],
+            ddl: ddl_handling(document),
+            batch_wait: batches.then(|| Duration::from_secs(tuning("BatchApplyTimeoutMin").into())),
+            batch_memory_bytes: batches.then(|| u64::from(tuning("BatchApplyMemoryLimit")) << 20),
+            memory_limit_bytes: u64::from(tuning("MemoryLimitTotal")) << 20,
+            statement_cache_size: tuning("StatementCacheSize"),
+            control_schema: text("ControlTablesSettings", "ControlSchema"),
             cached_changes: if document.bool("FullLoadSettings", "StopTaskCachedChangesNotApplied")
             {
                 CachedChanges::StopBefore
@@ -131,6 +151,26 @@ impl TaskSettings {
             },
             validation_only: document.bool("ValidationSettings", "ValidationOnly"),
         }
+    }
+}
+
+/// Which definitions that change at the source change at the target (`ChangeProcessingDdlHandlingPolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DdlHandling {
+    /// Tables that are dropped.
+    pub drops: bool,
+    /// Tables that are emptied.
+    pub truncates: bool,
+    /// Tables that are altered.
+    pub alters: bool,
+}
+
+fn ddl_handling(document: &SettingsDocument) -> DdlHandling {
+    let handles = |member: &str| document.bool("ChangeProcessingDdlHandlingPolicy", member);
+    DdlHandling {
+        drops: handles("HandleSourceTableDropped"),
+        truncates: handles("HandleSourceTableTruncated"),
+        alters: handles("HandleSourceTableAltered"),
     }
 }
 

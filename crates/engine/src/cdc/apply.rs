@@ -1,24 +1,26 @@
 //! Applying one batch in one transaction of the target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use tracing::{debug, warn};
 use whimbrel_connector::{
-    Applier, Checkpoint, Definition, Error, NetChanges, RecordChange, RowRefusal, RowSet as _,
+    Applier, ApplyException, Checkpoint, Definition, Error, FollowState, NetChanges, RecordChange, RowRefusal, RowSet as _,
     SingleKind,
 };
 use whimbrel_core::{Position, TableName};
 
-use super::ApplyErrorPolicy;
 use super::batch::Batch;
-use super::fold::{NetKind, NetTable, Segment, Step, fold};
+use super::exceptions;
+use super::fold::{NetKind, NetTable, Segment, Step, TableSteps, fold};
+use super::tables::StreamTable;
+use super::{ApplyErrors, RowPolicy};
 
 /// Up to so many changes are applied one by one in the order of the log: cheaper than staging them, and with less delay.
 const SINGLES_MAX: usize = 50;
 /// Changes sent at once when they are applied one by one.
 const SINGLES_AT_ONCE: usize = 1000;
 
-/// What a batch did to the rows of one table.
+/// What batches did to the rows of one table. What was left out is in no other count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeCounts {
     /// Rows inserted.
@@ -29,10 +31,19 @@ pub struct ChangeCounts {
     pub deletes: u64,
     /// Changes of the table's definition, truncations among them.
     pub ddls: u64,
-    /// Changes that met no row.
-    pub misses: u64,
-    /// Changes that the target refused.
-    pub refused: u64,
+    /// Changes that were left out, because the target refused them or has no such row.
+    pub left_out: LeftOut,
+}
+
+/// Changes that were captured and not applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Inserts.
+    pub inserts: u64,
+    /// Updates.
+    pub updates: u64,
+    /// Deletes.
+    pub deletes: u64,
 }
 
 impl ChangeCounts {
@@ -42,8 +53,42 @@ impl ChangeCounts {
         self.updates += other.updates;
         self.deletes += other.deletes;
         self.ddls += other.ddls;
-        self.misses += other.misses;
-        self.refused += other.refused;
+        self.left_out.inserts += other.left_out.inserts;
+        self.left_out.updates += other.left_out.updates;
+        self.left_out.deletes += other.left_out.deletes;
+    }
+
+    /// What was captured, applied or not.
+    #[must_use]
+    pub fn captured(&self) -> Self {
+        Self {
+            inserts: self.inserts + self.left_out.inserts,
+            updates: self.updates + self.left_out.updates,
+            deletes: self.deletes + self.left_out.deletes,
+            ddls: self.ddls,
+            left_out: LeftOut::default(),
+        }
+    }
+
+    fn leave_out_many(&mut self, kind: NetKind, count: u64) {
+        let (applied, left_out) = match kind {
+            NetKind::Update => (&mut self.updates, &mut self.left_out.updates),
+            NetKind::Delete | NetKind::Insert => (&mut self.deletes, &mut self.left_out.deletes),
+        };
+        *applied = applied.saturating_sub(count);
+        *left_out += count;
+    }
+
+    /// One that was counted was not applied.
+    fn leave_out(&mut self, kind: SingleKind) {
+        let (applied, left_out) = match kind {
+            SingleKind::Insert { .. } => (&mut self.inserts, &mut self.left_out.inserts),
+            SingleKind::Update { .. } => (&mut self.updates, &mut self.left_out.updates),
+            SingleKind::Delete { .. } => (&mut self.deletes, &mut self.left_out.deletes),
+            SingleKind::Truncate => return,
+        };
+        *applied = applied.saturating_sub(1);
+        *left_out += 1;
     }
 }
 
@@ -74,16 +119,26 @@ pub(super) struct BatchWriter {
     applier: Box<dyn Applier>,
     /// A piece of a transaction was applied that goes on in the next batch.
     is_open: bool,
-    policy: ApplyErrorPolicy,
+    errors: ApplyErrors,
+    /// Tables that are followed no more; the follower hears of them with the batch.
+    suspended: HashSet<TableName>,
+    newly_suspended: Vec<(TableName, String)>,
 }
 
 impl BatchWriter {
-    pub(super) fn new(applier: Box<dyn Applier>, policy: ApplyErrorPolicy) -> Self {
+    pub(super) fn new(applier: Box<dyn Applier>, errors: ApplyErrors) -> Self {
         Self {
             applier,
             is_open: false,
-            policy,
+            errors,
+            suspended: HashSet::new(),
+            newly_suspended: Vec::new(),
         }
+    }
+
+    /// Tables that are followed no more since the last call, with the reason.
+    pub(super) fn take_suspended(&mut self) -> Vec<(TableName, String)> {
+        std::mem::take(&mut self.newly_suspended)
     }
 
     async fn open(&mut self) -> Result<(), Error> {
@@ -190,6 +245,10 @@ impl BatchWriter {
             Segment::Tables(tables) => tables,
         };
         for table in tables {
+            if self.suspended.contains(&batch.tables[table.table as usize].name) {
+                counts.leave_out_all(&table);
+                continue;
+            }
             for step in &table.steps {
                 match step {
                     Step::InOrder(changes) => self.in_order(batch, changes, counts).await?,
@@ -220,14 +279,11 @@ impl BatchWriter {
         };
         match self.applier.apply_net(changes).await {
             Ok(applied) => {
-                let found = applied.deleted + applied.updated;
-                let given = (deletes.row_count() + updates.row_count()) as u64;
-                if found < given {
-                    let misses = given - found;
-                    warn!(table = %table.name, misses, "rows to be updated or deleted are not at the target");
-                    counts.of(&table.name).misses += misses;
-                }
-                Ok(())
+                let missing = Missing {
+                    updates: updates.row_count() as u64 - applied.updated.min(updates.row_count() as u64),
+                    deletes: deletes.row_count() as u64 - applied.deleted.min(deletes.row_count() as u64),
+                };
+                self.report_missing(table, missing, counts).await
             }
             Err(Error::Row(refusal)) => {
                 debug!(table = %table.name, %refusal, "net changes are refused; applying them in their order");
@@ -235,6 +291,36 @@ impl BatchWriter {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Rows of net changes that were not there: the target tells how many, not which.
+    async fn report_missing(
+        &mut self,
+        table: &StreamTable,
+        missing: Missing,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let kinds = [
+            (missing.updates, NetKind::Update, self.errors.missing_update),
+            (missing.deletes, NetKind::Delete, self.errors.missing_delete),
+        ];
+        for (count, kind, policy) in kinds {
+            if count == 0 {
+                continue;
+            }
+            let verb = match kind {
+                NetKind::Update => "UPDATE",
+                NetKind::Delete | NetKind::Insert => "DELETE FROM",
+            };
+            counts.of(&table.name).leave_out_many(kind, count);
+            let exception = ApplyException {
+                table: table.target.name.clone(),
+                statement: format!("{verb} {} (a batch of changes)", table.target.name),
+                error: format!("{count} rows were not there"),
+            };
+            self.left_out(table, policy, exception).await?;
+        }
+        Ok(())
     }
 
     /// Applies changes in the order of the log. A change that is refused is found by halving.
@@ -246,12 +332,16 @@ impl BatchWriter {
     ) -> Result<(), Error> {
         let mut parts: Vec<&[u32]> = changes.chunks(SINGLES_AT_ONCE).rev().collect();
         while let Some(part) = parts.pop() {
-            let singles: Vec<_> = part.iter().map(|&index| batch.single(index)).collect();
+            let wanted = self.followed(batch, part, counts);
+            if wanted.is_empty() {
+                continue;
+            }
+            let singles: Vec<_> = wanted.iter().map(|&index| batch.single(index)).collect();
             match self.applier.apply_single(&singles).await {
-                Ok(touched) => counts.count_misses(part, &touched),
+                Ok(touched) => self.missed(batch, &wanted, &touched, counts).await?,
                 Err(Error::Row(refusal)) => {
-                    if let [index] = part {
-                        self.refused(batch, *index, *refusal, counts)?;
+                    if let [index] = *wanted {
+                        self.refused(batch, index, *refusal, counts).await?;
                     } else {
                         let (first, second) = part.split_at(part.len() / 2);
                         parts.extend([second, first]);
@@ -263,23 +353,115 @@ impl BatchWriter {
         Ok(())
     }
 
-    fn refused(
-        &self,
+    /// Those of tables that are followed.
+    fn followed(&self, batch: &Batch, changes: &[u32], counts: &mut Counts<'_>) -> Vec<u32> {
+        if self.suspended.is_empty() {
+            return changes.to_vec();
+        }
+        let is_followed = |index: &u32| {
+            let change = &batch.changes[*index as usize];
+            let name = &batch.table(change).name;
+            let is_suspended = self.suspended.contains(name);
+            if is_suspended {
+                counts.of(name).leave_out(change.kind);
+            }
+            !is_suspended
+        };
+        changes.iter().copied().filter(is_followed).collect()
+    }
+
+    /// Changes that met no row.
+    async fn missed(
+        &mut self,
+        batch: &Batch,
+        changes: &[u32],
+        touched: &[u64],
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        for (&index, &touched) in changes.iter().zip(touched) {
+            let change = &batch.changes[index as usize];
+            let policy = match change.kind {
+                SingleKind::Update { .. } => self.errors.missing_update,
+                SingleKind::Delete { .. } => self.errors.missing_delete,
+                SingleKind::Insert { .. } | SingleKind::Truncate => continue,
+            };
+            if touched > 0 {
+                continue;
+            }
+            let table = batch.table(change);
+            counts.of(&table.name).leave_out(change.kind);
+            let exception = exceptions::of(&batch.single(index), "the row is not there")?;
+            self.left_out(table, policy, exception).await?;
+        }
+        Ok(())
+    }
+
+    async fn refused(
+        &mut self,
         batch: &Batch,
         index: u32,
         refusal: RowRefusal,
         counts: &mut Counts<'_>,
     ) -> Result<(), Error> {
-        match self.policy {
-            ApplyErrorPolicy::StopTask => Err(refusal.into()),
-            ApplyErrorPolicy::LogError => {
-                let name = &batch.table(&batch.changes[index as usize]).name;
-                warn!(table = %name, %refusal, "the target refuses a change: it is left out, as the task's error policy says");
-                counts.of(name).refused += 1;
-                Ok(())
-            }
+        let change = &batch.changes[index as usize];
+        let policy = match change.kind {
+            SingleKind::Insert { .. } => self.errors.insert,
+            SingleKind::Update { .. } => self.errors.update,
+            SingleKind::Delete { .. } | SingleKind::Truncate => self.errors.delete,
+        };
+        if policy == RowPolicy::StopTask {
+            return Err(refusal.into());
         }
+        let table = batch.table(change);
+        counts.of(&table.name).leave_out(change.kind);
+        let exception = exceptions::of(&batch.single(index), &refusal.to_string())?;
+        self.left_out(table, policy, exception).await
     }
+
+    /// A change is left out: what is written down of it commits with the rows around it.
+    async fn left_out(
+        &mut self,
+        table: &StreamTable,
+        policy: RowPolicy,
+        exception: ApplyException,
+    ) -> Result<(), Error> {
+        let reason = exception.error.clone();
+        match policy {
+            RowPolicy::Ignore => return Ok(()),
+            RowPolicy::StopTask => {
+                return Err(Error::table(
+                    &table.name,
+                    format!("a change cannot be applied: {reason}; load the table again, or let the task's error policy leave such changes out"),
+                ));
+            }
+            RowPolicy::Report | RowPolicy::SuspendTable => {}
+        }
+        warn!(table = %table.name, error = reason, "a change is left out, as the task's error policy says; see awsdms_apply_exceptions");
+        self.applier.report(&[exception]).await?;
+        if policy == RowPolicy::SuspendTable {
+            let reason = format!("a change could not be applied: {reason}; load the table again");
+            let state = FollowState {
+                has_joined: true,
+                suspended: Some(reason.clone()),
+                ..FollowState::loaded(table.target.source.clone())
+            };
+            let put = RecordChange::Put {
+                table: table.name.clone(),
+                state,
+            };
+            self.applier.record(&[put]).await?;
+            self.suspended.insert(table.name.clone());
+            self.newly_suspended.push((table.name.clone(), reason));
+        }
+        Ok(())
+    }
+}
+
+/// Rows that were not there.
+#[derive(Clone, Copy)]
+struct Missing {
+    updates: u64,
+    deletes: u64,
 }
 
 struct Counts<'b> {
@@ -317,14 +499,18 @@ impl Counts<'_> {
         }
     }
 
-    fn count_misses(&mut self, changes: &[u32], touched: &[u64]) {
+    /// Nothing of a table was applied.
+    fn leave_out_all(&mut self, table: &TableSteps) {
         let batch = self.batch;
-        for (&index, &touched) in changes.iter().zip(touched) {
-            let change = &batch.changes[index as usize];
-            if touched == 0 && change.kind != SingleKind::Truncate {
-                let name = &batch.table(change).name;
-                warn!(table = %name, "a row to be updated or deleted is not at the target");
-                self.of(name).misses += 1;
+        let name = &batch.tables[table.table as usize].name;
+        for step in &table.steps {
+            let changes = match step {
+                Step::Net(net) => &net.changes,
+                Step::InOrder(changes) => changes,
+            };
+            for &index in changes {
+                let kind = batch.changes[index as usize].kind;
+                self.of(name).leave_out(kind);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 use whimbrel_connector::{
-    Checkpoint, Definition, FollowState, PrepareMode, RecordChange, TableId, TargetTable,
+    Checkpoint, Definition, Error, FollowState, PrepareMode, RecordChange, TableId, TargetTable,
 };
 use whimbrel_core::{Table, TableName};
 
@@ -312,6 +312,15 @@ impl Follower<'_> {
             barrier.wanted = tables;
         }
         self.progress.follow(|cdc| cdc.is_loading = true);
+    }
+
+    /// The target has written down that the table is followed no more.
+    pub(super) fn suspended(&mut self, table: &TableName, reason: String) -> Result<(), Error> {
+        self.progress.update(table, |entry| {
+            entry.state = TableState::Error;
+            entry.message = Some(reason);
+        });
+        self.tables.find(table).map_or(Ok(()), |id| self.tables.leave(id))
     }
 
     /// Stops taking in events until this is done.

@@ -66,6 +66,8 @@ pub(super) struct Follower<'a> {
     /// What is to be done once everything before it is applied.
     pub(super) barrier: Option<Barrier>,
     pub(super) newcomers: Newcomers,
+    /// When the first of the changes was found that wait for more.
+    pub(super) gathered_since: Option<Instant>,
     /// Changes of rows that the transaction at hand has had so far.
     pub(super) changes_in_transaction: u64,
     /// Changes of the first transaction that were applied before.
@@ -77,7 +79,8 @@ type Applied = Result<Done, Error>;
 /// What became of a piece of work.
 #[derive(Debug)]
 pub(super) enum Done {
-    Batch(BTreeMap<TableName, ChangeCounts>),
+    /// Counts by table, and tables that are followed no more, with the reason.
+    Batch(BTreeMap<TableName, ChangeCounts>, Vec<(TableName, String)>),
     Control(Controlled),
 }
 
@@ -119,7 +122,7 @@ impl Follower<'_> {
                     },
                 }
             }
-            let may_read = self.may_read();
+            let (may_read, pause) = (self.may_read(), self.pause());
             tokio::select! {
                 biased;
                 done = finished(&mut writing), if writing.is_some() => {
@@ -139,7 +142,7 @@ impl Follower<'_> {
                 block = self.stream.next(), if may_read => {
                     self.take(block.map_err(RunError::Source)?)?;
                 }
-                () = tokio::time::sleep(QUIET_CHECKPOINT_EVERY), if idle.is_some() => {}
+                () = tokio::time::sleep(pause), if idle.is_some() => {}
             }
         }
     }
@@ -181,11 +184,28 @@ impl Follower<'_> {
         let is_quiet = wrote_at.elapsed() >= QUIET_CHECKPOINT_EVERY
             || self.has_reached_end()
             || self.is_at_reopening();
-        if self.collector.has_changes() || (is_quiet && self.collector.end().is_some()) {
+        let is_due = self.collector.has_changes() && !self.waits_for_more();
+        if is_due || (is_quiet && self.collector.end().is_some()) {
+            self.gathered_since = None;
             return Some(self.collector.take_complete(self.tables.shapes()));
         }
         self.is_full()
             .then(|| self.collector.take_piece(self.tables.shapes()))
+    }
+
+    /// How long nothing need be done while nothing comes.
+    fn pause(&self) -> Duration {
+        let wait = self.spec.batch_wait.filter(|_| self.collector.has_changes());
+        wait.unwrap_or(QUIET_CHECKPOINT_EVERY)
+    }
+
+    /// Whether the task wants more changes in a batch than there are, and has waited for them less than it wants to.
+    fn waits_for_more(&mut self) -> bool {
+        let Some(wait) = self.spec.batch_wait else {
+            return false;
+        };
+        let since = *self.gathered_since.get_or_insert_with(Instant::now);
+        since.elapsed() < wait && !self.is_full() && !self.has_reached_end()
     }
 
     fn is_full(&self) -> bool {
@@ -206,7 +226,10 @@ impl Follower<'_> {
         (writer, applied, end, transactions): Finished,
     ) -> Result<BatchWriter, RunError> {
         match applied.map_err(RunError::Target)? {
-            Done::Batch(counts) => {
+            Done::Batch(counts, suspended) => {
+                for (table, reason) in suspended {
+                    self.suspended(&table, reason).map_err(RunError::Source)?;
+                }
                 for (table, counts) in &counts {
                     self.progress
                         .count(table, |entry| entry.changes.add(counts));
@@ -371,7 +394,10 @@ impl Writing {
         };
         let task = tokio::spawn(async move {
             let applied = match work {
-                Work::Batch(batch) => writer.apply(&batch, kept_from).await.map(Done::Batch),
+                Work::Batch(batch) => {
+                    let applied = writer.apply(&batch, kept_from).await;
+                    applied.map(|counts| Done::Batch(counts, writer.take_suspended()))
+                }
                 Work::Control(control) => writer.control(&control).await.map(Done::Control),
             };
             (writer, applied)

@@ -27,6 +27,7 @@
 mod apply;
 mod batch;
 mod definitions;
+mod exceptions;
 mod fold;
 mod follow;
 mod newcomers;
@@ -45,9 +46,11 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{Position, Table};
 
-pub use apply::ChangeCounts;
+pub use apply::{ChangeCounts, LeftOut};
 use follow::FollowEnd;
-pub use spec::{ApplyErrorPolicy, CdcEnd, CdcSpec, CdcStart, DdlPolicy, Reloads, StopTime};
+pub use spec::{
+    ApplyErrors, BATCH_BYTES, CdcEnd, CdcSpec, CdcStart, DdlPolicy, Reloads, RowPolicy, StopTime,
+};
 
 use crate::full_load::unfollowable;
 use crate::{

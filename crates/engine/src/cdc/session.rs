@@ -97,6 +97,7 @@ impl Run<'_> {
             waiting: VecDeque::new(),
             barrier: None,
             newcomers,
+            gathered_since: None,
             changes_in_transaction: 0,
         };
         follower.start_newcomers();

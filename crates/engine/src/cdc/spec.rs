@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use whimbrel_connector::ApplySettings;
@@ -10,17 +11,49 @@ use whimbrel_core::{Position, TableName};
 use crate::FullLoadSpec;
 
 /// Bytes of changes that may wait for the target.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
+pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Changes that may wait for the target.
 const BATCH_CHANGES: usize = 40_000;
 
-/// What becomes of a change that the target refuses.
+/// What becomes of a change that cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApplyErrorPolicy {
-    /// It is reported and left out.
-    LogError,
+pub enum RowPolicy {
+    /// It is left out.
+    Ignore,
+    /// It is left out and written down at the target, in `awsdms_apply_exceptions`.
+    Report,
+    /// It is written down, and its table is followed no more.
+    SuspendTable,
     /// The task ends; nothing of its batch is applied.
     StopTask,
+}
+
+/// What becomes of changes that cannot be applied, by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplyErrors {
+    /// Inserts that the target refuses.
+    pub insert: RowPolicy,
+    /// Updates that the target refuses.
+    pub update: RowPolicy,
+    /// Deletes that the target refuses.
+    pub delete: RowPolicy,
+    /// Updates of rows that are not there.
+    pub missing_update: RowPolicy,
+    /// Deletes of rows that are not there.
+    pub missing_delete: RowPolicy,
+}
+
+impl Default for ApplyErrors {
+    /// Nothing is left out that the target refuses.
+    fn default() -> Self {
+        Self {
+            insert: RowPolicy::StopTask,
+            update: RowPolicy::StopTask,
+            delete: RowPolicy::StopTask,
+            missing_update: RowPolicy::Report,
+            missing_delete: RowPolicy::Report,
+        }
+    }
 }
 
 /// Whether a run begins anew or goes on.
@@ -68,14 +101,16 @@ pub struct CdcSpec {
     pub end: CdcEnd,
     /// Ends by time as well.
     pub stop_at: Option<StopTime>,
-    /// What a refused change does.
-    pub on_apply_error: ApplyErrorPolicy,
+    /// What a change does that cannot be applied.
+    pub on_apply_error: ApplyErrors,
     /// What changes of definitions do.
     pub on_ddl: DdlPolicy,
     /// Tables that are to be loaded again while the others are followed.
     pub reloads: Arc<Reloads>,
     /// For the connection that applies.
     pub apply: ApplySettings,
+    /// How long changes are gathered before they are applied; not at all when not given.
+    pub batch_wait: Option<Duration>,
     /// Bytes of changes that may wait for the target.
     pub batch_bytes_max: usize,
     /// Changes that may wait for the target.
@@ -91,7 +126,8 @@ impl CdcSpec {
             start: CdcStart::Fresh { from: None },
             end: CdcEnd::Never,
             stop_at: None,
-            on_apply_error: ApplyErrorPolicy::StopTask,
+            on_apply_error: ApplyErrors::default(),
+            batch_wait: None,
             on_ddl: DdlPolicy::default(),
             reloads: Arc::default(),
             apply: ApplySettings::default(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, MemoryTable, When};
 use whimbrel_engine::{
-    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, Progress, RetryPolicy,
-    RunError, run_cdc,
+    ApplyErrors, CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, Progress, RetryPolicy,
+    RowPolicy, RunError, TableState, run_cdc,
 };
 
 use crate::support::{Pair, connector, name, spec, table};
@@ -278,47 +278,132 @@ fn table_like(named: &str) -> MemoryTable {
     made
 }
 
+/// A row that somebody else put there, and rows that somebody took away.
+async fn meddled_with(pair: &Pair, progress: &Progress) {
+    work(pair, 5, 3, 3).await;
+    caught_up(pair, progress).await;
+    let mut rows = pair.target.rows(&name("items")).unwrap();
+    rows.push(vec![Cell::Int(5000), Cell::Null]);
+    let gone = rows.iter().position(|row| row[0] == Cell::Int(7)).unwrap();
+    rows.remove(gone);
+    let target = MemoryTable {
+        rows,
+        ..table_like("items")
+    };
+    pair.target.put(target);
+    let row = |id| vec![Cell::Int(id), Cell::Text("new".to_owned())];
+    let changes = (4900..5100)
+        .map(|id| MemoryChange::Insert(name("items"), row(id)))
+        .collect();
+    pair.source.transact(changes);
+    let before = vec![Cell::Int(7), Cell::Null];
+    let after = vec![Cell::Int(7), Cell::Text("late".to_owned())];
+    pair.source.transact(vec![MemoryChange::Update {
+        table: name("items"),
+        before,
+        after,
+        not_sent: Vec::new(),
+    }]);
+}
+
+fn policies(refused: RowPolicy, missing: RowPolicy) -> ApplyErrors {
+    ApplyErrors {
+        insert: refused,
+        update: refused,
+        delete: refused,
+        missing_update: missing,
+        missing_delete: missing,
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_refused_change_ends_the_task_or_is_left_out_as_the_policy_says() {
-    for (policy, is_left_out) in [
-        (ApplyErrorPolicy::StopTask, false),
-        (ApplyErrorPolicy::LogError, true),
-    ] {
+async fn a_refused_change_ends_the_task_where_the_policy_says_so() {
+    let pair = pair();
+    let outcome = follow(&pair, &cdc(), &Faults::none(), async |progress| {
+        meddled_with(&pair, progress).await;
+    })
+    .await;
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("the key is there already"), "{error}");
+    assert_eq!(pair.target.exceptions(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_is_written_down_and_not_counted_as_applied() {
+    for (policy, written) in [(RowPolicy::Report, 2), (RowPolicy::Ignore, 0)] {
         let pair = pair();
         let spec = CdcSpec {
-            on_apply_error: policy,
+            on_apply_error: policies(policy, policy),
             ..cdc()
         };
         let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
-            work(&pair, 5, 3, 3).await;
+            meddled_with(&pair, progress).await;
             caught_up(&pair, progress).await;
-            // A row that somebody else put there.
-            let mut rows = pair.target.rows(&name("items")).unwrap();
-            rows.push(vec![Cell::Int(5000), Cell::Null]);
-            let target = MemoryTable {
-                rows,
-                ..table_like("items")
-            };
-            pair.target.put(target);
-            let row = |id| vec![Cell::Int(id), Cell::Text("new".to_owned())];
-            let changes = (4900..5100)
-                .map(|id| MemoryChange::Insert(name("items"), row(id)))
-                .collect();
-            pair.source.transact(changes);
+            let counts = progress.snapshot().tables[&name("items")].changes;
+            assert_eq!((counts.left_out.inserts, counts.left_out.updates), (1, 1));
+            assert_eq!(counts.captured().inserts, counts.inserts + 1);
         })
         .await;
-        if is_left_out {
-            assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
-            let rows = pair.target.rows(&name("items")).unwrap();
-            assert!(rows.contains(&vec![Cell::Int(5000), Cell::Null]));
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        let rows = pair.target.rows(&name("items")).unwrap();
+        assert!(rows.contains(&vec![Cell::Int(5000), Cell::Null]));
+        let source = pair.source.rows(&name("items")).unwrap();
+        assert_eq!(rows.len() + 1, source.len(), "all others arrived");
+        let exceptions = pair.target.exceptions();
+        assert_eq!(exceptions.len(), written);
+        if written > 0 {
+            let [insert, update] = &exceptions[..] else {
+                panic!("{exceptions:?}")
+            };
             assert_eq!(
-                rows.len(),
-                pair.source.rows(&name("items")).unwrap().len(),
-                "all others arrived"
+                insert.statement,
+                "INSERT INTO shop.items (id, note) VALUES ('5000', 'new')"
             );
-        } else {
-            let error = outcome.unwrap_err().to_string();
-            assert!(error.contains("the key is there already"), "{error}");
+            assert!(insert.error.contains("the key is there already"), "{insert:?}");
+            assert_eq!(
+                update.statement,
+                "UPDATE shop.items SET id = '7', note = 'late' WHERE id = '7'"
+            );
+            assert_eq!(update.error, "the row is not there");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_table_stands_still_and_the_others_go_on() {
+    let pair = pair();
+    let spec = CdcSpec {
+        on_apply_error: policies(RowPolicy::SuspendTable, RowPolicy::Ignore),
+        ..cdc()
+    };
+    let late = |id| MemoryChange::Insert(name("items"), vec![Cell::Int(id), Cell::Null]);
+    let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+        meddled_with(&pair, progress).await;
+        caught_up(&pair, progress).await;
+        let items = progress.snapshot().tables[&name("items")].clone();
+        assert_eq!(items.state, TableState::Error);
+        assert!(items.message.unwrap().contains("load the table again"));
+        let row = vec![Cell::Int(77_000), Cell::Null];
+        pair.source
+            .transact(vec![late(77_000), MemoryChange::Insert(name("orders"), row)]);
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    // It stays suspended when the task goes on.
+    let again = CdcSpec {
+        start: CdcStart::Resume,
+        ..spec
+    };
+    let outcome = follow(&pair, &again, &Faults::none(), async |_| {
+        pair.source.transact(vec![late(77_001)]);
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    let rows = pair.target.rows(&name("items")).unwrap();
+    assert!(!rows.iter().any(|row| row[0] >= Cell::Int(77_000)));
+    assert_eq!(
+        pair.target.rows(&name("orders")),
+        pair.source.rows(&name("orders"))
+    );
+    assert_eq!(pair.target.exceptions().len(), 1);
 }

@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use whimbrel_connector::{ConnectError, Connector, Error, KeyPolicy, PrepareMode};
+use whimbrel_connector::{ApplySettings, ConnectError, Connector, Error, KeyPolicy, PrepareMode};
 use whimbrel_core::settings::{
     CachedChanges, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
 };
 use whimbrel_core::{Position, TableName};
 use whimbrel_engine::{
-    ApplyErrorPolicy, CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress,
-    ProgressSnapshot, RetryPolicy, RunError, StartKind, TableErrorPolicy, plan_full_load, run_cdc,
+    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, DdlPolicy, FullLoadSpec, Joining, LoadOutcome, Progress,
+    ProgressSnapshot, Reloads, RowPolicy, RetryPolicy, RunError, StartKind, TableErrorPolicy, plan_full_load, run_cdc,
     run_full_load,
 };
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
@@ -105,11 +105,12 @@ impl DataPlane for EngineDataPlane {
         let Signals {
             progress,
             clearance,
+            reloads,
             stop,
         } = signals;
         let cleared = Arc::clone(&clearance);
         let progress = move || progress_of(&progress.snapshot(), cleared.is_cleared());
-        TaskHandle::new(Arc::new(progress), clearance, stop, end)
+        TaskHandle::new(Arc::new(progress), clearance, reloads, stop, end)
     }
 }
 
@@ -118,6 +119,7 @@ impl DataPlane for EngineDataPlane {
 struct Signals {
     progress: Arc<Progress>,
     clearance: Arc<Clearance>,
+    reloads: Arc<Reloads>,
     stop: CancellationToken,
 }
 
@@ -217,24 +219,58 @@ async fn move_data(
 ) -> Result<RunEnd, RunError> {
     let Signals { progress, stop, .. } = signals;
     let Some(following) = &spec.following else {
-        let outcome = run_full_load(source, target, &load, progress, stop).await?;
-        return Ok(end_of_load(&outcome));
+        return load_and_reload(source, target, load, signals).await;
     };
+    let settings = &spec.settings;
     let spec = CdcSpec {
         loads: following.loads,
         start: cdc_start(following, start),
         end: if following.loads {
-            load_end(&spec.settings)
+            load_end(settings)
         } else {
             CdcEnd::Never
         },
         stop_at: following.stop_at,
-        on_apply_error: apply_error_policy(&spec.settings),
+        on_apply_error: apply_errors(settings),
+        on_ddl: ddl_policy(settings),
+        reloads: Arc::clone(&signals.reloads),
+        apply: apply_settings(settings),
+        batch_wait: settings.batch_wait,
+        batch_bytes_max: batch_bytes_max(settings),
         ..CdcSpec::new(load)
     };
     run_cdc(source, target, &spec, progress, stop)
         .await
         .map(end_of_following)
+}
+
+/// A load, and the loads of tables that were asked for again meanwhile.
+async fn load_and_reload(
+    source: &Arc<dyn Connector>,
+    target: &Arc<dyn Connector>,
+    mut load: FullLoadSpec,
+    signals: &Signals,
+) -> Result<RunEnd, RunError> {
+    let Signals { progress, stop, .. } = signals;
+    loop {
+        let outcome = run_full_load(source, target, &load, progress, stop).await?;
+        if outcome == LoadOutcome::Stopped {
+            return Ok(RunEnd::Stopped);
+        }
+        let tables = signals.reloads.take();
+        if tables.is_empty() {
+            return Ok(end_of_load(&outcome));
+        }
+        let mut target = target.target().await.map_err(RunError::Target)?;
+        let fence = target.claim(&load.task).await.map_err(RunError::Target)?;
+        target.forget(&fence).await.map_err(RunError::Target)?;
+        let fence = target.claim(&load.task).await.map_err(RunError::Target)?;
+        load.start = StartKind::Resume {
+            completed: HashSet::new(),
+            needs_record: false,
+        };
+        load.joining = Some(Joining { fence, tables });
+    }
 }
 
 fn end_of_load(outcome: &LoadOutcome) -> RunEnd {
@@ -263,14 +299,45 @@ fn cdc_start(following: &Following, start: Start) -> CdcStart {
     }
 }
 
-/// A change that the target refuses is left out only where the task asks for it, whatever is wrong: nothing else keeps it.
-pub(super) fn apply_error_policy(settings: &TaskSettings) -> ApplyErrorPolicy {
-    let ignores = |policy: &ErrorPolicy| *policy == ErrorPolicy::IgnoreRecord;
-    if settings.apply_errors.iter().all(ignores) {
-        ApplyErrorPolicy::LogError
-    } else {
-        ApplyErrorPolicy::StopTask
+/// What becomes of changes that the target refuses or that meet no row.
+pub(super) fn apply_errors(settings: &TaskSettings) -> ApplyErrors {
+    let row = |policy: ErrorPolicy| match policy {
+        ErrorPolicy::IgnoreRecord => RowPolicy::Ignore,
+        ErrorPolicy::LogError => RowPolicy::Report,
+        ErrorPolicy::SuspendTable => RowPolicy::SuspendTable,
+        ErrorPolicy::StopTask => RowPolicy::StopTask,
+    };
+    let [insert, update, delete] = settings.apply_errors.map(row);
+    ApplyErrors {
+        insert,
+        update,
+        delete,
+        missing_update: update,
+        missing_delete: delete,
     }
+}
+
+pub(super) fn ddl_policy(settings: &TaskSettings) -> DdlPolicy {
+    DdlPolicy {
+        drops: settings.ddl.drops,
+        truncates: settings.ddl.truncates,
+        alters: settings.ddl.alters,
+    }
+}
+
+pub(super) fn apply_settings(settings: &TaskSettings) -> ApplySettings {
+    ApplySettings {
+        statements_kept_max: usize::try_from(settings.statement_cache_size).unwrap_or(usize::MAX),
+        control_schema: settings.control_schema.clone(),
+    }
+}
+
+/// What may wait for the target: what this version takes anyway, or less where the task says so. A quarter of the total, as reading ahead,
+/// gathering, writing and a row of its own size each take their share.
+pub(super) fn batch_bytes_max(settings: &TaskSettings) -> usize {
+    let total = settings.memory_limit_bytes / 4;
+    let limit = settings.batch_memory_bytes.map_or(total, |batch| batch.min(total));
+    usize::try_from(limit).map_or(BATCH_BYTES, |limit| limit.clamp(1, BATCH_BYTES))
 }
 
 /// When a task with a load ends by itself.
@@ -361,6 +428,8 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
             ended_at: table.ended_at.map(epoch_ms),
             message: table.message.clone(),
             applied: change_counts(&table.changes),
+            captured: change_counts(&table.changes.captured()),
+            reload_count: table.reload_count,
         };
         (name.clone(), progress)
     });

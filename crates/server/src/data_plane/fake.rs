@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
+use whimbrel_core::TableName;
+use whimbrel_engine::Reloads;
 
 use super::{
     Clearance, ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle,
@@ -37,6 +39,7 @@ pub(crate) struct FakeRun {
     pub(crate) spec: TaskSpec,
     progress: Arc<Mutex<RunProgress>>,
     clearance: Arc<Clearance>,
+    reloads: Arc<Reloads>,
     stop: CancellationToken,
     end: Arc<Mutex<Option<oneshot::Sender<RunEnd>>>>,
 }
@@ -51,6 +54,11 @@ impl FakeRun {
     pub(crate) async fn clear(&self) {
         lock(&self.progress).is_cleared = true;
         self.clearance.wait_until_recorded().await;
+    }
+
+    /// The tables that the run was asked to load again since the last call.
+    pub(crate) fn reloads(&self) -> Vec<TableName> {
+        self.reloads.take().into_iter().collect()
     }
 
     /// Ends the run; later ends are ignored.
@@ -170,6 +178,7 @@ impl DataPlane for FakeDataPlane {
             spec,
             progress: Arc::default(),
             clearance: Arc::default(),
+            reloads: Arc::default(),
             stop: CancellationToken::new(),
             end: Arc::new(Mutex::new(Some(sender))),
         };
@@ -178,10 +187,11 @@ impl DataPlane for FakeDataPlane {
         let FakeRun {
             progress,
             clearance,
+            reloads,
             stop,
             ..
         } = run;
         let progress = move || lock(&progress).clone();
-        TaskHandle::new(Arc::new(progress), clearance, stop, end)
+        TaskHandle::new(Arc::new(progress), clearance, reloads, stop, end)
     }
 }

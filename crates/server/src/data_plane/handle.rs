@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use tokio::sync::{SetOnce, oneshot};
 use tokio_util::sync::CancellationToken;
+use whimbrel_engine::Reloads;
 
 use super::{RunEnd, RunProgress};
 
@@ -38,6 +39,7 @@ impl Clearance {
 pub struct TaskHandle {
     progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
     clearance: Arc<Clearance>,
+    reloads: Arc<Reloads>,
     stop: CancellationToken,
     end: oneshot::Receiver<RunEnd>,
 }
@@ -47,12 +49,14 @@ impl TaskHandle {
     pub fn new(
         progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
         clearance: Arc<Clearance>,
+        reloads: Arc<Reloads>,
         stop: CancellationToken,
         end: oneshot::Receiver<RunEnd>,
     ) -> Self {
         Self {
             progress,
             clearance,
+            reloads,
             stop,
             end,
         }
@@ -61,6 +65,11 @@ impl TaskHandle {
     /// How far it is now.
     pub fn progress(&self) -> RunProgress {
         (self.progress)()
+    }
+
+    /// Where tables are asked for that are to be loaded again.
+    pub fn reloads(&self) -> &Arc<Reloads> {
+        &self.reloads
     }
 
     /// What ends the run early when cancelled.

@@ -152,6 +152,10 @@ pub struct TableProgress {
     pub message: Option<String>,
     /// Changes applied in this run.
     pub applied: ChangeCounts,
+    /// Changes captured in this run: those applied, and those that the target refused or that met no row.
+    pub captured: ChangeCounts,
+    /// How often it was loaded again in this run.
+    pub reload_count: u32,
 }
 
 /// How far a run is.

@@ -10,7 +10,9 @@ use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_store::{EndpointRole, SslMode};
 
-use super::engine::{apply_error_policy, full_load_spec, load_end};
+use super::engine::{
+    apply_errors, apply_settings, batch_bytes_max, ddl_policy, full_load_spec, load_end,
+};
 use super::{EndpointConfig, RunMode, TaskSpec};
 use crate::connectors::{self, make_connector};
 use crate::engine_catalog::{self, SettingType};
@@ -31,9 +33,13 @@ If not, the task is deleted all the same and the service's log says so; the reco
 This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
 ";
 
-const CHANGES: &str = "of tasks that follow changes; not built yet";
-const APPLY_ERRORS: &str = "`IGNORE_RECORD` in ApplyErrorInsertPolicy, ApplyErrorUpdatePolicy and DataErrorPolicy together: a change that the target refuses is \
-    logged and left out. Anything else: the task ends at it, because `awsdms_apply_exceptions` is not written yet and a change would be lost";
+const NOT_HERE: &str = "this version does it another way, or has nothing that it would act on";
+const APPLY_ERRORS: &str = "what becomes of such a change that the target refuses, or of an update or delete that meets no row: left out (`IGNORE_RECORD`), \
+    left out and written down in `awsdms_apply_exceptions` (`LOG_ERROR`), its table followed no more (`SUSPEND_TABLE`), or the end of the task (`STOP_TASK`). \
+    Rows that a large batch does not meet are written down by their count";
+const DDL: &str = "`false`: the target's table stays as it is; a table that is altered is then followed no more until it is loaded again. `true`: the target's table \
+    is changed in place where that gives no row another value, else its rows are loaded again";
+const BATCH: &str = "changes are folded and applied in sets whenever many wait, whatever it says; `true`: they also wait for BatchApplyTimeoutMin so that more come together";
 const VALIDATION: &str = "tasks do not compare; `whimbrel validate` does, row by row";
 const LOBS: &str = "long values travel like all others, whole and with bounded memory";
 const SESSION: &str = "loads go over the database's own bulk protocol, in streams, not files";
@@ -67,7 +73,10 @@ const NOTES: &[(&str, &str)] = &[
         "TargetMetadata.ParallelLoad",
         "of targets that are not built yet; MaxFullLoadSubTasks sets how much is loaded at once",
     ),
-    ("TargetMetadata.", CHANGES),
+    ("TargetMetadata.BatchApplyEnabled", BATCH),
+    ("TargetMetadata.TaskRecoveryTableEnabled", "the checkpoint is always kept at the target, in the transaction of the rows"),
+    ("TargetMetadata.Parallel", "changes are applied in the order of the source's transactions; sets of a batch take the place of threads"),
+    ("TargetMetadata.", NOT_HERE),
     (
         "FullLoadSettings.TargetTablePrepMode",
         "what becomes of tables that are there",
@@ -93,15 +102,17 @@ const NOTES: &[(&str, &str)] = &[
         "FullLoadSettings.StopTaskCachedChangesApplied",
         "a task that follows changes ends when those made during its load are applied",
     ),
-    ("FullLoadSettings.", CHANGES),
+    ("FullLoadSettings.TransactionConsistencyTimeout", "transactions that are open when a load begins are waited for up to ten minutes"),
+    ("FullLoadSettings.", NOT_HERE),
     (
         "Logging.CloudWatchLog",
         "filled in by the service, and refused in a request unless null; this one has no CloudWatch",
     ),
     ("Logging.", LOGS),
+    ("ControlTablesSettings.ControlSchema", "where `awsdms_apply_exceptions` is; by default `public` (PostgreSQL) or `awsdms_control` (MySQL, MariaDB). The tables that a task needs to go on are always in `awsdms_control`"),
     ("ControlTablesSettings.", CONTROL),
-    ("StreamBufferSettings.", CHANGES),
-    ("ChangeProcessingDdlHandlingPolicy.", CHANGES),
+    ("StreamBufferSettings.", "the log is read ahead by 8 MiB"),
+    ("ChangeProcessingDdlHandlingPolicy.", DDL),
     (
         "ErrorBehavior.DataErrorPolicy",
         "in a load a row that the target refuses puts its table into error, and no row is left out; for changes see ApplyErrorInsertPolicy",
@@ -116,6 +127,11 @@ const NOTES: &[(&str, &str)] = &[
     ),
     ("ErrorBehavior.ApplyErrorInsertPolicy", APPLY_ERRORS),
     ("ErrorBehavior.ApplyErrorUpdatePolicy", APPLY_ERRORS),
+    ("ErrorBehavior.ApplyErrorDeletePolicy", APPLY_ERRORS),
+    ("ErrorBehavior.ApplyErrorEscalation", "the policies of single changes decide alone"),
+    ("ErrorBehavior.ApplyErrorFailOnTruncationDdl", "`HandleSourceTableTruncated` decides"),
+    ("ErrorBehavior.FullLoadIgnoreConflicts", "changes that the loaded rows hold are told exactly, so there are no conflicts to ignore"),
+    ("ErrorBehavior.FailOnTransactionConsistencyBreached", "transactions that are open when a load begins are always waited for"),
     (
         "ErrorBehavior.EventErrorPolicy",
         "events stay within the service",
@@ -141,8 +157,16 @@ const NOTES: &[(&str, &str)] = &[
         "ErrorBehavior.FailOnNoTablesCaptured",
         "`false`: mappings that match no table end in `stopped` instead of `failed`",
     ),
-    ("ErrorBehavior.", CHANGES),
-    ("ChangeProcessingTuning.", CHANGES),
+    ("ErrorBehavior.", NOT_HERE),
+    ("ChangeProcessingTuning.BatchApplyTimeoutMin", "with BatchApplyEnabled: how long changes are gathered"),
+    ("ChangeProcessingTuning.BatchApplyTimeoutMax", "a batch is applied as soon as BatchApplyTimeoutMin has passed or it is full"),
+    ("ChangeProcessingTuning.BatchApplyMemoryLimit", "with BatchApplyEnabled: an upper bound; this version takes 8 MiB at most anyway"),
+    ("ChangeProcessingTuning.MemoryLimitTotal", "an upper bound, of which a batch gets a quarter; this version takes 8 MiB at most anyway"),
+    ("ChangeProcessingTuning.StatementCacheSize", "statements that are kept prepared at a PostgreSQL target"),
+    ("ChangeProcessingTuning.BatchApplyPreserveTransaction", "a batch always ends with a source transaction"),
+    ("ChangeProcessingTuning.BatchSplitSize", "a batch is one transaction of the target"),
+    ("ChangeProcessingTuning.M", "transactions are gathered only while the target is busy, so that nothing waits"),
+    ("ChangeProcessingTuning.CommitTimeout", "transactions are gathered only while the target is busy, so that nothing waits"),
     (
         "ValidationSettings.ValidationOnly",
         "`true` is refused at the start of the task, which would move data",
@@ -155,7 +179,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     ("LoopbackPreventionSettings", "switching it on is refused"),
     ("BeforeImageSettings", "switching it on is refused"),
-    ("FailTaskWhenCleanTaskResourceFailed", CHANGES),
+    ("FailTaskWhenCleanTaskResourceFailed", "a task is deleted all the same; the log says what it left"),
     ("TTSettings", "switching it on is refused"),
 ];
 
@@ -185,22 +209,21 @@ const ENDPOINT_NOTES: &[(&str, &str)] = &[
         "`babelfish` is refused when the connection is tested",
     ),
     ("babelfishdatabasename", "see `DatabaseMode`"),
-    ("capturedds", CHANGES),
-    ("captureddls", CHANGES),
-    ("ddlartifactsschema", CHANGES),
-    ("heartbeatenable", CHANGES),
-    ("heartbeatschema", CHANGES),
-    ("heartbeatfrequency", CHANGES),
-    ("slotname", CHANGES),
-    ("pluginname", CHANGES),
-    ("consumemonotonicevents", CHANGES),
-    ("eventspollinterval", CHANGES),
+    ("captureddls", "`true`: event triggers of the task, where the user may make them, write changes of definitions into the log; `false`: they are only seen at the next row"),
+    ("ddlartifactsschema", "the schema of the function that the event triggers call"),
+    ("heartbeatenable", "writes a message into the log at times, so that the slot of a quiet database moves on"),
+    ("heartbeatschema", "the heartbeat needs no table"),
+    ("heartbeatfrequency", "minutes between two heartbeats"),
+    ("slotname", "a slot of plugin `pgoutput` that exists is read instead of one that the task makes; a task of changes alone begins where it stands, or at `CdcStartPosition` (an LSN)"),
+    ("pluginname", "`pgoutput`, which every server has, is always used"),
+    ("consumemonotonicevents", "transactions always come in the order of their commits"),
+    ("eventspollinterval", "the log is read as it is written"),
     (
         "cleansourcemetadataonmismatch",
         "the catalog is read anew at each start",
     ),
-    ("skiptablesuspensionforpartitionddl", CHANGES),
-    ("ignoreopenxatransactionscheck", CHANGES),
+    ("skiptablesuspensionforpartitionddl", "partitions that take rows with them make their table be loaded again"),
+    ("ignoreopenxatransactionscheck", "XA transactions are followed, prepared ones too"),
     ("maxfilesize", SESSION),
     ("loadusingcsv", SESSION),
     (
@@ -279,7 +302,14 @@ fn endpoint(engine_name: &str, role: EndpointRole) -> EndpointConfig {
 /// All that a run is told of the document.
 fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
     let settings = TaskSettings::of(document);
-    let following = (apply_error_policy(&settings), load_end(&settings));
+    let following = (
+        apply_errors(&settings),
+        load_end(&settings),
+        ddl_policy(&settings),
+        apply_settings(&settings),
+        settings.batch_wait,
+        batch_bytes_max(&settings),
+    );
     let spec = full_load_spec(&TaskSpec {
         task: "t".into(),
         source: endpoint("postgres", EndpointRole::Source),
@@ -298,7 +328,8 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Bool(flag) => vec![(!flag).into()],
         Value::Number(number) => {
             let number = number.as_i64().unwrap_or_default();
-            vec![(number + 1).into(), (number - 1).into()]
+            // Bounds of memory act where they are narrower than what is taken anyway.
+            [number + 1, number - 1, 4, 1].map(Value::from).to_vec()
         }
         Value::String(_) => [
             "x",
@@ -327,9 +358,18 @@ fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
         if let Some(group) = group {
             sent = serde_json::json!({group: sent});
         }
+        // Settings of batches act in tasks that apply in batches.
+        if name.starts_with("BatchApplyTimeout") || name == "BatchApplyMemoryLimit" {
+            sent["TargetMetadata"] = serde_json::json!({"BatchApplyEnabled": true});
+        }
         if let Ok(document) = SettingsDocument::for_create(Some(&sent.to_string())) {
             is_accepted = true;
-            if run_of(&document, plain()) != default && name != "ValidationOnly" {
+            let mut usual = default.clone();
+            if sent.get("TargetMetadata").is_some_and(|group| group["BatchApplyEnabled"] == true) && name != "BatchApplyEnabled" {
+                let batches = r#"{"TargetMetadata":{"BatchApplyEnabled":true}}"#;
+                usual = run_of(&SettingsDocument::for_create(Some(batches)).unwrap(), plain());
+            }
+            if run_of(&document, plain()) != usual && name != "ValidationOnly" {
                 return "acts";
             }
         }
@@ -397,12 +437,29 @@ fn endpoint_told(config: &EndpointConfig, engine: Engine) -> Option<String> {
 }
 
 fn endpoint_effect(engine: Engine, name: &str, values: &[Value]) -> &'static str {
+    let roles = [EndpointRole::Target, EndpointRole::Source];
+    let effects = roles.map(|role| effect_at(engine, role, name, values));
+    ["acts", "refused"]
+        .into_iter()
+        .find(|effect| effects.contains(effect))
+        .unwrap_or("no effect")
+}
+
+fn effect_at(
+    engine: Engine,
+    role: EndpointRole,
+    name: &str,
+    values: &[Value],
+) -> &'static str {
     let engine_name = match engine {
         Engine::Postgres => "postgres",
         Engine::MySql => "mysql",
         Engine::MariaDb => "mariadb",
     };
-    let plain = endpoint(engine_name, EndpointRole::Target);
+    let mut plain = endpoint(engine_name, role);
+    if name == "HeartbeatFrequency" {
+        plain.settings.insert("HeartbeatEnable".to_owned(), true.into());
+    }
     let default = endpoint_told(&plain, engine);
     let mut effect = "no effect";
     for value in values {

@@ -2,13 +2,14 @@
 
 use std::ops::RangeInclusive;
 
+use whimbrel_core::TableName;
 use whimbrel_model as model;
-use whimbrel_store::{MigrationType, TableStatistics, TaskStatus};
+use whimbrel_store::{EpochMs, MigrationType, TableState, TableStatistics, TaskStatus};
 
 use super::tasks;
 use crate::arn::ArnKind;
 use crate::context::Context;
-use crate::fault::{Fault, invalid_state, invalid_value};
+use crate::fault::{Fault, invalid_combination, invalid_state, invalid_value};
 use crate::listing::PageRequest;
 
 const PAGE: RangeInclusive<i32> = 20..=500;
@@ -54,7 +55,7 @@ pub(super) async fn reload(
     message: model::ReloadTablesMessage,
 ) -> Result<model::ReloadTablesResponse, Fault> {
     let mut transaction = context.store.begin().await?;
-    let task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
+    let mut task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
     if task.status != TaskStatus::Running {
         return Err(invalid_state(format!(
             "Tables can be reloaded only while the replication task is running, it is {}",
@@ -71,10 +72,30 @@ pub(super) async fn reload(
             "Tables of a task of migration type cdc cannot be reloaded".to_owned(),
         ));
     }
-    Err(invalid_state(
-        "Reloading single tables of a running full load is not supported by this version; use reload-target when the task has stopped"
-            .to_owned(),
-    ))
+    if message.reload_option.as_deref() == Some("validate-only") {
+        return Err(invalid_combination(
+            "ReloadOption validate-only needs a task that validates, which this version does not: compare both ends with whimbrel validate"
+                .to_owned(),
+        ));
+    }
+    let now = EpochMs::now();
+    for table in message.tables_to_reload {
+        let name = TableName::new(table.schema_name, table.table_name);
+        let id = TableStatistics::id_of(&task.id, &name.schema, &name.name);
+        let Some(mut figures) = transaction.find::<TableStatistics>(&id).await? else {
+            return Err(invalid_value(format!("Table {name} is none of the task's")));
+        };
+        figures.state = TableState::Reloading;
+        figures.updated_at = now;
+        transaction.replace(&figures).await?;
+        task.reloads.insert(name);
+    }
+    // The reconciler hands them to the run.
+    let task = transaction.replace(&task).await?;
+    transaction.commit().await?;
+    Ok(model::ReloadTablesResponse {
+        replication_task_arn: Some(context.home.arn(ArnKind::Task, task.id.as_str())),
+    })
 }
 
 fn to_wire(table: &TableStatistics) -> model::TableStatistics {

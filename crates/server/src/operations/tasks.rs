@@ -5,6 +5,8 @@ mod wire;
 
 pub(super) use modify::modify;
 
+use std::collections::BTreeSet;
+
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_model as model;
@@ -114,6 +116,7 @@ fn task_from_create(
             .map(checked_stop_position)
             .transpose()?,
         recovery_checkpoint: None,
+        reloads: BTreeSet::new(),
         task_data: message.task_data,
         created_at: EpochMs::now(),
         statistics: TaskStatistics::default(),

@@ -252,6 +252,7 @@ impl Reconciler for Tasks {
                     if !self.0.runs.contains(&task.id) && self.instance_is_available(&task).await? {
                         self.begin(&task.id).await?;
                     }
+                    self.0.runs.reload(&task.id, &task.reloads);
                 }
                 TaskStatus::Stopping => {
                     if !self.0.runs.stop(&task.id) {

@@ -26,6 +26,7 @@ fn task(status: TaskStatus) -> ReplicationTask {
         cdc_start_position: None,
         cdc_stop_position: None,
         recovery_checkpoint: None,
+        reloads: Default::default(),
         task_data: None,
         created_at: EpochMs(0),
         statistics: TaskStatistics::default(),

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use whimbrel_core::TableName;
 use whimbrel_core::settings::SettingsDocument;
 
 use super::wire::{id_type, wire_enum};
@@ -171,6 +174,9 @@ pub struct ReplicationTask {
     pub cdc_stop_position: Option<String>,
     /// Where following can go on from.
     pub recovery_checkpoint: Option<String>,
+    /// Tables that are to be loaded again while the task runs, and whose load has not begun.
+    #[serde(default)]
+    pub reloads: BTreeSet<TableName>,
     /// Supplemental data, as given.
     pub task_data: Option<String>,
     /// When it was made.

@@ -6,7 +6,7 @@ use whimbrel_engine::Interruption;
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
 use super::Harness;
-use crate::data_plane::{ConnectionFailure, RunEnd, RunMode, RunProgress, TableProgress};
+use crate::data_plane::{ConnectionFailure, FakeRun, RunEnd, RunMode, RunProgress, TableProgress};
 
 const MAPPINGS: &str = r#"{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
     "object-locator":{"schema-name":"s","table-name":"%"},"rule-action":"include"}]}"#;
@@ -20,13 +20,17 @@ struct Task {
 
 impl Task {
     async fn ready() -> Self {
+        Self::of("full-load").await
+    }
+
+    async fn of(migration_type: &str) -> Self {
         let harness = Harness::start();
         let instance = harness.instance("i").await;
         let source = harness.endpoint("source", "s", "db1").await;
         let target = harness.endpoint("target", "t", "db2").await;
         let request = json!({
             "ReplicationTaskIdentifier": "task", "SourceEndpointArn": source, "TargetEndpointArn": target,
-            "ReplicationInstanceArn": instance, "MigrationType": "full-load", "TableMappings": MAPPINGS,
+            "ReplicationInstanceArn": instance, "MigrationType": migration_type, "TableMappings": MAPPINGS,
         });
         let made = harness.ok("CreateReplicationTask", request).await;
         assert_eq!(made["ReplicationTask"]["Status"], "creating");
@@ -100,6 +104,8 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
             ended_at: None,
             message: None,
             applied: ChangeCounts::default(),
+            captured: ChangeCounts::default(),
+            reload_count: 0,
         };
         (TableName::new("s", *name), table)
     });
@@ -638,4 +644,96 @@ async fn a_crash_while_the_target_forgets_loses_nothing() {
     let task = task.after_a_crash();
     until_gone(&task).await;
     assert_eq!(task.harness.data_plane.forgotten().len(), 1);
+}
+
+/// A task that follows changes, with one table that is loaded.
+async fn following() -> (Task, FakeRun) {
+    let task = Task::of("full-load-and-cdc").await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(progress(&[("a", TableState::Completed, 7)]));
+    task.harness
+        .until("DescribeTableStatistics", task.request(), |page| {
+            page["TableStatistics"][0]["FullLoadRows"] == 7
+        })
+        .await;
+    (task, run)
+}
+
+fn reload_of(task: &Task, table: &str) -> Value {
+    json!({"ReplicationTaskArn": task.arn, "TablesToReload": [{"SchemaName": "s", "TableName": table}]})
+}
+
+#[tokio::test]
+async fn a_table_that_is_to_be_loaded_again_is_handed_to_the_run_once() {
+    let (task, run) = following().await;
+    let answer = task.harness.ok("ReloadTables", reload_of(&task, "a")).await;
+    assert_eq!(answer["ReplicationTaskArn"], task.arn);
+    let page = task
+        .harness
+        .ok("DescribeTableStatistics", task.request())
+        .await;
+    assert_eq!(
+        page["TableStatistics"][0]["TableState"],
+        "Table is being reloaded"
+    );
+    let mut asked = run.reloads();
+    while asked.is_empty() {
+        tokio::task::yield_now().await;
+        asked = run.reloads();
+    }
+    assert_eq!(asked, [TableName::new("s", "a")]);
+    let mut again = progress(&[("a", TableState::FullLoad, 2)]);
+    for table in again.tables.values_mut() {
+        table.reload_count = 1;
+    }
+    run.set_progress(again);
+    let reloading = |page: &Value| {
+        let table = &page["TableStatistics"][0];
+        table["FullLoadRows"] == 2 && table["TableState"] == "Table is being reloaded"
+    };
+    task.harness
+        .until("DescribeTableStatistics", task.request(), reloading)
+        .await;
+    let mut done = progress(&[("a", TableState::Completed, 9)]);
+    for table in done.tables.values_mut() {
+        table.reload_count = 1;
+    }
+    run.set_progress(done);
+    let is_done = |page: &Value| {
+        let table = &page["TableStatistics"][0];
+        table["TableState"] == "Table completed" && table["FullLoadReloaded"] == true
+    };
+    task.harness
+        .until("DescribeTableStatistics", task.request(), is_done)
+        .await;
+    assert_eq!(run.reloads(), [], "it was asked for once");
+}
+
+#[tokio::test]
+async fn tables_that_cannot_be_loaded_again_are_refused() {
+    let (task, _run) = following().await;
+    let harness = &task.harness;
+    harness
+        .refused("ReloadTables", reload_of(&task, "other"), "InvalidParameterValueException")
+        .await;
+    let mut validating = reload_of(&task, "a");
+    validating["ReloadOption"] = json!("validate-only");
+    harness
+        .refused("ReloadTables", validating, "InvalidParameterCombinationException")
+        .await;
+}
+
+#[tokio::test]
+async fn a_reload_that_was_asked_for_outlives_a_crash() {
+    let (task, _run) = following().await;
+    task.harness.ok("ReloadTables", reload_of(&task, "a")).await;
+    let task = task.after_a_crash();
+    let run = task.harness.data_plane.run(0).await;
+    let mut asked = run.reloads();
+    while asked.is_empty() {
+        tokio::task::yield_now().await;
+        asked = run.reloads();
+    }
+    assert_eq!(asked, [TableName::new("s", "a")]);
 }
