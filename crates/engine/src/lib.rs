@@ -12,7 +12,8 @@ mod spec;
 pub mod validate;
 
 pub use cdc::{
-    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, DdlPolicy, LeftOut, Reloads, RowPolicy, StopTime, forget_cdc, run_cdc,
+    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, DdlPolicy,
+    LeftOut, Reloads, RowPolicy, StopTime, forget_cdc, run_cdc,
 };
 pub use error::RunError;
 pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};

@@ -99,7 +99,12 @@ pub(crate) fn postgres(
 
 fn is_off(endpoint: &EndpointConfig, name: &str) -> bool {
     let given = endpoint.setting(name);
-    given.is_some_and(|given| matches!(given.to_ascii_lowercase().as_str(), "false" | "n" | "no" | "0"))
+    given.is_some_and(|given| {
+        matches!(
+            given.to_ascii_lowercase().as_str(),
+            "false" | "n" | "no" | "0"
+        )
+    })
 }
 
 /// How often something is written into the log of a quiet source; the frequency is in minutes.

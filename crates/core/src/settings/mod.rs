@@ -11,7 +11,9 @@ mod typed;
 
 pub use document::SettingsDocument;
 pub use error::SettingsError;
-pub use typed::{CachedChanges, DdlHandling, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings};
+pub use typed::{
+    CachedChanges, DdlHandling, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
+};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use tracing::{debug, warn};
 use whimbrel_connector::{
-    Applier, ApplyException, Checkpoint, Definition, Error, FollowState, NetChanges, RecordChange, RowRefusal, RowSet as _,
-    SingleKind,
+    Applier, ApplyException, Checkpoint, Definition, Error, FollowState, NetChanges, RecordChange,
+    RowRefusal, RowSet as _, SingleKind,
 };
 use whimbrel_core::{Position, TableName};
 
@@ -245,7 +245,10 @@ impl BatchWriter {
             Segment::Tables(tables) => tables,
         };
         for table in tables {
-            if self.suspended.contains(&batch.tables[table.table as usize].name) {
+            if self
+                .suspended
+                .contains(&batch.tables[table.table as usize].name)
+            {
                 counts.leave_out_all(&table);
                 continue;
             }
@@ -280,8 +283,10 @@ impl BatchWriter {
         match self.applier.apply_net(changes).await {
             Ok(applied) => {
                 let missing = Missing {
-                    updates: updates.row_count() as u64 - applied.updated.min(updates.row_count() as u64),
-                    deletes: deletes.row_count() as u64 - applied.deleted.min(deletes.row_count() as u64),
+                    updates: updates.row_count() as u64
+                        - applied.updated.min(updates.row_count() as u64),
+                    deletes: deletes.row_count() as u64
+                        - applied.deleted.min(deletes.row_count() as u64),
                 };
                 self.report_missing(table, missing, counts).await
             }
@@ -431,7 +436,9 @@ impl BatchWriter {
             RowPolicy::StopTask => {
                 return Err(Error::table(
                     &table.name,
-                    format!("a change cannot be applied: {reason}; load the table again, or let the task's error policy leave such changes out"),
+                    format!(
+                        "a change cannot be applied: {reason}; load the table again, or let the task's error policy leave such changes out"
+                    ),
                 ));
             }
             RowPolicy::Report | RowPolicy::SuspendTable => {}

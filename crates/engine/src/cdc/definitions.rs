@@ -320,7 +320,9 @@ impl Follower<'_> {
             entry.state = TableState::Error;
             entry.message = Some(reason);
         });
-        self.tables.find(table).map_or(Ok(()), |id| self.tables.leave(id))
+        self.tables
+            .find(table)
+            .map_or(Ok(()), |id| self.tables.leave(id))
     }
 
     /// Stops taking in events until this is done.

@@ -13,14 +13,21 @@ pub(super) fn of(change: &SingleChange<'_>, error: &str) -> Result<ApplyExceptio
     let statement = match change.kind {
         SingleKind::Insert { after } => {
             let cells = cells(change, after)?;
-            let sent = cells.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+            let sent = cells
+                .iter()
+                .filter_map(|(name, value)| Some((name, value.as_ref()?)));
             let (names, values): (Vec<&str>, Vec<&str>) =
                 sent.map(|(name, value)| (*name, value.as_str())).unzip();
-            format!("INSERT INTO {name} ({}) VALUES ({})", names.join(", "), values.join(", "))
+            format!(
+                "INSERT INTO {name} ({}) VALUES ({})",
+                names.join(", "),
+                values.join(", ")
+            )
         }
         SingleKind::Update { before, after } => {
             let new = cells(change, after)?;
-            let old = before.map_or_else(|| cells(change, after), |before| cells(change, before))?;
+            let old =
+                before.map_or_else(|| cells(change, after), |before| cells(change, before))?;
             format!(
                 "UPDATE {name} SET {} WHERE {}",
                 pairs(new.iter(), ", "),
@@ -44,7 +51,11 @@ type Cell<'t> = (&'t str, Option<String>);
 
 /// Column by column; `None`: not sent.
 fn cells<'t>(change: &SingleChange<'t>, row: RowAt) -> Result<Vec<Cell<'t>>, Error> {
-    let names = change.table.columns.iter().map(|column| column.name.as_str());
+    let names = change
+        .table
+        .columns
+        .iter()
+        .map(|column| column.name.as_str());
     let mut found = Vec::new();
     change.rows.decode(row, &mut |values| {
         found = names.clone().zip(values.iter().map(in_words)).collect();

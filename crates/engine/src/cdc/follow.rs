@@ -195,7 +195,10 @@ impl Follower<'_> {
 
     /// How long nothing need be done while nothing comes.
     fn pause(&self) -> Duration {
-        let wait = self.spec.batch_wait.filter(|_| self.collector.has_changes());
+        let wait = self
+            .spec
+            .batch_wait
+            .filter(|_| self.collector.has_changes());
         wait.unwrap_or(QUIET_CHECKPOINT_EVERY)
     }
 

@@ -359,7 +359,10 @@ async fn what_is_left_out_is_written_down_and_not_counted_as_applied() {
                 insert.statement,
                 "INSERT INTO shop.items (id, note) VALUES ('5000', 'new')"
             );
-            assert!(insert.error.contains("the key is there already"), "{insert:?}");
+            assert!(
+                insert.error.contains("the key is there already"),
+                "{insert:?}"
+            );
             assert_eq!(
                 update.statement,
                 "UPDATE shop.items SET id = '7', note = 'late' WHERE id = '7'"
@@ -384,8 +387,10 @@ async fn a_suspended_table_stands_still_and_the_others_go_on() {
         assert_eq!(items.state, TableState::Error);
         assert!(items.message.unwrap().contains("load the table again"));
         let row = vec![Cell::Int(77_000), Cell::Null];
-        pair.source
-            .transact(vec![late(77_000), MemoryChange::Insert(name("orders"), row)]);
+        pair.source.transact(vec![
+            late(77_000),
+            MemoryChange::Insert(name("orders"), row),
+        ]);
     })
     .await;
     assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);

@@ -14,9 +14,9 @@ use whimbrel_core::settings::{
 };
 use whimbrel_core::{Position, TableName};
 use whimbrel_engine::{
-    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, DdlPolicy, FullLoadSpec, Joining, LoadOutcome, Progress,
-    ProgressSnapshot, Reloads, RowPolicy, RetryPolicy, RunError, StartKind, TableErrorPolicy, plan_full_load, run_cdc,
-    run_full_load,
+    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, DdlPolicy, FullLoadSpec,
+    Joining, LoadOutcome, Progress, ProgressSnapshot, Reloads, RetryPolicy, RowPolicy, RunError,
+    StartKind, TableErrorPolicy, plan_full_load, run_cdc, run_full_load,
 };
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
@@ -336,7 +336,9 @@ pub(super) fn apply_settings(settings: &TaskSettings) -> ApplySettings {
 /// gathering, writing and a row of its own size each take their share.
 pub(super) fn batch_bytes_max(settings: &TaskSettings) -> usize {
     let total = settings.memory_limit_bytes / 4;
-    let limit = settings.batch_memory_bytes.map_or(total, |batch| batch.min(total));
+    let limit = settings
+        .batch_memory_bytes
+        .map_or(total, |batch| batch.min(total));
     usize::try_from(limit).map_or(BATCH_BYTES, |limit| limit.clamp(1, BATCH_BYTES))
 }
 

@@ -12,7 +12,7 @@ mod tests;
 
 pub use engine::{EngineDataPlane, MakeConnector};
 #[cfg(test)]
-pub(crate) use fake::FakeDataPlane;
+pub(crate) use fake::{FakeDataPlane, FakeRun};
 pub use handle::{Clearance, TaskHandle};
 
 use std::collections::BTreeMap;

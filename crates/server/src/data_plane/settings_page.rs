@@ -74,8 +74,14 @@ const NOTES: &[(&str, &str)] = &[
         "of targets that are not built yet; MaxFullLoadSubTasks sets how much is loaded at once",
     ),
     ("TargetMetadata.BatchApplyEnabled", BATCH),
-    ("TargetMetadata.TaskRecoveryTableEnabled", "the checkpoint is always kept at the target, in the transaction of the rows"),
-    ("TargetMetadata.Parallel", "changes are applied in the order of the source's transactions; sets of a batch take the place of threads"),
+    (
+        "TargetMetadata.TaskRecoveryTableEnabled",
+        "the checkpoint is always kept at the target, in the transaction of the rows",
+    ),
+    (
+        "TargetMetadata.Parallel",
+        "changes are applied in the order of the source's transactions; sets of a batch take the place of threads",
+    ),
     ("TargetMetadata.", NOT_HERE),
     (
         "FullLoadSettings.TargetTablePrepMode",
@@ -102,14 +108,20 @@ const NOTES: &[(&str, &str)] = &[
         "FullLoadSettings.StopTaskCachedChangesApplied",
         "a task that follows changes ends when those made during its load are applied",
     ),
-    ("FullLoadSettings.TransactionConsistencyTimeout", "transactions that are open when a load begins are waited for up to ten minutes"),
+    (
+        "FullLoadSettings.TransactionConsistencyTimeout",
+        "transactions that are open when a load begins are waited for up to ten minutes",
+    ),
     ("FullLoadSettings.", NOT_HERE),
     (
         "Logging.CloudWatchLog",
         "filled in by the service, and refused in a request unless null; this one has no CloudWatch",
     ),
     ("Logging.", LOGS),
-    ("ControlTablesSettings.ControlSchema", "where `awsdms_apply_exceptions` is; by default `public` (PostgreSQL) or `awsdms_control` (MySQL, MariaDB). The tables that a task needs to go on are always in `awsdms_control`"),
+    (
+        "ControlTablesSettings.ControlSchema",
+        "where `awsdms_apply_exceptions` is; by default `public` (PostgreSQL) or `awsdms_control` (MySQL, MariaDB). The tables that a task needs to go on are always in `awsdms_control`",
+    ),
     ("ControlTablesSettings.", CONTROL),
     ("StreamBufferSettings.", "the log is read ahead by 8 MiB"),
     ("ChangeProcessingDdlHandlingPolicy.", DDL),
@@ -128,10 +140,22 @@ const NOTES: &[(&str, &str)] = &[
     ("ErrorBehavior.ApplyErrorInsertPolicy", APPLY_ERRORS),
     ("ErrorBehavior.ApplyErrorUpdatePolicy", APPLY_ERRORS),
     ("ErrorBehavior.ApplyErrorDeletePolicy", APPLY_ERRORS),
-    ("ErrorBehavior.ApplyErrorEscalation", "the policies of single changes decide alone"),
-    ("ErrorBehavior.ApplyErrorFailOnTruncationDdl", "`HandleSourceTableTruncated` decides"),
-    ("ErrorBehavior.FullLoadIgnoreConflicts", "changes that the loaded rows hold are told exactly, so there are no conflicts to ignore"),
-    ("ErrorBehavior.FailOnTransactionConsistencyBreached", "transactions that are open when a load begins are always waited for"),
+    (
+        "ErrorBehavior.ApplyErrorEscalation",
+        "the policies of single changes decide alone",
+    ),
+    (
+        "ErrorBehavior.ApplyErrorFailOnTruncationDdl",
+        "`HandleSourceTableTruncated` decides",
+    ),
+    (
+        "ErrorBehavior.FullLoadIgnoreConflicts",
+        "changes that the loaded rows hold are told exactly, so there are no conflicts to ignore",
+    ),
+    (
+        "ErrorBehavior.FailOnTransactionConsistencyBreached",
+        "transactions that are open when a load begins are always waited for",
+    ),
     (
         "ErrorBehavior.EventErrorPolicy",
         "events stay within the service",
@@ -158,15 +182,42 @@ const NOTES: &[(&str, &str)] = &[
         "`false`: mappings that match no table end in `stopped` instead of `failed`",
     ),
     ("ErrorBehavior.", NOT_HERE),
-    ("ChangeProcessingTuning.BatchApplyTimeoutMin", "with BatchApplyEnabled: how long changes are gathered"),
-    ("ChangeProcessingTuning.BatchApplyTimeoutMax", "a batch is applied as soon as BatchApplyTimeoutMin has passed or it is full"),
-    ("ChangeProcessingTuning.BatchApplyMemoryLimit", "with BatchApplyEnabled: an upper bound; this version takes 8 MiB at most anyway"),
-    ("ChangeProcessingTuning.MemoryLimitTotal", "an upper bound, of which a batch gets a quarter; this version takes 8 MiB at most anyway"),
-    ("ChangeProcessingTuning.StatementCacheSize", "statements that are kept prepared at a PostgreSQL target"),
-    ("ChangeProcessingTuning.BatchApplyPreserveTransaction", "a batch always ends with a source transaction"),
-    ("ChangeProcessingTuning.BatchSplitSize", "a batch is one transaction of the target"),
-    ("ChangeProcessingTuning.M", "transactions are gathered only while the target is busy, so that nothing waits"),
-    ("ChangeProcessingTuning.CommitTimeout", "transactions are gathered only while the target is busy, so that nothing waits"),
+    (
+        "ChangeProcessingTuning.BatchApplyTimeoutMin",
+        "with BatchApplyEnabled: how long changes are gathered",
+    ),
+    (
+        "ChangeProcessingTuning.BatchApplyTimeoutMax",
+        "a batch is applied as soon as BatchApplyTimeoutMin has passed or it is full",
+    ),
+    (
+        "ChangeProcessingTuning.BatchApplyMemoryLimit",
+        "with BatchApplyEnabled: an upper bound; this version takes 8 MiB at most anyway",
+    ),
+    (
+        "ChangeProcessingTuning.MemoryLimitTotal",
+        "an upper bound, of which a batch gets a quarter; this version takes 8 MiB at most anyway",
+    ),
+    (
+        "ChangeProcessingTuning.StatementCacheSize",
+        "statements that are kept prepared at a PostgreSQL target",
+    ),
+    (
+        "ChangeProcessingTuning.BatchApplyPreserveTransaction",
+        "a batch always ends with a source transaction",
+    ),
+    (
+        "ChangeProcessingTuning.BatchSplitSize",
+        "a batch is one transaction of the target",
+    ),
+    (
+        "ChangeProcessingTuning.M",
+        "transactions are gathered only while the target is busy, so that nothing waits",
+    ),
+    (
+        "ChangeProcessingTuning.CommitTimeout",
+        "transactions are gathered only while the target is busy, so that nothing waits",
+    ),
     (
         "ValidationSettings.ValidationOnly",
         "`true` is refused at the start of the task, which would move data",
@@ -179,7 +230,10 @@ const NOTES: &[(&str, &str)] = &[
     ),
     ("LoopbackPreventionSettings", "switching it on is refused"),
     ("BeforeImageSettings", "switching it on is refused"),
-    ("FailTaskWhenCleanTaskResourceFailed", "a task is deleted all the same; the log says what it left"),
+    (
+        "FailTaskWhenCleanTaskResourceFailed",
+        "a task is deleted all the same; the log says what it left",
+    ),
     ("TTSettings", "switching it on is refused"),
 ];
 
@@ -209,21 +263,45 @@ const ENDPOINT_NOTES: &[(&str, &str)] = &[
         "`babelfish` is refused when the connection is tested",
     ),
     ("babelfishdatabasename", "see `DatabaseMode`"),
-    ("captureddls", "`true`: event triggers of the task, where the user may make them, write changes of definitions into the log; `false`: they are only seen at the next row"),
-    ("ddlartifactsschema", "the schema of the function that the event triggers call"),
-    ("heartbeatenable", "writes a message into the log at times, so that the slot of a quiet database moves on"),
+    (
+        "captureddls",
+        "`true`: event triggers of the task, where the user may make them, write changes of definitions into the log; `false`: they are only seen at the next row",
+    ),
+    (
+        "ddlartifactsschema",
+        "the schema of the function that the event triggers call",
+    ),
+    (
+        "heartbeatenable",
+        "writes a message into the log at times, so that the slot of a quiet database moves on",
+    ),
     ("heartbeatschema", "the heartbeat needs no table"),
     ("heartbeatfrequency", "minutes between two heartbeats"),
-    ("slotname", "a slot of plugin `pgoutput` that exists is read instead of one that the task makes; a task of changes alone begins where it stands, or at `CdcStartPosition` (an LSN)"),
-    ("pluginname", "`pgoutput`, which every server has, is always used"),
-    ("consumemonotonicevents", "transactions always come in the order of their commits"),
+    (
+        "slotname",
+        "a slot of plugin `pgoutput` that exists is read instead of one that the task makes; a task of changes alone begins where it stands, or at `CdcStartPosition` (an LSN)",
+    ),
+    (
+        "pluginname",
+        "`pgoutput`, which every server has, is always used",
+    ),
+    (
+        "consumemonotonicevents",
+        "transactions always come in the order of their commits",
+    ),
     ("eventspollinterval", "the log is read as it is written"),
     (
         "cleansourcemetadataonmismatch",
         "the catalog is read anew at each start",
     ),
-    ("skiptablesuspensionforpartitionddl", "partitions that take rows with them make their table be loaded again"),
-    ("ignoreopenxatransactionscheck", "XA transactions are followed, prepared ones too"),
+    (
+        "skiptablesuspensionforpartitionddl",
+        "partitions that take rows with them make their table be loaded again",
+    ),
+    (
+        "ignoreopenxatransactionscheck",
+        "XA transactions are followed, prepared ones too",
+    ),
     ("maxfilesize", SESSION),
     ("loadusingcsv", SESSION),
     (
@@ -365,9 +443,16 @@ fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
         if let Ok(document) = SettingsDocument::for_create(Some(&sent.to_string())) {
             is_accepted = true;
             let mut usual = default.clone();
-            if sent.get("TargetMetadata").is_some_and(|group| group["BatchApplyEnabled"] == true) && name != "BatchApplyEnabled" {
+            if sent
+                .get("TargetMetadata")
+                .is_some_and(|group| group["BatchApplyEnabled"] == true)
+                && name != "BatchApplyEnabled"
+            {
                 let batches = r#"{"TargetMetadata":{"BatchApplyEnabled":true}}"#;
-                usual = run_of(&SettingsDocument::for_create(Some(batches)).unwrap(), plain());
+                usual = run_of(
+                    &SettingsDocument::for_create(Some(batches)).unwrap(),
+                    plain(),
+                );
             }
             if run_of(&document, plain()) != usual && name != "ValidationOnly" {
                 return "acts";
@@ -445,12 +530,7 @@ fn endpoint_effect(engine: Engine, name: &str, values: &[Value]) -> &'static str
         .unwrap_or("no effect")
 }
 
-fn effect_at(
-    engine: Engine,
-    role: EndpointRole,
-    name: &str,
-    values: &[Value],
-) -> &'static str {
+fn effect_at(engine: Engine, role: EndpointRole, name: &str, values: &[Value]) -> &'static str {
     let engine_name = match engine {
         Engine::Postgres => "postgres",
         Engine::MySql => "mysql",
@@ -458,7 +538,9 @@ fn effect_at(
     };
     let mut plain = endpoint(engine_name, role);
     if name == "HeartbeatFrequency" {
-        plain.settings.insert("HeartbeatEnable".to_owned(), true.into());
+        plain
+            .settings
+            .insert("HeartbeatEnable".to_owned(), true.into());
     }
     let default = endpoint_told(&plain, engine);
     let mut effect = "no effect";

@@ -715,12 +715,20 @@ async fn tables_that_cannot_be_loaded_again_are_refused() {
     let (task, _run) = following().await;
     let harness = &task.harness;
     harness
-        .refused("ReloadTables", reload_of(&task, "other"), "InvalidParameterValueException")
+        .refused(
+            "ReloadTables",
+            reload_of(&task, "other"),
+            "InvalidParameterValueException",
+        )
         .await;
     let mut validating = reload_of(&task, "a");
     validating["ReloadOption"] = json!("validate-only");
     harness
-        .refused("ReloadTables", validating, "InvalidParameterCombinationException")
+        .refused(
+            "ReloadTables",
+            validating,
+            "InvalidParameterCombinationException",
+        )
         .await;
 }
 
