@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use whimbrel_connector::Connector;
+use whimbrel_connector::{ApplySettings, Connector};
 use whimbrel_engine::{
     CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RunError,
     TableState, run_cdc, run_full_load,
@@ -73,6 +73,11 @@ pub(super) async fn run(
     let spec = CdcSpec {
         start,
         end,
+        apply: ApplySettings {
+            // With what else the command keeps there, out of the user's own schemas.
+            control_schema: Some("awsdms_control".to_owned()),
+            ..ApplySettings::default()
+        },
         ..CdcSpec::new(load)
     };
     let outcome = run_cdc(source, target, &spec, progress, stop).await?;

@@ -73,16 +73,21 @@ fn changes(snapshot: &ProgressSnapshot, follow: &FollowProgress) -> String {
         all.add(&table.changes);
     }
     let mut text = format!(
-        "changes applied: {} inserts, {} updates, {} deletes, {} truncations in {} transactions",
+        "changes applied: {} inserts, {} updates, {} deletes, {} definitions in {} transactions",
         format::count(all.inserts),
         format::count(all.updates),
         format::count(all.deletes),
         format::count(all.ddls),
         format::count(follow.transaction_count),
     );
-    if all.misses > 0 {
-        write!(text, "; {} met no row", format::count(all.misses))
-            .expect("a String takes everything");
+    let left_out = all.left_out.inserts + all.left_out.updates + all.left_out.deletes;
+    if left_out > 0 {
+        let count = format::count(left_out);
+        write!(
+            text,
+            "; {count} left out, see awsdms_control.awsdms_apply_exceptions"
+        )
+        .expect("a String takes everything");
     }
     if let Some(checkpoint) = &follow.checkpoint {
         write!(text, "; up to {checkpoint}").expect("a String takes everything");

@@ -8,7 +8,7 @@ use whimbrel_connector::{
 use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 
 use crate::errors::general;
-use crate::quote::identifier;
+use crate::quote::{identifier, literal};
 use crate::wire::{Connection, ServerError, TextRow, WireError};
 
 pub(super) const SCHEMA: &str = "awsdms_control";
@@ -167,23 +167,47 @@ pub(super) async fn make_exceptions(
     connection: &mut Connection,
     settings: &ApplySettings,
 ) -> Result<String, Error> {
-    let schema = settings.control_schema.as_deref().unwrap_or("public");
-    let schema = identifier(schema);
+    let home = settings.control_schema.as_deref().unwrap_or("public");
+    let doing = |error| general(error, "make awsdms_apply_exceptions at the target");
+    match make_exceptions_in(connection, home).await {
+        Ok(name) => Ok(name),
+        Err(WireError::Server(error)) if error.code == "42501" && home != SCHEMA => {
+            tracing::warn!(
+                "awsdms_apply_exceptions is in schema {SCHEMA}, because the user may not make tables in {home}"
+            );
+            connection.query("ROLLBACK").await.map_err(doing)?;
+            make_exceptions_in(connection, SCHEMA).await.map_err(doing)
+        }
+        Err(error) => Err(doing(error)),
+    }
+}
+
+async fn make_exceptions_in(connection: &mut Connection, home: &str) -> Result<String, WireError> {
+    let schema = identifier(home);
     let name = format!("{schema}.awsdms_apply_exceptions");
     // Asked first, because even IF NOT EXISTS needs the right to create.
-    let exists = format!("SELECT to_regclass({})", crate::quote::literal(&name));
-    let doing = |error| general(error, "make awsdms_apply_exceptions at the target");
-    let rows = connection.query(&exists).await.map_err(doing)?;
-    if rows.into_iter().flatten().flatten().next().is_some() {
+    let exists = format!(
+        "SELECT to_regclass({}), to_regnamespace({})",
+        literal(&name),
+        literal(&schema)
+    );
+    let rows = connection.query(&exists).await?;
+    let is_there = |column: usize| rows.first().is_some_and(|row| cell(row, column).is_some());
+    if is_there(0) {
         return Ok(name);
     }
+    let make_schema = if is_there(1) {
+        String::new()
+    } else {
+        format!("CREATE SCHEMA IF NOT EXISTS {schema};")
+    };
     let sql = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock(7021853190145); CREATE SCHEMA IF NOT EXISTS {schema};
+        "BEGIN; SELECT pg_advisory_xact_lock(7021853190145); {make_schema}
          CREATE TABLE IF NOT EXISTS {name} (\"TASK_NAME\" varchar(128) NOT NULL, \"TABLE_OWNER\" varchar(128) NOT NULL,
            \"TABLE_NAME\" varchar(128) NOT NULL, \"ERROR_TIME\" timestamp NOT NULL, \"STATEMENT\" text NOT NULL, \"ERROR\" text NOT NULL);
          COMMIT"
     );
-    connection.query(&sql).await.map(drop).map_err(doing)?;
+    connection.query(&sql).await?;
     Ok(name)
 }
 
