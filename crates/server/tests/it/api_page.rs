@@ -22,7 +22,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "ReloadTables",
-        "refused: stop the task and start it with `reload-target`",
+        "`data-reload`: while the task runs, the other tables going on; `validate-only` is refused",
     ),
     (
         "StartReplicationTask",
