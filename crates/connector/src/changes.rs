@@ -56,6 +56,9 @@ pub trait ChangeLog: Send {
     /// A view that holds every transaction up to a position between two of them.
     fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error>;
 
+    /// Whether a position lies behind another one.
+    fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error>;
+
     /// Removes everything that [`Self::prepare`] made at the source.
     async fn remove(&mut self) -> Result<(), Error>;
 }

@@ -244,6 +244,10 @@ impl ChangeLog for MemoryLog {
         self.view(position)
     }
 
+    fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error> {
+        Ok(number(position)? > number(other)?)
+    }
+
     async fn remove(&mut self) -> Result<(), Error> {
         self.faults.around(Call::LogRemove, || {
             self.database.lock().kept.remove(&self.task);

@@ -123,6 +123,9 @@ pub(super) struct BatchWriter {
     /// Tables that are followed no more; the follower hears of them with the batch.
     suspended: HashSet<TableName>,
     newly_suspended: Vec<(TableName, String)>,
+    /// What is written down when the source's transaction is whole. Where a definition commits a part of it, the part must be found with
+    /// the tables as they were at its beginning.
+    held_back: Vec<RecordChange>,
 }
 
 impl BatchWriter {
@@ -133,6 +136,7 @@ impl BatchWriter {
             errors,
             suspended: HashSet::new(),
             newly_suspended: Vec::new(),
+            held_back: Vec::new(),
         }
     }
 
@@ -160,7 +164,25 @@ impl BatchWriter {
         self.commit(checkpoint).await
     }
 
+    /// Notes what becomes of tables with the transaction at hand.
+    async fn note(&mut self, records: &[RecordChange]) -> Result<(), Error> {
+        if self.applier.defines_in_transaction() {
+            return self.applier.record(records).await;
+        }
+        self.held_back.extend_from_slice(records);
+        Ok(())
+    }
+
+    /// Commits what is whole.
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let held_back = std::mem::take(&mut self.held_back);
+        if !held_back.is_empty() {
+            self.applier.record(&held_back).await?;
+        }
+        self.commit_part(checkpoint).await
+    }
+
+    async fn commit_part(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.applier.commit(checkpoint).await?;
         self.is_open = false;
         Ok(())
@@ -176,8 +198,11 @@ impl BatchWriter {
             self.applier.record(&control.records).await?;
             self.commit(&control.checkpoint).await?;
             for definition in &control.definitions {
-                if let Err(Error::Table(fault)) = self.applier.define(definition).await {
-                    warn!(table = %fault.table, fault.message, "the definition is not changed at the target");
+                match self.applier.define(definition).await {
+                    Err(Error::Table(fault)) => {
+                        warn!(table = %fault.table, fault.message, "the definition is not changed at the target");
+                    }
+                    done => done?,
                 }
             }
             return Ok(Controlled::Done { is_split: false });
@@ -185,7 +210,7 @@ impl BatchWriter {
         let is_split = defines && !self.applier.defines_in_transaction();
         if is_split {
             if self.is_open {
-                self.commit(&control.checkpoint).await?;
+                self.commit_part(&control.checkpoint).await?;
             }
         } else {
             self.open().await?;
@@ -197,7 +222,7 @@ impl BatchWriter {
             }
         }
         self.open().await?;
-        self.applier.record(&control.records).await?;
+        self.note(&control.records).await?;
         if control.commits {
             self.commit(&control.checkpoint).await?;
         }
@@ -456,7 +481,7 @@ impl BatchWriter {
                 table: table.name.clone(),
                 state,
             };
-            self.applier.record(&[put]).await?;
+            self.note(&[put]).await?;
             self.suspended.insert(table.name.clone());
             self.newly_suspended.push((table.name.clone(), reason));
         }

@@ -42,6 +42,14 @@ enum Then {
 }
 
 impl Barrier {
+    /// Tables that a user wants loaded again, and whose records may still be there.
+    pub(super) fn asked_for(&self) -> &[TableName] {
+        match self.then {
+            Then::Nothing => &self.wanted,
+            Then::FollowAs(..) | Then::Leave(_) | Then::Reload(_) => &[],
+        }
+    }
+
     /// The work, when everything before it is done. `checkpoint` is what is committed.
     pub(super) fn take_control(&mut self, checkpoint: Checkpoint) -> Option<Control> {
         let (definitions, records) = self.work.take()?;
@@ -150,22 +158,31 @@ impl Follower<'_> {
             state: state.clone(),
         });
         let is_same = columns.is_empty() && before.target.name == after.target.name;
-        let definition = Definition::Alter {
-            before: before.target.clone(),
-            after: after.target.clone(),
-            columns,
-        };
-        let definitions = if is_same {
-            Vec::new()
-        } else {
-            vec![definition]
-        };
+        let mut definitions = Vec::new();
+        if !is_same {
+            if before.name != after.name {
+                definitions.extend(self.left_behind(&after));
+            }
+            definitions.push(Definition::Alter {
+                before: before.target.clone(),
+                after: after.target.clone(),
+                columns,
+            });
+        }
         if !is_same {
             info!(table = %after.name, "the definition of the table changed and is changed at the target");
             self.count_ddl(&before.name, &after.name);
         }
         let then = Then::FollowAs(id, Box::new(after), Box::new(state));
         self.stand(definitions, records, then);
+    }
+
+    /// A table that left this name at the source, and stayed at the target.
+    fn left_behind(&mut self, after: &StreamTable) -> Vec<Definition> {
+        let id = self.tables.find(&after.name);
+        let left = id.and_then(|id| self.tables.followed_as(id).ok());
+        let target = left.map(|(_, shape)| shape.target.clone());
+        target.map_or_else(Vec::new, |target| self.gives_way(&target))
     }
 
     /// A changed definition counts for the table, under its new name from now on.
@@ -345,9 +362,13 @@ impl Follower<'_> {
             for table in barrier.wanted {
                 self.newcomers.want(table, &self.committed.position);
             }
-            self.newcomers.is_blocked = !barrier.commits;
-            self.start_newcomers();
         }
+        if !barrier.commits {
+            // A load must not meet what is not committed yet; and the target holds locks until then.
+            self.newcomers.is_blocked = true;
+            self.must_commit = true;
+        }
+        self.start_newcomers();
         if done == (Controlled::Done { is_split: true }) {
             self.committed.changes_applied = barrier.changes_before;
         }
@@ -377,21 +398,22 @@ impl Follower<'_> {
         if let Some(rows) = &self.rows {
             self.collector.begin_block(Arc::clone(rows));
         }
-        self.go_on()?;
-        self.ask_for_reloads()
+        self.go_on()
     }
 
     /// Takes what users want loaded again.
     pub(super) fn ask_for_reloads(&mut self) -> Result<(), RunError> {
-        if self.barrier.is_some() {
-            // Asked again when it is done.
+        if self.barrier.is_some() || self.is_in_transaction {
+            // Asked again when it is done: nothing in the log would repeat it.
             return Ok(());
         }
         let mut records = Vec::new();
         let mut definitions = Vec::new();
         let mut wanted = Vec::new();
         for table in self.spec.reloads.take() {
-            if !self.spec.load.mappings.selects(&table) {
+            let is_on_its_way = self.newcomers.has(&table);
+            if is_on_its_way || !self.spec.load.mappings.selects(&table) {
+                info!(%table, is_on_its_way, "the table is not loaded again");
                 continue;
             }
             if let Some(id) = self.tables.find(&table) {

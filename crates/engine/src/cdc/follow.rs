@@ -59,6 +59,8 @@ pub(super) struct Follower<'a> {
     pub(super) rows: Option<Arc<dyn ChangeRows>>,
     /// A transaction has begun whose end has not come.
     pub(super) is_in_transaction: bool,
+    /// The target's transaction has what is no change of a row.
+    pub(super) must_commit: bool,
     /// The stream is to be opened again behind the transaction at hand.
     pub(super) reopens: bool,
     /// Events behind a change of a definition.
@@ -138,7 +140,9 @@ impl Follower<'_> {
                     loaded?;
                     self.start_newcomers();
                 }
-                () = self.spec.reloads.asked() => self.ask_for_reloads()?,
+                () = self.spec.reloads.asked(), if self.barrier.is_none() && !self.is_in_transaction => {
+                    self.ask_for_reloads()?;
+                }
                 block = self.stream.next(), if may_read => {
                     self.take(block.map_err(RunError::Source)?)?;
                 }
@@ -182,6 +186,7 @@ impl Follower<'_> {
 
     fn next_batch(&mut self, wrote_at: Instant) -> Option<Batch> {
         let is_quiet = wrote_at.elapsed() >= QUIET_CHECKPOINT_EVERY
+            || self.must_commit
             || self.has_reached_end()
             || self.is_at_reopening();
         let is_due = self.collector.has_changes() && !self.waits_for_more();
@@ -252,6 +257,7 @@ impl Follower<'_> {
         let position = end.place.position();
         self.committed = Checkpoint::at(position.clone());
         self.newcomers.is_blocked = false;
+        self.must_commit = false;
         self.start_newcomers();
         let needed = self.newcomers.kept_from.as_ref().unwrap_or(&position);
         self.stream.confirm(needed);

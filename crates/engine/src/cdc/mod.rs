@@ -289,6 +289,20 @@ impl Run<'_> {
         }
     }
 
+    /// Tables that are followed no more, as an earlier run wrote down.
+    fn show_suspended(&self, records: &[LoadRecord]) {
+        for record in records {
+            let state = record.follow.as_ref();
+            let Some(reason) = state.and_then(|state| state.suspended.as_ref()) else {
+                continue;
+            };
+            self.progress.update(&record.table, |entry| {
+                entry.state = crate::TableState::Error;
+                entry.message = Some(reason.clone());
+            });
+        }
+    }
+
     /// Loads what is not loaded yet, keeping the record of every table with the position of its view.
     async fn load(
         &self,
@@ -308,6 +322,7 @@ impl Run<'_> {
         });
         self.progress
             .add(loaded.iter().map(|table| table.name.clone()));
+        self.show_suspended(&records);
         if missing.is_empty() {
             return Ok(LoadOutcome::Finished { tables_errored: 0 });
         }

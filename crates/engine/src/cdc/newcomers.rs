@@ -20,9 +20,7 @@ use whimbrel_connector::{Connector, LoadRecord, PrepareMode, TaskFence};
 use whimbrel_core::{Position, TableName};
 
 use super::CdcSpec;
-use crate::{
-    FullLoadSpec, Joining, LoadOutcome, Progress, RunError, StartKind, TableState, run_full_load,
-};
+use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
 
 /// What loading a newcomer takes.
 #[derive(Clone)]
@@ -180,12 +178,12 @@ async fn load(
         stop,
         ..
     } = &parts;
-    let outcome = run_full_load(source, target, &load, progress, stop).await?;
+    run_full_load(source, target, &load, progress, stop).await?;
     let mut target = target.target().await.map_err(RunError::Target)?;
     let records = target.load_records(&parts.fence).await;
     let mut records = records.map_err(RunError::Target)?.into_iter();
     let can_join = |record: LoadRecord| {
         record.is_finished && record.follow.is_some_and(|state| !state.has_joined)
     };
-    Ok(outcome != LoadOutcome::Stopped && records.any(can_join))
+    Ok(records.any(can_join))
 }

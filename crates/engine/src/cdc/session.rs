@@ -26,8 +26,36 @@ struct Session {
     loaded: Vec<LoadRecord>,
     /// Tables whose load did not come to its end.
     interrupted: Vec<LoadRecord>,
+    /// Tables that were dropped and made again while nobody followed.
+    made_anew: Vec<TableName>,
     /// Loaded, and waiting until the target has no part of a transaction.
     waiting_to_join: bool,
+}
+
+impl Session {
+    /// Finds tables that are other ones by now under the same name, and follows them no more: they are loaded like new ones. Where the log
+    /// tells so as well, it tells it of a table that nobody follows.
+    fn take_out_made_anew(&mut self, selected: &[Table]) {
+        let is_made_anew = |record: &LoadRecord| {
+            let Some(id) = record.follow.as_ref().and_then(|state| state.shape.id) else {
+                return false;
+            };
+            let is_gone = !selected.iter().any(|table| table.id == Some(id));
+            let mut same_name = selected.iter().filter(|table| table.name == record.table);
+            is_gone && same_name.any(|table| table.id.is_some())
+        };
+        let (anew, loaded) = std::mem::take(&mut self.loaded)
+            .into_iter()
+            .partition(is_made_anew);
+        self.loaded = loaded;
+        let anew: Vec<LoadRecord> = anew;
+        self.made_anew = anew.into_iter().map(|record| record.table).collect();
+        for table in &self.made_anew {
+            info!(%table, "the table was dropped and made again at the source");
+        }
+        self.followed
+            .retain(|record| !self.made_anew.contains(&record.table));
+    }
 }
 
 impl Run<'_> {
@@ -44,8 +72,9 @@ impl Run<'_> {
         let applier = target.applier(&fence, &self.spec.apply).await;
         let mut writer =
             BatchWriter::new(applier.map_err(RunError::Target)?, self.spec.on_apply_error);
-        let mut session = self.join(&mut *target, &mut writer).await?;
+        let mut session = self.join(log, &mut *target, &mut writer).await?;
         let selected = self.selected().await?;
+        session.take_out_made_anew(&selected);
         if let Some(control) = self.leftovers(&session, &selected, &*target)? {
             clear_away(&mut writer, &control).await?;
         }
@@ -76,7 +105,10 @@ impl Run<'_> {
             stop: self.stop.clone(),
             fence,
         };
-        let mut newcomers = Newcomers::new(parts, wanted, checkpoint.kept_from.clone());
+        // Of a table that is wanted no more nobody would ever say so.
+        let is_kept = !wanted.is_empty() || session.waiting_to_join;
+        let kept_from = checkpoint.kept_from.clone().filter(|_| is_kept);
+        let mut newcomers = Newcomers::new(parts, wanted, kept_from);
         newcomers.is_done = session.waiting_to_join;
         let mut follower = Follower {
             spec: self.spec,
@@ -93,6 +125,7 @@ impl Run<'_> {
             committed: checkpoint,
             rows: None,
             is_in_transaction: false,
+            must_commit: false,
             reopens: false,
             waiting: VecDeque::new(),
             barrier: None,
@@ -102,6 +135,10 @@ impl Run<'_> {
         };
         follower.start_newcomers();
         let outcome = follower.run(writer).await;
+        if let Some(barrier) = &follower.barrier {
+            // Nothing but the request says so.
+            self.spec.reloads.ask(barrier.asked_for().iter().cloned());
+        }
         self.batches_committed += follower.batches_committed;
         if !matches!(outcome, Ok(FollowEnd::Run(_))) {
             // Until the next stream says otherwise.
@@ -113,6 +150,7 @@ impl Run<'_> {
     /// Takes tables in that have been loaded since the last stream: see [`super::newcomers`].
     async fn join(
         &self,
+        log: &mut dyn ChangeLog,
         target: &mut dyn Target,
         writer: &mut BatchWriter,
     ) -> Result<Session, RunError> {
@@ -134,9 +172,7 @@ impl Run<'_> {
             let mut changes = Vec::new();
             if from != checkpoint.position {
                 for record in &mut followed {
-                    changes.extend(put(record, |state| {
-                        state.applied_to = Some(checkpoint.position.clone());
-                    }));
+                    changes.extend(applied_to(&*log, record, &checkpoint.position)?);
                 }
             }
             for mut record in newcomers {
@@ -160,6 +196,7 @@ impl Run<'_> {
             followed,
             loaded,
             interrupted,
+            made_anew: Vec::new(),
             waiting_to_join,
         })
     }
@@ -201,6 +238,11 @@ impl Run<'_> {
             let table = planned.map_err(RunError::Target)?.target;
             control.definitions.push(Definition::Drop { table });
         }
+        for table in &session.made_anew {
+            control.records.push(RecordChange::Remove {
+                table: table.clone(),
+            });
+        }
         Ok(Some(control).filter(|control| !control.records.is_empty()))
     }
 
@@ -236,6 +278,25 @@ fn put(record: &mut LoadRecord, change: impl FnOnce(&mut FollowState)) -> Option
         table: record.table.clone(),
         state: state.clone(),
     })
+}
+
+/// Notes that a table holds everything up to a position. While the log is being read again it holds more than that.
+fn applied_to(
+    log: &dyn ChangeLog,
+    record: &mut LoadRecord,
+    position: &Position,
+) -> Result<Option<RecordChange>, RunError> {
+    let before = record
+        .follow
+        .as_ref()
+        .and_then(|state| state.applied_to.as_ref());
+    let holds_more = before.map(|before| log.is_past(before, position));
+    if holds_more.transpose().map_err(RunError::Source)? == Some(true) {
+        return Ok(None);
+    }
+    Ok(put(record, |state| {
+        state.applied_to = Some(position.clone())
+    }))
 }
 
 /// What the rows of each table hold already.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use whimbrel_connector::{
     Error, FollowState, SnapshotView, TableId, Target, TargetTable, TransactionMark,
 };
-use whimbrel_core::{Column, ColumnType, Table, TableName};
+use whimbrel_core::{Column, ColumnType, Engine, Table, TableName};
 
 use crate::FullLoadSpec;
 
@@ -68,6 +68,13 @@ struct Entry {
     /// The transaction for which `fate` was found out.
     seen: u64,
     fate: Fate,
+}
+
+impl Entry {
+    /// Whether its rows hold the transaction.
+    fn is_held(&self, transaction: TransactionMark) -> bool {
+        self.views.iter().any(|view| view.holds(transaction))
+    }
 }
 
 /// The tables of a stream, by their numbers there.
@@ -153,20 +160,24 @@ impl StreamTables {
         target: &dyn Target,
         spec: &FullLoadSpec,
     ) -> Result<(), Error> {
-        let is_opening = self.transaction.is_none();
-        let shape = StreamTable::plan(&table, target, spec);
+        let transaction = self.transaction;
         let entry = self.entry(id)?;
         entry.told = Arc::clone(&table);
         entry.seen = 0;
-        if is_opening {
-            // What the stream was opened with, perhaps with a key by which the log tells rows apart.
-            let applied = entry.applied as usize;
-            self.shapes[applied] = Arc::new(shape?);
+        let number = entry.applied as usize;
+        let is_held = transaction.is_none_or(|mark| entry.is_held(mark));
+        let applied = &self.shapes[number].target.source;
+        let is_counted_anew =
+            is_held && table.engine != Engine::Postgres && is_same(&unnumbered(applied), &table);
+        if transaction.is_none() || is_counted_anew {
+            // What the stream was opened with, perhaps with a key by which the log tells rows apart; or a definition that comes again,
+            // and whose columns have other numbers now, because they are counted by the reader of the log.
+            self.shapes[number] = Arc::new(StreamTable::plan(&table, target, spec)?);
+            self.entry(id)?.is_altered = false;
             return Ok(());
         }
-        let applied = &self.shapes[self.entries[id.0 as usize].applied as usize];
-        let is_altered = !is_same(&applied.target.source, &table);
-        self.entries[id.0 as usize].is_altered = is_altered;
+        let is_altered = !is_same(applied, &table);
+        self.entry(id)?.is_altered = is_altered;
         Ok(())
     }
 
@@ -223,8 +234,7 @@ impl StreamTables {
         let entry = self.entry(id)?;
         if entry.seen != number {
             entry.seen = number;
-            let holds = |mark| entry.views.iter().any(|view| view.holds(mark));
-            entry.fate = if entry.is_away || transaction.is_some_and(holds) {
+            entry.fate = if entry.is_away || transaction.is_some_and(|mark| entry.is_held(mark)) {
                 Fate::Held
             } else if entry.is_altered {
                 Fate::Redefine
@@ -253,12 +263,21 @@ fn is_same(known: &Table, told: &Table) -> bool {
         && known.primary_key == told.primary_key
 }
 
+/// The table without the numbers of its columns.
+fn unnumbered(table: &Table) -> Table {
+    let mut table = table.clone();
+    for column in &mut table.columns {
+        column.id = None;
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use whimbrel_connector::Connector as _;
     use whimbrel_connector::memory::{Faults, MemoryConnector, MemoryDatabase};
+    use whimbrel_core::Generation;
     use whimbrel_core::mapping::TableMappings;
-    use whimbrel_core::{Engine, Generation};
 
     use super::*;
 

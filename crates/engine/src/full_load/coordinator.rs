@@ -254,14 +254,19 @@ async fn conclude(
         use TableState as S;
         matches!(state, S::Completed | S::Error | S::Dropped)
     };
-    let has_open_tables = progress.tables.values().any(|table| !is_over(table.state));
-    if error.is_some() || has_open_tables {
-        for (name, table) in &progress.tables {
-            if !is_over(table.state) {
-                attempt
-                    .progress
-                    .update(name, |entry| entry.state = TableState::Cancelled);
-            }
+    // Of tables that join others only they are told: the others may wait for a load of their own.
+    let joining = attempt.spec.joining.as_ref();
+    let is_ours = |name: &TableName| joining.is_none_or(|joining| joining.tables.contains(name));
+    let tables = progress.tables.iter();
+    let open: Vec<&TableName> = tables
+        .filter(|(name, table)| is_ours(name) && !is_over(table.state))
+        .map(|(name, _)| name)
+        .collect();
+    if error.is_some() || !open.is_empty() {
+        for name in open {
+            attempt
+                .progress
+                .update(name, |entry| entry.state = TableState::Cancelled);
         }
         return match error {
             Some(error) => Err(error),

@@ -88,7 +88,7 @@ impl Definer {
         self.next
     }
 
-    /// One transaction, of rows before and after a definition that changes in its middle.
+    /// One transaction, of rows before, between and after two definitions that change.
     fn transaction(&mut self, defines: bool) {
         // What the transaction sees: its own changes included.
         let seen = MemoryDatabase::new();
@@ -99,7 +99,7 @@ impl Definer {
         }
         let mut changes = Vec::new();
         for step in 0..self.random.random_range(3..12) {
-            let change = if step == 2 && defines {
+            let change = if matches!(step, 2 | 6) && defines {
                 self.definition(&seen)
             } else {
                 self.row(&seen)
@@ -316,6 +316,52 @@ async fn tables_are_loaded_again_while_the_others_are_followed() {
         assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
         assert_equal(&pair, &format!("seed {seed}"));
         assert!(*progress_seen.lock().unwrap() > 0);
+    }
+}
+
+/// The second table is asked for while the first is loaded, so that the log is read again twice from one place; and a run may end in
+/// between.
+#[tokio::test(start_paused = true)]
+async fn tables_that_are_loaded_one_behind_another_lose_and_double_nothing() {
+    for seed in 0..240_u32 {
+        let pair = pair(seed % 2 == 0);
+        let spec = cdc();
+        let reloads = Arc::clone(&spec.reloads);
+        let faults = match seed / 6 {
+            0 => Faults::none(),
+            nth => Faults::at(
+                Call::OF_CDC[seed as usize % Call::OF_CDC.len()],
+                nth,
+                When::After,
+                1,
+            ),
+        };
+        let outcome = follow(&pair, &spec, &faults, async |progress| {
+            caught_up(&pair, progress).await;
+            let mut definer = Definer::new(seed.into(), &pair.source);
+            for number in 0..40 {
+                match number {
+                    5 => reloads.ask([name("orders")]),
+                    7 => reloads.ask([name("items")]),
+                    9 if pair.source.get(&name("further")).is_none() => {
+                        let mut made = table("further", 0).table;
+                        self::number(&mut made, 100 + seed);
+                        let made = MemoryChange::Create(Box::new(made));
+                        pair.source.transact(vec![made]);
+                    }
+                    _ => definer.transaction(number % 8 == 0),
+                }
+                for _ in 0..seed % 7 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+        .await;
+        assert!(
+            matches!(outcome, Ok(CdcOutcome::Stopped)),
+            "seed {seed}: {outcome:?}"
+        );
+        assert_equal(&pair, &format!("seed {seed}"));
     }
 }
 

@@ -179,6 +179,12 @@ impl ChangeLog for MysqlLog {
         Ok(Box::new(View { end: parsed.mark() }))
     }
 
+    fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error> {
+        let mark = |position| Parsed::without_ids(position).map(|parsed| parsed.mark());
+        let (position, other) = (mark(position)?, mark(other)?);
+        Ok((position.0, position.1) > (other.0, other.1))
+    }
+
     /// Servers keep their logs by their own rules; nothing was made there.
     async fn remove(&mut self) -> Result<(), Error> {
         Ok(())

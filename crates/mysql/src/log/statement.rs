@@ -43,6 +43,18 @@ pub(super) struct Alteration {
     pub(super) columns: Vec<ColumnWord>,
     /// Rows come or go with partitions or files, and no event tells them.
     pub(super) moves_rows: bool,
+    /// Another table that the rows come from or go to.
+    pub(super) other: Option<OtherTable>,
+}
+
+/// What becomes of the other table when rows move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum OtherTable {
+    Exchanged(TableName),
+    /// It is a partition now.
+    Gone(TableName),
+    /// It was a partition.
+    Made(TableName),
 }
 
 /// What becomes of a column.
@@ -60,6 +72,7 @@ impl Alteration {
             renamed_to: None,
             columns: Vec::new(),
             moves_rows: false,
+            other: None,
         }
     }
 }
@@ -280,8 +293,22 @@ impl Words<'_> {
                     alteration.renamed_to = self.table();
                 }
             }
-            "TRUNCATE" | "EXCHANGE" | "CONVERT" if self.takes("PARTITION") => {
+            "TRUNCATE" if self.takes("PARTITION") => alteration.moves_rows = true,
+            "EXCHANGE" if self.takes("PARTITION") => {
                 alteration.moves_rows = true;
+                self.name();
+                self.takes_all(&["WITH", "TABLE"]);
+                alteration.other = self.table().map(OtherTable::Exchanged);
+            }
+            "CONVERT" if self.takes("PARTITION") => {
+                alteration.moves_rows = true;
+                self.name();
+                self.takes_all(&["TO", "TABLE"]);
+                alteration.other = self.table().map(OtherTable::Made);
+            }
+            "CONVERT" if self.takes("TABLE") => {
+                alteration.moves_rows = true;
+                alteration.other = self.table().map(OtherTable::Gone);
             }
             "IMPORT" | "DISCARD" => alteration.moves_rows = true,
             _ => {}
@@ -532,11 +559,21 @@ mod tests {
             "drop partition p",
             "truncate partition p",
             "exchange partition p with table x",
+            "convert partition p to table x",
+            "convert table x to partition p values less than (3)",
             "import tablespace",
         ] {
             let moving = altered(&format!("alter table t {moving}"));
             assert!(moving.moves_rows, "{moving:?}");
         }
+        let other = |rest: &str| altered(&format!("alter table t {rest}")).other;
+        let x = || name("s.x");
+        let exchanged = other("exchange partition p with table s.x without validation");
+        assert_eq!(exchanged, Some(OtherTable::Exchanged(x())));
+        let made = other("convert partition p to table s.x");
+        assert_eq!(made, Some(OtherTable::Made(x())));
+        let gone = other("convert table s.x to partition p");
+        assert_eq!(gone, Some(OtherTable::Gone(x())));
         for still in [
             "add partition (partition p values less than (3))",
             "engine = innodb",

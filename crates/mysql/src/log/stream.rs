@@ -1,8 +1,9 @@
 //! A running capture.
 
 use async_trait::async_trait;
+use tokio::task::JoinHandle;
 use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogPlace};
-use whimbrel_core::{Position, TableName};
+use whimbrel_core::{Position, Table, TableName};
 
 use super::ahead;
 use super::assembler::{Assembler, Need};
@@ -10,14 +11,14 @@ use super::codec_charsets;
 use super::defaults::Defaults;
 use super::event::kind;
 use super::feed::{Event, Input, bad};
-use super::place::Parsed;
+use super::place::{Parsed, Place};
 use super::prepared;
 use super::replica;
 use crate::catalog;
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
-use crate::wire::{Connection, Purpose, WireError};
+use crate::wire::{Connection, Purpose};
 
 /// Streams the changes of the captured tables.
 pub(super) struct MysqlStream {
@@ -28,11 +29,37 @@ pub(super) struct MysqlStream {
     held: Option<Event>,
     /// The rows of a prepared transaction that are being read, by its id.
     prepared: Option<(String, Input)>,
-    /// For questions to the catalog.
-    catalog: Option<Connection>,
+    /// The answer of the catalog that is being waited for.
+    asked: Option<Asked>,
     /// Told once what came before it has been taken.
     failure: Option<Error>,
     is_over: bool,
+}
+
+/// Goes on while nobody waits: what others wait for meanwhile must not make it begin again, since it may take as long as a backlog.
+struct Asked(JoinHandle<Result<(Connection, Option<Table>), Error>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+const DESCRIBING: &str = "describe a table anew that was altered";
+
+/// Asks the catalog for a table, as it is at a place of the log; `None` if it has been altered again since.
+async fn ask(
+    options: Options,
+    place: Place,
+    name: TableName,
+) -> Result<(Connection, Option<Table>), Error> {
+    let mut connection = connect(&options, Purpose::Read).await?;
+    let is_it = |other: &TableName| *other == name;
+    let tables = catalog::tables(&mut connection, &is_it).await;
+    let tables = tables.map_err(|error| general(error, DESCRIBING))?;
+    let table = tables.into_iter().next();
+    let is_ahead = ahead::is_defined_again(&options, &mut connection, &place, &name).await?;
+    Ok((connection, table.filter(|_| !is_ahead)))
 }
 
 /// What comes next.
@@ -53,7 +80,7 @@ impl MysqlStream {
             assembler,
             held: None,
             prepared: None,
-            catalog: None,
+            asked: None,
             failure: None,
             is_over: false,
         }
@@ -121,32 +148,20 @@ impl MysqlStream {
     }
 
     async fn describe(&mut self, name: &TableName) -> Result<(), Error> {
-        let failed = |error| general(error, "describe a table anew that was altered");
-        let mut connection = match self.catalog.take() {
-            Some(connection) if connection.is_ready() => connection,
-            _ => connect(&self.options, Purpose::Read).await?,
-        };
-        let is_it = |other: &TableName| other == name;
-        let tables = match catalog::tables(&mut connection, &is_it).await {
-            // The server may have ended the connection while nobody asked.
-            Err(WireError::Io(_) | WireError::Closed) => {
-                connection = connect(&self.options, Purpose::Read).await?;
-                catalog::tables(&mut connection, &is_it).await
-            }
-            other => other,
-        };
-        let table = tables.map_err(failed)?.into_iter().next();
-        let place = self.assembler.place();
-        let is_ahead = ahead::is_defined_again(&self.options, &mut connection, place, name).await?;
-        let table = table.filter(|_| !is_ahead);
+        let asked = self.asked.get_or_insert_with(|| {
+            let place = self.assembler.place().clone();
+            Asked(tokio::spawn(ask(self.options.clone(), place, name.clone())))
+        });
+        let answer = (&mut asked.0).await;
+        self.asked = None;
+        let answer =
+            answer.map_err(|panic| Error::Fatal(format!("the catalog's answer: {panic}")))?;
+        let (mut connection, table) = answer?;
         for charset in table.iter().flat_map(codec_charsets) {
             let charsets = &mut self.assembler.charsets;
-            charsets
-                .prepare(&mut connection, charset)
-                .await
-                .map_err(failed)?;
+            let prepared = charsets.prepare(&mut connection, charset).await;
+            prepared.map_err(|error| general(error, DESCRIBING))?;
         }
-        self.catalog = Some(connection);
         self.assembler.describe(name, table);
         Ok(())
     }
@@ -160,7 +175,6 @@ impl MysqlStream {
         let defaults = Defaults::read(&mut connection, &table)
             .await
             .map_err(failed)?;
-        self.catalog = Some(connection);
         self.assembler.put_defaults(name, defaults);
         Ok(())
     }

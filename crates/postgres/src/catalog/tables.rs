@@ -60,8 +60,9 @@ select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod),
        (bt.oid >= 16384 and (bt.typtype in ('c', 'r', 'm') or bt.typelem <> 0)) or
        (bt.oid < 16384 and bt.typname ~ '^_?(record|reg.*|aclitem)$'),
        a.attnum,
-       (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
-        where d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = '')
+       coalesce((select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+                 where d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''),
+                t.typdefault, case when a.atthasmissing then a.attmissingval::text end)
 from pg_attribute a
 join base b on b.attrelid = a.attrelid and b.attnum = a.attnum
 join pg_type bt on bt.oid = b.oid and bt.typtype <> 'd'

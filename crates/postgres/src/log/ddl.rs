@@ -19,6 +19,8 @@ pub(super) struct DdlMessage {
     pub(super) tables: Vec<Table>,
     /// Ids and names of tables that went.
     pub(super) dropped: Vec<(u32, TableName)>,
+    /// Ids of tables whose rows were computed anew, which the log does not hold.
+    pub(super) rewritten: Vec<u32>,
 }
 
 #[derive(serde::Deserialize)]
@@ -31,6 +33,8 @@ struct Content {
     keys: Vec<(u32, String)>,
     #[serde(default)]
     dropped: Vec<(u32, String, String)>,
+    #[serde(default)]
+    rewritten: Vec<u32>,
 }
 
 impl DdlMessage {
@@ -75,6 +79,7 @@ impl DdlMessage {
             dropped: dropped
                 .map(|(oid, schema, name)| (oid, TableName::new(schema, name)))
                 .collect(),
+            rewritten: content.rewritten,
         })
     }
 }
@@ -95,11 +100,11 @@ pub(super) async fn install(
     };
     let found = connection
         .query(&format!(
-            "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop') AND evtenabled <> 'D'"
+            "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new') AND evtenabled <> 'D'"
         ))
         .await
         .map_err(failed)?;
-    if found.iter().flatten().flatten().next().map(String::as_str) == Some("2") {
+    if found.iter().flatten().flatten().next().map(String::as_str) == Some("3") {
         return Ok(true);
     }
     match connection.query(&install_sql(name, schema)).await {
@@ -157,6 +162,11 @@ BEGIN
     SELECT json_build_object('dropped', json_agg(json_build_array(objid::bigint, schema_name, object_name))) INTO content
       FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table' AND NOT is_temporary AND classid = 'pg_class'::regclass
       HAVING count(*) > 0;
+  ELSIF tg_event = 'table_rewrite' THEN
+    -- 2: new defaults, 4: another type or expression. The others give no row another value.
+    IF pg_event_trigger_table_rewrite_reason() & 6 <> 0 THEN
+      content := json_build_object('rewritten', json_build_array(pg_event_trigger_table_rewrite_oid()::bigint));
+    END IF;
   ELSE
     SELECT array_agg(DISTINCT c.oid) INTO oids FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid
       WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p';
@@ -183,9 +193,10 @@ END",
         "BEGIN;
 CREATE OR REPLACE FUNCTION {schema}.{name}_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog AS {};
-DROP EVENT TRIGGER IF EXISTS {name}_end; DROP EVENT TRIGGER IF EXISTS {name}_drop;
+DROP EVENT TRIGGER IF EXISTS {name}_end; DROP EVENT TRIGGER IF EXISTS {name}_drop; DROP EVENT TRIGGER IF EXISTS {name}_new;
 CREATE EVENT TRIGGER {name}_end ON ddl_command_end EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_drop ON sql_drop EXECUTE FUNCTION {schema}.{name}_ddl();
+CREATE EVENT TRIGGER {name}_new ON table_rewrite EXECUTE FUNCTION {schema}.{name}_ddl();
 COMMIT",
         literal(&body)
     )

@@ -284,6 +284,10 @@ impl ChangeLog for PostgresLog {
         Ok(Box::new(UpTo(Lsn::of(position)?)))
     }
 
+    fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error> {
+        Ok(Lsn::of(position)? > Lsn::of(other)?)
+    }
+
     /// The slot goes first: a publication without a slot harms nobody, a slot without a publication cannot be read.
     async fn remove(&mut self) -> Result<(), Error> {
         let mut connection = self.connection().await?;

@@ -114,6 +114,19 @@ impl Describer {
                 events.push(LogEvent::Dropped { table });
             }
         }
+        for id in message.rewritten {
+            let told = self
+                .tables
+                .iter()
+                .position(|told| told.as_ref().is_some_and(|table| table.id == Some(id)));
+            if let Some(place) = told {
+                events.push(LogEvent::Rewritten {
+                    table: number(place)?,
+                    why: "a statement gave its rows new values, which the log does not hold"
+                        .to_owned(),
+                });
+            }
+        }
         for table in message.tables {
             let id = table.id.unwrap_or_default();
             let Some((place, told)) = self.find(id, &table.name) else {

@@ -34,10 +34,12 @@ async fn columns_that_come_and_go_are_told_before_the_rows_that_have_them() {
                 "insert t (3, c, 1.00)",
                 "table t (id integer, b numeric(5,2)) by (id)",
                 "insert t (4, 4.00)",
+                "rewrite t",
                 "table t (id integer, b bigint) by (id)",
                 "update t (1, 7)",
                 "table t (id integer, c bigint) by (id)",
                 // With another column, which is computed.
+                "rewrite t",
                 "table t (id integer, c bigint) by (id)",
                 "insert t (5, 1)",
             ]

@@ -233,9 +233,8 @@ impl Reader {
             LogEvent::Truncate { table } => format!("truncate {}", self.tables[&table]),
             LogEvent::Dropped { table } => format!("drop {}", self.tables[&table]),
             LogEvent::Created { table } => format!("create {table}"),
-            LogEvent::Renamed { .. } | LogEvent::Rewritten { .. } => {
-                panic!("this log knows tables by their numbers, and tells all rows")
-            }
+            LogEvent::Rewritten { table, .. } => format!("rewrite {}", self.tables[&table]),
+            LogEvent::Renamed { .. } => panic!("this log knows tables by their numbers"),
             LogEvent::Commit {
                 place,
                 committed_at_us,

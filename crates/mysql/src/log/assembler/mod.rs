@@ -185,7 +185,7 @@ impl Assembler {
             is_told: false,
             is_gone: false,
         });
-        Self {
+        let mut made = Self {
             engine: start.engine,
             charsets: start.charsets,
             folds_case: start.folds_case,
@@ -205,7 +205,12 @@ impl Assembler {
             voids: start.voids,
             prepared: HashMap::new(),
             replays: None,
+        };
+        // Before anything else, so that the numbers of all columns are known from the beginning.
+        for index in 0..made.captured.len() {
+            made.tell(index);
         }
+        made
     }
 
     pub(super) fn place(&self) -> &Place {

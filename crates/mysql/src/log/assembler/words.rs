@@ -6,7 +6,7 @@ use whimbrel_core::TableName;
 use super::super::event::kind;
 use super::super::feed::{Event, bad};
 use super::super::inflate::event_part;
-use super::super::statement::{Alteration, Statement};
+use super::super::statement::{Alteration, OtherTable, Statement};
 use super::{Assembler, Need, fold, malformed, number, statement_error};
 use crate::wire::{Malformed, Reader};
 
@@ -133,6 +133,12 @@ impl Assembler {
 
     /// A table is altered: what it is now the catalog is asked.
     fn alter(&mut self, alteration: Alteration, text: &str) -> Result<(), Error> {
+        match &alteration.other {
+            Some(OtherTable::Made(other)) => self.come(other.clone())?,
+            Some(OtherTable::Gone(other)) => self.drop_tables(std::slice::from_ref(other))?,
+            Some(OtherTable::Exchanged(other)) => self.rows_moved(other, text)?,
+            None => {}
+        }
         let Some(index) = self.there(&alteration.table) else {
             return match alteration.renamed_to {
                 Some(to) => self.come(to),
@@ -140,11 +146,8 @@ impl Assembler {
             };
         };
         self.begin()?;
-        let table = number(index);
         if alteration.moves_rows {
-            let why =
-                format!("a statement moved rows of it that the binary log does not hold ({text})");
-            self.builder.events.push(LogEvent::Rewritten { table, why });
+            self.rows_moved(&alteration.table, text)?;
         }
         match alteration.renamed_to {
             None => {
@@ -160,6 +163,18 @@ impl Assembler {
                 self.come(to)
             }
         }
+    }
+
+    /// Rows of a table came or went.
+    fn rows_moved(&mut self, table: &TableName, text: &str) -> Result<(), Error> {
+        if let Some(index) = self.there(table) {
+            self.begin()?;
+            let why =
+                format!("a statement moved rows of it that the binary log does not hold ({text})");
+            let table = number(index);
+            self.builder.events.push(LogEvent::Rewritten { table, why });
+        }
+        Ok(())
     }
 
     fn rename(&mut self, from: &TableName, to: TableName) -> Result<(), Error> {

@@ -84,9 +84,18 @@ async fn alter(
         .iter()
         .map(|column| column.name.to_lowercase())
         .collect();
+    let dropped: HashSet<String> = columns
+        .iter()
+        .filter_map(|change| match change {
+            ColumnChange::Drop { before: place } => {
+                Some(before.columns[*place].name.to_lowercase())
+            }
+            _ => None,
+        })
+        .collect();
     let parts: Vec<String> = columns
         .iter()
-        .filter_map(|change| part(before, after, *change, &there))
+        .filter_map(|change| part(before, after, *change, &there, &dropped))
         .collect();
     if parts.is_empty() {
         return Ok(());
@@ -105,13 +114,16 @@ fn part(
     after: &TargetTable,
     change: ColumnChange,
     there: &HashSet<String>,
+    dropped: &HashSet<String>,
 ) -> Option<String> {
     let is_there = |name: &str| there.contains(&name.to_lowercase());
     match change {
         ColumnChange::Add { after: place } => {
             let column = &after.columns[place];
             let definition = || format!("ADD COLUMN {}", planned_column(column).trim_start());
-            (!is_there(&column.name)).then(definition)
+            // What goes makes room for what comes under its name.
+            let goes = dropped.contains(&column.name.to_lowercase());
+            (goes || !is_there(&column.name)).then(definition)
         }
         ColumnChange::Drop { before: place } => {
             let name = &before.columns[place].name;
