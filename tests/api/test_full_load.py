@@ -51,8 +51,8 @@ class Pair:
         more.setdefault("TableMappings", mappings_of(self.schema))
         return make_task(self.dms, self.instance, self.source_endpoint, self.target_endpoint, **more)
 
-    def rows(self, table):
-        return self.target.sql(f"select id, name from {self.schema}.{table} order by id")
+    def rows(self, table, columns="id, name"):
+        return self.target.sql(f"select {columns} from {self.schema}.{table} order by id")
 
     def close(self):
         for server in (self.source, self.target):
