@@ -190,11 +190,14 @@ async fn a_quiet_log_gives_signs_of_life_and_a_lost_server_is_transient() {
         let mut stream = tap.open(&start).await;
         database.sql("insert into other values (1)").unwrap();
         let end = tap.log.end().await.unwrap();
-        for _ in 0..3 {
+        for _ in 0..4 {
             let block = tokio::time::timeout(Duration::from_secs(20), stream.next())
                 .await
                 .unwrap()
                 .unwrap();
+            if matches!(block.events[..], [LogEvent::Table { .. }]) {
+                continue;
+            }
             let Some(LogEvent::Idle { place }) = block.events.last() else {
                 panic!("{block:?}")
             };
@@ -213,7 +216,7 @@ async fn a_quiet_log_gives_signs_of_life_and_a_lost_server_is_transient() {
         server.start().unwrap();
         database.sql("insert into t values (1)").unwrap();
         let seen = tap.seen(&start).await;
-        assert_eq!(outline(&seen), "t(+)");
+        assert_eq!(outline(&seen), "(+)");
         // Killed, the server rolls back what it had begun to write.
         server.kill().unwrap();
         server.start().unwrap();
@@ -267,7 +270,7 @@ async fn users_learn_which_privilege_they_lack() {
         let mut tap = Tap::of(&url, name).await;
         let start = tap.start().await;
         database.sql("insert into t values (1)").unwrap();
-        assert_eq!(tap.seen(&start).await.len(), 4);
+        assert_eq!(tap.seen(&start).await.len(), 3);
         database.sql(&format!("drop user '{user}'@'%'")).unwrap();
         assert!(connector(&url).change_log("x").await.is_err());
     }

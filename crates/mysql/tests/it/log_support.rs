@@ -134,9 +134,14 @@ impl Tap {
                     |(_, name)| name.clone(),
                 )
             };
+            let is_empty = matches!(seen.last(), Some(Seen::Begin(_)));
             seen.push(match event {
                 LogEvent::Table { id, table } => {
                     self.names.push((id.0, table.name.name.clone()));
+                    if seen.is_empty() {
+                        // All are told at the beginning.
+                        continue;
+                    }
                     Seen::Table(table.name.name.clone(), table.columns.len())
                 }
                 LogEvent::Begin { mark } => Seen::Begin(*mark),
@@ -154,6 +159,14 @@ impl Tap {
                 LogEvent::Dropped { table } => Seen::Ddl(name(table), "dropped".to_owned()),
                 LogEvent::Renamed { table, to } => Seen::Ddl(name(table), to.name.clone()),
                 LogEvent::Rewritten { table, why } => Seen::Rewritten(name(table), why.clone()),
+                // Another test's.
+                LogEvent::Created { table } if table.schema != self.tables[0].name.schema => {
+                    continue;
+                }
+                LogEvent::Commit { .. } if is_empty => {
+                    seen.pop();
+                    continue;
+                }
                 LogEvent::Created { table } => Seen::Ddl(table.name.clone(), "created".to_owned()),
                 LogEvent::Commit { place, .. } => Seen::Commit(place.position()),
                 LogEvent::Idle { .. } => continue,
