@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::Engine;
 use crate::database::{TestDatabase, run_sql};
 use crate::instance::{Instance, Record, admin_database, url};
-use crate::programs::make_dir;
+use crate::programs::{Home, make_dir};
 use crate::shared::State;
 use crate::tls::FOREIGN_CA;
 
@@ -134,6 +134,13 @@ impl Server {
     /// Runs SQL in the administrative database, as [`TestDatabase::sql`] does.
     pub fn sql(&self, sql: &str) -> Result<String> {
         run_sql(&self.record(), admin_database(self.engine), sql)
+    }
+
+    /// The words that run a script for the shell where the server's own programs are: below another root folder when
+    /// this machine has none of that version, and as the user the server runs as. It stops at the first error.
+    pub fn shell(&self, script: &str) -> Result<Vec<String>> {
+        let args = ["-euc", script].map(str::to_owned);
+        Ok(Home::of(self.engine)?.command("KILL", "/bin/sh", &args))
     }
 
     /// The certificate of an authority that did *not* sign the server's certificate, as PEM.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use whimbrel_testkit::{Engine, Server, ServerOptions};
+use whimbrel_testkit::{Engine, Server};
 
 use super::contenders::build;
 use super::machine;
 use super::measure::{Measured, Usage};
 use super::report;
-use super::servers::{DATABASE, options, shell_client, sql, url};
+use super::servers::{DATABASE, numbers, shell_client, sql, start, url};
 use crate::run::tree;
 
 const PATIENCE: Duration = Duration::from_mins(20);
@@ -96,19 +96,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn measure(case: Case, args: &Args, whimbrel: &Path) -> Result<Outcome> {
-    let start = |engine| {
-        eprintln!("starting {engine}");
-        let server = Server::private_with(
-            engine,
-            ServerOptions {
-                durable: true,
-                settings: options(engine),
-                ..Default::default()
-            },
-        )?;
-        server.sql(&format!("create database {DATABASE};"))?;
-        Ok::<Server, anyhow::Error>(server)
-    };
     let (source, target) = (start(case.source)?, start(case.target)?);
     sql(&source, &setup(case.source))?;
     let folder = tempfile::tempdir()?;
@@ -147,18 +134,7 @@ fn measure(case: Case, args: &Args, whimbrel: &Path) -> Result<Outcome> {
 /// The table whose rows change.
 fn setup(engine: Engine) -> String {
     let table = "create table t (id bigint primary key, a int not null, b numeric(12, 2), c timestamp(6) null, note varchar(100));";
-    let numbers = if engine.is_postgres() {
-        format!("generate_series(1, {ROWS}) as s(i)")
-    } else {
-        format!(
-            "(with recursive s(i) as (select 1 union all select i + 1 from s where i < {ROWS}) select i from s) s"
-        )
-    };
-    let depth = match engine {
-        Engine::Mysql97 => "set cte_max_recursion_depth = 1000000;",
-        Engine::Mariadb1011 => "set max_recursive_iterations = 1000000;",
-        Engine::Postgres15 | Engine::Postgres18 => "",
-    };
+    let (depth, numbers) = numbers(engine, ROWS);
     format!(
         "{table} {depth} insert into t select i, i, i / 7, '2026-01-01 00:00:00', concat('a note of row ', i) from {numbers};"
     )
@@ -237,6 +213,8 @@ enum Floor {
         file: String,
         offset: String,
     },
+    /// The log's file that begins with the changes.
+    BinlogFile(String),
     None,
 }
 
@@ -265,46 +243,68 @@ impl Floor {
                     offset: offset.to_owned(),
                 })
             }
-            // Debian's client does not sign in to this server's replication.
-            Engine::Mysql97 => Ok(Self::None),
+            Engine::Mysql97 => {
+                sql(source, "flush binary logs")?;
+                let status = sql(source, "show binary log status")?;
+                let file = status.split_whitespace().next();
+                Ok(file.map_or(Self::None, |file| Self::BinlogFile(file.to_owned())))
+            }
         }
     }
 
     fn run(&self, source: &Server, folder: &Path) -> Result<Option<Usage>> {
-        let script = match self {
+        let command = match self {
             Self::None => return Ok(None),
             Self::Slot => {
                 let end = sql(source, "select pg_current_wal_lsn()")?;
                 let url = url(source, "postgres", "?sslmode=disable");
-                format!(
+                Measured::script(&format!(
                     "pg_recvlogical -d '{url}' --slot floor --start --no-loop -o proto_version=1 -o publication_names=floor \
                      --endpos {} -f /dev/null",
                     end.trim()
-                )
+                ))
             }
             Self::Binlog { file, offset } => {
-                let Server {
-                    host,
-                    port,
-                    user,
-                    password,
-                    ..
-                } = source;
                 let into = folder.join("log-");
-                format!(
-                    "mariadb-binlog --no-defaults --read-from-remote-server --raw --to-last-log -h {host} -P {port} -u {user} \
-                     -p{password} --skip-ssl --start-position={offset} --result-file={} {file}; rm -f {}*",
+                Measured::script(&format!(
+                    "mariadb-binlog {} --skip-ssl --start-position={offset} --result-file={} {file}; rm -f {}*",
+                    raw_reader(source),
                     into.display(),
                     into.display()
-                )
+                ))
+            }
+            // MariaDB's program does not sign in to this server; its own is where the server is.
+            Self::BinlogFile(file) => {
+                let script = format!(
+                    "into=$(mktemp -d); trap 'rm -r $into' EXIT; \
+                     mysqlbinlog {} --ssl-mode=DISABLED --get-server-public-key --result-file=$into/ {file}",
+                    raw_reader(source)
+                );
+                let words = source.shell(&script)?;
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                Measured::program(&words)
             }
         };
-        let usage = Measured::script(&script).run(folder, PATIENCE)?;
+        let usage = command.run(folder, PATIENCE)?;
         if matches!(self, Self::Slot) {
             sql(source, "select pg_drop_replication_slot('floor')")?;
         }
         Ok(Some(usage))
     }
+}
+
+/// The words, the same for both programs, that copy the log as it is up to its end.
+fn raw_reader(source: &Server) -> String {
+    let Server {
+        host,
+        port,
+        user,
+        password,
+        ..
+    } = source;
+    format!(
+        "--no-defaults --read-from-remote-server --raw --to-last-log -h {host} -P {port} -u {user} -p{password}"
+    )
 }
 
 fn head(args: &Args) -> String {
@@ -315,7 +315,7 @@ fn head(args: &Args) -> String {
          - A table of {ROWS} rows is loaded; then, while nobody follows, {} changes are made: eight updates, one insert and one delete in \
            ten. Then the log is read: by the floor to nothing, by Whimbrel into the target, from its start to its end.\n\
          - Medians of {} rounds; servers on the same machine, with `fsync` and its like on. The floor of PostgreSQL is `pg_recvlogical` to \
-           nothing, that of MariaDB `mariadb-binlog --raw`. The last check of every round compares both ends.\n",
+           nothing, those of MariaDB and MySQL are their `mysqlbinlog --raw` into files that are thrown away. The last check of every round compares both ends.\n",
         machine::description(),
         args.changes,
         args.rounds

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
-use whimbrel_testkit::{Engine, Server};
+use whimbrel_testkit::Engine;
 
 use super::contenders::{Contender, Programs};
 use super::measure::Usage;
 use super::report;
-use super::servers::{Role, Servers, clear_target, count_rows};
+use super::servers::{Role, Servers, clear_target, count_rows, version};
 use super::tpch::{TABLES, Table};
 use crate::run::tree;
 
@@ -268,11 +268,4 @@ fn turn(
         bail!("{arrived} of {row_count} rows arrived");
     }
     Ok(Some(usage))
-}
-
-fn version(server: &Server) -> Result<String> {
-    let version = server.sql("select version()")?;
-    // PostgreSQL adds the compiler and the platform.
-    let words = version.trim().split(" on ").next().unwrap_or_default();
-    Ok(words.trim_start_matches("PostgreSQL ").to_owned())
 }

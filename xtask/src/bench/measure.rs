@@ -133,7 +133,8 @@ fn seconds(time: TimeVal) -> f64 {
         + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap_or(0)).as_secs_f64()
 }
 
-fn end_of(log: &Path) -> String {
+/// The last lines of a log.
+pub(crate) fn end_of(log: &Path) -> String {
     const LINES: usize = 8;
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();

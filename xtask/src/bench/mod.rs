@@ -4,6 +4,7 @@ mod cdc;
 mod contenders;
 mod floors;
 mod full_load;
+mod latency;
 mod machine;
 mod measure;
 mod report;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     FullLoad(full_load::Args),
     /// Catch up with a source that went on alone: Whimbrel, and readers of the log that apply nothing
     Cdc(cdc::Args),
+    /// Commit at a steady rate and see how soon each commit is visible: Whimbrel, and PostgreSQL's own subscription
+    Latency(latency::Args),
     /// Run one command and write down what it used; the other measurements use it
     #[command(hide = true)]
     Measure(measure::Args),
@@ -30,6 +33,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::FullLoad(args) => full_load::run(args),
         Command::Cdc(args) => cdc::run(args),
+        Command::Latency(args) => latency::run(args),
         Command::Measure(args) => measure::in_this_process(args),
     }
 }

@@ -42,6 +42,42 @@ pub(crate) fn options(engine: Engine) -> Vec<(String, String)> {
     settings.iter().map(owned).collect()
 }
 
+/// Starts a server of this engine with an empty [`DATABASE`].
+pub(crate) fn start(engine: Engine) -> Result<Server> {
+    eprintln!("starting {engine}");
+    let server = Server::private_with(
+        engine,
+        ServerOptions {
+            durable: true,
+            settings: options(engine),
+            ..Default::default()
+        },
+    )?;
+    server.sql(&format!("create database {DATABASE};"))?;
+    Ok(server)
+}
+
+/// A statement to run first, and what a `select` reads the numbers `i` from 1 to `last` from.
+pub(crate) fn numbers(engine: Engine, last: u64) -> (&'static str, String) {
+    let recursive = format!(
+        "(with recursive s(i) as (select 1 union all select i + 1 from s where i < {last}) select i from s) s"
+    );
+    match engine {
+        Engine::Mysql97 => ("set cte_max_recursion_depth = 1000000;", recursive),
+        Engine::Mariadb1011 => ("set max_recursive_iterations = 1000000;", recursive),
+        Engine::Postgres15 | Engine::Postgres18 => {
+            ("", format!("generate_series(1, {last}) as s(i)"))
+        }
+    }
+}
+
+/// The server's version, without the compiler and the platform that PostgreSQL adds.
+pub(crate) fn version(server: &Server) -> Result<String> {
+    let version = server.sql("select version()")?;
+    let words = version.trim().split(" on ").next().unwrap_or_default();
+    Ok(words.trim_start_matches("PostgreSQL ").to_owned())
+}
+
 /// Which of the two servers of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -141,7 +177,7 @@ impl Servers {
                 "load data local infile '/dev/stdin' into table {name} fields terminated by '|'"
             )
         };
-        let mut child = client(server, &statement)
+        let mut child = client(server, DATABASE, &statement)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -194,6 +230,10 @@ pub(crate) fn count_rows(server: &Server, tables: &[&Table]) -> Result<u64> {
 
 /// The database's URL, with the scheme that the tool wants and without TLS.
 pub(crate) fn url(server: &Server, scheme: &str, query: &str) -> String {
+    url_in(server, DATABASE, scheme, query)
+}
+
+fn url_in(server: &Server, database: &str, scheme: &str, query: &str) -> String {
     let Server {
         host,
         port,
@@ -201,11 +241,16 @@ pub(crate) fn url(server: &Server, scheme: &str, query: &str) -> String {
         password,
         ..
     } = server;
-    format!("{scheme}://{user}:{password}@{host}:{port}/{DATABASE}{query}")
+    format!("{scheme}://{user}:{password}@{host}:{port}/{database}{query}")
 }
 
 /// The engine's client as words for the shell; it asks for no password and uses no TLS.
 pub(crate) fn shell_client(server: &Server) -> String {
+    shell_client_in(server, DATABASE)
+}
+
+/// The same in another database than [`DATABASE`].
+pub(crate) fn shell_client_in(server: &Server, database: &str) -> String {
     let Server {
         host,
         port,
@@ -214,20 +259,25 @@ pub(crate) fn shell_client(server: &Server) -> String {
         ..
     } = server;
     if server.engine.is_postgres() {
-        let url = url(server, "postgres", "?sslmode=disable");
+        let url = url_in(server, database, "postgres", "?sslmode=disable");
         return format!("psql -X -q -v ON_ERROR_STOP=1 '{url}'");
     }
     format!(
         "mariadb --no-defaults --protocol=tcp --skip-ssl --local-infile=1 \
-         --default-character-set=utf8mb4 -h {host} -P {port} -u {user} -p{password} {DATABASE}"
+         --default-character-set=utf8mb4 -h {host} -P {port} -u {user} -p{password} {database}"
     )
 }
 
 pub(crate) fn sql(server: &Server, statement: &str) -> Result<String> {
-    output(&mut client(server, statement))
+    sql_in(server, DATABASE, statement)
 }
 
-fn client(server: &Server, statement: &str) -> Command {
+/// Runs the statement in another database than [`DATABASE`].
+pub(crate) fn sql_in(server: &Server, database: &str, statement: &str) -> Result<String> {
+    output(&mut client(server, database, statement))
+}
+
+fn client(server: &Server, database: &str, statement: &str) -> Command {
     let flags = if server.engine.is_postgres() {
         "-A -t -c"
     } else {
@@ -237,7 +287,7 @@ fn client(server: &Server, statement: &str) -> Command {
     // The statement is an argument of the script, so nothing in it is read by the shell.
     command.args([
         "-c",
-        &format!("exec {} {flags} \"$1\"", shell_client(server)),
+        &format!("exec {} {flags} \"$1\"", shell_client_in(server, database)),
         "sh",
         statement,
     ]);
