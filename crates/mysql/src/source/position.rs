@@ -2,6 +2,7 @@
 
 use whimbrel_core::{Engine, Position};
 
+use crate::quote;
 use crate::wire::{Connection, WireError};
 
 /// Stands for a server that writes no log, or does not let us see it: a full load needs none.
@@ -12,12 +13,10 @@ const NO_LOG: &str = "none";
 pub(crate) async fn current(connection: &mut Connection) -> Result<Position, WireError> {
     let (file, offset, gtids) = match connection.engine() {
         Engine::MariaDb => {
-            let Some(row) = allowed(connection.row("SHOW MASTER STATUS").await)? else {
+            let Some(place) = mariadb_place(connection).await? else {
                 return Ok(Position::new(NO_LOG));
             };
-            let gtids = connection.row("SELECT @@global.gtid_binlog_pos").await?;
-            let gtids = gtids.map(|row| row.text(0).to_owned()).unwrap_or_default();
-            (row.text(0).to_owned(), row.text(1).to_owned(), gtids)
+            place
         }
         Engine::MySql | Engine::Postgres => {
             // The statement was renamed in 8.2, and its old name removed in 8.4.
@@ -38,6 +37,54 @@ pub(crate) async fn current(connection: &mut Connection) -> Result<Position, Wir
         }
     };
     Ok(written(&file, &offset, &gtids))
+}
+
+/// How often a MariaDB server is asked before it is asked for what takes it longer.
+const STEADY_ATTEMPTS: usize = 3;
+
+/// File, offset and GTID set of a MariaDB server, which tells them by two statements: whatever commits in between must not be in the one
+/// and not in the other.
+async fn mariadb_place(
+    connection: &mut Connection,
+) -> Result<Option<(String, String, String)>, WireError> {
+    for _ in 0..STEADY_ATTEMPTS {
+        let Some(before) = mariadb_offset(connection).await? else {
+            return Ok(None);
+        };
+        let gtids = text(connection, "SELECT @@global.gtid_binlog_pos").await?;
+        if mariadb_offset(connection).await?.as_ref() == Some(&before) {
+            return Ok(Some((before.0, before.1, gtids)));
+        }
+    }
+    let Some((file, offset)) = mariadb_offset(connection).await? else {
+        return Ok(None);
+    };
+    // The server reads the file up to there.
+    let gtids = binlog_gtid_pos(connection, &file, &offset).await?;
+    Ok(Some((file, offset, gtids)))
+}
+
+async fn mariadb_offset(
+    connection: &mut Connection,
+) -> Result<Option<(String, String)>, WireError> {
+    let row = allowed(connection.row("SHOW MASTER STATUS").await)?;
+    Ok(row.map(|row| (row.text(0).to_owned(), row.text(1).to_owned())))
+}
+
+/// The GTID set of a MariaDB server at a place in its log.
+pub(super) async fn binlog_gtid_pos(
+    connection: &mut Connection,
+    file: &str,
+    offset: &str,
+) -> Result<String, WireError> {
+    let offset: u64 = offset.parse().unwrap_or_default();
+    let sql = format!("SELECT binlog_gtid_pos({}, {offset})", quote::literal(file));
+    text(connection, &sql).await
+}
+
+async fn text(connection: &mut Connection, sql: &str) -> Result<String, WireError> {
+    let row = connection.row(sql).await?;
+    Ok(row.map(|row| row.text(0).to_owned()).unwrap_or_default())
 }
 
 /// A position in our notation.

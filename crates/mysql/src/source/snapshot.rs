@@ -153,12 +153,7 @@ async fn open_until_equal(readers: &mut [Connection]) -> Result<Option<Position>
         };
         if places.iter().all(|place| place == first) {
             let (file, offset) = first.clone();
-            let sql = format!(
-                "SELECT binlog_gtid_pos({}, {offset})",
-                quote::literal(&file)
-            );
-            let gtids = readers[0].row(&sql).await?;
-            let gtids = gtids.map(|row| row.text(0).to_owned()).unwrap_or_default();
+            let gtids = position::binlog_gtid_pos(&mut readers[0], &file, &offset).await?;
             return Ok(Some(position::written(&file, &offset, &gtids)));
         }
     }

@@ -275,3 +275,34 @@ async fn users_learn_which_privilege_they_lack() {
         assert!(connector(&url).change_log("x").await.is_err());
     }
 }
+
+/// What commits between two questions to the server is in both halves of a position or in none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_is_read_among_commits_is_that_of_one_moment() {
+    let database = Server::get(Engine::Mariadb1011)
+        .unwrap()
+        .database("log_steady")
+        .unwrap();
+    database.sql("create table t (id int primary key)").unwrap();
+    let mut tap = Tap::on(&database).await;
+    let script: String = (0..3000)
+        .map(|id| format!("insert into t values ({id});"))
+        .collect();
+    let (mut checked, mut moved) = (0, std::collections::HashSet::new());
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| database.sql(&script).unwrap());
+        while !writer.is_finished() {
+            let position = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(tap.log.end())
+            });
+            let position = position.unwrap();
+            let (place, gtids) = position.as_str().split_once(';').unwrap();
+            let (file, offset) = place.split_once(':').unwrap();
+            let there = database.sql(&format!("select binlog_gtid_pos('{file}', {offset})"));
+            assert_eq!(there.unwrap().trim(), gtids, "{position}");
+            checked += 1;
+            moved.insert(place.to_owned());
+        }
+    });
+    assert!(checked > 5 && moved.len() > 3, "{checked} {}", moved.len());
+}
