@@ -94,6 +94,8 @@ pub(super) fn prepare_source(source: &Server) -> Result<()> {
     if source.engine.is_postgres() {
         return Ok(());
     }
+    // MariaDB's default is 0: its log would be sent before it is on the disk.
+    source.sql("set global sync_binlog = 1;")?;
     // The client of these engines says nothing of an update that it reads from a pipe. A procedure commits each of
     // its statements by itself, so the answer of the `select` comes right after the commit, without a second way.
     source.sql(&format!(

@@ -15,11 +15,12 @@ pub(super) fn head(args: &Args) -> String {
            rows, after {WARM_UP_S} s that do not count.\n\
          - A latency is the time from the answer of a commit at the source to the answer of the first query at the target that shows \
            it, on one monotonic clock. The target is asked again and again, with a short pause, so a latency is too long by up to one \
-           \"look\": the time from one such answer to the next, in the table.\n\
+           \"look\": the time from one such answer to the next, in the table. Answers come through the engines' own clients, which adds some \
+           tens of microseconds to both.\n\
          - Values are milliseconds, medians of the rounds ({}); the maximum is that of all rounds. Contenders take turns on the same \
            servers. \"Commit\" is what a commit takes at the source itself.\n\
-         - What is durable: the source's log is sent once the source has it on its disk; the servers' settings stand with each \
-           case. Whimbrel commits at the target with `synchronous_commit=on`, always. A subscription of PostgreSQL commits \
+         - What is durable: the settings of the servers stand with each case; with these a source sends what is on its disk, not \
+           before. Whimbrel commits at the target with `synchronous_commit=on`, always. A subscription of PostgreSQL commits \
            with `off` unless told otherwise; both are measured.\n",
         machine::description(),
         args.rate,
