@@ -35,14 +35,13 @@ impl Checkpoint {
 
     /// As the control tables hold it: the position alone, as a rule.
     pub fn to_text(&self) -> String {
-        let mut text = self.position.as_str().to_owned();
-        if self.changes_applied > 0 {
-            text.push_str(&format!("{CHANGES}{}", self.changes_applied));
-        }
-        if let Some(kept_from) = &self.kept_from {
-            text.push_str(&format!("{KEPT_FROM}{kept_from}"));
-        }
-        text
+        let changes = match self.changes_applied {
+            0 => String::new(),
+            changes => format!("{CHANGES}{changes}"),
+        };
+        let kept_from = self.kept_from.as_ref();
+        let kept_from = kept_from.map_or_else(String::new, |from| format!("{KEPT_FROM}{from}"));
+        format!("{}{changes}{kept_from}", self.position)
     }
 
     /// Reads [`Self::to_text`].
@@ -107,6 +106,9 @@ impl FollowState {
     }
 
     /// As the control tables hold it.
+    ///
+    /// # Panics
+    /// Never: a table consists of names, numbers and texts.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("a table consists of names, numbers and texts")
     }
@@ -126,6 +128,10 @@ impl FollowState {
 
 /// A change of what the target keeps of a task's tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few at a time, and most are of the large kind"
+)]
 pub enum RecordChange {
     /// The state of a table. One without a record gets one: its rows are taken to be there, and to hold nothing past the checkpoint.
     Put {
@@ -143,6 +149,10 @@ pub enum RecordChange {
 
 /// A change of the definition of a table of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are few at a time, and most are of the large kind"
+)]
 pub enum Definition {
     /// Columns come, go, or get other names or types; or the table gets another name.
     Alter {

@@ -91,7 +91,8 @@ impl Follower<'_> {
         let (state, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
         if !self.spec.load.mappings.selects(&told.name) {
             info!(table = %before.name, now = %told.name, "the table has another name now, which the mappings do not select");
-            return self.leave(id, &before, Vec::new());
+            self.leave(id, &before, Vec::new());
+            return Ok(());
         }
         let after = match StreamTable::plan(&told, &*self.target, &self.spec.load) {
             Ok(after) => after,
@@ -107,7 +108,8 @@ impl Follower<'_> {
             let definitions = vec![Definition::Drop {
                 table: before.target.clone(),
             }];
-            return self.leave(id, &before, definitions);
+            self.leave(id, &before, definitions);
+            return Ok(());
         }
         match reshape(&before.target, &after.target) {
             Reshape::InPlace(columns) => {
@@ -230,7 +232,8 @@ impl Follower<'_> {
         };
         self.progress
             .count(&before.name, |entry| entry.changes.ddls += 1);
-        self.leave(id, &before, definitions)
+        self.leave(id, &before, definitions);
+        Ok(())
     }
 
     /// A table has another name, in a log that knows it by its name alone.
@@ -285,19 +288,13 @@ impl Follower<'_> {
         entry.is_some_and(|entry| entry.state == TableState::Error)
     }
 
-    fn leave(
-        &mut self,
-        id: TableId,
-        before: &StreamTable,
-        definitions: Vec<Definition>,
-    ) -> Result<(), RunError> {
+    fn leave(&mut self, id: TableId, before: &StreamTable, definitions: Vec<Definition>) {
         self.progress
             .update(&before.name, |entry| entry.state = TableState::Dropped);
         let records = vec![RecordChange::Remove {
             table: before.name.clone(),
         }];
         self.stand(definitions, records, Then::Leave(id));
-        Ok(())
     }
 
     /// Nothing is applied to the table any more, until it is loaded again.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::info;
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Definition, FollowState, LoadRecord, PrepareMode, RecordChange,
-    SnapshotView, Target,
+    SnapshotView, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -98,18 +98,7 @@ impl Run<'_> {
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(checkpoint.position.as_str().to_owned());
         });
-        let parts = LoadParts {
-            source: Arc::clone(self.source),
-            target: Arc::clone(self.target),
-            progress: Arc::clone(self.progress),
-            stop: self.stop.clone(),
-            fence,
-        };
-        // Of a table that is wanted no more nobody would ever say so.
-        let is_kept = !wanted.is_empty() || session.waiting_to_join;
-        let kept_from = checkpoint.kept_from.clone().filter(|_| is_kept);
-        let mut newcomers = Newcomers::new(parts, wanted, kept_from);
-        newcomers.is_done = session.waiting_to_join;
+        let newcomers = self.newcomers(&session, wanted, fence);
         let mut follower = Follower {
             spec: self.spec,
             progress: self.progress,
@@ -145,6 +134,28 @@ impl Run<'_> {
             self.progress.follow(|cdc| cdc.is_loading = true);
         }
         outcome
+    }
+
+    /// The tables that are to be loaded while the others are followed.
+    fn newcomers(
+        &self,
+        session: &Session,
+        wanted: BTreeSet<TableName>,
+        fence: TaskFence,
+    ) -> Newcomers {
+        let parts = LoadParts {
+            source: Arc::clone(self.source),
+            target: Arc::clone(self.target),
+            progress: Arc::clone(self.progress),
+            stop: self.stop.clone(),
+            fence,
+        };
+        // Of a table that is wanted no more nobody would ever say so.
+        let is_kept = !wanted.is_empty() || session.waiting_to_join;
+        let kept_from = session.checkpoint.kept_from.clone();
+        let mut newcomers = Newcomers::new(parts, wanted, kept_from.filter(|_| is_kept));
+        newcomers.is_done = session.waiting_to_join;
+        newcomers
     }
 
     /// Takes tables in that have been loaded since the last stream: see [`super::newcomers`].
@@ -295,7 +306,7 @@ fn applied_to(
         return Ok(None);
     }
     Ok(put(record, |state| {
-        state.applied_to = Some(position.clone())
+        state.applied_to = Some(position.clone());
     }))
 }
 

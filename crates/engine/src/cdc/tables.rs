@@ -162,7 +162,6 @@ impl StreamTables {
     ) -> Result<(), Error> {
         let transaction = self.transaction;
         let entry = self.entry(id)?;
-        entry.told = Arc::clone(&table);
         entry.seen = 0;
         let number = entry.applied as usize;
         let is_held = transaction.is_none_or(|mark| entry.is_held(mark));
@@ -173,11 +172,11 @@ impl StreamTables {
             // What the stream was opened with, perhaps with a key by which the log tells rows apart; or a definition that comes again,
             // and whose columns have other numbers now, because they are counted by the reader of the log.
             self.shapes[number] = Arc::new(StreamTable::plan(&table, target, spec)?);
-            self.entry(id)?.is_altered = false;
-            return Ok(());
         }
-        let is_altered = !is_same(applied, &table);
-        self.entry(id)?.is_altered = is_altered;
+        let is_altered = !is_same(&self.shapes[number].target.source, &table);
+        let entry = self.entry(id)?;
+        entry.is_altered = is_altered;
+        entry.told = table;
         Ok(())
     }
 

@@ -153,14 +153,12 @@ impl Definer {
         let id = self.id();
         if self.random.random_range(0..8) == 0 {
             let further = name(Self::NAMES[self.random.random_range(2..4)]);
-            return match seen.get(&further) {
-                Some(_) => Some(MemoryChange::Drop(further)),
-                None => {
-                    let mut made = table(&further.name, 0).table;
-                    number(&mut made, id);
-                    Some(MemoryChange::Create(Box::new(made)))
-                }
-            };
+            if seen.get(&further).is_some() {
+                return Some(MemoryChange::Drop(further));
+            }
+            let mut made = table(&further.name, 0).table;
+            number(&mut made, id);
+            return Some(MemoryChange::Create(Box::new(made)));
         }
         let mut table = self.any(seen)?.table;
         let known = table.name.clone();

@@ -136,14 +136,13 @@ pub(super) async fn note_unsplittable(
         return Ok(None);
     }
     match range_key(connection, table).await {
-        Ok(Some(_)) => Ok(None),
+        // Or it is gone, or may not be seen.
+        Ok(Some(_)) | Err(WireError::Server(_)) => Ok(None),
         Ok(None) => Ok(Some(
             "it has no primary key, nor a unique one without NULL, that is made of whole values: it is read in one piece by one subtask, and from its start again \
              after an interruption"
                 .to_owned(),
         )),
-        // It is gone, or may not be seen.
-        Err(WireError::Server(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }

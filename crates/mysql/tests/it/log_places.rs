@@ -285,9 +285,8 @@ async fn a_position_that_is_read_among_commits_is_that_of_one_moment() {
         .unwrap();
     database.sql("create table t (id int primary key)").unwrap();
     let mut tap = Tap::on(&database).await;
-    let script: String = (0..3000)
-        .map(|id| format!("insert into t values ({id});"))
-        .collect();
+    let inserts = (0..3000).map(|id| format!("insert into t values ({id})"));
+    let script = inserts.collect::<Vec<_>>().join("; ");
     let (mut checked, mut moved) = (0, std::collections::HashSet::new());
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| database.sql(&script).unwrap());

@@ -95,9 +95,9 @@ impl Drop for StopOnDrop {
 
 /// Moves amounts from one end of the table to the other until told to stop; their sum never changes.
 fn mover(database: &TestDatabase, stop: &AtomicBool) {
-    let step = "update t_MyISAM set v = v + if(id < 5000, -1, 1) where id in (1, 9999);";
+    let moved = "update t_MyISAM set v = v + if(id < 5000, -1, 1) where id in (1, 9999);";
     while !stop.load(Ordering::Relaxed) {
-        database.sql(&step.repeat(50)).unwrap();
+        database.sql(&moved.repeat(50)).unwrap();
     }
 }
 

@@ -65,7 +65,7 @@ fn after(bytes: &[u8], mut at: usize, count: u64) -> usize {
 
 /// Messages in the making, one for each statement.
 pub(super) struct Pieces {
-    pieces: Vec<Piece>,
+    done: Vec<Piece>,
     start: usize,
     rows: u64,
     room: u64,
@@ -77,7 +77,7 @@ impl Pieces {
     /// For a statement that may have `room` more rows, and others after it.
     pub(super) fn new(room: u64, rows_max: u64) -> Self {
         Self {
-            pieces: Vec::new(),
+            done: Vec::new(),
             start: 0,
             rows: 0,
             room: if room > 0 { room } else { rows_max },
@@ -104,7 +104,7 @@ impl Pieces {
 
     fn close_frame(&mut self, messages: &mut [u8]) {
         self.is_too_long |= end_frame(messages, self.start).is_none();
-        self.pieces.push(Piece {
+        self.done.push(Piece {
             bytes: self.start..messages.len(),
             rows: self.rows,
         });
@@ -114,7 +114,7 @@ impl Pieces {
     /// The messages; `None` when one is longer than a message can be.
     pub(super) fn finish(mut self, messages: &mut [u8]) -> Option<Vec<Piece>> {
         self.close_frame(messages);
-        (!self.is_too_long).then_some(self.pieces)
+        (!self.is_too_long).then_some(self.done)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use whimbrel_core::settings::SettingsDocument;
 use whimbrel_store::{EndpointId, InstanceId, TaskId};
 
@@ -26,7 +28,7 @@ fn task(status: TaskStatus) -> ReplicationTask {
         cdc_start_position: None,
         cdc_stop_position: None,
         recovery_checkpoint: None,
-        reloads: Default::default(),
+        reloads: BTreeSet::default(),
         task_data: None,
         created_at: EpochMs(0),
         statistics: TaskStatistics::default(),
