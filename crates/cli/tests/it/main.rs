@@ -11,6 +11,7 @@ mod crash;
 mod ends;
 mod follow;
 mod interrupted;
+mod memory;
 mod migrations;
 mod prefix_keys;
 mod random;

@@ -17,6 +17,9 @@ use crate::{RunError, TableState};
 /// Tries of one chunk within an attempt, on new connections under the same snapshot.
 const CHUNK_TRIES_MAX: u32 = 3;
 
+/// A block of this size is one large row. Two of them at once would be worth more memory than the time that is won.
+const LARGE_BLOCK_BYTES: usize = 4 * 1024 * 1024;
+
 /// Why a chunk was not loaded.
 enum ChunkError {
     /// The run is to halt; nothing is wrong with the chunk.
@@ -226,16 +229,32 @@ impl Subtask {
         begun.map_err(ChunkError::Target)?;
         let mut next = reader.next().await.map_err(ChunkError::Source)?;
         while let Some(block) = next {
-            // The next block is read while this one is written.
-            let (written, read) = tokio::join!(loader.write(&*block), reader.next());
-            written.map_err(ChunkError::Target)?;
-            self.shared
-                .progress
-                .count(&table.name, |entry| counted.add(&*block, entry));
-            next = read.map_err(ChunkError::Source)?;
+            let (row_count, byte_count) = (block.row_count(), block.byte_count());
+            next = pass(&mut **reader, &mut **loader, block).await?;
+            self.shared.progress.count(&table.name, |entry| {
+                counted.add(row_count as u64, byte_count as u64, entry);
+            });
         }
         loader.commit().await.map_err(ChunkError::Target)
     }
+}
+
+/// Writes a block and answers the next, which is read meanwhile. Not beside a large row: of these one at a time is held.
+async fn pass(
+    reader: &mut dyn ChunkReader,
+    loader: &mut dyn Loader,
+    block: Box<dyn RowBlock>,
+) -> Result<Option<Box<dyn RowBlock>>, ChunkError> {
+    let (written, read) = if block.byte_count() < LARGE_BLOCK_BYTES {
+        tokio::join!(loader.write(&*block), reader.next())
+    } else {
+        let written = loader.write(&*block).await;
+        drop(block);
+        written.map_err(ChunkError::Target)?;
+        (Ok(()), reader.next().await)
+    };
+    written.map_err(ChunkError::Target)?;
+    read.map_err(ChunkError::Source)
 }
 
 /// What of an open chunk has been shown in the progress.
@@ -246,8 +265,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, block: &dyn RowBlock, entry: &mut crate::TableProgress) {
-        let (rows, bytes) = (block.row_count() as u64, block.byte_count() as u64);
+    fn add(&mut self, rows: u64, bytes: u64, entry: &mut crate::TableProgress) {
         self.rows += rows;
         self.bytes += bytes;
         entry.row_count += rows;

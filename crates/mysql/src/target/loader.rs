@@ -18,6 +18,9 @@ use crate::wire::{Connection, WireError};
 /// Text of a LOAD DATA statement, but for the last block: a round trip per so many bytes costs nothing to speak of.
 const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
 
+/// Room for text that is kept from statement to statement.
+const TEXT_BYTES_KEPT: usize = 2 * STATEMENT_BYTES;
+
 const DOING: &str = "load rows into the target table of";
 
 /// Writes chunks over one connection.
@@ -113,6 +116,10 @@ impl OpenChunk {
             ..
         } = self;
         let mut cuts = Vec::new();
+        if block.byte_count() >= STATEMENT_BYTES {
+            // One large row. Its text is about as long; growing by doubling would hold it several times.
+            text.reserve_exact(block.byte_count() + block.byte_count() / 16);
+        }
         block.decode(&mut |values| {
             if *statement_rows == *rows_max {
                 cuts.push(Cut {
@@ -182,6 +189,8 @@ impl OpenChunk {
         }
         self.total.row_count += cut.rows;
         self.text.drain(..cut.at);
+        // A large row's room is not kept for small ones.
+        self.text.shrink_to(TEXT_BYTES_KEPT);
         self.sent = 0;
         Ok(())
     }

@@ -14,6 +14,11 @@ use super::slot::{Slot, SlotKind};
 /// The longest duration of TIME: 838:59:59.
 const TIME_MICROS_MAX: i64 = (839 * 3600 - 1) * MICROS_PER_SECOND + 999_999;
 
+/// A cell from this size on is given the room that it needs at once: growing by doubling would hold it several times.
+const LONG_CELL_BYTES: usize = 1024 * 1024;
+/// Room for the cells after it, for the same reason.
+const ROW_REST_BYTES: usize = 64 * 1024;
+
 const MISMATCH: &str = "the column is of another kind";
 const NOT_FINITE: &str = "the column's type has no infinities and no NaN";
 const OUT_OF_CALENDAR: &str = "the column's type holds the years 0 to 9999";
@@ -91,6 +96,10 @@ pub(crate) fn encode_cell(
 /// Appends bytes, escaping those that would end a cell or a row.
 #[inline]
 pub(crate) fn escape(mut bytes: &[u8], out: &mut Vec<u8>) {
+    if bytes.len() >= LONG_CELL_BYTES {
+        let specials = bytes.iter().filter(|&&byte| is_special(byte)).count();
+        out.reserve_exact(bytes.len() + specials + ROW_REST_BYTES);
+    }
     while let Some(at) = next_special(bytes) {
         out.extend_from_slice(&bytes[..at]);
         let escaped = match bytes[at] {
@@ -108,9 +117,12 @@ pub(crate) fn escape(mut bytes: &[u8], out: &mut Vec<u8>) {
 /// Most cells are short: a plain loop beats a call into a search routine.
 #[inline]
 fn next_special(bytes: &[u8]) -> Option<usize> {
-    bytes
-        .iter()
-        .position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | 0))
+    bytes.iter().position(|&byte| is_special(byte))
+}
+
+#[inline]
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'\t' | b'\n' | 0)
 }
 
 /// Undoes [`escape`].

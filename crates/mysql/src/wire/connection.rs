@@ -351,7 +351,7 @@ impl Connection {
                 Front::Row(_) | Front::LongRow | Front::Last if row_count > 0 => break,
                 Front::Unfinished(bytes) if row_count > 0 && scanned + bytes > block_bytes => break,
                 Front::Unfinished(bytes) => {
-                    self.stream.reserve(scanned + bytes);
+                    self.stream.reserve(scanned + bytes + READ_BYTES);
                     self.stream.fill().await?;
                 }
                 Front::LongRow => return self.long_row().await.map(Some),

@@ -17,6 +17,9 @@ pub(super) const PART_BYTES_MAX: usize = 0xFF_FFFF;
 /// The largest `max_allowed_packet` of a server is 1 GiB; a row of many such cells is not supported by the servers either.
 const PACKET_BYTES_MAX: usize = (1 << 30) + PART_BYTES_MAX;
 
+/// Room for a packet of several parts, whose length nobody knows before its end.
+const LONG_PACKET_ROOM: usize = 256 << 20;
+
 /// A plain or encrypted socket.
 pub(super) enum Io {
     Plain(TcpStream),
@@ -123,37 +126,64 @@ impl Stream {
 
     /// The next packet, its parts joined.
     pub(super) async fn packet(&mut self) -> Result<Bytes, WireError> {
-        let first = self.part().await?;
-        if first.len() < PART_BYTES_MAX {
-            return Ok(first);
+        let first = self.header().await?;
+        if part_length(first) < PART_BYTES_MAX {
+            return self.whole_part().await;
         }
-        let mut joined = BytesMut::from(first);
-        loop {
-            let part = self.part().await?;
-            joined.extend_from_slice(&part);
-            if part.len() < PART_BYTES_MAX {
-                return Ok(joined.freeze());
-            }
+        let mut joined = Vec::new();
+        // Only what is filled takes memory; growing by doubling would hold the packet twice.
+        if joined.try_reserve_exact(LONG_PACKET_ROOM).is_err() {
+            joined.reserve(PART_BYTES_MAX);
+        }
+        while self.append_part(&mut joined).await? == PART_BYTES_MAX {
             if joined.len() > PACKET_BYTES_MAX {
                 return Err(WireError::protocol("a packet of more than 1 GiB"));
             }
         }
+        Ok(joined.into())
     }
 
-    async fn part(&mut self) -> Result<Bytes, WireError> {
+    /// The header at the front of the inbox.
+    async fn header(&mut self) -> Result<[u8; HEADER_BYTES], WireError> {
         loop {
             if let Some(header) = self.inbox.first_chunk::<HEADER_BYTES>() {
-                let length = part_length(*header);
-                let sequence = header[3];
-                if self.inbox.len() >= HEADER_BYTES + length {
-                    self.sequence = sequence.wrapping_add(1);
-                    self.inbox.advance(HEADER_BYTES);
-                    return Ok(self.take(length));
-                }
-                self.reserve(HEADER_BYTES + length);
+                return Ok(*header);
             }
             self.fill().await?;
         }
+    }
+
+    async fn whole_part(&mut self) -> Result<Bytes, WireError> {
+        let header = self.header().await?;
+        let length = part_length(header);
+        while self.inbox.len() < HEADER_BYTES + length {
+            self.reserve(HEADER_BYTES + length + READ_BYTES);
+            self.fill().await?;
+        }
+        self.pass_header(header);
+        Ok(self.take(length))
+    }
+
+    /// Appends a part of a packet to those before it, past the inbox; answers how long it is.
+    async fn append_part(&mut self, joined: &mut Vec<u8>) -> Result<usize, WireError> {
+        let header = self.header().await?;
+        let length = part_length(header);
+        self.pass_header(header);
+        let here = self.inbox.len().min(length);
+        joined.extend_from_slice(&self.inbox.split_to(here));
+        let mut rest = (&mut self.io).take((length - here) as u64);
+        joined.reserve(length - here);
+        while rest.limit() > 0 {
+            if rest.read_buf(joined).await? == 0 {
+                return Err(WireError::Closed);
+            }
+        }
+        Ok(length)
+    }
+
+    fn pass_header(&mut self, header: [u8; HEADER_BYTES]) {
+        self.inbox.advance(HEADER_BYTES);
+        self.sequence = header[3].wrapping_add(1);
     }
 
     /// Begins a command: its packets are numbered from 0.

@@ -140,6 +140,8 @@ impl PostgresLoader {
             scratch: Vec::new(),
         };
         let message = &mut self.message;
+        // Rows are about as long here as where they come from; growing by doubling would hold a large one several times.
+        message.reserve(block.byte_count() + block.byte_count() / 16);
         let mut pieces = cut::Pieces::new(open.room(), open.statement_rows_max);
         pieces.open_frame(message);
         block.decode(&mut |row| {

@@ -369,6 +369,7 @@ impl Connection {
                 }
                 run = Run::default();
             } else {
+                self.stream.make_room(run.byte_count)?;
                 self.stream.fill().await?;
             }
         }

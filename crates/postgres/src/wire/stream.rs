@@ -103,6 +103,18 @@ impl Stream {
         self.inbox.split_to(count).freeze()
     }
 
+    /// Makes room for the message that begins after the first `skipped` bytes of the inbox, once its length is known: growing with each
+    /// read would hold a long one several times.
+    pub(super) fn make_room(&mut self, skipped: usize) -> Result<(), WireError> {
+        if let Some(length) = message_length(self.inbox.get(skipped..).unwrap_or_default())?
+            && length > READ_BYTES
+        {
+            let whole = skipped + length + READ_BYTES;
+            self.inbox.reserve(whole.saturating_sub(self.inbox.len()));
+        }
+        Ok(())
+    }
+
     /// Waits for more bytes and appends them to the inbox.
     pub(super) async fn fill(&mut self) -> Result<(), WireError> {
         self.inbox.reserve(READ_BYTES);
@@ -135,6 +147,7 @@ impl Stream {
                 body.advance(HEADER_BYTES);
                 return Ok(Message { kind, body });
             }
+            self.make_room(0)?;
             self.fill().await?;
         }
     }

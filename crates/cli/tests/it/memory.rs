@@ -1,0 +1,179 @@
+//! The memory of a load is bounded by bytes, whatever the size of the table, and a large row costs that row.
+
+use std::fs::File;
+use std::time::Duration;
+
+use whimbrel_testkit::{Engine, Server, ServerOptions, TestDatabase};
+
+use crate::ends::Ends;
+use crate::whimbrel;
+
+/// Often enough to see the peak of a load of a second.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Runs a migration and answers the most memory that it ever had, in KiB. The kernel forgets it with the process, so it is looked at
+/// while that lives.
+fn peak_kib(ends: &Ends, options: &[&str]) -> u64 {
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let file = || File::options().append(true).open(said.path()).unwrap();
+    let mut child = whimbrel(&ends.words("migrate", options))
+        .stdout(file())
+        .stderr(file())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+    let said = std::fs::read_to_string(said.path()).unwrap();
+    assert!(child.wait().unwrap().success(), "{said}");
+    peak
+}
+
+/// A table of so many rows, of nearly a thousand bytes each, made by the server.
+fn fill(ends: &Ends, rows: u32) {
+    let numbers = if ends.source.engine().is_postgres() {
+        format!("generate_series(1, {rows}) n")
+    } else {
+        let digits = "(select 0 d union all select 1 union all select 2 union all select 3 union all select 4
+            union all select 5 union all select 6 union all select 7 union all select 8 union all select 9)";
+        format!(
+            "(select a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * g.d n
+              from {digits} a, {digits} b, {digits} c, {digits} e, {digits} f, {digits} g) numbers where n < {rows}"
+        )
+    };
+    let hash = if ends.source.engine().is_postgres() {
+        "encode(sha256(int4send(n)), 'hex')"
+    } else {
+        "sha2(n, 256)"
+    };
+    ends.source
+        .sql(&format!(
+            "drop table if exists t; create table t (id int primary key, a varchar(2000));
+             insert into t select n, repeat({hash}, 15) from {numbers}"
+        ))
+        .unwrap();
+    let analyze = if ends.source.engine().is_postgres() {
+        "analyze t"
+    } else {
+        "analyze table t"
+    };
+    ends.source.sql(analyze).unwrap();
+}
+
+fn tables(from: Engine, to: Engine) {
+    let ends = Ends::between(from, to, "memory");
+    // Both tables have far more chunks than there are jobs.
+    let options = ["--jobs", "2", "--chunk-size", "2MiB"];
+    fill(&ends, 50_000);
+    let small = peak_kib(&ends, &options);
+    fill(&ends, 500_000);
+    let large = peak_kib(&ends, &options);
+    eprintln!("{from} to {to}: {small} KiB for 50 MB, {large} KiB for 500 MB");
+    assert!(large < 100 * 1024, "{small} {large} KiB");
+    assert!(large < small + 20 * 1024, "{small} {large} KiB");
+    assert_eq!(ends.arrived("t"), 500_000);
+}
+
+#[test]
+fn a_table_ten_times_as_large_takes_no_more_from_postgres_to_postgres() {
+    tables(Engine::Postgres15, Engine::Postgres18);
+}
+
+#[test]
+fn a_table_ten_times_as_large_takes_no_more_from_postgres_to_mariadb() {
+    tables(Engine::Postgres15, Engine::Mariadb1011);
+}
+
+#[test]
+fn a_table_ten_times_as_large_takes_no_more_from_mysql_to_postgres() {
+    tables(Engine::Mysql97, Engine::Postgres15);
+}
+
+fn server(engine: Engine) -> Server {
+    let settings: &[(&str, &str)] = match engine {
+        Engine::Mysql97 => &[
+            ("max-allowed-packet", "256M"),
+            ("innodb-redo-log-capacity", "1G"),
+        ],
+        Engine::Mariadb1011 => &[
+            ("max-allowed-packet", "256M"),
+            ("innodb-log-file-size", "1G"),
+        ],
+        _ => &[],
+    };
+    let settings = settings.iter();
+    let settings = settings.map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    let options = ServerOptions {
+        settings: settings.collect(),
+        ..ServerOptions::default()
+    };
+    Server::private_with(engine, options).unwrap()
+}
+
+const ROW_KIB: u64 = 64 * 1024;
+/// What a load takes besides, with all that belongs to the command itself.
+const REST_KIB: u64 = 80 * 1024;
+
+/// Rows of every byte 262,144 times, between small ones: one, then several in a row.
+fn rows(from: Engine, to: Engine) {
+    let (source, target) = (server(from), server(to));
+    let ends = Ends::on(&source, &target, "wide");
+    let bytes = (0..=255_u8).map(|byte| format!("{byte:02x}"));
+    let bytes = bytes.collect::<Vec<_>>().concat();
+    let (ty, value) = if from.is_postgres() {
+        ("bytea", format!("decode(repeat('{bytes}', 262144), 'hex')"))
+    } else {
+        ("longblob", format!("repeat(x'{bytes}', 262144)"))
+    };
+    ends.source
+        .sql(&format!(
+            "create table t (id int primary key, b {ty}, e int); insert into t values (1, 'small', 1);
+             insert into t values (2, {value}, 2); insert into t values (3, 'small', 3)"
+        ))
+        .unwrap();
+    let one = peak_kib(&ends, &[]);
+    ends.source
+        .sql(&format!(
+            "insert into t values (4, {value}, 4); insert into t values (5, {value}, 5)"
+        ))
+        .unwrap();
+    let three = peak_kib(&ends, &[]);
+    eprintln!("{from} to {to}: {one} KiB for a row of 64 MiB, {three} KiB for three");
+    // Where it is written in another form, that form is held beside it.
+    let held = if from.is_postgres() && to.is_postgres() {
+        ROW_KIB
+    } else {
+        2 * ROW_KIB
+    };
+    assert!(one < held + REST_KIB, "{one} KiB");
+    // The allocator may not have given back the one before.
+    assert!(three < 2 * ROW_KIB + REST_KIB, "{three} KiB");
+    assert_eq!(ends.arrived("t"), 5);
+    let at = |end: &TestDatabase, length: &str| {
+        let sql = format!("select id, {length}(b), e from t order by id");
+        end.sql(&sql).unwrap()
+    };
+    assert_eq!(at(&ends.source, "length"), at(&ends.target, "length"));
+}
+
+macro_rules! wide {
+    ($($name:ident: $from:ident, $to:ident;)*) => {
+        $(#[test]
+        fn $name() {
+            rows(Engine::$from, Engine::$to);
+        })*
+    };
+}
+
+wide! {
+    a_wide_row_from_postgres_to_postgres: Postgres15, Postgres15;
+    a_wide_row_from_postgres_to_mysql: Postgres15, Mysql97;
+    a_wide_row_from_mariadb_to_postgres: Mariadb1011, Postgres15;
+    a_wide_row_from_mysql_to_mariadb: Mysql97, Mariadb1011;
+}
