@@ -152,8 +152,8 @@ fn rows(from: Engine, to: Engine) {
         2 * ROW_KIB
     };
     assert!(one < held + REST_KIB, "{one} KiB");
-    // The allocator may not have given back the one before.
-    assert!(three < 2 * ROW_KIB + REST_KIB, "{three} KiB");
+    // The next one may be on its way before the one before is given back.
+    assert!(three < held + ROW_KIB + REST_KIB, "{three} KiB");
     assert_eq!(ends.arrived("t"), 5);
     let at = |end: &TestDatabase, length: &str| {
         let sql = format!("select id, {length}(b), e from t order by id");
