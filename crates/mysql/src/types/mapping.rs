@@ -372,7 +372,9 @@ fn shorten_key(
             _ => KEY_BYTES_MAX,
         })
         .fold(0, u32::saturating_add);
-    if long.is_empty() || wanted.saturating_add(fixed) <= KEY_BYTES_MAX {
+    let is_whole = |planned: &Planned| matches!(planned.form, Form::Text(_) | Form::Blob(_));
+    let has_whole = long.iter().any(|&i| is_whole(&types[i]));
+    if !has_whole && wanted.saturating_add(fixed) <= KEY_BYTES_MAX {
         return Vec::new();
     }
     let share = KEY_BYTES_MAX.saturating_sub(fixed) / u32::try_from(long.len()).unwrap_or(u32::MAX);
@@ -519,6 +521,13 @@ mod tests {
                 .native
                 .starts_with("longtext")
         );
+    }
+
+    #[test]
+    fn a_text_that_is_a_key_alone_has_all_of_it() {
+        let text = ColumnType::Text { bytes_max: None };
+        let source = table(Engine::Postgres, &[("a", text, "text")], &[0]);
+        assert!(natives(&source, Engine::MySql)[0].starts_with("varchar(768)"));
     }
 
     #[test]
