@@ -11,6 +11,7 @@ mod interrupt;
 mod keys;
 mod logging;
 mod migrate;
+mod notes;
 mod output;
 mod progress;
 mod selection;

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 use whimbrel_connector::{Error, RawFormat, Snapshot, Target, TargetTable};
+use whimbrel_core::TableName;
 use whimbrel_engine::{FullLoadSpec, PlannedTable, RunError};
 
 use super::Heading;
 use super::survey::Survey;
 use crate::failure::{Exit, Failure};
 use crate::format;
+use crate::notes;
 use crate::output::{print, print_json};
 use crate::progress::aligned;
 
@@ -17,6 +19,14 @@ struct Entry<'a> {
     chunk_count: usize,
     format: &'static str,
     sql: Vec<String>,
+}
+
+impl Entry<'_> {
+    fn notes(&self) -> impl Iterator<Item = (&TableName, &str)> {
+        let name = &self.planned.source.name;
+        let notes = self.planned.target.iter().flat_map(|table| &table.notes);
+        notes.map(move |note| (name, note.as_str()))
+    }
 }
 
 /// Prints what a migration would do. One snapshot is opened to split the tables; nothing is written.
@@ -102,15 +112,13 @@ fn as_script(survey: &Survey, heading: &Heading, entries: &[Entry<'_>]) -> Strin
         comment(&overview(entries)),
     ];
     for entry in entries {
-        let name = &entry.planned.source.name;
-        match &entry.planned.target {
-            Err(message) => parts.push(comment(&format!("error: {name}: {message}"))),
-            Ok(table) => {
-                let notes = table.notes.iter();
-                parts.extend(notes.map(|note| comment(&format!("note: {name}: {note}"))));
-            }
+        if let Err(message) = &entry.planned.target {
+            let name = &entry.planned.source.name;
+            parts.push(comment(&format!("error: {name}: {message}")));
         }
     }
+    let noted = entries.iter().flat_map(Entry::notes);
+    parts.extend(notes::lines(noted).iter().map(|note| comment(note)));
     for definition in &survey.plan.types {
         parts.push("\n".to_owned());
         parts.push(comment(&definition.name));

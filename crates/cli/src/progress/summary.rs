@@ -8,6 +8,7 @@ use whimbrel_core::TableName;
 use whimbrel_engine::{ChangeCounts, FollowProgress, ProgressSnapshot, TableProgress, TableState};
 
 use crate::format;
+use crate::notes;
 
 /// What is known of a table besides its progress.
 #[derive(Clone, Debug, Default)]
@@ -58,12 +59,18 @@ pub(crate) fn summary(
             line(&mut text, &format!("error: {name}: {message}"));
         }
     }
-    for (name, facts) in facts {
-        for note in &facts.notes {
-            line(&mut text, &format!("note: {name}: {note}"));
-        }
+    let of_table = |(name, facts)| notes_of(name, facts);
+    for note in notes::lines(facts.iter().flat_map(of_table)) {
+        line(&mut text, &note);
     }
     text
+}
+
+fn notes_of<'a>(
+    name: &'a TableName,
+    facts: &'a TableFacts,
+) -> impl Iterator<Item = (&'a TableName, &'a str)> {
+    facts.notes.iter().map(move |note| (name, note.as_str()))
 }
 
 /// What was applied after the load, and up to where.

@@ -57,6 +57,14 @@ pub(crate) fn plan_columns(
         notes.extend(shorten_key(source, &key, &mut types, target));
         notes.extend(shorten_row(source, &key, &mut types));
     }
+    let refusals = source
+        .loaded_columns()
+        .filter_map(|column| refusal(&column.ty));
+    for note in refusals.filter(|_| source.engine == Engine::Postgres) {
+        if !notes.iter().any(|known| known == note) {
+            notes.push(note.to_owned());
+        }
+    }
     for (index, (column, planned)) in source.loaded_columns().zip(types).enumerate() {
         columns.push(TargetColumn {
             name: column.name.clone(),
@@ -211,7 +219,7 @@ fn native_type(ty: &ColumnType, target: Engine) -> Planned {
         ColumnType::Timestamp { precision } => Planned::fixed(format!("datetime({precision})"))
             .noted("infinite times, and those before the year 0 or after 9999, are refused"),
         ColumnType::TimestampTz { precision } => Planned::fixed(format!("datetime({precision})"))
-            .noted("instants are kept in UTC, because TIMESTAMP ends in 2038; infinite ones are refused"),
+            .noted("instants are kept in UTC, because TIMESTAMP ends in 2038; infinite ones, and those before the year 0 or after 9999, are refused"),
         ColumnType::Year => Planned::fixed("year"),
         ColumnType::Json { .. } if target == Engine::MariaDb => Planned::fixed("json"),
         ColumnType::Json { binary: true } => Planned::fixed("json")
@@ -237,6 +245,17 @@ fn native_type(ty: &ColumnType, target: Engine) -> Planned {
     }
 }
 
+/// What is refused of the values that a column of PostgreSQL can hold: said once of a table, not of each column.
+fn refusal(ty: &ColumnType) -> Option<&'static str> {
+    match ty {
+        ColumnType::Float32 | ColumnType::Float64 => {
+            Some("NaN and infinities among floating-point numbers are refused")
+        }
+        ColumnType::Decimal { .. } => Some("NaN among decimal numbers is refused"),
+        _ => None,
+    }
+}
+
 /// Types without a counterpart are kept as their text.
 fn native_text(kind: &str) -> Planned {
     match kind {
@@ -252,7 +271,7 @@ fn decimal(precision: Option<(u32, i32)>, unsigned: bool) -> Planned {
     let suffix = if unsigned { " unsigned" } else { "" };
     let Some((precision, scale)) = precision else {
         return Planned::fixed("decimal(65,30)")
-            .noted("numbers of more than 35 digits before or 30 after the point are refused, and so is NaN");
+            .noted("numbers of more than 35 digits before or 30 after the point are refused, and so are infinite ones");
     };
     // A scale below zero means zeros before the point, one above the precision zeros after it.
     let (digits, scale) = match u32::try_from(scale) {
@@ -353,7 +372,9 @@ fn shorten_key(
             _ => KEY_BYTES_MAX,
         })
         .fold(0, u32::saturating_add);
-    if long.is_empty() || wanted.saturating_add(fixed) <= KEY_BYTES_MAX {
+    let is_whole = |planned: &Planned| matches!(planned.form, Form::Text(_) | Form::Blob(_));
+    let has_whole = long.iter().any(|&i| is_whole(&types[i]));
+    if !has_whole && wanted.saturating_add(fixed) <= KEY_BYTES_MAX {
         return Vec::new();
     }
     let share = KEY_BYTES_MAX.saturating_sub(fixed) / u32::try_from(long.len()).unwrap_or(u32::MAX);
@@ -503,6 +524,13 @@ mod tests {
                 .native
                 .starts_with("longtext")
         );
+    }
+
+    #[test]
+    fn a_text_that_is_a_key_alone_has_all_of_it() {
+        let text = ColumnType::Text { bytes_max: None };
+        let source = table(Engine::Postgres, &[("a", text, "text")], &[0]);
+        assert!(natives(&source, Engine::MySql)[0].starts_with("varchar(768)"));
     }
 
     #[test]

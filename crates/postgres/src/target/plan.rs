@@ -4,7 +4,7 @@ use whimbrel_core::{Column, Engine, Table, TableName};
 use super::ActualColumn;
 use crate::errors::of_table;
 use crate::quote::literal;
-use crate::types::{native_type, notes};
+use crate::types::{native_type, notes, refusal};
 use crate::wire::Connection;
 
 /// What a source's table becomes.
@@ -74,6 +74,14 @@ fn plan_notes(source: &Table, is_key_whole: bool, has_key: bool) -> Vec<String> 
     let mut all = source.notes.clone();
     if source.engine != Engine::Postgres {
         all.extend(source.columns.iter().filter_map(of_column));
+        for note in source
+            .loaded_columns()
+            .filter_map(|column| refusal(&column.ty))
+        {
+            if !all.iter().any(|known| known == note) {
+                all.push(note.to_owned());
+            }
+        }
     }
     if !is_key_whole {
         all.push("the primary key has a computed column and is not created".to_owned());

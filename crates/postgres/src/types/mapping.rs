@@ -92,3 +92,19 @@ pub(crate) fn notes(ty: &ColumnType) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// What is refused of the values that a column of another engine can hold: said once of a table, not of each column.
+pub(crate) fn refusal(ty: &ColumnType) -> Option<&'static str> {
+    match ty {
+        ColumnType::Date | ColumnType::Timestamp { .. } | ColumnType::TimestampTz { .. } => {
+            Some("dates that are none (0000-00-00, 2023-02-31) are refused")
+        }
+        ColumnType::Char { .. } | ColumnType::Varchar { .. } | ColumnType::Text { .. } => {
+            Some("texts with the character NUL are refused")
+        }
+        ColumnType::Json { binary: true } => {
+            Some("documents with the character NUL (\\u0000) are refused")
+        }
+        _ => None,
+    }
+}
