@@ -11,8 +11,7 @@ use crate::random::Random;
 
 /// What the command's control tables hold at the target. What was left out stays for whoever asks.
 fn control_rows(ends: &Ends, task: &str) -> String {
-    let tables =
-        "select table_name from information_schema.tables where table_schema = 'awsdms_control' and table_name <> 'awsdms_apply_exceptions'";
+    let tables = "select table_name from information_schema.tables where table_schema = 'awsdms_control' and table_name <> 'awsdms_apply_exceptions'";
     let tables = ends.target.sql(tables).unwrap();
     let rows = tables.lines().map(|table| {
         // Other tasks of a shared server keep theirs there too; the name of a task is in its `start` event.
