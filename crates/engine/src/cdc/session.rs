@@ -326,3 +326,51 @@ fn followed(log: &dyn ChangeLog, records: Vec<LoadRecord>) -> Result<Vec<Followe
     }
     Ok(tables)
 }
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_connector::Connector as _;
+    use whimbrel_connector::memory::{Faults, MemoryConnector, MemoryDatabase};
+    use whimbrel_core::{Engine, Table};
+
+    use super::*;
+
+    fn record() -> LoadRecord {
+        let shape = Table {
+            engine: Engine::Postgres,
+            name: TableName::new("s", "t"),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
+        };
+        LoadRecord {
+            table: shape.name.clone(),
+            planned_at: None,
+            chunks: Vec::new(),
+            is_finished: true,
+            follow: Some(FollowState::loaded(shape)),
+        }
+    }
+
+    /// A second table joins while the log is being read again for a first one: what was applied then is not applied again.
+    #[tokio::test]
+    async fn what_a_table_holds_is_never_taken_back_to_an_earlier_position() {
+        let connector = MemoryConnector::new(MemoryDatabase::new(), Faults::none());
+        let log = connector.change_log("task").await.unwrap();
+        let mut record = record();
+        let mut at = |number: u32| {
+            let position = Position::new(format!("memory:{number}"));
+            let changed = applied_to(&*log, &mut record, &position).unwrap();
+            let state = record.follow.clone().unwrap();
+            (changed.is_some(), state.applied_to.unwrap().to_string())
+        };
+        assert_eq!(at(7), (true, "memory:7".to_owned()));
+        assert_eq!(at(5), (false, "memory:7".to_owned()));
+        assert_eq!(at(11), (true, "memory:11".to_owned()));
+    }
+}

@@ -317,6 +317,62 @@ async fn tables_are_loaded_again_while_the_others_are_followed() {
     }
 }
 
+/// Where each definition commits what is before it, a part that is committed must be found with the tables as they were at the beginning.
+#[tokio::test(start_paused = true)]
+async fn a_transaction_of_two_definitions_that_is_cut_loses_nothing_of_what_came_between_them() {
+    let items = name("items");
+    let mut struck = 0;
+    for call in Call::OF_CDC {
+        for when in [When::Before, When::After] {
+            for nth in 1..20 {
+                let pair = pair(false);
+                let made = pair.source.get(&items).unwrap().table;
+                let mut once = made.clone();
+                once.columns.push(column(901));
+                let mut twice = once.clone();
+                twice.columns.push(column(902));
+                let row = |id: i64, rest: &[Option<&str>]| -> Row {
+                    let text = |cell: &Option<&str>| match cell {
+                        Some(text) => Cell::Text((*text).to_owned()),
+                        None => Cell::Null,
+                    };
+                    let rest = rest.iter().map(text);
+                    [Cell::Int(id)].into_iter().chain(rest).collect()
+                };
+                let transaction = vec![
+                    MemoryChange::Insert(items.clone(), row(500, &[Some("a")])),
+                    MemoryChange::Alter(items.clone(), Box::new(once)),
+                    MemoryChange::Update {
+                        table: items.clone(),
+                        before: row(500, &[Some("a"), None]),
+                        after: row(500, &[Some("a"), Some("between")]),
+                        not_sent: Vec::new(),
+                    },
+                    MemoryChange::Alter(items.clone(), Box::new(twice)),
+                    MemoryChange::Insert(
+                        items.clone(),
+                        row(501, &[Some("b"), None, Some("behind")]),
+                    ),
+                ];
+                let faults = Faults::at(call, nth, when, 1);
+                let place = format!("{call:?} {nth} {when:?}");
+                let outcome = follow(&pair, &cdc(), &faults, async |progress| {
+                    caught_up(&pair, progress).await;
+                    pair.source.transact(transaction);
+                })
+                .await;
+                assert!(
+                    matches!(outcome, Ok(CdcOutcome::Stopped)),
+                    "{place}: {outcome:?}"
+                );
+                assert_equal(&pair, &place);
+                struck += faults.struck();
+            }
+        }
+    }
+    assert!(struck > 30, "only {struck} faults struck");
+}
+
 /// The second table is asked for while the first is loaded, so that the log is read again twice from one place; and a run may end in
 /// between.
 #[tokio::test(start_paused = true)]
