@@ -162,9 +162,6 @@ impl Follower<'_> {
         let is_same = columns.is_empty() && before.target.name == after.target.name;
         let mut definitions = Vec::new();
         if !is_same {
-            if before.name != after.name {
-                definitions.extend(self.left_behind(&after));
-            }
             definitions.push(Definition::Alter {
                 before: before.target.clone(),
                 after: after.target.clone(),
@@ -177,14 +174,6 @@ impl Follower<'_> {
         }
         let then = Then::FollowAs(id, Box::new(after), Box::new(state));
         self.stand(definitions, records, then);
-    }
-
-    /// A table that left this name at the source, and stayed at the target.
-    fn left_behind(&mut self, after: &StreamTable) -> Vec<Definition> {
-        let id = self.tables.find(&after.name);
-        let left = id.and_then(|id| self.tables.followed_as(id).ok());
-        let target = left.map(|(_, shape)| shape.target.clone());
-        target.map_or_else(Vec::new, |target| self.gives_way(&target))
     }
 
     /// A changed definition counts for the table, under its new name from now on.

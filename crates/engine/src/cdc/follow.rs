@@ -307,7 +307,9 @@ impl Follower<'_> {
     fn end(&mut self, outcome: CdcOutcome) {
         self.collector.drop_open();
         self.waiting.clear();
-        self.barrier = None;
+        if let Some(barrier) = self.barrier.take() {
+            self.spec.reloads.ask(barrier.asked_for().iter().cloned());
+        }
         self.ended = Some(outcome);
     }
 

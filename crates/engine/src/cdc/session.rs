@@ -27,12 +27,16 @@ struct Session {
     /// Tables whose load did not come to its end.
     interrupted: Vec<LoadRecord>,
     /// Tables that were dropped and made again while nobody followed.
-    made_anew: Vec<TableName>,
+    made_anew: Vec<LoadRecord>,
     /// Loaded, and waiting until the target has no part of a transaction.
     waiting_to_join: bool,
 }
 
 impl Session {
+    fn is_made_anew(&self, table: &TableName) -> bool {
+        self.made_anew.iter().any(|record| record.table == *table)
+    }
+
     /// Finds tables that are other ones by now under the same name, and follows them no more: they are loaded like new ones. Where the log
     /// tells so as well, it tells it of a table that nobody follows.
     fn take_out_made_anew(&mut self, selected: &[Table]) {
@@ -48,13 +52,13 @@ impl Session {
             .into_iter()
             .partition(is_made_anew);
         self.loaded = loaded;
-        let anew: Vec<LoadRecord> = anew;
-        self.made_anew = anew.into_iter().map(|record| record.table).collect();
-        for table in &self.made_anew {
+        self.made_anew = anew;
+        for LoadRecord { table, .. } in &self.made_anew {
             info!(%table, "the table was dropped and made again at the source");
         }
-        self.followed
-            .retain(|record| !self.made_anew.contains(&record.table));
+        let mut followed = std::mem::take(&mut self.followed);
+        followed.retain(|record| !self.is_made_anew(&record.table));
+        self.followed = followed;
     }
 }
 
@@ -237,8 +241,13 @@ impl Run<'_> {
             checkpoint: session.checkpoint.clone(),
             commits: true,
         };
-        for record in session.interrupted.iter().filter(is_gone) {
-            info!(table = %record.table, "a table whose load was interrupted is gone at the source");
+        let interrupted = session.interrupted.iter().filter(is_gone);
+        let interrupted = interrupted.map(|record| (record, may_drop));
+        // The log tells of their end too, but of a table that nobody follows.
+        let made_anew = session.made_anew.iter();
+        let made_anew = made_anew.map(|record| (record, self.spec.on_ddl.drops));
+        for (record, may_drop) in interrupted.chain(made_anew) {
+            info!(table = %record.table, may_drop, "the record of a table that is gone at the source is removed");
             control.records.push(RecordChange::Remove {
                 table: record.table.clone(),
             });
@@ -249,11 +258,6 @@ impl Run<'_> {
             let table = planned.map_err(RunError::Target)?.target;
             control.definitions.push(Definition::Drop { table });
         }
-        for table in &session.made_anew {
-            control.records.push(RecordChange::Remove {
-                table: table.clone(),
-            });
-        }
         Ok(Some(control).filter(|control| !control.records.is_empty()))
     }
 
@@ -263,7 +267,8 @@ impl Run<'_> {
         let is_wanted = |table: &Table| {
             let entry = progress.tables.get(&table.name);
             let has_failed = entry.is_some_and(|entry| entry.state == TableState::Error);
-            !has_failed && !session.loaded.iter().any(|record| is_of(record, table))
+            let may_try = !has_failed || session.is_made_anew(&table.name);
+            may_try && !session.loaded.iter().any(|record| is_of(record, table))
         };
         let wanted = selected.into_iter().filter(is_wanted);
         wanted.map(|table| table.name).collect()

@@ -273,7 +273,10 @@ async fn conclude(
             None => Ok(LoadOutcome::Stopped),
         };
     }
-    let tables_errored = progress.count(TableState::Error);
+    let ours = progress.tables.iter().filter(|(name, _)| is_ours(name));
+    let tables_errored = ours
+        .filter(|(_, table)| table.state == TableState::Error)
+        .count();
     let keeps_record = attempt.spec.keeps_record || attempt.spec.is_followed;
     if tables_errored == 0 && !keeps_record {
         target

@@ -332,11 +332,8 @@ async fn a_transaction_of_two_definitions_that_is_cut_loses_nothing_of_what_came
                 let mut twice = once.clone();
                 twice.columns.push(column(902));
                 let row = |id: i64, rest: &[Option<&str>]| -> Row {
-                    let text = |cell: &Option<&str>| match cell {
-                        Some(text) => Cell::Text((*text).to_owned()),
-                        None => Cell::Null,
-                    };
-                    let rest = rest.iter().map(text);
+                    let text = |text: &str| Cell::Text(text.to_owned());
+                    let rest = rest.iter().map(|cell| cell.map_or(Cell::Null, text));
                     [Cell::Int(id)].into_iter().chain(rest).collect()
                 };
                 let transaction = vec![

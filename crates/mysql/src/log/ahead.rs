@@ -12,7 +12,7 @@ use super::event::kind;
 use super::feed::bad;
 use super::place::{LogFile, Parsed, Place, widen};
 use super::replica;
-use super::statement::Statement;
+use super::statement::{OtherTable, Statement};
 use crate::errors::general;
 use crate::options::Options;
 use crate::source;
@@ -69,7 +69,15 @@ fn defines(statement: &Statement, table: &TableName) -> bool {
             && other.name.to_lowercase() == table.name.to_lowercase()
     };
     match statement {
-        Statement::Alter(alteration) => is_it(&alteration.table),
+        Statement::Alter(alteration) => {
+            let other = alteration.other.as_ref().map(OtherTable::name);
+            let named = [
+                Some(&alteration.table),
+                alteration.renamed_to.as_ref(),
+                other,
+            ];
+            named.into_iter().flatten().any(is_it)
+        }
         Statement::Rename(pairs) => pairs.iter().any(|(from, to)| is_it(from) || is_it(to)),
         Statement::Drop(tables) => tables.iter().any(is_it),
         Statement::Create { table, .. } => is_it(table),

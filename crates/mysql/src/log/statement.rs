@@ -57,6 +57,14 @@ pub(super) enum OtherTable {
     Made(TableName),
 }
 
+impl OtherTable {
+    pub(super) fn name(&self) -> &TableName {
+        match self {
+            Self::Exchanged(name) | Self::Gone(name) | Self::Made(name) => name,
+        }
+    }
+}
+
 /// What becomes of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ColumnWord {

@@ -77,7 +77,9 @@ pub(super) async fn binlog_gtid_pos(
     file: &str,
     offset: &str,
 ) -> Result<String, WireError> {
-    let offset: u64 = offset.parse().unwrap_or_default();
+    let offset: u64 = offset.parse().map_err(|_| {
+        WireError::protocol(format!("a place in its log that is no number: {offset}"))
+    })?;
     let sql = format!("SELECT binlog_gtid_pos({}, {offset})", quote::literal(file));
     text(connection, &sql).await
 }

@@ -165,7 +165,9 @@ BEGIN
   ELSIF tg_event = 'table_rewrite' THEN
     -- 2: new defaults, 4: another type or expression. The others give no row another value.
     IF pg_event_trigger_table_rewrite_reason() & 6 <> 0 THEN
-      content := json_build_object('rewritten', json_build_array(pg_event_trigger_table_rewrite_oid()::bigint));
+      -- A partition's rows are those of its root, which has no storage of its own.
+      content := json_build_object('rewritten', json_build_array(coalesce(
+        pg_partition_root(pg_event_trigger_table_rewrite_oid()), pg_event_trigger_table_rewrite_oid())::oid::bigint));
     END IF;
   ELSE
     SELECT array_agg(DISTINCT c.oid) INTO oids FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid

@@ -47,6 +47,25 @@ async fn columns_that_come_and_go_are_told_before_the_rows_that_have_them() {
     }
 }
 
+/// Only partitions have a file to write anew, and their rows come as those of their table.
+#[tokio::test]
+async fn rows_of_partitions_that_are_written_anew_are_told_of_their_table() {
+    for engine in ENGINES {
+        let mut log = Captured::of(
+            engine,
+            "create table t (id int primary key, v int) partition by range (id);
+             create table low partition of t for values from (0) to (10); create table high partition of t for values from (10) to (20)",
+        )
+        .await;
+        let told = told_of(
+            &mut log,
+            "insert into t values (1, 1); alter table t alter v type int using v * 2",
+        )
+        .await;
+        assert!(told.contains(&"rewrite t".to_owned()), "{told:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_table_described_before_it_changed_is_told_as_the_log_has_it() {
     let mut log = Captured::of(
