@@ -115,7 +115,7 @@ impl Follower<'_> {
                 }
                 match self.next_work(wrote_at) {
                     Some(work) => {
-                        let kept_from = self.newcomers.kept_from.clone();
+                        let kept_from = self.newcomers.begin_write();
                         writing = Some(Writing::start(writer, work, kept_from));
                     }
                     None => match self.ended {
@@ -233,6 +233,7 @@ impl Follower<'_> {
         &mut self,
         (writer, applied, end, transactions): Finished,
     ) -> Result<BatchWriter, RunError> {
+        let kept_from = self.newcomers.end_write();
         match applied.map_err(RunError::Target)? {
             Done::Batch(counts, suspended) => {
                 for (table, reason) in suspended {
@@ -243,24 +244,23 @@ impl Follower<'_> {
                         .count(table, |entry| entry.changes.add(counts));
                 }
                 if let Some(end) = end {
-                    self.committed(&end, transactions);
+                    self.committed(&end, transactions, kept_from.as_ref());
                 }
+                self.start_newcomers();
             }
             Done::Control(done) => self.controlled(done)?,
         }
         Ok(writer)
     }
 
-    /// Rows and checkpoint are durable at the target: now the source may forget.
-    fn committed(&mut self, end: &BatchEnd, transactions: u64) {
+    /// Rows and checkpoint are durable at the target: now the source may forget what comes before `kept_from`.
+    fn committed(&mut self, end: &BatchEnd, transactions: u64, kept_from: Option<&Position>) {
         self.batches_committed += 1;
         let position = end.place.position();
         self.committed = Checkpoint::at(position.clone());
         self.newcomers.is_blocked = false;
         self.must_commit = false;
-        self.start_newcomers();
-        let needed = self.newcomers.kept_from.as_ref().unwrap_or(&position);
-        self.stream.confirm(needed);
+        self.stream.confirm(kept_from.unwrap_or(&position));
         let latency_ms = latency_ms(end.committed_at_us);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(position.as_str().to_owned());

@@ -45,6 +45,17 @@ pub(super) struct Newcomers {
     running: Option<JoinHandle<Result<bool, RunError>>>,
     /// Tables are loaded that have not joined.
     pub(super) is_done: bool,
+    under_way: UnderWay,
+}
+
+/// What the checkpoint says, on its way to the target, of where the log is needed.
+#[derive(Debug, PartialEq, Eq)]
+enum UnderWay {
+    /// None is on its way.
+    Nothing,
+    /// That nobody needs what is before it.
+    LetsGo,
+    Keeps(Position),
 }
 
 impl Newcomers {
@@ -61,6 +72,22 @@ impl Newcomers {
             is_blocked: false,
             running: None,
             is_done: false,
+            under_way: UnderWay::Nothing,
+        }
+    }
+
+    /// The target begins to work: what the checkpoint may say that comes with it.
+    pub(super) fn begin_write(&mut self) -> Option<Position> {
+        let kept_from = self.kept_from.clone();
+        self.under_way = kept_from.clone().map_or(UnderWay::LetsGo, UnderWay::Keeps);
+        kept_from
+    }
+
+    /// The target is done. Answers from where the log is needed: by what the target says, and by what it will say.
+    pub(super) fn end_write(&mut self) -> Option<Position> {
+        match std::mem::replace(&mut self.under_way, UnderWay::Nothing) {
+            UnderWay::Keeps(position) => Some(position),
+            UnderWay::LetsGo | UnderWay::Nothing => self.kept_from.clone(),
         }
     }
 
@@ -84,6 +111,10 @@ impl Newcomers {
     /// Starts the next load, if there is one to start.
     pub(super) fn start(&mut self, spec: &CdcSpec, committed: &Position) {
         if self.is_blocked || self.running.is_some() || self.is_done || self.wanted.is_empty() {
+            return;
+        }
+        if self.under_way == UnderWay::LetsGo {
+            // That checkpoint will be ahead of W.
             return;
         }
         self.kept_from.get_or_insert_with(|| committed.clone());
@@ -186,4 +217,57 @@ async fn load(
         record.is_finished && record.follow.is_some_and(|state| !state.has_joined)
     };
     Ok(records.any(can_join))
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_connector::memory::{Faults, MemoryConnector, MemoryDatabase};
+    use whimbrel_core::mapping::TableMappings;
+
+    use super::*;
+
+    fn newcomers() -> Newcomers {
+        let connect = || -> Arc<dyn Connector> {
+            Arc::new(MemoryConnector::new(MemoryDatabase::new(), Faults::none()))
+        };
+        let parts = LoadParts {
+            source: connect(),
+            target: connect(),
+            progress: Arc::new(Progress::default()),
+            stop: CancellationToken::new(),
+            fence: TaskFence {
+                task: "task".to_owned(),
+                epoch: 1,
+            },
+        };
+        Newcomers::new(parts, BTreeSet::new(), None)
+    }
+
+    /// A task that ends here is resumed from the checkpoint that the target has, and needs the log from where that says.
+    #[test]
+    fn the_log_is_kept_for_the_checkpoint_that_is_under_way() {
+        let mut newcomers = newcomers();
+        newcomers.kept_from = Some(Position::new("memory:6"));
+        assert_eq!(newcomers.begin_write(), Some(Position::new("memory:6")));
+        // The load ends meanwhile, and leaves nothing to join.
+        newcomers.kept_from = None;
+        assert_eq!(newcomers.end_write(), Some(Position::new("memory:6")));
+        assert_eq!(newcomers.begin_write(), None);
+        assert_eq!(newcomers.end_write(), None);
+    }
+
+    #[tokio::test]
+    async fn no_load_begins_while_a_checkpoint_lets_the_log_go() {
+        let mut newcomers = newcomers();
+        let mappings = TableMappings::of_patterns(&[], &[]);
+        let spec = CdcSpec::new(FullLoadSpec::new("task", mappings));
+        let committed = Position::new("memory:6");
+        assert_eq!(newcomers.begin_write(), None);
+        newcomers.want(TableName::new("s", "t"), &committed);
+        newcomers.start(&spec, &committed);
+        assert!(newcomers.running.is_none());
+        assert_eq!(newcomers.end_write(), Some(committed.clone()));
+        newcomers.start(&spec, &committed);
+        assert!(newcomers.running.is_some());
+    }
 }

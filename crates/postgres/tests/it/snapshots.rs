@@ -1,5 +1,7 @@
 //! Every reader sees one moment of the source, and the chunks of a plan cover it exactly.
 
+use std::time::Duration;
+
 use whimbrel_connector::{Error, FinishedChunk, KeyPolicy, ReadFormat, ReadRequest, Snapshot};
 use whimbrel_core::{ChunkBounds, Table};
 use whimbrel_testkit::Engine;
@@ -182,10 +184,24 @@ async fn a_table_dropped_after_planning_is_a_fault_of_that_table() {
     pair.same_table("stays");
 }
 
+/// Waits until no transaction runs any more that is older than the table's rows: beside one they count as new, and others run some on
+/// this server.
+async fn settled(pair: &Pair) {
+    let is_settled = "select bool_and(age(xmin) > age((pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296)::text::xid)) from big";
+    let waiting = async {
+        while pair.source.sql(is_settled).unwrap().trim() != "t" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(1), waiting).await;
+    waited.expect("older transactions go on running");
+}
+
 #[tokio::test]
 async fn a_resumed_plan_holds_only_while_the_table_stays_as_it_was() {
     let pair = Pair::on(Engine::Postgres15, "holds");
     pair.source.sql(BIG).unwrap();
+    settled(&pair).await;
     let mut source = pair.from.source().await.unwrap();
     let tables = all_tables(&mut *source).await.unwrap();
     let first = source.snapshot(1).await.unwrap();
