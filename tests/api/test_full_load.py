@@ -184,6 +184,24 @@ def test_statistics_are_filtered(dms, pair):
         dms.describe_table_statistics(ReplicationTaskArn=task["ReplicationTaskArn"] + "X")
 
 
+def test_a_page_of_statistics_goes_on_for_its_own_task_alone(dms, pair):
+    for number in range(21):
+        pair.source.sql(f"create table {pair.schema}.t{number} (id int primary key)")
+    task = pair.task()
+    run(dms, task)
+    page = lambda task, **more: dms.describe_table_statistics(
+        ReplicationTaskArn=task["ReplicationTaskArn"], MaxRecords=20, **more
+    )
+    first = page(task)
+    second = page(task, Marker=first["Marker"])
+    names = [table["TableName"] for table in first["TableStatistics"] + second["TableStatistics"]]
+    assert sorted(names) == sorted(["a", "b"] + [f"t{number}" for number in range(21)])
+    assert "Marker" not in second
+    other = pair.task()
+    with refused("InvalidParameterValueException", "Marker"):
+        page(other, Marker=first["Marker"])
+
+
 def control_rows(server, task):
     """What the load of a task has recorded at the target."""
     place = "awsdms_control"

@@ -1,5 +1,6 @@
 //! What all Describe operations share: filters and pages.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use whimbrel_store::{NameToken, PageToken, Stored};
@@ -67,11 +68,11 @@ impl Filters {
 }
 
 /// Which part of a list a request asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PageRequest {
     after_seq: i64,
     limit: usize,
-    scope: &'static str,
+    scope: Cow<'static, str>,
 }
 
 /// The bounds of most operations.
@@ -81,7 +82,7 @@ const DEFAULT_LIMIT: i32 = 100;
 impl PageRequest {
     /// `scope` names the list, so that a marker of another list is refused.
     pub(crate) fn parse(
-        scope: &'static str,
+        scope: impl Into<Cow<'static, str>>,
         max_records: Option<i32>,
         marker: Option<&str>,
         bounds: RangeInclusive<i32>,
@@ -90,17 +91,18 @@ impl PageRequest {
     }
 
     pub(crate) fn parse_with_default(
-        scope: &'static str,
+        scope: impl Into<Cow<'static, str>>,
         max_records: Option<i32>,
         marker: Option<&str>,
         bounds: RangeInclusive<i32>,
         default: i32,
     ) -> Result<Self, Fault> {
+        let scope = scope.into();
         let limit = limit(max_records, bounds, default)?;
         let after_seq = match marker {
             None | Some("") => 0,
             Some(marker) => {
-                let token = PageToken::decode(scope, marker);
+                let token = PageToken::decode(&scope, marker);
                 token.map_err(|_| invalid_marker())?.after_seq
             }
         };
@@ -128,7 +130,7 @@ impl PageRequest {
             .peekable();
         let page: Vec<(i64, T)> = rest.by_ref().take(self.limit).collect();
         let marker = match (rest.peek(), page.last()) {
-            (Some(_), Some((seq, _))) => Some(PageToken { after_seq: *seq }.encode(self.scope)),
+            (Some(_), Some((seq, _))) => Some(PageToken { after_seq: *seq }.encode(&self.scope)),
             _ => None,
         };
         (page.into_iter().map(|(_, item)| item).collect(), marker)

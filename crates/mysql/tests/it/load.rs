@@ -103,3 +103,39 @@ async fn kept_tables_are_emptied_or_added_to_as_the_mode_says() {
         assert_eq!(pair.target.sql("select * from t").unwrap(), "1\ta\n");
     }
 }
+
+/// What `CommitRate` promises: no statement takes more rows. The target's log has a map of the table for each statement.
+#[tokio::test]
+async fn a_bound_on_rows_makes_as_many_statements() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "statements");
+        pair.source
+            .sql(
+                "create table t (id int primary key, n varchar(40), x blob);
+                 insert into t with recursive i as (select 1 id union all select id + 1 from i where id < 50)
+                   select id, 'n', 'x' from i",
+            )
+            .unwrap();
+        let status = match engine {
+            Engine::Mysql97 => "show binary log status",
+            _ => "show master status",
+        };
+        let status = pair.target.sql(status).unwrap();
+        let mut place = status.split('\t');
+        let (file, offset) = (place.next().unwrap(), place.next().unwrap());
+        let how = How {
+            statement_rows_max: Some(7),
+            ..How::PLAIN
+        };
+        let loaded = pair.load(how).await.unwrap();
+        assert_eq!((loaded[0].chunk_count, loaded[0].row_count), (1, 50));
+        let events = format!("show binlog events in '{file}' from {offset}");
+        let events = pair.target.sql(&events).unwrap();
+        let of_table = format!("({}.t)", pair.target.name());
+        let maps = events
+            .lines()
+            .filter(|event| event.contains("Table_map") && event.contains(&of_table));
+        assert_eq!(maps.count(), 8, "{engine}");
+        pair.same(CANONICAL);
+    }
+}

@@ -142,12 +142,6 @@ pub(super) async fn describe_task_logs(
     context: &Context,
     message: model::DescribeReplicationInstanceTaskLogsMessage,
 ) -> Result<model::DescribeReplicationInstanceTaskLogsResponse, Fault> {
-    let page = PageRequest::parse(
-        "task logs",
-        message.max_records,
-        message.marker.as_deref(),
-        USUAL_PAGE,
-    )?;
     let mut transaction = context.store.begin().await?;
     let instance = instances::find(
         context,
@@ -155,6 +149,12 @@ pub(super) async fn describe_task_logs(
         &message.replication_instance_arn,
     )
     .await?;
+    let page = PageRequest::parse(
+        format!("task logs of {}", instance.id),
+        message.max_records,
+        message.marker.as_deref(),
+        USUAL_PAGE,
+    )?;
     let mut tasks: Vec<Stored<ReplicationTask>> = transaction.list().await?;
     tasks.retain(|task| task.instance_id == instance.id && task.ever_started);
     let (tasks, marker) = page.cut(tasks);

@@ -23,14 +23,14 @@ pub(super) async fn describe(
         message.filters,
         &["schema-name", "table-name", "table-state"],
     )?;
+    let mut transaction = context.store.begin().await?;
+    let task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
     let page = PageRequest::parse(
-        "table statistics",
+        format!("table statistics of {}", task.id),
         message.max_records,
         message.marker.as_deref(),
         PAGE,
     )?;
-    let mut transaction = context.store.begin().await?;
-    let task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
     let mut tables = transaction
         .list_children::<TableStatistics>(task.id.as_str())
         .await?;
