@@ -15,6 +15,16 @@ pub enum Decimal<'a> {
     Text(&'a str),
     /// Groups of four decimal digits, as PostgreSQL sends them.
     Groups(DecimalDigits<'a>),
+    /// A number of few digits.
+    Short(ShortDecimal),
+}
+
+/// A decimal of at most 16 digits: the value is `unscaled / 10^scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortDecimal {
+    unscaled: i64,
+    /// Digits after the point that are shown: at most 15.
+    scale: u8,
 }
 
 /// A decimal in base 10,000: the value is the sum of `group[i] * 10000^(weight - i)`.
@@ -54,6 +64,43 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// Reads short text of the form of [`Decimal::Text`], but for a zero below zero; `None` for any other.
+    #[inline]
+    pub fn short(text: &[u8]) -> Option<Self> {
+        let (is_negative, digits) = match text.split_first() {
+            Some((b'-', digits)) => (true, digits),
+            _ => (false, text),
+        };
+        if digits.len() > SHORT_DIGITS + 1 {
+            return None;
+        }
+        let mut point = None;
+        let mut value = 0_i64;
+        for (place, byte) in digits.iter().enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit <= 9 {
+                value = value * 10 + i64::from(digit);
+            } else if *byte == b'.' && point.is_none() && place > 0 {
+                point = Some(place);
+            } else {
+                return None;
+            }
+        }
+        let last = digits.len().checked_sub(1)?;
+        let scale = match point {
+            Some(point) if point < last => last - point,
+            None if last < SHORT_DIGITS => 0,
+            _ => return None,
+        };
+        if is_negative && value == 0 {
+            return None;
+        }
+        Some(Self::Short(ShortDecimal {
+            unscaled: if is_negative { -value } else { value },
+            scale: u8::try_from(scale).ok()?,
+        }))
+    }
+
     /// Appends the number as text: `NaN`, `Infinity`, `-Infinity` or `[-]digits[.digits]`.
     pub fn write_text(&self, out: &mut Vec<u8>) {
         match self {
@@ -62,6 +109,7 @@ impl<'a> Decimal<'a> {
             Self::NegInfinity => out.extend_from_slice(b"-Infinity"),
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
             Self::Groups(digits) => digits.write_text(out),
+            Self::Short(short) => short.write_text(out),
         }
     }
 
@@ -75,6 +123,7 @@ impl<'a> Decimal<'a> {
             Self::Infinity => out.extend_from_slice(&[0, 0, 0, 0, 0xD0, 0, 0, 0]),
             Self::NegInfinity => out.extend_from_slice(&[0, 0, 0, 0, 0xF0, 0, 0, 0]),
             Self::Text(text) => write_groups_of_text(text, out)?,
+            Self::Short(short) => short.write_groups(out),
             Self::Groups(digits) => {
                 let count = u16::try_from(digits.groups.len() / 2).map_err(|_| InvalidDecimal)?;
                 let sign: u16 = if digits.negative { 0x4000 } else { 0 };
@@ -150,7 +199,9 @@ fn write_groups_of_text(text: &str, out: &mut Vec<u8>) -> Result<(), InvalidDeci
         None => (unsigned, &[][..]),
     };
     if whole.len() <= SHORT_DIGITS && fraction.len() <= SHORT_DIGITS {
-        return write_groups_of_short(negative, whole, fraction, out);
+        let scale = u8::try_from(fraction.len()).map_err(|_| InvalidDecimal)?;
+        write_short_groups(negative, number(whole)?, number(fraction)?, scale, out);
+        return Ok(());
     }
     let zeros = whole.iter().take_while(|&&digit| digit == b'0').count();
     let whole = &whole[zeros..];
@@ -205,23 +256,77 @@ fn write_groups_of_text(text: &str, out: &mut Vec<u8>) -> Result<(), InvalidDeci
 /// As many digits as fit four groups.
 const SHORT_DIGITS: usize = 16;
 
-/// The common case, without looking at groups one by one: up to four groups on each side of the point.
-fn write_groups_of_short(
-    negative: bool,
-    whole: &[u8],
-    fraction: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), InvalidDecimal> {
-    let scale = u16::try_from(fraction.len()).map_err(|_| InvalidDecimal)?;
+impl ShortDecimal {
+    /// How many digits after the point are shown.
+    pub fn scale(self) -> u8 {
+        self.scale
+    }
+
+    fn write_groups(self, out: &mut Vec<u8>) {
+        let scale = u16::from(self.scale);
+        let fraction_groups = scale.div_ceil(4);
+        let missing = usize::from(fraction_groups * 4 - scale);
+        // Of at most 16 digits, and three more.
+        let mut rest = self.unscaled.unsigned_abs() * [1, 10, 100, 1000][missing & 3];
+        let mut group_count = 0_i16;
+        let mut form = [0_u8; 8 + 2 * 5];
+        let mut at = form.len();
+        while rest > 0 {
+            let group = (rest % 10_000) as u16;
+            rest /= 10_000;
+            group_count += 1;
+            // The last groups are left out where they are zero.
+            if group > 0 || at < form.len() {
+                at -= 2;
+                form[at..at + 2].copy_from_slice(&group.to_be_bytes());
+            }
+        }
+        let written = u16::try_from((form.len() - at) / 2).unwrap_or(0);
+        let weight = if written == 0 {
+            0
+        } else {
+            group_count - fraction_groups.cast_signed() - 1
+        };
+        let sign: u16 = if self.unscaled < 0 { 0x4000 } else { 0 };
+        at -= 8;
+        let head = [written, weight.cast_unsigned(), sign, scale];
+        for (place, field) in form[at..at + 8].as_chunks_mut::<2>().0.iter_mut().zip(head) {
+            *place = field.to_be_bytes();
+        }
+        out.extend_from_slice(&form[at..]);
+    }
+
+    fn write_text(self, out: &mut Vec<u8>) {
+        if self.unscaled < 0 {
+            out.push(b'-');
+        }
+        let scale = usize::from(self.scale);
+        let mut digits = [b'0'; SHORT_DIGITS + 1];
+        let mut at = digits.len();
+        let mut rest = self.unscaled.unsigned_abs();
+        while rest > 0 {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        let point = digits.len() - scale;
+        // At least one digit before the point.
+        out.extend_from_slice(&digits[at.min(point - 1)..point]);
+        if scale > 0 {
+            out.push(b'.');
+            out.extend_from_slice(&digits[point..]);
+        }
+    }
+}
+
+/// Without looking at groups one by one: up to four groups on each side of the point.
+fn write_short_groups(negative: bool, whole: u64, fraction: u64, scale: u8, out: &mut Vec<u8>) {
     let mut groups = [0_u16; 8];
-    split_groups(number(whole)?, &mut groups[..4]);
-    let missing = (4 - fraction.len() % 4) % 4;
-    let shift = [1, 10, 100, 1000][missing];
-    let fraction_groups = fraction.len().div_ceil(4);
-    split_groups(
-        number(fraction)? * shift,
-        &mut groups[4..4 + fraction_groups],
-    );
+    split_groups(whole, &mut groups[..4]);
+    let fraction_groups = usize::from(scale.div_ceil(4)).min(4);
+    let missing = (4 - scale % 4) % 4;
+    let shift = [1, 10, 100, 1000][usize::from(missing)];
+    split_groups(fraction * shift, &mut groups[4..4 + fraction_groups]);
     let first = groups.iter().position(|&group| group != 0);
     let last = groups.iter().rposition(|&group| group != 0);
     let (first, end) = match (first, last) {
@@ -232,13 +337,17 @@ fn write_groups_of_short(
     let sign: u16 = if negative && !is_zero { 0x4000 } else { 0 };
     let weight = 3_u16.wrapping_sub(u16::try_from(first).unwrap_or(0));
     let mut form = [0_u8; 24];
-    let head = [u16::try_from(end - first).unwrap_or(0), weight, sign, scale];
+    let head = [
+        u16::try_from(end - first).unwrap_or(0),
+        weight,
+        sign,
+        u16::from(scale),
+    ];
     let fields = head.iter().chain(&groups[first..end]);
     for (place, field) in form.as_chunks_mut::<2>().0.iter_mut().zip(fields) {
         *place = field.to_be_bytes();
     }
     out.extend_from_slice(&form[..8 + (end - first) * 2]);
-    Ok(())
 }
 
 /// The value of up to 16 digits.
@@ -352,6 +461,63 @@ mod tests {
     fn leading_zeros_and_negative_zero_are_dropped() {
         assert_eq!(round_trip("00012.50"), "12.50");
         assert_eq!(round_trip("-0.00"), "0.00");
+    }
+
+    #[test]
+    fn short_numbers_are_written_like_their_text() {
+        let written = |decimal: Decimal<'_>| {
+            let (mut text, mut groups) = (Vec::new(), Vec::new());
+            decimal.write_text(&mut text);
+            decimal.write_groups(&mut groups).unwrap();
+            (String::from_utf8(text).unwrap(), groups)
+        };
+        for text in [
+            "0",
+            "0.0",
+            "-7",
+            "10",
+            "0.05",
+            "-0.0001",
+            "12345.678",
+            "9999999999999999",
+            "-9999999999999999",
+            "0.000000000000001",
+            "9.999999999999999",
+            "123456789012345.6",
+            "10000.0000",
+            "100000001.00000001",
+            "1000000000000000",
+        ] {
+            let short = Decimal::short(text.as_bytes()).unwrap();
+            assert!(matches!(short, Decimal::Short(_)));
+            assert_eq!(written(short), written(Decimal::Text(text)), "{text}");
+        }
+        let zeros = Decimal::short(b"007.10").unwrap();
+        assert_eq!(written(zeros), written(Decimal::Text("7.10")));
+    }
+
+    #[test]
+    fn what_is_long_or_odd_is_not_short() {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1.",
+            ".5",
+            "-.5",
+            "1e5",
+            "+1",
+            "1 ",
+            "NaN",
+            "--1",
+            "1.2.3",
+            "-0",
+            "-0.00",
+            "12345678901234567",
+            "1234567890123456.7",
+        ] {
+            assert_eq!(Decimal::short(text.as_bytes()), None, "{text:?}");
+        }
     }
 
     #[test]

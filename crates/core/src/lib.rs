@@ -19,7 +19,7 @@ mod value;
 pub use canonical::{RowHash, RowHasher};
 pub use chunk::{ChunkBounds, ChunkId};
 pub use column::{Column, ColumnType, Generation};
-pub use decimal::{Decimal, DecimalDigits, InvalidDecimal};
+pub use decimal::{Decimal, DecimalDigits, InvalidDecimal, ShortDecimal};
 pub use engine::Engine;
 pub use position::Position;
 pub use secret::Secret;

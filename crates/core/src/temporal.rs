@@ -9,6 +9,9 @@ pub const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// Days from 1970-01-01 to 2000-01-01.
 pub const DAYS_1970_TO_2000: i32 = 10_957;
 
+/// Days of a year that begins in March, before each month from January on.
+const DAYS_BEFORE_MONTH: [i64; 12] = [306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275];
+
 /// A calendar date. Year 0 is 1 BC, year -1 is 2 BC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CivilDate {
@@ -55,13 +58,13 @@ impl CivilDate {
         if !(1..=12).contains(&self.month) || self.day == 0 || self.day > self.days_in_month() {
             return None;
         }
-        let year = i64::from(self.year) - i64::from(self.month <= 2);
-        let era = year.div_euclid(400);
-        let year_of_era = year.rem_euclid(400);
-        let shifted_month = (i64::from(self.month) + 9) % 12;
-        let day_of_year = (153 * shifted_month + 2) / 5 + i64::from(self.day) - 1;
-        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        let days = era * 146_097 + day_of_era - 730_425;
+        // The year begins in March, so that its leap day is its last.
+        let is_before_march = self.month <= 2;
+        let days_before = DAYS_BEFORE_MONTH[usize::from(self.month - 1)] + i64::from(self.day);
+        let year = i64::from(self.year) - i64::from(is_before_march);
+        let centuries = year.div_euclid(100);
+        let leap_days = year.div_euclid(4) - centuries + centuries.div_euclid(4);
+        let days = year * 365 + leap_days + days_before - 730_426;
         i32::try_from(days).ok()
     }
 

@@ -294,50 +294,58 @@ fn decode_cell<'a>(
     shifted: &mut impl Iterator<Item = &'a [u8; 8]>,
 ) -> Result<Value<'a>, &'static str> {
     let value = match cell {
-        Cell::Int8 => reader
-            .array()
-            .map(|bytes| Value::Int(i8::from_le_bytes(bytes).into())),
-        Cell::UInt8 => reader.u8().map(|number| Value::UInt(number.into())),
-        Cell::Int16 => reader
-            .array()
-            .map(|bytes| Value::Int(i16::from_le_bytes(bytes).into())),
-        Cell::UInt16 => reader.u16().map(|number| Value::UInt(number.into())),
-        Cell::Int32 => reader
-            .array()
-            .map(|bytes| Value::Int(i32::from_le_bytes(bytes).into())),
-        Cell::UInt32 => reader.u32().map(|number| Value::UInt(number.into())),
-        Cell::Int64 => reader
-            .array()
-            .map(|bytes| Value::Int(i64::from_le_bytes(bytes))),
-        Cell::UInt64 => reader.u64().map(Value::UInt),
-        Cell::Float32 => reader
-            .array()
-            .map(|bytes| Value::Float32(f32::from_le_bytes(bytes))),
-        Cell::Float64 => reader
-            .array()
-            .map(|bytes| Value::Float64(f64::from_le_bytes(bytes))),
-        Cell::Bytes => reader.counted().map(Value::Bytes),
-        Cell::Text => return text(reader).map(Value::Text),
-        Cell::Json => return text(reader).map(Value::Json),
-        Cell::Decimal => {
-            return Decimal::from_text(text(reader)?)
-                .map(Value::Decimal)
-                .map_err(|_| "a decimal that is not one");
-        }
-        Cell::Uuid => return uuid(text(reader)?).map(Value::Uuid),
-        Cell::Bits(length) => bits(reader, length, shifted).map(Value::Bits),
-        Cell::Date => timestamp(reader).map(|at| Value::Date(at.date())),
-        Cell::Timestamp => timestamp(reader).map(|at| Value::Timestamp(at.timestamp())),
-        Cell::TimestampTz => timestamp(reader).map(|at| Value::TimestampTz(at.timestamp())),
-        Cell::Time => time(reader).map(Value::Time),
+        Cell::Int8 => Value::Int(i8::from_le_bytes(fixed(reader)?).into()),
+        Cell::UInt8 => Value::UInt(u8::from_le_bytes(fixed(reader)?).into()),
+        Cell::Int16 => Value::Int(i16::from_le_bytes(fixed(reader)?).into()),
+        Cell::UInt16 => Value::UInt(u16::from_le_bytes(fixed(reader)?).into()),
+        Cell::Int32 => Value::Int(i32::from_le_bytes(fixed(reader)?).into()),
+        Cell::UInt32 => Value::UInt(u32::from_le_bytes(fixed(reader)?).into()),
+        Cell::Int64 => Value::Int(i64::from_le_bytes(fixed(reader)?)),
+        Cell::UInt64 => Value::UInt(u64::from_le_bytes(fixed(reader)?)),
+        Cell::Float32 => Value::Float32(f32::from_le_bytes(fixed(reader)?)),
+        Cell::Float64 => Value::Float64(f64::from_le_bytes(fixed(reader)?)),
+        Cell::Bytes => Value::Bytes(counted(reader)?),
+        Cell::Text => Value::Text(text(reader)?),
+        Cell::Json => Value::Json(text(reader)?),
+        Cell::Decimal => Value::Decimal(decimal(reader)?),
+        Cell::Uuid => Value::Uuid(uuid(text(reader)?)?),
+        Cell::Bits(length) => Value::Bits(bits(reader, length, shifted).map_err(cut_short)?),
+        Cell::Date => Value::Date(timestamp(reader).map_err(cut_short)?.date()),
+        Cell::Timestamp => Value::Timestamp(timestamp(reader).map_err(cut_short)?.timestamp()),
+        Cell::TimestampTz => Value::TimestampTz(timestamp(reader).map_err(cut_short)?.timestamp()),
+        Cell::Time => Value::Time(time(reader).map_err(cut_short)?),
     };
-    value.map_err(|Malformed| CUT_SHORT)
+    Ok(value)
+}
+
+fn cut_short(Malformed: Malformed) -> &'static str {
+    CUT_SHORT
+}
+
+#[inline]
+fn fixed<const N: usize>(reader: &mut Reader<'_>) -> Result<[u8; N], &'static str> {
+    reader.array().map_err(cut_short)
+}
+
+#[inline]
+fn counted<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], &'static str> {
+    reader.counted().map_err(cut_short)
 }
 
 #[inline]
 fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, &'static str> {
-    let bytes = reader.counted().map_err(|Malformed| CUT_SHORT)?;
-    std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8")
+    std::str::from_utf8(counted(reader)?).map_err(|_| "text that is not UTF-8")
+}
+
+#[inline]
+fn decimal<'a>(reader: &mut Reader<'a>) -> Result<Decimal<'a>, &'static str> {
+    let bytes = counted(reader)?;
+    if let Some(short) = Decimal::short(bytes) {
+        return Ok(short);
+    }
+    let text = std::str::from_utf8(bytes).ok();
+    text.and_then(|text| Decimal::from_text(text).ok())
+        .ok_or("a decimal that is not one")
 }
 
 fn uuid(text: &str) -> Result<[u8; 16], &'static str> {

@@ -181,7 +181,7 @@ fn put_padded(number: u64, width: u32, out: &mut Vec<u8>) {
 fn put_decimal(number: &Decimal<'_>, out: &mut Vec<u8>) -> Result<(), &'static str> {
     match number {
         Decimal::NaN | Decimal::Infinity | Decimal::NegInfinity => Err(NOT_FINITE),
-        Decimal::Text(_) | Decimal::Groups(_) => {
+        Decimal::Text(_) | Decimal::Groups(_) | Decimal::Short(_) => {
             number.write_text(out);
             Ok(())
         }

@@ -19,16 +19,40 @@ pub(crate) fn encode_binary(
     ty: WireType,
     out: &mut Vec<u8>,
 ) -> Result<(), Refused> {
-    if matches!(value, Value::Null) {
-        out.extend_from_slice(&(-1_i32).to_be_bytes());
-        return Ok(());
+    match (ty, value) {
+        (_, Value::Null) => out.extend_from_slice(&(-1_i32).to_be_bytes()),
+        // What most columns hold, without going back for the length.
+        (WireType::Int8, Value::Int(number)) => put_sized(number.to_be_bytes(), out),
+        (WireType::Int4, Value::Int(number)) => {
+            let number = i32::try_from(*number).map_err(|_| OUT_OF_RANGE)?;
+            put_sized(number.to_be_bytes(), out);
+        }
+        (WireType::Date, Value::Date(date)) => put_sized(date_days(*date)?.to_be_bytes(), out),
+        (WireType::Text, Value::Text(text)) => {
+            let text = without_nul(text)?;
+            let length = i32::try_from(text.len()).map_err(|_| TOO_LONG)?;
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(text.as_bytes());
+        }
+        _ => {
+            let start = out.len();
+            out.extend_from_slice(&[0; 4]);
+            write_binary(value, ty, out)?;
+            let length = i32::try_from(out.len() - start - 4).map_err(|_| TOO_LONG)?;
+            out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        }
     }
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    write_binary(value, ty, out)?;
-    let length = i32::try_from(out.len() - start - 4).map_err(|_| "longer than 1 GiB")?;
-    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
+}
+
+const TOO_LONG: Refused = "longer than 1 GiB";
+
+/// Appends bytes with their length before them.
+#[inline]
+fn put_sized<const N: usize>(bytes: [u8; N], out: &mut Vec<u8>) {
+    let length = i32::try_from(N).unwrap_or(i32::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&bytes);
 }
 
 fn write_binary(value: &Value<'_>, ty: WireType, out: &mut Vec<u8>) -> Result<(), Refused> {
@@ -254,7 +278,7 @@ pub(crate) fn encode_text_parameter(
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     write_checked_text(value, out)?;
-    let length = i32::try_from(out.len() - start - 4).map_err(|_| "longer than 1 GiB")?;
+    let length = i32::try_from(out.len() - start - 4).map_err(|_| TOO_LONG)?;
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }

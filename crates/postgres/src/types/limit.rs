@@ -48,6 +48,7 @@ impl Limit {
     }
 
     /// Refuses a value that would not arrive as it is.
+    #[inline]
     pub(crate) fn check(self, value: &Value<'_>) -> Result<(), Refused> {
         match self {
             Self::None => Ok(()),
@@ -65,6 +66,7 @@ const PAST_SCALE: Refused = "it has more digits after the point than the column"
 
 fn check_scale(value: &Value<'_>, scale: i32) -> Result<(), Refused> {
     match value {
+        Value::Decimal(Decimal::Short(short)) if i32::from(short.scale()) <= scale => Ok(()),
         Value::Decimal(Decimal::Groups(digits)) if i32::from(digits.scale) <= scale => Ok(()),
         Value::Decimal(Decimal::NaN | Decimal::Infinity | Decimal::NegInfinity) => Ok(()),
         Value::Int(_) | Value::UInt(_) if scale >= 0 => Ok(()),
