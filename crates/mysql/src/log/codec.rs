@@ -204,7 +204,11 @@ impl Codec {
             Self::Float64 => Value::Float64(f64::from_le_bytes(
                 *content.first_chunk().ok_or(BAD_LENGTH)?,
             )),
-            Self::Decimal { .. } => Value::Decimal(Decimal::Text(text(made)?)),
+            Self::Decimal { .. } => {
+                let text = text(made)?;
+                let short = Decimal::short(text.as_bytes());
+                Value::Decimal(short.unwrap_or(Decimal::Text(text)))
+            }
             Self::Year => match content.first().ok_or(BAD_LENGTH)? {
                 0 => Value::Int(0),
                 &year => Value::Int(1900 + i64::from(year)),
