@@ -140,6 +140,34 @@ def test_changes_alone_are_followed_until_a_time(dms, pair):
         start(dms, task, CdcStartTime=until)
 
 
+@pytest.mark.parametrize("pair", [("mariadb1011", "postgres15"), ("mysql97", "postgres18")], indirect=True, ids="-to-".join)
+def test_changes_alone_begin_at_a_time_or_behind_a_set_of_transactions(dms, pair):
+    for table in ("a", "b"):
+        pair.target.sql(f"create schema if not exists {pair.schema}")
+        pair.target.sql(f"create table {pair.schema}.{table} (id int primary key, name varchar(20))")
+    pair.source.sql(f"insert into {pair.schema}.a values (8, 'before')")
+    now = lambda: int(pair.source.sql("select unix_timestamp()"))
+    second = now() + 1
+    wait_until(lambda: now() >= second, 10, "the next second begins")
+    pair.source.sql(f"insert into {pair.schema}.a values (9, 'at it')")
+    is_mariadb = "MariaDB" in pair.source.sql("select version()")
+    executed = "@@global.gtid_binlog_pos" if is_mariadb else "@@global.gtid_executed"
+    transactions = pair.source.sql(f"select {executed}").strip().replace("\\n", "")
+    pair.source.sql(f"insert into {pair.schema}.a values (10, 'behind')")
+    at = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
+    for start_at, rows in [
+        ({"CdcStartTime": at}, "9\tat it\n10\tbehind\n"),
+        ({"CdcStartPosition": f"{at:%Y-%m-%dT%H:%M:%S}"}, "9\tat it\n10\tbehind\n"),
+        ({"CdcStartPosition": transactions}, "10\tbehind\n"),
+    ]:
+        pair.target.sql(f"delete from {pair.schema}.a")
+        task = pair.task(MigrationType="cdc")
+        start(dms, task, **start_at)
+        arrives(pair, "a", rows)
+        stop(dms, task)
+        remove(dms, task)
+
+
 def test_changes_alone_go_on_after_a_stop_and_no_table_is_loaded(dms, pair):
     for table in ("a", "b"):
         pair.target.sql(f"create schema if not exists {pair.schema}")

@@ -36,6 +36,12 @@ pub trait ChangeLog: Send {
     /// [`Error::Fatal`] with the remedy when the server cannot be captured from at all.
     async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error>;
 
+    /// Where following is to begin, as a position.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] when the log has no such place, or no longer.
+    async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error>;
+
     /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied). `tables` are as they
     /// were at `from`, which may be long ago; their numbers in the stream are their places here.
     ///
@@ -61,6 +67,15 @@ pub trait ChangeLog: Send {
 
     /// Removes everything that [`Self::prepare`] made at the source.
     async fn remove(&mut self) -> Result<(), Error>;
+}
+
+/// Where following is to begin, as users say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartPoint {
+    /// A place in the source's own notation, or a position that a checkpoint told.
+    Given(String),
+    /// Before the first transaction that was committed at this time or later: microseconds since 1970, by the source's clock.
+    Time(i64),
 }
 
 /// What [`ChangeLog::prepare`] found.

@@ -22,8 +22,8 @@ mod target;
 
 pub use changes::{
     AppliedCount, Applier, ChangeBlock, ChangeLog, ChangeRows, ChangeStream, LogEvent, LogPlace,
-    LogStart, NetChanges, RowAt, RowSet, SingleChange, SingleKind, SnapshotView, TableId,
-    TransactionMark,
+    LogStart, NetChanges, RowAt, RowSet, SingleChange, SingleKind, SnapshotView, StartPoint,
+    TableId, TransactionMark,
 };
 pub use endpoint::{Connector, ServerInfo};
 pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};

@@ -2,6 +2,7 @@
 
 mod address;
 mod arn;
+mod cdc_points;
 mod connectors;
 mod context;
 mod data_plane;
@@ -20,7 +21,6 @@ mod reconcile;
 mod run_events;
 mod runs;
 mod serve;
-mod stop_position;
 mod task_lifecycle;
 mod task_statistics;
 

@@ -19,6 +19,7 @@ use whimbrel_store::{
     TableStatistics, TaskId, Transaction,
 };
 
+use crate::cdc_points;
 use crate::context::Context;
 use crate::data_plane::{RunEnd, RunProgress, TaskHandle};
 use crate::forgetting;
@@ -231,7 +232,7 @@ impl Watcher {
             .await?;
         task.is_cleared |= progress.is_cleared;
         if let Some(checkpoint) = &progress.checkpoint {
-            task.recovery_checkpoint = Some(task_lifecycle::recovery_checkpoint(checkpoint));
+            task.recovery_checkpoint = Some(cdc_points::recovery_checkpoint(checkpoint));
         }
         task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
         if let Some(end) = end

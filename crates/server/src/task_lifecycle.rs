@@ -236,17 +236,5 @@ pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) ->
     true
 }
 
-/// A position as `RecoveryCheckpoint` tells it, and as it may be given back in `CdcStartPosition`.
-pub(crate) fn recovery_checkpoint(position: &str) -> String {
-    format!("{CHECKPOINT_PREFIX}{position}")
-}
-
-/// The position in what a user gave as `CdcStartPosition`: a checkpoint of ours, or the source's own notation.
-pub(crate) fn start_position(given: &str) -> &str {
-    given.strip_prefix(CHECKPOINT_PREFIX).unwrap_or(given)
-}
-
-const CHECKPOINT_PREFIX: &str = "checkpoint:V1#";
-
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use whimbrel_core::{Column, Position, Table, TableName, Value};
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
     ChangeBlock, ChangeLog, ChangeRows, ChangeStream, Error, LogEvent, LogPlace, LogStart, RowAt,
-    RowVisitor, SnapshotView, TableId, TransactionMark,
+    RowVisitor, SnapshotView, StartPoint, TableId, TransactionMark,
 };
 
 /// One change of a transaction in memory. Rows are found by the table's key, or by all their cells when it has none.
@@ -206,6 +206,16 @@ impl ChangeLog for MemoryLog {
             tokio::task::yield_now().await;
         }
         start
+    }
+
+    async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error> {
+        match start {
+            StartPoint::Given(given) => {
+                let position = Position::new(given.as_str());
+                number(&position).map(|_| position)
+            }
+            StartPoint::Time(_) => Err(Error::Fatal("this log keeps no times".to_owned())),
+        }
     }
 
     async fn open(

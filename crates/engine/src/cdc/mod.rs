@@ -41,10 +41,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_connector::{
-    ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source, Target,
-    TaskFence,
+    ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source,
+    StartPoint, Target, TaskFence,
 };
-use whimbrel_core::{Position, Table};
+use whimbrel_core::Table;
 
 pub use apply::{ChangeCounts, LeftOut};
 use follow::FollowEnd;
@@ -244,8 +244,12 @@ impl Run<'_> {
         log: &mut dyn ChangeLog,
         target: &mut dyn Target,
         tables: &[Table],
-        from: Option<&Position>,
+        from: Option<&StartPoint>,
     ) -> Result<(), RunError> {
+        let from = match from {
+            Some(start) => Some(log.locate(start).await.map_err(RunError::Source)?),
+            None => None,
+        };
         log.remove().await.map_err(RunError::Source)?;
         let fence = self.claim(target).await?;
         target.forget(&fence).await.map_err(RunError::Target)?;
@@ -261,7 +265,7 @@ impl Run<'_> {
             target.forget(&fence).await.map_err(RunError::Target)?;
             return Err(RunError::Source(Error::Table(Box::new(fault))));
         }
-        let position = from.unwrap_or(&begun.position);
+        let position = from.unwrap_or(begun.position);
         info!(task = fence.task, %position, "changes are kept from here on");
         let applier = target.applier(&fence, &self.spec.apply).await;
         let mut applier = applier.map_err(RunError::Target)?;
@@ -270,7 +274,7 @@ impl Run<'_> {
             let adopted: Vec<RecordChange> = tables.iter().map(adopt).collect();
             applier.record(&adopted).await.map_err(RunError::Target)?;
         }
-        let checkpoint = Checkpoint::at(position.clone());
+        let checkpoint = Checkpoint::at(position);
         applier.commit(&checkpoint).await.map_err(RunError::Target)
     }
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use whimbrel_connector::ApplySettings;
-use whimbrel_core::{Position, TableName};
+use whimbrel_connector::{ApplySettings, StartPoint};
+use whimbrel_core::TableName;
 
 use crate::FullLoadSpec;
 
@@ -61,8 +61,8 @@ impl Default for ApplyErrors {
 pub enum CdcStart {
     /// Anew: what an earlier run left is removed.
     Fresh {
-        /// Changes are applied from this position on, in the source's notation; from the log's end when not given.
-        from: Option<Position>,
+        /// Changes are applied from here on; from the log's end when not given.
+        from: Option<StartPoint>,
     },
     /// From the checkpoint at the target; an unfinished full load is finished first.
     Resume,

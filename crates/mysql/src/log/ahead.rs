@@ -9,14 +9,13 @@ use whimbrel_core::TableName;
 
 use super::assembler::statement_of;
 use super::event::kind;
-use super::feed::bad;
-use super::place::{LogFile, Parsed, Place, widen};
-use super::replica;
+use super::place::{Parsed, Place};
 use super::statement::{OtherTable, Statement};
+use super::walk::Walk;
 use crate::errors::general;
 use crate::options::Options;
 use crate::source;
-use crate::wire::{Connection, Malformed, Reader};
+use crate::wire::Connection;
 
 /// Whether a statement between `from` and the log's end defines the table again. Asked after the catalog was.
 pub(super) async fn is_defined_again(
@@ -30,33 +29,21 @@ pub(super) async fn is_defined_again(
         .await
         .map_err(|error| general(error, doing))?;
     let end = Parsed::without_ids(&end)?;
-    let (mut file, mut offset) = (from.file.clone(), from.offset);
-    if (file.number, offset) >= (end.file.number, end.offset) {
+    if (from.file.number, from.offset) >= (end.file.number, end.offset) {
         return Ok(false);
     }
-    let mut input = replica::dump(options, &file.name, offset).await?;
+    let mut walk = Walk::open(options, from.file.clone(), from.offset).await?;
     loop {
-        let Some(event) = input.next()? else {
-            input.fill().await?;
-            continue;
-        };
-        let header = &event.header;
-        if header.kind == kind::ROTATE {
-            let cut = |Malformed| bad("an event that ends too early");
-            let mut reader = Reader::new(event.body());
-            offset = reader.u64().map_err(cut)?;
-            let name = String::from_utf8_lossy(reader.rest()).into_owned();
-            file = LogFile::new(&name).ok_or_else(|| bad("a file whose name has no number"))?;
-        } else if !event.is_inner && !header.is_artificial() && header.next_offset != 0 {
-            offset = widen(offset, header.next_offset);
-        }
-        if matches!(header.kind, kind::QUERY | kind::MARIA_QUERY_COMPRESSED)
-            && let Some((statement, _)) = statement_of(&event)?
+        let event = walk.next().await?;
+        if matches!(
+            event.header.kind,
+            kind::QUERY | kind::MARIA_QUERY_COMPRESSED
+        ) && let Some((statement, _)) = statement_of(&event)?
             && defines(&statement, table)
         {
             return Ok(true);
         }
-        if (file.number, offset) >= (end.file.number, end.offset) {
+        if walk.has_reached(&end.file, end.offset) {
             return Ok(false);
         }
     }

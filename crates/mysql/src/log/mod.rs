@@ -30,10 +30,12 @@ mod event;
 mod feed;
 mod fit;
 mod gtid;
+mod head;
 mod inflate;
 mod json_diff;
 mod jsonb;
 mod layout;
+mod locate;
 mod numbers;
 mod place;
 mod prepared;
@@ -42,9 +44,10 @@ mod statement;
 mod stream;
 mod table_map;
 mod times;
+mod walk;
 
 use async_trait::async_trait;
-use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogStart, SnapshotView};
+use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogStart, SnapshotView, StartPoint};
 use whimbrel_core::{Position, Table};
 
 pub(crate) use self::assembler::Voids;
@@ -52,6 +55,7 @@ use self::assembler::{Assembler, Start};
 use self::charset::Charsets;
 pub(crate) use self::checks::left_out;
 use self::gtid::GtidTrack;
+use self::locate::Search;
 use self::place::{Parsed, Place, View};
 use self::stream::MysqlStream;
 use crate::connect::connect;
@@ -114,6 +118,26 @@ impl ChangeLog for MysqlLog {
             position: self.current().await?,
             refused: found,
         })
+    }
+
+    async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error> {
+        let options = self.options.clone();
+        let connection = self.connection().await?;
+        let engine = connection.engine();
+        match start {
+            StartPoint::Time(at_us) => {
+                let mut search = Search::begin(&options, connection).await?;
+                search.time(*at_us).await
+            }
+            StartPoint::Given(given) => {
+                if let Some(ids) = locate::ids_of(given, engine) {
+                    let mut search = Search::begin(&options, connection).await?;
+                    return search.ids(&ids).await;
+                }
+                let position = Position::new(given.as_str());
+                Parsed::new(&position, engine).map(|_| position)
+            }
+        }
     }
 
     async fn open(

@@ -48,7 +48,7 @@ impl Parsed {
     pub(super) fn new(position: &Position, engine: Engine) -> Result<Self, Error> {
         Self::try_new(position.as_str(), engine).ok_or_else(|| {
             Error::Fatal(format!(
-                "cannot read the position `{position}` in the binary log; give it as FILE:OFFSET, such as binlog.000002:157, with the set of transaction ids behind a semicolon if it is known"
+                "cannot read the position `{position}` in the binary log; give it as FILE:OFFSET, such as binlog.000002:157, with the set of transaction ids behind a semicolon if it is known, or as such a set alone"
             ))
         })
     }

@@ -9,12 +9,14 @@ use whimbrel_core::Engine;
 use super::assembler::xa_id;
 use super::event::kind;
 use super::feed::bad;
-use super::place::{LogFile, Place, widen};
-use super::replica::{self, FIRST_OFFSET};
+use super::head::is_head;
+use super::place::{LogFile, Place};
+use super::replica::FIRST_OFFSET;
+use super::walk::Walk;
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
-use crate::wire::{Malformed, Purpose, Reader};
+use crate::wire::Purpose;
 
 /// Finds the place of the last prepare of `id` before `end`.
 pub(super) async fn find(
@@ -35,39 +37,21 @@ pub(super) async fn find(
     );
     let logs = connection.rows("SHOW BINARY LOGS").await.map_err(failed)?;
     let first = logs.first().and_then(|log| LogFile::new(log.text(0)));
-    let mut file = first.ok_or_else(|| bad("no files"))?;
+    let first = first.ok_or_else(|| bad("no files"))?;
     connection.quit().await.ok();
-    let mut input = replica::dump(options, &file.name, FIRST_OFFSET.into()).await?;
-    let (mut found, mut head, mut offset) = (None, 0, u64::from(FIRST_OFFSET));
+    let mut walk = Walk::open(options, first, FIRST_OFFSET.into()).await?;
+    let (mut found, mut head) = (None, 0);
     loop {
-        let Some(event) = input.next()? else {
-            input.fill().await?;
-            continue;
-        };
-        let header = &event.header;
-        if header.kind == kind::ROTATE {
-            let mut reader = Reader::new(event.body());
-            offset = reader
-                .u64()
-                .map_err(|Malformed| bad("an event that ends too early"))?;
-            let name = String::from_utf8_lossy(reader.rest()).into_owned();
-            file = LogFile::new(&name).ok_or_else(|| bad("a file whose name has no number"))?;
-        } else if !event.is_inner && !header.is_artificial() && header.next_offset != 0 {
-            offset = widen(offset, header.next_offset);
-            let is_head = matches!(
-                header.kind,
-                kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED | kind::MARIA_GTID
-            );
-            if is_head {
-                head = offset.saturating_sub(header.bytes.into());
-            }
+        let event = walk.next().await?;
+        if is_head(event.header.kind) && !event.is_inner {
+            head = walk.start_of(&event);
         }
-        if header.kind == kind::XA_PREPARE
+        if event.header.kind == kind::XA_PREPARE
             && xa_id(event.body()).is_ok_and(|(other, _)| other == id)
         {
-            found = Some((file.clone(), head));
+            found = Some((walk.file.clone(), head));
         }
-        if (file.number, offset) >= (end.file.number, end.offset) {
+        if walk.has_reached(&end.file, end.offset) {
             return found.ok_or_else(|| {
                 Error::Fatal(format!(
                     "cannot read the rows of the prepared transaction {id}, which is committed at {end:?}: it was prepared before the oldest file of the source's binary log; load the tables again"

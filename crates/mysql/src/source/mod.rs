@@ -10,7 +10,7 @@ mod range;
 mod reader;
 mod snapshot;
 
-pub(crate) use position::{current as current_position, is_exact};
+pub(crate) use position::{current as current_position, is_exact, written};
 
 use async_trait::async_trait;
 use whimbrel_connector::{Error, Snapshot, Source, TypeDefinition};

@@ -90,7 +90,7 @@ async fn text(connection: &mut Connection, sql: &str) -> Result<String, WireErro
 }
 
 /// A position in our notation.
-pub(super) fn written(file: &str, offset: &str, gtids: &str) -> Position {
+pub(crate) fn written(file: &str, offset: &str, gtids: &str) -> Position {
     let gtids: String = gtids.split_whitespace().collect();
     let separator = if gtids.is_empty() { "" } else { ";" };
     Position::new(format!("{file}:{offset}{separator}{gtids}"))

@@ -18,6 +18,7 @@ mod hostile;
 mod load;
 mod log_forms;
 mod log_places;
+mod log_starts;
 mod log_support;
 mod log_transactions;
 mod log_types;

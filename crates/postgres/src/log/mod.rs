@@ -49,7 +49,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use whimbrel_connector::{
-    ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, SnapshotView, TableId,
+    ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, SnapshotView, StartPoint, TableId,
 };
 use whimbrel_core::{ColumnType, Position, Table};
 
@@ -219,6 +219,18 @@ impl ChangeLog for PostgresLog {
             position: position.position(),
             refused,
         })
+    }
+
+    async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error> {
+        match start {
+            StartPoint::Given(given) => {
+                let position = Position::new(given.as_str());
+                Lsn::of(&position).map(|_| position)
+            }
+            StartPoint::Time(_) => Err(Error::Fatal(
+                "the log of PostgreSQL cannot be searched for a time; give the LSN to begin at, or begin now".to_owned(),
+            )),
+        }
     }
 
     async fn open(

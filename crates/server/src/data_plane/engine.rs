@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use whimbrel_connector::{ApplySettings, ConnectError, Connector, Error, KeyPolicy, PrepareMode};
+use whimbrel_core::TableName;
 use whimbrel_core::settings::{
     CachedChanges, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
 };
-use whimbrel_core::{Position, TableName};
 use whimbrel_engine::{
     ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, DdlPolicy, FullLoadSpec,
     Joining, LoadOutcome, Progress, ProgressSnapshot, Reloads, RetryPolicy, RowPolicy, RunError,
@@ -294,7 +294,7 @@ fn cdc_start(following: &Following, start: Start) -> CdcStart {
     match start {
         Start::GoOn => CdcStart::Resume,
         Start::Begin => CdcStart::Fresh {
-            from: following.start_position.as_deref().map(Position::new),
+            from: following.start.clone(),
         },
     }
 }

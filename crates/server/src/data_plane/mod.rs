@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use whimbrel_connector::StartPoint;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
@@ -112,8 +113,8 @@ pub enum RunMode {
 pub struct Following {
     /// Whether the rows that are there are loaded first.
     pub loads: bool,
-    /// Where changes alone begin, in the source's notation; the log's end when not given.
-    pub start_position: Option<String>,
+    /// Where changes begin; the log's end when not given.
+    pub start: Option<StartPoint>,
     /// When to end, if ever.
     pub stop_at: Option<StopTime>,
 }

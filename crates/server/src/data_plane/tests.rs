@@ -180,7 +180,7 @@ async fn a_reload_loads_again_what_an_earlier_start_recorded() {
 
 const CHANGES_ONLY: Following = Following {
     loads: false,
-    start_position: None,
+    start: None,
     stop_at: None,
 };
 

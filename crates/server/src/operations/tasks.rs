@@ -7,6 +7,8 @@ pub(super) use modify::modify;
 
 use std::collections::BTreeSet;
 
+use whimbrel_connector::StartPoint;
+use whimbrel_core::Engine;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_model as model;
@@ -19,6 +21,7 @@ use whimbrel_store::{
 use self::wire::to_wire;
 use super::{endpoints, instances, tags};
 use crate::arn::{ArnKind, random_id};
+use crate::cdc_points;
 use crate::context::Context;
 use crate::engine_catalog;
 use crate::events::task_event;
@@ -26,7 +29,6 @@ use crate::fault::{self, Fault, invalid_combination, invalid_state, invalid_valu
 use crate::identifier;
 use crate::listing::{Filters, PageRequest, USUAL_PAGE};
 use crate::quota::{self, InstanceQuota, Quota};
-use crate::stop_position;
 use crate::task_lifecycle::{self, Refusal};
 
 pub(super) async fn create(
@@ -191,7 +193,7 @@ fn check_start_point(time: Option<EpochMs>, position: Option<&str>) -> Result<()
 
 /// `server_time:2018-02-09T12:12:12` or `commit_time:…`.
 fn checked_stop_position(position: String) -> Result<String, Fault> {
-    match stop_position::parse(&position) {
+    match cdc_points::stop(&position) {
         Some(_) => Ok(position),
         _ => Err(invalid_value(format!(
             "Invalid CdcStopPosition {position}. It must be server_time:YYYY-MM-DDThh:mm:ss or commit_time:YYYY-MM-DDThh:mm:ss"
@@ -286,6 +288,7 @@ pub(super) async fn start(
         message.cdc_start_position,
         stop_position,
     )?;
+    check_start_time(&mut *transaction, &task).await?;
     let instance = transaction
         .find::<ReplicationInstance>(task.instance_id.as_str())
         .await?;
@@ -319,14 +322,30 @@ fn take_cdc_points(
     }
     if start_time.is_some() {
         task.cdc_start_time = start_time;
+        task.cdc_start_position = None;
     }
     if stop_position.is_some() {
         task.cdc_stop_position = stop_position;
     }
-    if task.cdc_start_time.is_some() {
+    Ok(())
+}
+
+/// The log of PostgreSQL cannot be searched for a time.
+async fn check_start_time(
+    transaction: &mut dyn Transaction,
+    task: &ReplicationTask,
+) -> Result<(), Fault> {
+    let start = cdc_points::start(task.cdc_start_time, task.cdc_start_position.as_deref());
+    if !matches!(start, Some(StartPoint::Time(_))) {
+        return Ok(());
+    }
+    let source = transaction
+        .find::<Endpoint>(task.source_endpoint_id.as_str())
+        .await?;
+    let engine = source.and_then(|source| engine_catalog::connects_to(&source.engine_name));
+    if engine == Some(Engine::Postgres) {
         return Err(invalid_combination(
-            "CdcStartTime is not supported by this version: give CdcStartPosition, the LSN of a PostgreSQL source or file:offset of a \
-             MySQL or MariaDB source, or neither to begin now"
+            "CdcStartTime cannot be used with a PostgreSQL source, whose log cannot be searched for a time: give CdcStartPosition, the LSN to begin at, or neither to begin now"
                 .to_owned(),
         ));
     }

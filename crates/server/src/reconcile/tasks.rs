@@ -13,11 +13,11 @@ use whimbrel_store::{
 };
 
 use super::{PassError, Reconciler, chain};
+use crate::cdc_points;
 use crate::context::Context;
 use crate::data_plane::{Following, RunEnd, RunMode, TaskSpec};
 use crate::events::task_event;
 use crate::run_events;
-use crate::stop_position;
 use crate::task_lifecycle::{self, BegunRun};
 use crate::task_statistics::RunStart;
 
@@ -214,14 +214,10 @@ fn following(task: &ReplicationTask) -> Option<Following> {
         MigrationType::FullLoadAndCdc => true,
         MigrationType::Cdc => false,
     };
-    let given = task.cdc_start_position.as_deref();
     Some(Following {
         loads,
-        start_position: given.map(|given| task_lifecycle::start_position(given).to_owned()),
-        stop_at: task
-            .cdc_stop_position
-            .as_deref()
-            .and_then(stop_position::parse),
+        start: cdc_points::start(task.cdc_start_time, task.cdc_start_position.as_deref()),
+        stop_at: task.cdc_stop_position.as_deref().and_then(cdc_points::stop),
     })
 }
 

@@ -26,7 +26,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "StartReplicationTask",
-        "`CdcStartTime` is refused, `CdcStartPosition` is taken; `ValidationOnly` is refused",
+        "`CdcStartTime` is refused for PostgreSQL sources; `ValidationOnly` is refused",
     ),
 ];
 

@@ -35,6 +35,7 @@ use super::defaults::Defaults;
 use super::event::{RowsForm, kind};
 use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
+use super::head::Head;
 use super::layout::{Image, Layout};
 use super::place::{LogFile, Place, widen};
 use super::statement::ColumnWord;
@@ -339,40 +340,9 @@ impl Assembler {
             return Ok(());
         }
         self.abandon()?;
-        let body = event.body();
-        let (gtid, committed_at_us, is_open, is_prepared) = match event.header.kind {
-            kind::MARIA_GTID => {
-                const STANDS_ALONE: u8 = 1;
-                const PREPARED_XA: u8 = 64;
-                let mut reader = Reader::new(body);
-                let number = reader.u64().map_err(malformed)?;
-                let domain = reader.u32().map_err(malformed)?;
-                let flags = reader.u8().map_err(malformed)?;
-                let server = server_id(event);
-                let gtid = Gtid::Maria {
-                    domain,
-                    server,
-                    number,
-                };
-                (
-                    Some(gtid),
-                    0,
-                    flags & STANDS_ALONE == 0,
-                    flags & PREPARED_XA != 0,
-                )
-            }
-            kind::GTID_TAGGED => {
-                let head = self.reader.tagged(body).map_err(malformed)?;
-                (Some(head.gtid), head.committed_at_us, false, false)
-            }
-            other => {
-                let head = self.reader.untagged(body).map_err(malformed)?;
-                let gtid = (other == kind::GTID).then_some(head.gtid);
-                (gtid, head.committed_at_us, false, false)
-            }
-        };
+        let head = Head::read(&mut self.reader, event).map_err(malformed)?;
         if !std::mem::replace(&mut self.has_read_gtid, true)
-            && let (Some(gtid), Some(known)) = (&gtid, self.place.gtids.set())
+            && let (Some(gtid), Some(known)) = (&head.gtid, self.place.gtids.set())
             && known.contains(gtid)
         {
             return Err(Error::Fatal(format!(
@@ -381,15 +351,16 @@ impl Assembler {
             )));
         }
         let mark = TransactionMark(self.place.file.number, start);
-        let key = (mark.0, mark.1, event.header.seconds, crc32fast::hash(body));
+        let checksum = crc32fast::hash(event.body());
+        let key = (mark.0, mark.1, event.header.seconds, checksum);
         let voids = self.voids.lock().unwrap_or_else(PoisonError::into_inner);
         self.transaction = Some(Transaction {
             mark,
-            gtid,
+            gtid: head.gtid,
             begun: Begun::No,
-            is_open,
-            is_prepared,
-            committed_at_us,
+            is_open: head.is_open,
+            is_prepared: head.is_prepared,
+            committed_at_us: head.committed_at_us,
             row_events: 0,
             key,
             voids: voids.get(&key).cloned().unwrap_or_default(),
@@ -584,12 +555,4 @@ fn statement_error(what: &str) -> Error {
     Error::Fatal(format!(
         "cannot read the source's binary log: it holds {what} as a statement instead of rows; set binlog_format = ROW globally and in every session that writes, and load the tables again"
     ))
-}
-/// The id of the server that wrote an event, from its header.
-fn server_id(event: &Event) -> u32 {
-    let header = event.start.saturating_sub(super::event::HEADER_BYTES);
-    let bytes = event.buffer.get(header + 5..header + 9);
-    bytes
-        .and_then(|bytes| bytes.first_chunk())
-        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }

@@ -1,0 +1,217 @@
+//! Where following begins that is to begin at a time, or behind a set of transactions.
+//!
+//! The log is an ordered list of files, each of which tells when it was begun and which transactions came before it. So the file is found
+//! by halving the list, and the place within it by going through the heads of its transactions.
+
+use std::sync::Arc;
+
+use whimbrel_connector::Error;
+use whimbrel_core::{
+    DAYS_1970_TO_2000, Engine, MICROS_PER_DAY, MICROS_PER_SECOND, Position, Timestamp, Value,
+    write_text,
+};
+
+use super::event::kind;
+use super::feed::{Event, bad};
+use super::gtid::{GtidReader, GtidSet, GtidTrack};
+use super::head::{Head, is_head};
+use super::place::{LogFile, Parsed};
+use super::replica::FIRST_OFFSET;
+use super::walk::Walk;
+use crate::errors::general;
+use crate::options::Options;
+use crate::quote;
+use crate::source;
+use crate::wire::{Connection, WireError};
+
+const DOING: &str = "look for the start in the source's binary log";
+
+fn failed(error: WireError) -> Error {
+    general(error, DOING)
+}
+
+/// The log as it is when it is searched.
+pub(super) struct Search<'a> {
+    options: &'a Options,
+    connection: &'a mut Connection,
+    files: Vec<LogFile>,
+    end: Parsed,
+}
+
+impl<'a> Search<'a> {
+    pub(super) async fn begin(
+        options: &'a Options,
+        connection: &'a mut Connection,
+    ) -> Result<Self, Error> {
+        let end = source::current_position(connection).await.map_err(failed)?;
+        let end = Parsed::without_ids(&end)?;
+        let logs = connection.rows("SHOW BINARY LOGS").await.map_err(failed)?;
+        let files = logs.iter().filter_map(|log| LogFile::new(log.text(0)));
+        Ok(Self {
+            options,
+            connection,
+            files: files.collect(),
+            end,
+        })
+    }
+
+    /// Before the first transaction that was committed at a time or later, by the seconds of the source's clock; the log's end if there is
+    /// none yet.
+    pub(super) async fn time(&mut self, at_us: i64) -> Result<Position, Error> {
+        let second = u64::try_from(at_us.div_euclid(1_000_000)).unwrap_or(0);
+        let (mut low, mut high) = (0, self.files.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            // What was committed in the second in which a file was begun may be in the file before it.
+            if self.begun_at_s(middle).await? < second {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let file = match (low.checked_sub(1), self.files.first()) {
+            (Some(file), _) => file,
+            // Nothing was ever before it.
+            (None, Some(first)) if first.number == 1 => 0,
+            (None, Some(_)) => {
+                let begun = self.begun_at_s(0).await?;
+                return Err(Error::Fatal(format!(
+                    "the source's binary log begins at {}, but the task is to begin at {}: what was committed in between is no longer in the log; load the tables again, and keep the log longer (binlog_expire_logs_seconds)",
+                    moment(begun),
+                    moment(second)
+                )));
+            }
+            (None, None) => return Err(bad("no files")),
+        };
+        let (place, ids) = self
+            .scan(file, |head, event| head.committed_at_s(event) >= second)
+            .await?;
+        Ok(place.with(ids.as_ref()))
+    }
+
+    /// Behind the transactions of a set, if the log has just these before some place.
+    pub(super) async fn ids(&mut self, wanted: &GtidSet) -> Result<Position, Error> {
+        let (mut low, mut high) = (0, self.files.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let before = self.ids_before(middle).await?;
+            if before.is_empty() || before.is_within(wanted) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some(file) = low.checked_sub(1) else {
+            return Err(Error::Fatal(format!(
+                "transactions that {wanted} lacks are no longer in the source's binary log; load the tables again, and keep the log longer (binlog_expire_logs_seconds)"
+            )));
+        };
+        let is_missing =
+            |head: &Head, _: &Event| head.gtid.as_ref().is_none_or(|gtid| !wanted.contains(gtid));
+        let (place, ids) = self.scan(file, is_missing).await?;
+        if !ids.as_ref().is_some_and(|ids| wanted.is_within(ids)) {
+            let there = ids.map_or_else(|| "none".to_owned(), |ids| ids.to_string());
+            return Err(Error::Fatal(format!(
+                "no place of the source's binary log has just the transactions {wanted} before it: up to the first that is none of them, at {}, it has {there}. Give the position as FILE:OFFSET",
+                place.with(None)
+            )));
+        }
+        Ok(place.with(ids.as_ref()))
+    }
+
+    /// When a file was begun, in seconds since 1970.
+    async fn begun_at_s(&self, index: usize) -> Result<u64, Error> {
+        let mut walk = self.walk(index).await?;
+        loop {
+            let event = walk.next().await?;
+            if event.header.kind == kind::FORMAT_DESCRIPTION {
+                return Ok(event.header.seconds.into());
+            }
+        }
+    }
+
+    /// The transactions before a file, as it tells them at its beginning.
+    async fn ids_before(&mut self, index: usize) -> Result<GtidSet, Error> {
+        let engine = self.connection.engine();
+        let sql = format!(
+            "SHOW BINLOG EVENTS IN {} LIMIT 4",
+            quote::literal(&self.files[index].name)
+        );
+        let events = self.connection.rows(&sql).await.map_err(failed)?;
+        let listed = events.iter().find_map(|event| match event.text(2) {
+            "Previous_gtids" => Some(event.text(5)),
+            "Gtid_list" => Some(event.text(5).trim_matches(['[', ']'])),
+            _ => None,
+        });
+        let listed = listed.unwrap_or_default();
+        GtidSet::parse(listed, engine)
+            .ok_or_else(|| bad("a list of transactions that cannot be read"))
+    }
+
+    async fn walk(&self, index: usize) -> Result<Walk, Error> {
+        let file = self.files.get(index).cloned();
+        let file = file.ok_or_else(|| bad("no files"))?;
+        Walk::open(self.options, file, FIRST_OFFSET.into()).await
+    }
+
+    /// The first transaction from a file on for which `is_it` holds, or the log's end, and the transactions before it.
+    async fn scan(
+        &mut self,
+        index: usize,
+        is_it: impl Fn(&Head, &Event) -> bool,
+    ) -> Result<(Found, Option<GtidSet>), Error> {
+        let mut ids = GtidTrack::new(Some(self.ids_before(index).await?));
+        let mut walk = self.walk(index).await?;
+        let mut reader = GtidReader::default();
+        loop {
+            let event = walk.next().await?;
+            if is_head(event.header.kind) && !event.is_inner {
+                let head = Head::read(&mut reader, &event)
+                    .map_err(|_| bad("an event that ends too early"))?;
+                if is_it(&head, &event) {
+                    let place = Found {
+                        file: Arc::clone(&walk.file.name),
+                        offset: walk.start_of(&event),
+                    };
+                    return Ok((place, ids.set()));
+                }
+                head.gtid.into_iter().for_each(|gtid| ids.add(gtid));
+            }
+            if walk.has_reached(&self.end.file, self.end.offset) {
+                let place = Found {
+                    file: Arc::clone(&walk.file.name),
+                    offset: walk.offset,
+                };
+                return Ok((place, ids.set()));
+            }
+        }
+    }
+}
+
+/// Between two transactions.
+struct Found {
+    file: Arc<str>,
+    offset: u64,
+}
+
+impl Found {
+    fn with(&self, ids: Option<&GtidSet>) -> Position {
+        let ids = ids.map_or_else(String::new, ToString::to_string);
+        source::written(&self.file, &self.offset.to_string(), &ids)
+    }
+}
+
+fn moment(seconds: u64) -> String {
+    let since_1970 = i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(MICROS_PER_SECOND);
+    let micros = since_1970.saturating_sub(i64::from(DAYS_1970_TO_2000) * MICROS_PER_DAY);
+    let mut text = Vec::new();
+    write_text(&Value::TimestampTz(Timestamp::Micros(micros)), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A set of transactions in what a user gave, if it is one.
+pub(super) fn ids_of(given: &str, engine: Engine) -> Option<GtidSet> {
+    GtidSet::parse(given, engine).filter(|set| !set.is_empty())
+}
