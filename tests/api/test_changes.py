@@ -168,6 +168,40 @@ def test_changes_alone_begin_at_a_time_or_behind_a_set_of_transactions(dms, pair
         remove(dms, task)
 
 
+@pytest.mark.parametrize(
+    "pair", [("postgres15", "postgres18"), ("postgres15", "mariadb1011"), ("mariadb1011", "mysql97")], indirect=True, ids="-to-".join
+)
+def test_control_tables_tell_how_a_task_is(dms, pair):
+    switched_on = {"StatusTableEnabled": True, "HistoryTableEnabled": True, "SuspendedTablesTableEnabled": True}
+    settings = {"ControlTablesSettings": {**switched_on, "ControlSchema": pair.schema + "_control"}}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=json.dumps(settings))
+    start(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    name = task["ReplicationTaskArn"].rsplit(":", 1)[1]
+    home = f"{pair.schema}_control"
+
+    def found(columns, table):
+        try:
+            return pair.target.sql(f"select {columns} from {home}.{table} where task_name = '{name}' order by 1")
+        except AssertionError as error:
+            return f"not there yet: {error}"
+
+    wait_until(lambda: found("task_status", "awsdms_status") == "CHANGE PROCESSING\n", 60, "the status is told")
+    # A row that is in the way, and a change that meets it.
+    pair.target.sql(f"drop table {pair.schema}.b")
+    pair.source.sql(f"insert into {pair.schema}.b values (4, 'four'); insert into {pair.schema}.a values (4, 'four')")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n4\tfour\n")
+    in_error = lambda: found("table_owner, table_name", "awsdms_suspended_tables")
+    wait_until(lambda: in_error() == f"{pair.schema}\tb\n", 60, "the table in error is told", in_error)
+    stop(dms, task)
+    assert found("task_status", "awsdms_status") == "NOT RUNNING\n"
+    records = found("sum(timeslot_records)", "awsdms_history")
+    assert int(records) >= 7, records
+    remove(dms, task)
+    cascade = " cascade" if pair.target.is_postgres else ""
+    pair.target.sql(f"drop schema {home}{cascade}")
+
+
 def test_changes_alone_go_on_after_a_stop_and_no_table_is_loaded(dms, pair):
     for table in ("a", "b"):
         pair.target.sql(f"create schema if not exists {pair.schema}")

@@ -12,6 +12,7 @@
 mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod control_tables;
 mod endpoint;
 mod error;
 mod follow;

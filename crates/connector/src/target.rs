@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
 
+use crate::control_tables::ControlWrite;
 use crate::{
     Applier, ApplySettings, Checkpoint, Error, FollowState, RawFormat, RowBlock, TypeDefinition,
 };
@@ -157,6 +158,14 @@ pub trait Target: Send {
 
     /// The records of the task's load, one for each table that was prepared, in order of name.
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error>;
+
+    /// Writes rows that users read, in one transaction, and makes their table if it is missing: in schema `home`, or where the service has
+    /// such tables.
+    async fn write_control(
+        &mut self,
+        home: Option<&str>,
+        write: &ControlWrite,
+    ) -> Result<(), Error>;
 
     /// Removes all records of the task, and the control tables when nobody else uses them.
     async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error>;

@@ -4,6 +4,7 @@
 //! wrote the rows. A resumed run reads that record and goes on; a crash needs no other care.
 
 mod cdc;
+mod control_tables;
 mod error;
 mod full_load;
 mod progress;
@@ -15,6 +16,7 @@ pub use cdc::{
     ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, DdlPolicy,
     LeftOut, Reloads, RowPolicy, StopTime, forget_cdc, run_cdc,
 };
+pub use control_tables::{ControlTables, keep_control_tables};
 pub use error::RunError;
 pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};
 pub use progress::{

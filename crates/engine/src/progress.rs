@@ -65,6 +65,8 @@ pub struct TableProgress {
     pub changes: ChangeCounts,
     /// How often it was loaded again while others were followed.
     pub reload_count: u32,
+    /// How old its last change was when it was received, and when it was visible at the target, in milliseconds.
+    pub latencies_ms: Option<(u64, u64)>,
 }
 
 impl TableProgress {
@@ -81,6 +83,7 @@ impl TableProgress {
             message: None,
             changes: ChangeCounts::default(),
             reload_count: 0,
+            latencies_ms: None,
         }
     }
 }
@@ -100,6 +103,15 @@ pub struct FollowProgress {
     pub is_caught_up: bool,
     /// Tables are being loaded that are to be followed too.
     pub is_loading: bool,
+    /// When the source committed the transaction that was received last, and the one that was applied last: microseconds since 1970 by its
+    /// clock.
+    pub received_at_us: Option<i64>,
+    /// See `received_at_us`.
+    pub applied_at_us: Option<i64>,
+    /// Changes that wait for the target.
+    pub waiting_count: u64,
+    /// Bytes of changes that were applied in this run.
+    pub byte_count: u64,
 }
 
 /// A fault of the environment after which the run is tried again.

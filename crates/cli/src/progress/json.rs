@@ -90,7 +90,27 @@ fn follow_json(view: &View, follow: &FollowProgress) -> Value {
         "source_latency_ms": follow.source_latency_ms,
         "target_latency_ms": follow.target_latency_ms,
         "caught_up": follow.is_caught_up,
+        "waiting": follow.waiting_count,
+        "tables": followed_tables(&view.snapshot),
     })
+}
+
+/// What was applied to each table that had changes, and how old the last of them were: received, and visible at the target.
+fn followed_tables(snapshot: &ProgressSnapshot) -> Vec<Value> {
+    let followed = snapshot.tables.iter();
+    let followed = followed.filter_map(|(name, table)| Some((name, table, table.latencies_ms?)));
+    followed
+        .map(|(name, table, (source_latency_ms, target_latency_ms))| {
+            json!({
+                "table": name.to_string(),
+                "inserts": table.changes.inserts,
+                "updates": table.changes.updates,
+                "deletes": table.changes.deletes,
+                "source_latency_ms": source_latency_ms,
+                "target_latency_ms": target_latency_ms,
+            })
+        })
+        .collect()
 }
 
 /// The last event: how the run ended.

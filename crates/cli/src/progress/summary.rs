@@ -187,6 +187,7 @@ mod tests {
             ended_at: Some(started_at + Duration::from_secs(2)),
             message: Some("the row is too long".to_owned()),
             changes: whimbrel_engine::ChangeCounts::default(),
+            latencies_ms: None,
             reload_count: 0,
         };
         let snapshot = ProgressSnapshot {

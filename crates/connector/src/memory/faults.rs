@@ -55,6 +55,8 @@ pub enum Call {
     Record,
     /// Committing changes with the checkpoint.
     ApplyCommit,
+    /// Writing a table that users read.
+    WriteControl,
 }
 
 impl Call {

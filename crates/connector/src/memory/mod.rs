@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use whimbrel_core::{Engine, Table, TableName, Value};
 
+use crate::control_tables::{ControlTable, ControlValue};
 use crate::{
     ApplyException, ChangeLog, Checkpoint, ConnectError, Connector, Error, LoadRecord, ServerInfo,
     Source, Target,
@@ -106,6 +107,8 @@ struct State {
     checkpoints: BTreeMap<String, Checkpoint>,
     exceptions: Vec<ApplyException>,
     defines_in_transaction: bool,
+    /// Rows of the tables that users read.
+    control: BTreeMap<&'static str, Vec<Vec<ControlValue>>>,
 }
 
 /// A database in memory, shared by its connectors.
@@ -126,6 +129,12 @@ impl MemoryDatabase {
     pub fn defining_in_transactions(self) -> Self {
         self.lock().defines_in_transaction = true;
         self
+    }
+
+    /// The rows of a table that users read.
+    pub fn control_rows(&self, table: &ControlTable) -> Vec<Vec<ControlValue>> {
+        let state = self.lock();
+        state.control.get(table.name).cloned().unwrap_or_default()
     }
 
     /// Adds a table with its rows, or replaces it.

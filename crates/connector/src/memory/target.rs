@@ -5,6 +5,7 @@ use whimbrel_core::{ChunkBounds, ChunkId, Column, Engine, Generation, Position, 
 
 use super::apply::MemoryApplier;
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
+use crate::control_tables::ControlWrite;
 use crate::{
     Applier, ApplySettings, Checkpoint, ChunkCommit, ChunkLoad, ChunkRecord, Error, FollowState,
     KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, RowBlock, RowRefusal, Target,
@@ -99,6 +100,16 @@ impl Target for MemoryTarget {
                 .iter()
                 .filter(|((task, _), _)| *task == fence.task);
             Ok(ours.map(|(_, record)| record.clone()).collect())
+        })
+    }
+
+    async fn write_control(&mut self, _: Option<&str>, write: &ControlWrite) -> Result<(), Error> {
+        self.faults.around(Call::WriteControl, || {
+            let mut state = self.database.lock();
+            let rows = state.control.entry(write.table.name).or_default();
+            rows.retain(|row| !row.starts_with(&write.replaces));
+            rows.extend(write.rows.iter().cloned());
+            Ok(())
         })
     }
 

@@ -73,6 +73,8 @@ pub struct TaskSettings {
     pub ddl: DdlHandling,
     /// How long changes are gathered before they are applied; as short as the target allows when not given.
     pub batch_wait: Option<Duration>,
+    /// So many changes are enough not to wait for more.
+    pub batch_changes_min: Option<usize>,
     /// Bytes of changes that may wait for the target in one batch, where the task applies in batches.
     pub batch_memory_bytes: Option<u64>,
     /// Bytes of changes that may be in memory.
@@ -81,6 +83,12 @@ pub struct TaskSettings {
     pub statement_cache_size: u32,
     /// Where the control tables are that users read.
     pub control_schema: Option<String>,
+    /// Whether there is a table of what tasks do.
+    pub status_table: bool,
+    /// Whether there is a table of what they did, and how long a slice of time each of its rows tells of.
+    pub history_table: Option<Duration>,
+    /// Whether there is a table of tables in error.
+    pub suspended_table: bool,
     /// Whether a task that follows changes ends by itself.
     pub cached_changes: CachedChanges,
     /// Whether a task that matches no table fails.
@@ -106,6 +114,8 @@ impl TaskSettings {
             Some(text.to_owned()).filter(|text| !text.is_empty())
         };
         let batches = document.bool("TargetMetadata", "BatchApplyEnabled");
+        // By default nothing waits; a document that is copied whole has the default.
+        let gathers = tuning("MinTransactionSize") != 1000 || tuning("CommitTimeout") != 1;
         Self {
             target_schema: text("TargetMetadata", "TargetSchema"),
             prepare: match document
@@ -129,11 +139,19 @@ impl TaskSettings {
                 policy("ApplyErrorDeletePolicy"),
             ],
             ddl: ddl_handling(document),
-            batch_wait: batches.then(|| Duration::from_secs(tuning("BatchApplyTimeoutMin").into())),
+            batch_wait: if batches {
+                Some(Duration::from_secs(tuning("BatchApplyTimeoutMin").into()))
+            } else {
+                gathers.then(|| Duration::from_secs(tuning("CommitTimeout").into()))
+            },
+            batch_changes_min: (gathers && !batches).then(|| tuning("MinTransactionSize") as usize),
             batch_memory_bytes: batches.then(|| u64::from(tuning("BatchApplyMemoryLimit")) << 20),
             memory_limit_bytes: u64::from(tuning("MemoryLimitTotal")) << 20,
             statement_cache_size: tuning("StatementCacheSize"),
             control_schema: text("ControlTablesSettings", "ControlSchema"),
+            status_table: document.bool("ControlTablesSettings", "StatusTableEnabled"),
+            history_table: history_table(document),
+            suspended_table: document.bool("ControlTablesSettings", "SuspendedTablesTableEnabled"),
             cached_changes: if document.bool("FullLoadSettings", "StopTaskCachedChangesNotApplied")
             {
                 CachedChanges::StopBefore
@@ -163,6 +181,22 @@ pub struct DdlHandling {
     pub truncates: bool,
     /// Tables that are altered.
     pub alters: bool,
+}
+
+fn history_table(document: &SettingsDocument) -> Option<Duration> {
+    const GROUP: &str = "ControlTablesSettings";
+    // Written either way.
+    let other = "historyTimeslotInMinutes";
+    let is_other = document.is_given(GROUP, other);
+    let member = if is_other {
+        other
+    } else {
+        "HistoryTimeslotInMinutes"
+    };
+    let minutes = document.get(GROUP, member).as_u64().unwrap_or(5);
+    document
+        .bool(GROUP, "HistoryTableEnabled")
+        .then(|| Duration::from_secs(minutes.max(1).saturating_mul(60)))
 }
 
 fn ddl_handling(document: &SettingsDocument) -> DdlHandling {

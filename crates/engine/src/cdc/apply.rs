@@ -459,12 +459,11 @@ impl BatchWriter {
         match policy {
             RowPolicy::Ignore => return Ok(()),
             RowPolicy::StopTask => {
-                return Err(Error::table(
-                    &table.name,
-                    format!(
-                        "a change cannot be applied: {reason}; load the table again, or let the task's error policy leave such changes out"
-                    ),
-                ));
+                // Not an error of the table's own: the policy wants the task to end.
+                return Err(Error::Fatal(format!(
+                    "table {}: a change cannot be applied: {reason}; load the table again, or let the task's error policy leave such changes out",
+                    table.name
+                )));
             }
             RowPolicy::Report | RowPolicy::SuspendTable => {}
         }

@@ -29,6 +29,8 @@ pub(super) struct BatchEnd {
     pub(super) place: Arc<dyn LogPlace>,
     /// By the source's clock, in microseconds since 1970.
     pub(super) committed_at_us: i64,
+    /// By ours.
+    pub(super) received_at_us: i64,
 }
 
 /// Changes in the order of the log, to be applied in one transaction of the target.
@@ -46,6 +48,14 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn table(&self, change: &Change) -> &StreamTable {
         &self.tables[change.table as usize]
+    }
+
+    /// Bytes of its rows, and of what lies between them.
+    pub(super) fn byte_count(&self) -> u64 {
+        self.blocks
+            .iter()
+            .map(|block| block.byte_count() as u64)
+            .sum()
     }
 
     /// A change as the applier takes it.
@@ -99,10 +109,14 @@ impl Collector {
 
     /// Nothing of ours came up to a place between transactions.
     pub(super) fn idle(&mut self, place: Arc<dyn LogPlace>) {
-        let committed_at_us = self.end.as_ref().map_or(0, |end| end.committed_at_us);
+        let (committed_at_us, received_at_us) = self
+            .end
+            .as_ref()
+            .map_or((0, 0), |end| (end.committed_at_us, end.received_at_us));
         self.end = Some(BatchEnd {
             place,
             committed_at_us,
+            received_at_us,
         });
     }
 

@@ -96,6 +96,7 @@ struct Writing {
     task: JoinHandle<(BatchWriter, Applied)>,
     end: Option<BatchEnd>,
     transaction_count: u64,
+    byte_count: u64,
 }
 
 impl Follower<'_> {
@@ -213,7 +214,9 @@ impl Follower<'_> {
             return false;
         };
         let since = *self.gathered_since.get_or_insert_with(Instant::now);
-        since.elapsed() < wait && !self.is_full() && !self.has_reached_end()
+        let enough = self.spec.batch_changes_min;
+        let is_enough = enough.is_some_and(|enough| self.collector.size().1 >= enough);
+        since.elapsed() < wait && !is_enough && !self.is_full() && !self.has_reached_end()
     }
 
     fn is_full(&self) -> bool {
@@ -229,22 +232,34 @@ impl Follower<'_> {
             })
     }
 
-    fn written(
-        &mut self,
-        (writer, applied, end, transactions): Finished,
-    ) -> Result<BatchWriter, RunError> {
+    fn written(&mut self, finished: Finished) -> Result<BatchWriter, RunError> {
         let kept_from = self.newcomers.end_write();
+        let Finished {
+            writer,
+            applied,
+            end,
+            transaction_count,
+            byte_count,
+        } = finished;
         match applied.map_err(RunError::Target)? {
             Done::Batch(counts, suspended) => {
                 for (table, reason) in suspended {
                     self.suspended(&table, reason).map_err(RunError::Source)?;
                 }
+                let latencies_ms = end.as_ref().map(latencies_ms);
                 for (table, counts) in &counts {
-                    self.progress
-                        .count(table, |entry| entry.changes.add(counts));
+                    self.progress.count(table, |entry| {
+                        entry.changes.add(counts);
+                        entry.latencies_ms = latencies_ms.or(entry.latencies_ms);
+                    });
                 }
+                let waiting_count = self.collector.size().1 as u64;
+                self.progress.follow(|cdc| {
+                    cdc.byte_count += byte_count;
+                    cdc.waiting_count = waiting_count;
+                });
                 if let Some(end) = end {
-                    self.committed(&end, transactions, kept_from.as_ref());
+                    self.committed(&end, transaction_count, kept_from.as_ref());
                 }
                 self.start_newcomers();
             }
@@ -265,6 +280,9 @@ impl Follower<'_> {
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(position.as_str().to_owned());
             cdc.transaction_count += transactions;
+            if end.committed_at_us > 0 {
+                cdc.applied_at_us = Some(end.committed_at_us);
+            }
             if transactions > 0 {
                 cdc.target_latency_ms = latency_ms;
             } else if cdc.is_caught_up {
@@ -388,20 +406,28 @@ impl Follower<'_> {
         self.collector.commit(BatchEnd {
             place,
             committed_at_us,
+            received_at_us: now_us(),
         });
+        let waiting_count = self.collector.size().1 as u64;
         let latency_ms = latency_ms(committed_at_us);
         self.progress.follow(|cdc| {
             cdc.source_latency_ms = latency_ms;
             cdc.is_caught_up = false;
+            cdc.received_at_us = Some(committed_at_us);
+            cdc.waiting_count = waiting_count;
         });
     }
 }
 
 impl Writing {
     fn start(mut writer: BatchWriter, work: Work, kept_from: Option<Position>) -> Self {
-        let (end, transaction_count) = match &work {
-            Work::Batch(batch) => (batch.end.clone(), batch.transaction_count),
-            Work::Control(_) => (None, 0),
+        let (end, transaction_count, byte_count) = match &work {
+            Work::Batch(batch) => (
+                batch.end.clone(),
+                batch.transaction_count,
+                batch.byte_count(),
+            ),
+            Work::Control(_) => (None, 0, 0),
         };
         let task = tokio::spawn(async move {
             let applied = match work {
@@ -417,6 +443,7 @@ impl Writing {
             task,
             end,
             transaction_count,
+            byte_count,
         }
     }
 }
@@ -428,8 +455,15 @@ impl Drop for Writing {
     }
 }
 
-/// The writer, what became of its work, where the batch ended, and how many transactions ended in it.
-type Finished = (BatchWriter, Applied, Option<BatchEnd>, u64);
+/// Work that is over.
+struct Finished {
+    writer: BatchWriter,
+    applied: Applied,
+    /// Where the batch ended, and how many transactions ended in it.
+    end: Option<BatchEnd>,
+    transaction_count: u64,
+    byte_count: u64,
+}
 
 /// A change as the stream told it.
 fn change_event(table: TableId, kind: SingleKind) -> LogEvent {
@@ -451,11 +485,21 @@ async fn finished(writing: &mut Option<Writing>) -> Result<Finished, RunError> {
         return std::future::pending().await;
     };
     let joined = (&mut running.task).await;
-    let (end, transactions) = (running.end.take(), running.transaction_count);
+    let (end, transaction_count, byte_count) = (
+        running.end.take(),
+        running.transaction_count,
+        running.byte_count,
+    );
     *writing = None;
     let (writer, applied) = joined
         .map_err(|panic| RunError::Table(format!("applying changes ended abnormally: {panic}")))?;
-    Ok((writer, applied, end, transactions))
+    Ok(Finished {
+        writer,
+        applied,
+        end,
+        transaction_count,
+        byte_count,
+    })
 }
 
 /// Waits until the clock shows the time; for ever without one.
@@ -472,6 +516,13 @@ fn now_us() -> i64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// How old the last transaction of a batch was when it was received, and is now that it is visible at the target.
+fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
+    let received_after_us = end.received_at_us - end.committed_at_us;
+    let received_after_ms = u64::try_from(received_after_us / 1000).unwrap_or(0);
+    (received_after_ms, latency_ms(end.committed_at_us))
 }
 
 /// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.

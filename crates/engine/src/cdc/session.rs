@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tracing::info;
+use tracing::{error, info};
 use whimbrel_connector::{
-    ChangeLog, Checkpoint, Definition, FollowState, LoadRecord, PrepareMode, RecordChange,
-    SnapshotView, Target, TaskFence,
+    ChangeLog, Checkpoint, Definition, Error, FollowState, LoadRecord, PrepareMode, RecordChange,
+    SnapshotView, TableFault, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -16,7 +16,7 @@ use super::follow::{FollowEnd, Follower};
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{Run, is_of};
-use crate::{RunError, TableState};
+use crate::{RunError, TableErrorPolicy, TableState};
 
 /// Where a stream begins, and the tables that it follows.
 struct Session {
@@ -133,11 +133,61 @@ impl Run<'_> {
             self.spec.reloads.ask(barrier.asked_for().iter().cloned());
         }
         self.batches_committed += follower.batches_committed;
+        // With it goes what is open at the target.
+        drop(follower);
         if !matches!(outcome, Ok(FollowEnd::Run(_))) {
             // Until the next stream says otherwise.
             self.progress.follow(|cdc| cdc.is_loading = true);
         }
-        outcome
+        match outcome {
+            Err(RunError::Target(Error::Table(fault))) => {
+                let is_left_alone = self.leave_alone(&fault).await?;
+                is_left_alone.ok_or(RunError::Target(Error::Table(fault)))
+            }
+            Err(RunError::Source(Error::Table(fault))) => {
+                let is_left_alone = self.leave_alone(&fault).await?;
+                is_left_alone.ok_or(RunError::Source(Error::Table(fault)))
+            }
+            other => other,
+        }
+    }
+
+    /// After an error that is one table's own: writes down that nothing is applied to it any more, and goes on with the others from the
+    /// checkpoint. `None` if the error ends the task.
+    async fn leave_alone(&self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
+        let Some(fence) = &self.held else {
+            return Ok(None);
+        };
+        if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
+            return Ok(None);
+        }
+        let mut target = self.target.target().await.map_err(RunError::Target)?;
+        let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
+        let records = target.load_records(fence).await.map_err(RunError::Target)?;
+        let is_it = |record: &LoadRecord| {
+            let state = record.follow.as_ref();
+            let is_followed = state.is_some_and(|state| state.suspended.is_none());
+            let target_name = self.spec.load.target_name(&record.table);
+            is_followed && (record.table == fault.table || target_name == fault.table)
+        };
+        let record = records.into_iter().find(is_it);
+        let (Some(checkpoint), Some(mut record)) = (checkpoint, record) else {
+            return Ok(None);
+        };
+        error!(table = %record.table, error = fault.message, "the table is followed no more");
+        let reason = fault.message.clone();
+        let change = put(&mut record, |state| state.suspended = Some(reason));
+        let applier = target.applier(fence, &self.spec.apply).await;
+        let applier = applier.map_err(RunError::Target)?;
+        let mut writer = BatchWriter::new(applier, self.spec.on_apply_error);
+        let changes: Vec<_> = change.into_iter().collect();
+        let written = writer.record(&changes, &checkpoint).await;
+        written.map_err(RunError::Target)?;
+        self.progress.update(&record.table, |entry| {
+            entry.state = TableState::Error;
+            entry.message = Some(fault.message.clone());
+        });
+        Ok(Some(FollowEnd::Rejoin))
     }
 
     /// The tables that are to be loaded while the others are followed.

@@ -111,6 +111,8 @@ pub struct CdcSpec {
     pub apply: ApplySettings,
     /// How long changes are gathered before they are applied; not at all when not given.
     pub batch_wait: Option<Duration>,
+    /// So many changes are enough not to wait for more.
+    pub batch_changes_min: Option<usize>,
     /// Bytes of changes that may wait for the target.
     pub batch_bytes_max: usize,
     /// Changes that may wait for the target.
@@ -128,6 +130,7 @@ impl CdcSpec {
             stop_at: None,
             on_apply_error: ApplyErrors::default(),
             batch_wait: None,
+            batch_changes_min: None,
             on_ddl: DdlPolicy::default(),
             reloads: Arc::default(),
             apply: ApplySettings::default(),

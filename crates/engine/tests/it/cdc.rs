@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use whimbrel_connector::Error;
 use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, MemoryTable, When};
 use whimbrel_engine::{
     ApplyErrors, CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, Progress, RetryPolicy,
-    RowPolicy, RunError, TableState, run_cdc,
+    RowPolicy, RunError, TableErrorPolicy, TableState, run_cdc,
 };
 
 use crate::support::{Pair, connector, name, spec, table};
@@ -15,7 +16,7 @@ use crate::workload::Workload;
 
 const TASK: &str = "task";
 
-fn pair() -> Pair {
+pub(crate) fn pair() -> Pair {
     let pair = Pair::new();
     let mut events = table("events", 20);
     events.table.primary_key = Vec::new();
@@ -411,4 +412,53 @@ async fn a_suspended_table_stands_still_and_the_others_go_on() {
         pair.source.rows(&name("orders"))
     );
     assert_eq!(pair.target.exceptions().len(), 1);
+}
+
+/// A table that somebody dropped at the target is an error of that table alone, also within a transaction that is applied in pieces.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_fails_as_a_whole_is_suspended_and_the_others_lose_nothing() {
+    for batch_changes_max in [1000, 5] {
+        let pair = pair();
+        let spec = CdcSpec {
+            batch_changes_max,
+            ..cdc()
+        };
+        let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+            caught_up(&pair, progress).await;
+            pair.target.drop_table(&name("items"));
+            for round in 0..5 {
+                let changes = (0..8).flat_map(|id| {
+                    let row = vec![Cell::Int(77_000 + round * 10 + id), Cell::Null];
+                    let insert = |table| MemoryChange::Insert(name(table), row.clone());
+                    [insert("orders"), insert("items")]
+                });
+                pair.source.transact(changes.collect());
+            }
+            caught_up(&pair, progress).await;
+            let items = progress.snapshot().tables[&name("items")].clone();
+            assert_eq!(items.state, TableState::Error);
+            assert!(items.message.unwrap().contains("is gone"));
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        assert_eq!(
+            pair.target.rows(&name("orders")),
+            pair.source.rows(&name("orders"))
+        );
+    }
+    let pair = pair();
+    let mut spec = cdc();
+    spec.load.on_table_error = TableErrorPolicy::StopTask;
+    let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+        caught_up(&pair, progress).await;
+        pair.target.drop_table(&name("items"));
+        let row = vec![Cell::Int(77_000), Cell::Null];
+        pair.source
+            .transact(vec![MemoryChange::Insert(name("items"), row)]);
+    })
+    .await;
+    assert!(
+        matches!(&outcome, Err(RunError::Target(Error::Table(fault))) if fault.message.contains("is gone")),
+        "{outcome:?}"
+    );
 }

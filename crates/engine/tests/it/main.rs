@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cdc;
+mod control_tables;
 mod definitions;
 mod full_load;
 mod support;

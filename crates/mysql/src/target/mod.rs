@@ -5,9 +5,11 @@ mod control;
 mod layout;
 mod loader;
 mod prepare;
+mod reports;
 mod verdict;
 
 use async_trait::async_trait;
+use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
     RawFormat, Target, TargetColumn, TargetTable, TaskFence, TypeDefinition,
@@ -147,6 +149,14 @@ impl Target for MysqlTarget {
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
         control::check_fence(&mut self.connection, fence, Held::Now).await?;
         control::load_records(&mut self.connection, fence).await
+    }
+
+    async fn write_control(
+        &mut self,
+        home: Option<&str>,
+        write: &ControlWrite,
+    ) -> Result<(), Error> {
+        reports::write(&mut self.connection, home, write).await
     }
 
     async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {

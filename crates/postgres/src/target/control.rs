@@ -410,7 +410,7 @@ async fn forget_in_transaction(
         .map_err(failed)
 }
 
-fn cell(row: &TextRow, column: usize) -> Option<&str> {
+pub(super) fn cell(row: &TextRow, column: usize) -> Option<&str> {
     row.get(column).and_then(Option::as_deref)
 }
 

@@ -10,12 +10,14 @@ mod cut;
 mod load;
 mod plan;
 mod prepare;
+mod reports;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
     RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
@@ -173,6 +175,18 @@ impl Target for PostgresTarget {
 
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
         control::load_records(&mut self.connection, fence).await
+    }
+
+    async fn write_control(
+        &mut self,
+        home: Option<&str>,
+        write: &ControlWrite,
+    ) -> Result<(), Error> {
+        let written = reports::write(&mut self.connection, home, write).await;
+        if written.is_err() {
+            self.roll_back().await?;
+        }
+        written
     }
 
     async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {

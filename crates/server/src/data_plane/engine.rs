@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -14,9 +14,10 @@ use whimbrel_core::settings::{
     CachedChanges, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
 };
 use whimbrel_engine::{
-    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, DdlPolicy, FullLoadSpec,
-    Joining, LoadOutcome, Progress, ProgressSnapshot, Reloads, RetryPolicy, RowPolicy, RunError,
-    StartKind, TableErrorPolicy, plan_full_load, run_cdc, run_full_load,
+    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ControlTables, DdlPolicy,
+    FullLoadSpec, Joining, LoadOutcome, Progress, ProgressSnapshot, Reloads, RetryPolicy,
+    RowPolicy, RunError, StartKind, TableErrorPolicy, keep_control_tables, plan_full_load, run_cdc,
+    run_full_load,
 };
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
@@ -197,15 +198,56 @@ async fn run(make_connector: Arc<MakeConnector>, spec: TaskSpec, signals: Signal
         progress: &signals.progress,
         clearance: &signals.clearance,
     };
+    let has_ended = CancellationToken::new();
+    let _ends = has_ended.clone().drop_guard();
+    let keeper = keep_control_tables(
+        Arc::clone(&target),
+        control_tables(&spec),
+        Arc::clone(&signals.progress),
+        has_ended.clone(),
+    );
     let ended = match starting.start(&signals.stop).await {
         Ok(None) => Ok(RunEnd::Stopped),
-        Ok(Some(start)) => move_data(&source, &target, &spec, load, start, &signals).await,
+        Ok(Some(start)) => {
+            // Told to end with the run, and waited for: the tables show that it ended.
+            let keeper = tokio::spawn(keeper);
+            let ended = move_data(&source, &target, &spec, load, start, &signals).await;
+            has_ended.cancel();
+            if tokio::time::timeout(CONTROL_TABLES_WAIT, keeper)
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    task = spec.task,
+                    "the control tables that users read may not show the end of the run"
+                );
+            }
+            ended
+        }
         Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| RunEnd::Failed {
         message: error.to_string(),
         is_recoverable: error.is_transient(),
     })
+}
+
+/// How long the end of a run waits for its tables.
+const CONTROL_TABLES_WAIT: Duration = Duration::from_secs(10);
+
+/// The tables in which users read how the task is.
+pub(super) fn control_tables(spec: &TaskSpec) -> ControlTables {
+    let settings = &spec.settings;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(host.trim()).filter(|host| !host.is_empty());
+    ControlTables {
+        home: settings.control_schema.clone(),
+        server_name: host.unwrap_or("localhost").to_owned(),
+        task: spec.task.clone(),
+        status: settings.status_table,
+        history: settings.history_table,
+        suspended: settings.suspended_table,
+    }
 }
 
 /// The work itself, once it is known where it starts.
@@ -236,6 +278,7 @@ async fn move_data(
         reloads: Arc::clone(&signals.reloads),
         apply: apply_settings(settings),
         batch_wait: settings.batch_wait,
+        batch_changes_min: settings.batch_changes_min,
         batch_bytes_max: batch_bytes_max(settings),
         ..CdcSpec::new(load)
     };

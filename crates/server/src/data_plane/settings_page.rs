@@ -11,7 +11,8 @@ use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_store::{EndpointRole, SslMode};
 
 use super::engine::{
-    apply_errors, apply_settings, batch_bytes_max, ddl_policy, full_load_spec, load_end,
+    apply_errors, apply_settings, batch_bytes_max, control_tables, ddl_policy, full_load_spec,
+    load_end,
 };
 use super::{EndpointConfig, RunMode, TaskSpec};
 use crate::connectors::{self, make_connector};
@@ -43,7 +44,7 @@ const BATCH: &str = "changes are folded and applied in sets whenever many wait, 
 const VALIDATION: &str = "tasks do not compare; `whimbrel validate` does, row by row";
 const LOBS: &str = "long values travel like all others, whole and with bounded memory";
 const SESSION: &str = "loads go over the database's own bulk protocol, in streams, not files";
-const CONTROL: &str = "the tables that it switches on or names are not written";
+const GATHERED: &str = "without BatchApplyEnabled, and where one of the two is given as another value than the default: changes wait for each other until there are MinTransactionSize of them or CommitTimeout has passed. Otherwise they are gathered only while the target is busy, so that nothing waits";
 const LOGS: &str =
     "the log is the service's own, on its standard error; `WHIMBREL_LOG_LEVEL` sets what it tells";
 
@@ -120,9 +121,28 @@ const NOTES: &[(&str, &str)] = &[
     ("Logging.", LOGS),
     (
         "ControlTablesSettings.ControlSchema",
-        "where `awsdms_apply_exceptions` is; by default `public` (PostgreSQL) or `awsdms_control` (MySQL, MariaDB). The tables that a task needs to go on are always in `awsdms_control`",
+        "where the tables are that users read; by default `public` (PostgreSQL) or `awsdms_control` (MySQL, MariaDB). The tables that a task needs to go on are always in `awsdms_control`",
     ),
-    ("ControlTablesSettings.", CONTROL),
+    (
+        "ControlTablesSettings.StatusTableEnabled",
+        "a row of `awsdms_status` for the task, written every five seconds and at its end",
+    ),
+    (
+        "ControlTablesSettings.SuspendedTablesTableEnabled",
+        "a row of `awsdms_suspended_tables` for each table in error",
+    ),
+    (
+        "ControlTablesSettings.HistoryTableEnabled",
+        "a row of `awsdms_history` for each slice of time",
+    ),
+    (
+        "ControlTablesSettings.FullLoadExceptionTableEnabled",
+        "in a load a row that the target refuses puts its table into error, and no row is left out",
+    ),
+    (
+        "ControlTablesSettings.",
+        "with HistoryTableEnabled: how much time a row of `awsdms_history` tells of",
+    ),
     ("StreamBufferSettings.", "the log is read ahead by 8 MiB"),
     ("ChangeProcessingDdlHandlingPolicy.", DDL),
     (
@@ -211,13 +231,11 @@ const NOTES: &[(&str, &str)] = &[
         "a batch is one transaction of the target",
     ),
     (
-        "ChangeProcessingTuning.M",
-        "transactions are gathered only while the target is busy, so that nothing waits",
+        "ChangeProcessingTuning.MemoryKeepTime",
+        "what waits in memory is bounded by bytes, not by time",
     ),
-    (
-        "ChangeProcessingTuning.CommitTimeout",
-        "transactions are gathered only while the target is busy, so that nothing waits",
-    ),
+    ("ChangeProcessingTuning.MinTransactionSize", GATHERED),
+    ("ChangeProcessingTuning.CommitTimeout", GATHERED),
     (
         "ValidationSettings.ValidationOnly",
         "`true` is refused at the start of the task, which would move data",
@@ -386,9 +404,10 @@ fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
         ddl_policy(&settings),
         apply_settings(&settings),
         settings.batch_wait,
+        settings.batch_changes_min,
         batch_bytes_max(&settings),
     );
-    let spec = full_load_spec(&TaskSpec {
+    let spec = TaskSpec {
         task: "t".into(),
         source: endpoint("postgres", EndpointRole::Source),
         target,
@@ -396,8 +415,9 @@ fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
         settings,
         mode: RunMode::Fresh,
         following: None,
-    });
-    format!("{spec:?} {following:?}")
+    };
+    let load = full_load_spec(&spec);
+    format!("{load:?} {following:?} {:?}", control_tables(&spec))
 }
 
 /// Values that the setting may be given instead, as far as one can guess.
@@ -427,6 +447,19 @@ fn others(value: &Value) -> Vec<Value> {
     }
 }
 
+/// The switch without which a setting has nothing to act on.
+fn needs(name: &str) -> Option<(&'static str, &'static str)> {
+    match name {
+        "BatchApplyTimeoutMin" | "BatchApplyTimeoutMax" | "BatchApplyMemoryLimit" => {
+            Some(("TargetMetadata", "BatchApplyEnabled"))
+        }
+        "HistoryTimeslotInMinutes" | "historyTimeslotInMinutes" => {
+            Some(("ControlTablesSettings", "HistoryTableEnabled"))
+        }
+        _ => None,
+    }
+}
+
 fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
     let plain = || endpoint("postgres", EndpointRole::Target);
     let default = run_of(&SettingsDocument::default(), plain());
@@ -436,24 +469,15 @@ fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
         if let Some(group) = group {
             sent = serde_json::json!({group: sent});
         }
-        // Settings of batches act in tasks that apply in batches.
-        if name.starts_with("BatchApplyTimeout") || name == "BatchApplyMemoryLimit" {
-            sent["TargetMetadata"] = serde_json::json!({"BatchApplyEnabled": true});
+        let mut usual = default.clone();
+        if let Some((group, member)) = needs(name) {
+            sent[group][member] = true.into();
+            let needed = serde_json::json!({group: {member: true}}).to_string();
+            let needed = SettingsDocument::for_create(Some(&needed)).unwrap();
+            usual = run_of(&needed, plain());
         }
         if let Ok(document) = SettingsDocument::for_create(Some(&sent.to_string())) {
             is_accepted = true;
-            let mut usual = default.clone();
-            if sent
-                .get("TargetMetadata")
-                .is_some_and(|group| group["BatchApplyEnabled"] == true)
-                && name != "BatchApplyEnabled"
-            {
-                let batches = r#"{"TargetMetadata":{"BatchApplyEnabled":true}}"#;
-                usual = run_of(
-                    &SettingsDocument::for_create(Some(batches)).unwrap(),
-                    plain(),
-                );
-            }
             if run_of(&document, plain()) != usual && name != "ValidationOnly" {
                 return "acts";
             }
