@@ -42,6 +42,14 @@ pub trait ChangeLog: Send {
     /// [`Error::Fatal`] when the log has no such place, or no longer.
     async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error>;
 
+    /// Whether the log still has everything from a position on. A source that keeps its log for the task need not look.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] as [`Self::open`] has it.
+    async fn reaches_back(&mut self, _to: &Position) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied). `tables` are as they
     /// were at `from`, which may be long ago; their numbers in the stream are their places here.
     ///

@@ -218,19 +218,25 @@ impl ChangeLog for MemoryLog {
         }
     }
 
+    async fn reaches_back(&mut self, to: &Position) -> Result<(), Error> {
+        let to = number(to)?;
+        let kept = self.database.confirmed(&self.task);
+        if kept.is_none_or(|kept| kept > to) {
+            return Err(Error::Fatal(format!(
+                "the log is kept from {kept:?}, but {to} is wanted: changes are lost"
+            )));
+        }
+        Ok(())
+    }
+
     async fn open(
         &mut self,
         tables: &[Table],
         from: &Position,
     ) -> Result<Box<dyn ChangeStream>, Error> {
+        self.reaches_back(from).await?;
         self.faults.around(Call::LogOpen, || {
             let from = number(from)?;
-            let kept = self.database.confirmed(&self.task);
-            if kept.is_none_or(|kept| kept > from) {
-                return Err(Error::Fatal(format!(
-                    "the log is kept from {kept:?}, but {from} is wanted: changes are lost"
-                )));
-            }
             Ok(Box::new(MemoryStream {
                 database: self.database.clone(),
                 faults: self.faults.clone(),

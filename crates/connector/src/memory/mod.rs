@@ -131,6 +131,13 @@ impl MemoryDatabase {
         self
     }
 
+    /// Loses the log up to its end, as a server does that keeps its log by rules of its own.
+    pub fn purge_log(&self) {
+        let mut state = self.lock();
+        let end = state.log.len() as u64;
+        state.kept.values_mut().for_each(|kept| *kept = end);
+    }
+
     /// The rows of a table that users read.
     pub fn control_rows(&self, table: &ControlTable) -> Vec<Vec<ControlValue>> {
         let state = self.lock();

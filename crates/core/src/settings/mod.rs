@@ -12,7 +12,8 @@ mod typed;
 pub use document::SettingsDocument;
 pub use error::SettingsError;
 pub use typed::{
-    CachedChanges, DdlHandling, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
+    CachedChanges, ControlTableSettings, DdlHandling, ErrorPolicy, RecoverableErrors,
+    TablePrepMode, TaskSettings,
 };
 
 #[cfg(test)]

@@ -81,14 +81,8 @@ pub struct TaskSettings {
     pub memory_limit_bytes: u64,
     /// Prepared statements that are kept at the target.
     pub statement_cache_size: u32,
-    /// Where the control tables are that users read.
-    pub control_schema: Option<String>,
-    /// Whether there is a table of what tasks do.
-    pub status_table: bool,
-    /// Whether there is a table of what they did, and how long a slice of time each of its rows tells of.
-    pub history_table: Option<Duration>,
-    /// Whether there is a table of tables in error.
-    pub suspended_table: bool,
+    /// The tables at the target that users read.
+    pub control_tables: ControlTableSettings,
     /// Whether a task that follows changes ends by itself.
     pub cached_changes: CachedChanges,
     /// Whether a task that matches no table fails.
@@ -97,6 +91,19 @@ pub struct TaskSettings {
     pub recoverable_errors: RecoverableErrors,
     /// Whether the task only compares.
     pub validation_only: bool,
+}
+
+/// Which tables at the target users read, and where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlTableSettings {
+    /// Their schema; where the service has them when not given.
+    pub schema: Option<String>,
+    /// Whether there is one of what tasks do.
+    pub status: bool,
+    /// Whether there is one of what they did, and how long a slice of time each of its rows tells of.
+    pub history: Option<Duration>,
+    /// Whether there is one of tables in error.
+    pub suspended: bool,
 }
 
 impl TaskSettings {
@@ -148,10 +155,12 @@ impl TaskSettings {
             batch_memory_bytes: batches.then(|| u64::from(tuning("BatchApplyMemoryLimit")) << 20),
             memory_limit_bytes: u64::from(tuning("MemoryLimitTotal")) << 20,
             statement_cache_size: tuning("StatementCacheSize"),
-            control_schema: text("ControlTablesSettings", "ControlSchema"),
-            status_table: document.bool("ControlTablesSettings", "StatusTableEnabled"),
-            history_table: history_table(document),
-            suspended_table: document.bool("ControlTablesSettings", "SuspendedTablesTableEnabled"),
+            control_tables: ControlTableSettings {
+                schema: text("ControlTablesSettings", "ControlSchema"),
+                status: document.bool("ControlTablesSettings", "StatusTableEnabled"),
+                history: history_table(document),
+                suspended: document.bool("ControlTablesSettings", "SuspendedTablesTableEnabled"),
+            },
             cached_changes: if document.bool("FullLoadSettings", "StopTaskCachedChangesNotApplied")
             {
                 CachedChanges::StopBefore

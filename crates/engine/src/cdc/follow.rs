@@ -520,9 +520,9 @@ fn now_us() -> i64 {
 
 /// How old the last transaction of a batch was when it was received, and is now that it is visible at the target.
 fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
-    let received_after_us = end.received_at_us - end.committed_at_us;
-    let received_after_ms = u64::try_from(received_after_us / 1000).unwrap_or(0);
-    (received_after_ms, latency_ms(end.committed_at_us))
+    let received_after = (end.received_at_us - end.committed_at_us) / 1000;
+    let received_after = u64::try_from(received_after).unwrap_or(0);
+    (received_after, latency_ms(end.committed_at_us))
 }
 
 /// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.

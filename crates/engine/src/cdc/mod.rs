@@ -28,6 +28,7 @@ mod apply;
 mod batch;
 mod definitions;
 mod exceptions;
+mod faulty;
 mod fold;
 mod follow;
 mod newcomers;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{error, info};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Definition, Error, FollowState, LoadRecord, PrepareMode, RecordChange,
-    SnapshotView, TableFault, Target, TaskFence,
+    SnapshotView, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -16,7 +16,7 @@ use super::follow::{FollowEnd, Follower};
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{Run, is_of};
-use crate::{RunError, TableErrorPolicy, TableState};
+use crate::{RunError, TableState};
 
 /// Where a stream begins, and the tables that it follows.
 struct Session {
@@ -139,55 +139,7 @@ impl Run<'_> {
             // Until the next stream says otherwise.
             self.progress.follow(|cdc| cdc.is_loading = true);
         }
-        match outcome {
-            Err(RunError::Target(Error::Table(fault))) => {
-                let is_left_alone = self.leave_alone(&fault).await?;
-                is_left_alone.ok_or(RunError::Target(Error::Table(fault)))
-            }
-            Err(RunError::Source(Error::Table(fault))) => {
-                let is_left_alone = self.leave_alone(&fault).await?;
-                is_left_alone.ok_or(RunError::Source(Error::Table(fault)))
-            }
-            other => other,
-        }
-    }
-
-    /// After an error that is one table's own: writes down that nothing is applied to it any more, and goes on with the others from the
-    /// checkpoint. `None` if the error ends the task.
-    async fn leave_alone(&self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
-        let Some(fence) = &self.held else {
-            return Ok(None);
-        };
-        if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
-            return Ok(None);
-        }
-        let mut target = self.target.target().await.map_err(RunError::Target)?;
-        let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
-        let records = target.load_records(fence).await.map_err(RunError::Target)?;
-        let is_it = |record: &LoadRecord| {
-            let state = record.follow.as_ref();
-            let is_followed = state.is_some_and(|state| state.suspended.is_none());
-            let target_name = self.spec.load.target_name(&record.table);
-            is_followed && (record.table == fault.table || target_name == fault.table)
-        };
-        let record = records.into_iter().find(is_it);
-        let (Some(checkpoint), Some(mut record)) = (checkpoint, record) else {
-            return Ok(None);
-        };
-        error!(table = %record.table, error = fault.message, "the table is followed no more");
-        let reason = fault.message.clone();
-        let change = put(&mut record, |state| state.suspended = Some(reason));
-        let applier = target.applier(fence, &self.spec.apply).await;
-        let applier = applier.map_err(RunError::Target)?;
-        let mut writer = BatchWriter::new(applier, self.spec.on_apply_error);
-        let changes: Vec<_> = change.into_iter().collect();
-        let written = writer.record(&changes, &checkpoint).await;
-        written.map_err(RunError::Target)?;
-        self.progress.update(&record.table, |entry| {
-            entry.state = TableState::Error;
-            entry.message = Some(fault.message.clone());
-        });
-        Ok(Some(FollowEnd::Rejoin))
+        self.without_faulty(outcome).await
     }
 
     /// The tables that are to be loaded while the others are followed.
@@ -232,18 +184,10 @@ impl Run<'_> {
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
         let waiting_to_join = !newcomers.is_empty() && checkpoint.changes_applied > 0;
         if !newcomers.is_empty() && !waiting_to_join {
-            let from = checkpoint.kept_from.clone();
-            let from = from.unwrap_or_else(|| checkpoint.position.clone());
-            let mut changes = Vec::new();
-            if from != checkpoint.position {
-                for record in &mut followed {
-                    changes.extend(applied_to(&*log, record, &checkpoint.position)?);
-                }
-            }
-            for mut record in newcomers {
-                changes.extend(put(&mut record, |state| state.has_joined = true));
-                followed.push(record);
-            }
+            let (changes, from) = match self.gap(log, &checkpoint).await? {
+                Some(gap) => (self.lost(newcomers, &gap), checkpoint.position),
+                None => taken_in(&*log, &mut followed, newcomers, &checkpoint)?,
+            };
             checkpoint = Checkpoint::at(from);
             writer
                 .record(&changes, &checkpoint)
@@ -264,6 +208,42 @@ impl Run<'_> {
             made_anew: Vec::new(),
             waiting_to_join,
         })
+    }
+
+    /// Why the log cannot be read again for tables that were loaded meanwhile, if it cannot: the source may have purged it.
+    async fn gap(
+        &self,
+        log: &mut dyn ChangeLog,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<String>, RunError> {
+        let Some(from) = &checkpoint.kept_from else {
+            return Ok(None);
+        };
+        match log.reaches_back(from).await {
+            Ok(()) => Ok(None),
+            Err(Error::Fatal(gap)) => Ok(Some(gap)),
+            Err(error) => Err(RunError::Source(error)),
+        }
+    }
+
+    /// Tables whose changes since their load are gone are in error; the others go on.
+    fn lost(&self, newcomers: Vec<LoadRecord>, gap: &str) -> Vec<RecordChange> {
+        let mut changes = Vec::new();
+        for mut record in newcomers {
+            let table = record.table.clone();
+            let reason = format!("the changes made since its load began are gone: {gap}");
+            error!(%table, reason, "the table cannot join those that are followed");
+            self.progress.add([table.clone()]);
+            self.progress.update(&table, |entry| {
+                entry.state = TableState::Error;
+                entry.message = Some(reason.clone());
+            });
+            changes.extend(put(&mut record, |state| {
+                state.has_joined = true;
+                state.suspended = Some(reason);
+            }));
+        }
+        changes
     }
 
     /// The task's tables as the source has them now.
@@ -336,8 +316,33 @@ async fn clear_away(writer: &mut BatchWriter, control: &Control) -> Result<(), R
     Ok(())
 }
 
+/// Takes loaded tables in, and answers from where the log is read again; what the others hold of it is noted.
+fn taken_in(
+    log: &dyn ChangeLog,
+    followed: &mut Vec<LoadRecord>,
+    newcomers: Vec<LoadRecord>,
+    checkpoint: &Checkpoint,
+) -> Result<(Vec<RecordChange>, Position), RunError> {
+    let from = checkpoint.kept_from.clone();
+    let from = from.unwrap_or_else(|| checkpoint.position.clone());
+    let mut changes = Vec::new();
+    if from != checkpoint.position {
+        for record in &mut *followed {
+            changes.extend(applied_to(log, record, &checkpoint.position)?);
+        }
+    }
+    for mut record in newcomers {
+        changes.extend(put(&mut record, |state| state.has_joined = true));
+        followed.push(record);
+    }
+    Ok((changes, from))
+}
+
 /// Changes the state of a table, and says so.
-fn put(record: &mut LoadRecord, change: impl FnOnce(&mut FollowState)) -> Option<RecordChange> {
+pub(super) fn put(
+    record: &mut LoadRecord,
+    change: impl FnOnce(&mut FollowState),
+) -> Option<RecordChange> {
     let state = record.follow.as_mut()?;
     change(state);
     Some(RecordChange::Put {

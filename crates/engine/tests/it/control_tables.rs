@@ -17,7 +17,7 @@ fn wanted() -> ControlTables {
         server_name: "here".to_owned(),
         task: "task".to_owned(),
         status: true,
-        history: Some(Duration::from_secs(365 * 24 * 3600 * 100)),
+        history: Some(Duration::from_hours(365 * 24 * 100)),
         suspended: true,
     }
 }

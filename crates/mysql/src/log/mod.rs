@@ -140,6 +140,12 @@ impl ChangeLog for MysqlLog {
         }
     }
 
+    async fn reaches_back(&mut self, to: &Position) -> Result<(), Error> {
+        let connection = self.connection().await?;
+        let parsed = Parsed::new(to, connection.engine())?;
+        checks::reaches_back(connection, &parsed).await
+    }
+
     async fn open(
         &mut self,
         tables: &[Table],

@@ -241,12 +241,12 @@ pub(super) fn control_tables(spec: &TaskSpec) -> ControlTables {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = Some(host.trim()).filter(|host| !host.is_empty());
     ControlTables {
-        home: settings.control_schema.clone(),
+        home: settings.control_tables.schema.clone(),
         server_name: host.unwrap_or("localhost").to_owned(),
         task: spec.task.clone(),
-        status: settings.status_table,
-        history: settings.history_table,
-        suspended: settings.suspended_table,
+        status: settings.control_tables.status,
+        history: settings.control_tables.history,
+        suspended: settings.control_tables.suspended,
     }
 }
 
@@ -371,7 +371,7 @@ pub(super) fn ddl_policy(settings: &TaskSettings) -> DdlPolicy {
 pub(super) fn apply_settings(settings: &TaskSettings) -> ApplySettings {
     ApplySettings {
         statements_kept_max: usize::try_from(settings.statement_cache_size).unwrap_or(usize::MAX),
-        control_schema: settings.control_schema.clone(),
+        control_schema: settings.control_tables.schema.clone(),
     }
 }
 

@@ -1,0 +1,72 @@
+//! Tables that fail as a whole while they are followed: dropped at the target by hand, say, or altered so that no row fits any more.
+//!
+//! What the target had of the transaction at hand is rolled back with the error, so that the stream is opened again at the checkpoint, without
+//! the table. The others lose nothing and get nothing twice.
+
+use tracing::error;
+use whimbrel_connector::{Error, LoadRecord, TableFault};
+
+use super::Run;
+use super::apply::BatchWriter;
+use super::follow::FollowEnd;
+use super::session::put;
+use crate::{RunError, TableErrorPolicy, TableState};
+
+impl Run<'_> {
+    /// Goes on without a table whose error ended the stream.
+    pub(super) async fn without_faulty(
+        &self,
+        outcome: Result<FollowEnd, RunError>,
+    ) -> Result<FollowEnd, RunError> {
+        let error = match outcome {
+            Err(error) => error,
+            ended => return ended,
+        };
+        let (RunError::Source(Error::Table(fault)) | RunError::Target(Error::Table(fault))) =
+            &error
+        else {
+            return Err(error);
+        };
+        match self.leave_alone(fault).await? {
+            Some(end) => Ok(end),
+            None => Err(error),
+        }
+    }
+
+    /// Writes down that nothing is applied to a table any more. `None` if its error ends the task.
+    async fn leave_alone(&self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
+        let Some(fence) = &self.held else {
+            return Ok(None);
+        };
+        if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
+            return Ok(None);
+        }
+        let mut target = self.target.target().await.map_err(RunError::Target)?;
+        let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
+        let records = target.load_records(fence).await.map_err(RunError::Target)?;
+        let is_it = |record: &LoadRecord| {
+            let state = record.follow.as_ref();
+            let is_followed = state.is_some_and(|state| state.suspended.is_none());
+            let target_name = self.spec.load.target_name(&record.table);
+            is_followed && (record.table == fault.table || target_name == fault.table)
+        };
+        let record = records.into_iter().find(is_it);
+        let (Some(checkpoint), Some(mut record)) = (checkpoint, record) else {
+            return Ok(None);
+        };
+        error!(table = %record.table, error = fault.message, "the table is followed no more");
+        let reason = fault.message.clone();
+        let change = put(&mut record, |state| state.suspended = Some(reason));
+        let applier = target.applier(fence, &self.spec.apply).await;
+        let applier = applier.map_err(RunError::Target)?;
+        let mut writer = BatchWriter::new(applier, self.spec.on_apply_error);
+        let changes: Vec<_> = change.into_iter().collect();
+        let written = writer.record(&changes, &checkpoint).await;
+        written.map_err(RunError::Target)?;
+        self.progress.update(&record.table, |entry| {
+            entry.state = TableState::Error;
+            entry.message = Some(fault.message.clone());
+        });
+        Ok(Some(FollowEnd::Rejoin))
+    }
+}
