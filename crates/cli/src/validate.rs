@@ -31,6 +31,7 @@ pub(crate) async fn run(args: &ValidateArgs, screen: &Screen) -> Result<Exit, Fa
     let spec = ValidateSpec {
         mappings: selection.mappings,
         target_schema: selection.target_schema,
+        shaping: args.shape.shaping(),
         subtask_count: args.job_count(),
         differences_max: args.differences as usize,
     };

@@ -9,6 +9,7 @@ mod error;
 mod full_load;
 mod progress;
 mod retry;
+mod shaping;
 mod spec;
 pub mod validate;
 
@@ -23,4 +24,5 @@ pub use progress::{
     FollowProgress, Interruption, Progress, ProgressSnapshot, TableProgress, TableState,
 };
 pub use retry::RetryPolicy;
+pub use shaping::{Shaping, UnboundedNumbers};
 pub use spec::{FullLoadSpec, Joining, StartKind, TableErrorPolicy};

@@ -1,10 +1,10 @@
 use std::collections::{BTreeSet, HashSet};
 
-use whimbrel_connector::{KeyPolicy, PrepareMode, TaskFence};
-use whimbrel_core::TableName;
+use whimbrel_connector::{Error, KeyPolicy, PrepareMode, Target, TargetTable, TaskFence};
 use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::{Table, TableName};
 
-use crate::RetryPolicy;
+use crate::{RetryPolicy, Shaping};
 
 /// A chunk of this size keeps a few seconds of work: little is done again after a crash, and the cost of a
 /// transaction per chunk is lost in it.
@@ -49,6 +49,8 @@ pub struct FullLoadSpec {
     pub prepare: PrepareMode,
     /// Whether and when primary keys are created.
     pub keys: KeyPolicy,
+    /// What a user wants to be different at the target.
+    pub shaping: Shaping,
     /// Chunks loaded at once, 1..=49; each takes one connection at either end.
     pub subtask_count: usize,
     /// Aim for the size of a chunk.
@@ -91,6 +93,7 @@ impl FullLoadSpec {
             target_schema: None,
             prepare: PrepareMode::DropAndCreate,
             keys: KeyPolicy::Best,
+            shaping: Shaping::default(),
             subtask_count: 8,
             chunk_bytes: CHUNK_BYTES,
             block_bytes: BLOCK_BYTES,
@@ -109,6 +112,16 @@ impl FullLoadSpec {
     pub(crate) fn selects(&self, table: &TableName) -> bool {
         let joins = |joining: &Joining| joining.tables.contains(table);
         self.mappings.selects(table) && self.joining.as_ref().is_none_or(joins)
+    }
+
+    /// Plans the target's table for one of the source.
+    pub(crate) fn plan_table(
+        &self,
+        table: &Table,
+        target: &dyn Target,
+    ) -> Result<TargetTable, Error> {
+        let name = self.target_name(&table.name);
+        self.shaping.plan(target, table, name, self.keys)
     }
 
     pub(crate) fn target_name(&self, table: &TableName) -> TableName {

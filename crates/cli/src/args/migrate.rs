@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use whimbrel_connector::PrepareMode;
 
-use super::{EXIT_CODES, PasswordArgs, TableArgs, UrlText};
+use super::{EXIT_CODES, PasswordArgs, ShapeArgs, TableArgs, UrlText};
 use crate::format;
 
 /// A chunk below this is mostly the cost of its own transaction.
@@ -59,6 +59,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) target_url: UrlText,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) shape: ShapeArgs,
     #[command(flatten)]
     pub(crate) passwords: PasswordArgs,
     /// What happens to tables that exist at the target

@@ -4,6 +4,7 @@ mod forget;
 mod migrate;
 mod refusal;
 mod service;
+mod shape;
 mod tables;
 mod validate;
 
@@ -11,6 +12,7 @@ pub(crate) use forget::ForgetArgs;
 pub(crate) use migrate::{MigrateArgs, Prepare, ProgressMode};
 pub(crate) use refusal::explain;
 pub(crate) use service::{KeysArgs, KeysCommand, ServeArgs};
+pub(crate) use shape::ShapeArgs;
 pub(crate) use tables::{PasswordArgs, TableArgs, UrlText};
 pub(crate) use validate::{CheckArgs, ValidateArgs};
 

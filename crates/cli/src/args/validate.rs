@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::migrate::{JOBS_MAX, job_count};
-use super::{EXIT_CODES, PasswordArgs, TableArgs, UrlText};
+use super::{EXIT_CODES, PasswordArgs, ShapeArgs, TableArgs, UrlText};
 
 const VALIDATE_EXAMPLES: &str = "\
 URLs, passwords and tables are written as for `whimbrel migrate`: give the same options as there.
@@ -33,6 +33,8 @@ pub(crate) struct ValidateArgs {
     pub(crate) target_url: UrlText,
     #[command(flatten)]
     pub(crate) tables: TableArgs,
+    #[command(flatten)]
+    pub(crate) shape: ShapeArgs,
     #[command(flatten)]
     pub(crate) passwords: PasswordArgs,
     /// Chunks read at once from each end [default: by the machine, 2 to 8]

@@ -244,6 +244,7 @@ fn conclude(
 fn spec(args: &MigrateArgs, selection: Selection) -> FullLoadSpec {
     let mut spec = FullLoadSpec::new(selection.task, selection.mappings);
     spec.target_schema = selection.target_schema;
+    spec.shaping = args.shape.shaping();
     spec.prepare = args.prepare.into();
     spec.keys = if args.no_keys {
         KeyPolicy::None

@@ -17,6 +17,7 @@ mod prefix_keys;
 mod random;
 mod round_trip;
 mod service;
+mod shaping;
 mod types_page;
 mod validations;
 

@@ -59,6 +59,8 @@ pub struct TaskSettings {
     pub target_schema: Option<String>,
     /// Before the load.
     pub prepare: TablePrepMode,
+    /// Large values are cut to so many KiB, where the user wants it.
+    pub lob_kib_max: Option<u32>,
     /// Whether primary keys are made after the rows.
     pub create_pk_after_full_load: bool,
     /// Tables or chunks loaded at once, 1 to 49.
@@ -133,6 +135,7 @@ impl TaskSettings {
                 Some("TRUNCATE_BEFORE_LOAD") => TablePrepMode::TruncateBeforeLoad,
                 _ => TablePrepMode::DropAndCreate,
             },
+            lob_kib_max: lob_kib_max(document),
             create_pk_after_full_load: document.bool("FullLoadSettings", "CreatePkAfterFullLoad"),
             full_load_subtasks_max: u8::try_from(number("FullLoadSettings", "MaxFullLoadSubTasks"))
                 .unwrap_or(8),
@@ -190,6 +193,17 @@ pub struct DdlHandling {
     pub truncates: bool,
     /// Tables that are altered.
     pub alters: bool,
+}
+
+/// Nothing is cut by default. A document that is copied whole from elsewhere has the default in it, and means no more by it.
+fn lob_kib_max(document: &SettingsDocument) -> Option<u32> {
+    const GROUP: &str = "TargetMetadata";
+    const DEFAULT: u64 = 32;
+    let size = document.get(GROUP, "LobMaxSize").as_u64();
+    let is_limited =
+        document.bool(GROUP, "LimitedSizeLobMode") && !document.bool(GROUP, "FullLobMode");
+    let size = size.filter(|size| is_limited && *size != DEFAULT && *size > 0)?;
+    u32::try_from(size).ok()
 }
 
 fn history_table(document: &SettingsDocument) -> Option<Duration> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use whimbrel_connector::{ChangeRows, LogPlace, RowAt, SingleChange, SingleKind};
 
 use super::tables::StreamTable;
+use crate::shaping::{Shaped, ShapedRows};
 
 /// A row version and the block it lies in.
 #[derive(Clone, Copy, Debug)]
@@ -80,24 +81,49 @@ pub(super) struct Collector {
     open: Vec<Change>,
     blocks: Vec<Arc<dyn ChangeRows>>,
     byte_count: usize,
-    /// The block that is being read, until a change of ours in it makes it worth keeping.
-    next_block: Option<Arc<dyn ChangeRows>>,
+    /// The block that is being read.
+    current: Option<Arc<dyn ChangeRows>>,
+    /// Where its rows are kept, once there is a change of ours in it: those of one table in their own shape, or all others as they came.
+    kept: Vec<(Option<u32>, u32)>,
 }
 
 impl Collector {
     /// Takes the rows of the changes that follow.
     pub(super) fn begin_block(&mut self, rows: Arc<dyn ChangeRows>) {
-        self.next_block = Some(rows);
+        self.current = Some(rows);
+        self.kept.clear();
     }
 
     /// Takes a change whose rows lie in the block that was begun last.
-    pub(super) fn push(&mut self, table: u32, kind: SingleKind) {
-        if let Some(rows) = self.next_block.take() {
-            self.byte_count += rows.byte_count();
-            self.blocks.push(rows);
-        }
-        let block = u32::try_from(self.blocks.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    pub(super) fn push(&mut self, table: u32, kind: SingleKind, shape: Option<&Arc<Shaped>>) {
+        let block = self.keep(shape.map(|shape| (table, shape)));
         self.open.push(Change { table, block, kind });
+    }
+
+    /// Keeps the rows of the block that is being read, for one table in its shape or for all that have none. Answers where they are.
+    fn keep(&mut self, shape: Option<(u32, &Arc<Shaped>)>) -> u32 {
+        let of = shape.map(|(table, _)| table);
+        if let Some((_, block)) = self.kept.iter().find(|(kept, _)| *kept == of) {
+            return *block;
+        }
+        let block = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        if let Some(rows) = &self.current {
+            let counts_bytes = self.kept.is_empty();
+            if counts_bytes {
+                self.byte_count += rows.byte_count();
+            }
+            let rows = Arc::clone(rows);
+            self.blocks.push(match shape {
+                None => rows,
+                Some((_, shape)) => Arc::new(ShapedRows {
+                    rows,
+                    shape: Arc::clone(shape),
+                    counts_bytes,
+                }),
+            });
+            self.kept.push((of, block));
+        }
+        block
     }
 
     /// The open transaction is complete. One without changes of ours only moves the end on.
@@ -142,7 +168,8 @@ impl Collector {
 
     /// Hands over the transactions that are complete.
     pub(super) fn take_complete(&mut self, tables: &[Arc<StreamTable>]) -> Batch {
-        let first_open = self.open.first().map(|change| change.block as usize);
+        let first_open = self.open.iter().map(|change| change.block as usize).min();
+        self.kept.clear();
         let kept = first_open.map_or_else(Vec::new, |first| self.blocks[first..].to_vec());
         let shift = u32::try_from(first_open.unwrap_or(0)).unwrap_or(u32::MAX);
         for change in &mut self.open {
@@ -161,6 +188,7 @@ impl Collector {
     /// Hands over what there is of a transaction that goes on. Only when nothing complete waits.
     pub(super) fn take_piece(&mut self, tables: &[Arc<StreamTable>]) -> Batch {
         self.byte_count = 0;
+        self.kept.clear();
         Batch {
             tables: tables.to_vec(),
             blocks: std::mem::take(&mut self.blocks),

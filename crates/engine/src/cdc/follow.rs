@@ -380,7 +380,8 @@ impl Follower<'_> {
                 let was_applied = self.changes_in_transaction <= self.applied_before;
                 let is_left_out = kind == SingleKind::Truncate && !self.spec.on_ddl.truncates;
                 if !was_applied && !is_left_out {
-                    self.collector.push(shape, kind);
+                    let rows = self.tables.shapes()[shape as usize].shape.as_ref();
+                    self.collector.push(shape, kind, rows);
                 }
             }
             Fate::Held => self.changes_in_transaction += 1,

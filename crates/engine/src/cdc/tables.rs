@@ -9,6 +9,7 @@ use whimbrel_connector::{
 use whimbrel_core::{Column, ColumnType, Engine, Table, TableName};
 
 use crate::FullLoadSpec;
+use crate::shaping::Shaped;
 
 /// A table of the stream in one of its shapes.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct StreamTable {
     pub(super) target: TargetTable,
     /// The key's columns within a row, with their types; empty without a key.
     pub(super) key: Vec<(usize, ColumnType)>,
+    /// Rows get another shape on their way.
+    pub(super) shape: Option<Arc<Shaped>>,
 }
 
 impl StreamTable {
@@ -25,14 +28,19 @@ impl StreamTable {
         target: &dyn Target,
         spec: &FullLoadSpec,
     ) -> Result<Self, Error> {
-        let target = target.plan_table(table, spec.target_name(&table.name), spec.keys)?;
-        let loaded: Vec<&ColumnType> = table.loaded_columns().map(|column| &column.ty).collect();
+        let target = spec.plan_table(table, target)?;
+        let shape = spec.shaping.of(table);
+        let loaded: Vec<&ColumnType> = match &shape {
+            Some(shape) => shape.types().collect(),
+            None => table.loaded_columns().map(|column| &column.ty).collect(),
+        };
         let key = target.primary_key.iter();
         let key = key.map(|&place| (place, loaded[place].clone())).collect();
         Ok(Self {
             name: table.name.clone(),
             target,
             key,
+            shape,
         })
     }
 }

@@ -18,6 +18,7 @@ use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 use super::LoadOutcome;
 use super::plan::{LoadPlan, PlannedTable, plan_full_load};
 use super::subtask::Subtask;
+use crate::shaping::Shaped;
 use crate::{FullLoadSpec, Progress, RunError, StartKind, TableErrorPolicy, TableState};
 
 /// Jobs that wait for a subtask: enough that none idles, few enough that a stop drops little planning.
@@ -63,6 +64,8 @@ pub(super) struct TableRun {
     pub(super) source: whimbrel_core::Table,
     pub(super) target: TargetTable,
     pub(super) raw: Option<RawFormat>,
+    /// Rows get another shape on their way.
+    pub(super) shape: Option<Arc<Shaped>>,
     pub(super) is_only_chunk: bool,
     /// Chunks not committed yet. Whoever brings it to zero finishes the table.
     pub(super) chunks_open: AtomicU32,
@@ -468,9 +471,12 @@ impl Feeder<'_> {
             .iter()
             .filter(|chunk| chunk.done.is_none())
             .collect();
+        let shape = self.attempt.spec.shaping.of(&source);
+        let passes = |format: &RawFormat| shape.is_none() && accepted.contains(format);
         let table = Arc::new(TableRun {
             name: source.name.clone(),
-            raw: offered.into_iter().find(|format| accepted.contains(format)),
+            raw: offered.into_iter().find(passes),
+            shape,
             is_only_chunk: record.chunks.len() == 1,
             chunks_open: AtomicU32::new(u32::try_from(open.len()).unwrap_or(u32::MAX)),
             has_failed: AtomicBool::new(false),

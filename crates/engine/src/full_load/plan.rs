@@ -68,10 +68,9 @@ pub async fn plan_full_load(
     let mut planned: Vec<PlannedTable> = tables
         .into_iter()
         .map(|source| {
-            let name = spec.target_name(&source.name);
             let planned = match unfollowable(&source) {
                 Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
-                _ => target.plan_table(&source, name, spec.keys),
+                _ => spec.plan_table(&source, target),
             };
             let target = planned.map_err(|error| match error {
                 Error::Table(fault) => fault.message,

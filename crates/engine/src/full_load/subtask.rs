@@ -12,6 +12,7 @@ use whimbrel_connector::{
 use whimbrel_core::{ChunkBounds, ChunkId};
 
 use super::coordinator::{Job, Shared, TableRun, table_message};
+use crate::shaping::ShapedBlock;
 use crate::{RunError, TableState};
 
 /// Tries of one chunk within an attempt, on new connections under the same snapshot.
@@ -230,12 +231,25 @@ impl Subtask {
         let mut next = reader.next().await.map_err(ChunkError::Source)?;
         while let Some(block) = next {
             let (row_count, byte_count) = (block.row_count(), block.byte_count());
-            next = pass(&mut **reader, &mut **loader, block).await?;
+            next = pass(&mut **reader, &mut **loader, table.shaped(block)).await?;
             self.shared.progress.count(&table.name, |entry| {
                 counted.add(row_count as u64, byte_count as u64, entry);
             });
         }
         loader.commit().await.map_err(ChunkError::Target)
+    }
+}
+
+impl TableRun {
+    /// The rows as the target is to have them.
+    fn shaped(&self, block: Box<dyn RowBlock>) -> Box<dyn RowBlock> {
+        match &self.shape {
+            None => block,
+            Some(shape) => Box::new(ShapedBlock {
+                block,
+                shape: Arc::clone(shape),
+            }),
+        }
     }
 }
 

@@ -32,12 +32,14 @@ pub(super) async fn compare_table(
         scan(
             &*source.snapshot,
             &layout.source,
+            layout.shape.as_deref(),
             spec.subtask_count,
             || sums(Side::Source)
         ),
         scan(
             &*target.snapshot,
             &layout.target,
+            None,
             spec.subtask_count,
             || sums(Side::Target)
         ),
@@ -88,12 +90,14 @@ async fn find_differences(
         scan(
             &*source.snapshot,
             &layout.source,
+            layout.shape.as_deref(),
             spec.subtask_count,
             || keep(Side::Source)
         ),
         scan(
             &*target.snapshot,
             &layout.target,
+            None,
             spec.subtask_count,
             || keep(Side::Target)
         ),

@@ -1,10 +1,17 @@
+use std::sync::Arc;
+
 use whimbrel_core::{ColumnType, Table};
+
+use crate::Shaping;
+use crate::shaping::Shaped;
 
 /// How the rows of a table at the two ends lie over each other: cells are compared in the source's column order.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     pub(super) source: Table,
     pub(super) target: Table,
+    /// Rows of the source get another shape before they are compared.
+    pub(super) shape: Option<Arc<Shaped>>,
     /// For each loaded column of the source: its name, and the type that both ends' cells are hashed under.
     pub(super) columns: Vec<(String, ColumnType)>,
     /// For each of them, its place in the target's rows.
@@ -19,7 +26,9 @@ impl Layout {
     ///
     /// # Errors
     /// A column that the target lacks, or one that only the target has.
-    pub(super) fn of(source: &Table, target: &Table) -> Result<Self, String> {
+    pub(super) fn of(source: &Table, target: &Table, shaping: Shaping) -> Result<Self, String> {
+        let shape = shaping.of(source);
+        let wanted = shape.as_ref().map_or(source, |shape| shape.table());
         let target_columns: Vec<_> = target.loaded_columns().collect();
         let place_of = |name: &str| {
             let exact = target_columns.iter().position(|column| column.name == name);
@@ -31,7 +40,7 @@ impl Layout {
         };
         let mut columns = Vec::new();
         let mut target_places = Vec::new();
-        for column in source.loaded_columns() {
+        for column in wanted.loaded_columns() {
             let place = place_of(&column.name)
                 .ok_or_else(|| format!("the target table has no column {}", column.name))?;
             let at_target = &target_columns[place].ty;
@@ -50,6 +59,7 @@ impl Layout {
         Ok(Self {
             source: source.clone(),
             target: target.clone(),
+            shape,
             key: if has_key {
                 key
             } else {

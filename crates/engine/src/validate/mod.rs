@@ -17,7 +17,7 @@ use whimbrel_connector::{Connector, Error, Snapshot, Source};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::{Table, TableName};
 
-use crate::RunError;
+use crate::{RunError, Shaping};
 use compare::compare_table;
 use layout::Layout;
 
@@ -31,6 +31,8 @@ pub struct ValidateSpec {
     pub mappings: TableMappings,
     /// The one schema of all tables at the target, if so.
     pub target_schema: Option<String>,
+    /// What was wanted to be different at the target.
+    pub shaping: Shaping,
     /// Chunks read at once from each end.
     pub subtask_count: usize,
     /// The most differences named for a table; the rest is counted.
@@ -141,7 +143,8 @@ pub async fn validate(
         }
         let name = &names[index];
         let counterpart = target_end.tables.iter().find(|table| table.name == *name);
-        let done = match counterpart.map(|counterpart| Layout::of(table, counterpart)) {
+        let done = match counterpart.map(|counterpart| Layout::of(table, counterpart, spec.shaping))
+        {
             Some(Ok(layout)) => {
                 let compared = compare_table(&source_end, &target_end, layout, spec);
                 tokio::select! {

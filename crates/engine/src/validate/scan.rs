@@ -4,6 +4,7 @@ use futures_util::future::try_join_all;
 use whimbrel_connector::{Error, ReadFormat, ReadRequest, Snapshot};
 use whimbrel_core::{ChunkBounds, Table, Value};
 
+use crate::shaping::Shaped;
 use crate::spec::{BLOCK_BYTES, CHUNK_BYTES};
 
 /// What a scan does with the rows: each reader has its own, fed row by row.
@@ -16,6 +17,7 @@ pub(super) trait RowSink: Send {
 pub(super) async fn scan<S: RowSink>(
     snapshot: &dyn Snapshot,
     table: &Table,
+    shape: Option<&Shaped>,
     reader_count: usize,
     make_sink: impl Fn() -> S,
 ) -> Result<Vec<S>, Error> {
@@ -23,17 +25,19 @@ pub(super) async fn scan<S: RowSink>(
     let reader_count = reader_count.clamp(1, chunks.len().max(1));
     let waiting: Arc<Mutex<Vec<ChunkBounds>>> = Arc::new(Mutex::new(chunks));
     let readers =
-        (0..reader_count).map(|_| read(snapshot, table, Arc::clone(&waiting), make_sink()));
+        (0..reader_count).map(|_| read(snapshot, table, shape, Arc::clone(&waiting), make_sink()));
     try_join_all(readers).await
 }
 
 async fn read<S: RowSink>(
     snapshot: &dyn Snapshot,
     table: &Table,
+    shape: Option<&Shaped>,
     waiting: Arc<Mutex<Vec<ChunkBounds>>>,
     mut sink: S,
 ) -> Result<S, Error> {
     let mut reader = snapshot.reader().await?;
+    let mut scratch = String::new();
     loop {
         let next = waiting
             .lock()
@@ -48,7 +52,10 @@ async fn read<S: RowSink>(
         };
         reader.open(request).await?;
         while let Some(block) = reader.next().await? {
-            block.decode(&mut |row| sink.row(row))?;
+            block.decode(&mut |row| match shape {
+                None => sink.row(row),
+                Some(shape) => shape.row(row, &mut scratch, &mut |row| sink.row(row)),
+            })?;
             // Hashing a block takes milliseconds: the other end's reader gets its turn in between.
             tokio::task::yield_now().await;
         }

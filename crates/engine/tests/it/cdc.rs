@@ -89,7 +89,7 @@ fn assert_equal(pair: &Pair, place: &str) {
 }
 
 /// Transactions before, during and after the load.
-async fn work(pair: &Pair, seed: u64, transactions: u64, changes_max: usize) {
+pub(crate) async fn work(pair: &Pair, seed: u64, transactions: u64, changes_max: usize) {
     let mut workload = Workload::new(seed, &pair.source);
     for number in 0..transactions {
         workload.transaction(changes_max);

@@ -16,7 +16,7 @@ use crate::cdc::{caught_up, cdc, follow};
 use crate::support::{Pair, name, table};
 
 /// Tables whose columns are numbered, as a source that can tell has them.
-fn pair(defines_in_transaction: bool) -> Pair {
+pub(crate) fn pair(defines_in_transaction: bool) -> Pair {
     let source = MemoryDatabase::new();
     for (id, rows) in [("orders", 30), ("items", 12)] {
         let mut made = table(id, rows);
@@ -42,7 +42,10 @@ fn number(table: &mut Table, id: u32) {
 }
 
 /// Rows by the names of their columns, which may be in another order at the target.
-fn rows(database: &MemoryDatabase, table: &TableName) -> Option<Vec<BTreeMap<String, Cell>>> {
+pub(crate) fn rows(
+    database: &MemoryDatabase,
+    table: &TableName,
+) -> Option<Vec<BTreeMap<String, Cell>>> {
     let MemoryTable { table, rows, .. } = database.get(table)?;
     let named = |row: Row| {
         let columns = table.columns.iter().map(|column| column.name.clone());
@@ -201,7 +204,7 @@ fn column(id: u32) -> Column {
     }
 }
 
-async fn work(pair: &Pair, seed: u64, transactions: u64) {
+pub(crate) async fn work(pair: &Pair, seed: u64, transactions: u64) {
     let mut definer = Definer::new(seed, &pair.source);
     for number in 0..transactions {
         definer.transaction(number % 3 == 1);

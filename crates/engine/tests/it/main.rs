@@ -5,6 +5,7 @@ mod cdc;
 mod control_tables;
 mod definitions;
 mod full_load;
+mod shaping;
 mod support;
 mod validation;
 mod workload;

@@ -1,6 +1,7 @@
 use tokio_util::sync::CancellationToken;
 use whimbrel_connector::memory::{Cell, Faults, MemoryDatabase};
 use whimbrel_core::mapping::TableMappings;
+use whimbrel_engine::Shaping;
 use whimbrel_engine::validate::{
     Difference, DifferenceKind, TableReport, ValidateSpec, Verdict, validate,
 };
@@ -11,6 +12,7 @@ async fn compare(source: &MemoryDatabase, target: &MemoryDatabase, most: usize) 
     let spec = ValidateSpec {
         mappings: TableMappings::of_patterns(&[("%".to_owned(), "%".to_owned())], &[]),
         target_schema: None,
+        shaping: Shaping::default(),
         subtask_count: 2,
         differences_max: most,
     };

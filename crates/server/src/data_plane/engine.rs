@@ -16,8 +16,8 @@ use whimbrel_core::settings::{
 use whimbrel_engine::{
     ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ControlTables, DdlPolicy,
     FullLoadSpec, Joining, LoadOutcome, Progress, ProgressSnapshot, Reloads, RetryPolicy,
-    RowPolicy, RunError, StartKind, TableErrorPolicy, keep_control_tables, plan_full_load, run_cdc,
-    run_full_load,
+    RowPolicy, RunError, Shaping, StartKind, TableErrorPolicy, UnboundedNumbers,
+    keep_control_tables, plan_full_load, run_cdc, run_full_load,
 };
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
@@ -413,6 +413,25 @@ async fn table_read_and_written(
     plan.table_read_and_written().cloned()
 }
 
+/// What users want to be different at the target. Where the service changes values by default, only a setting that is given does it here.
+fn shaping(spec: &TaskSpec) -> Shaping {
+    let lob_kib_max = spec.settings.lob_kib_max;
+    let booleans = [&spec.source, &spec.target].map(|end| end.switch("MapBooleanAsBoolean"));
+    Shaping {
+        lob_bytes_max: lob_kib_max.and_then(|kib| usize::try_from(u64::from(kib) << 10).ok()),
+        fails_on_cut: [&spec.source, &spec.target]
+            .map(|end| end.switch("FailTasksOnLobTruncation"))
+            .contains(&Some(true)),
+        // Both ends have to map them to booleans.
+        booleans_as_text: booleans.contains(&Some(false)),
+        unbounded_numbers: match spec.source.switch("MapUnboundedNumericAsString") {
+            None => UnboundedNumbers::Exact,
+            Some(true) => UnboundedNumbers::AsText,
+            Some(false) => UnboundedNumbers::Rounded,
+        },
+    }
+}
+
 pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
     let settings = &spec.settings;
     let schema = settings.target_schema.clone();
@@ -428,6 +447,7 @@ pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
         } else {
             KeyPolicy::Best
         },
+        shaping: shaping(spec),
         subtask_count: usize::from(settings.full_load_subtasks_max),
         statement_rows_max: settings.commit_rate,
         // The target has let go of what earlier starts recorded, so a fresh start finds nothing to go on from.

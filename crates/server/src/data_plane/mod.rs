@@ -68,6 +68,12 @@ impl EndpointConfig {
         text.filter(|text| !text.trim().is_empty())
     }
 
+    /// A setting that switches something on or off; `None` where it is not given.
+    pub(crate) fn switch(&self, name: &str) -> Option<bool> {
+        let text = self.setting(name)?;
+        text.trim().to_ascii_lowercase().parse().ok()
+    }
+
     /// The one database of a `MySQL` target that takes the tables of all schemas: asked for by `TargetDbType`, or by naming a database
     /// without saying anything else.
     pub(crate) fn single_database(&self) -> Option<String> {

@@ -25,8 +25,9 @@ on what this version does, a full load and the changes since. *Acts* means that 
 echoed, and nothing else: the reason stands beside it. *Refused* means that asking for it is a fault at once, because to pass it
 over would lose or misplace data.
 
-Where the service loses data by default, Whimbrel does not: values arrive whole, whatever `LimitedSizeLobMode` and `LobMaxSize` say. A task that
-counts on long values being cut has to cut them at the source, with a view.
+Where the service loses data by default, Whimbrel does not: values arrive whole. With another `LobMaxSize` than the default, in limited mode, long
+texts and byte strings are cut as they would be there; the plan tells of the columns, and the log of values that were cut. The default itself, 32 KB, cuts
+nothing: it stands in every settings document that is copied whole. Keys and JSON documents are never cut.
 
 What a deleted task leaves: its load records in `awsdms_control` at the target go with it, if the target can be reached within half a minute.
 If not, the task is deleted all the same and the service's log says so; the records are rows that carry the task's name.
@@ -58,15 +59,18 @@ const NOTES: &[(&str, &str)] = &[
         "TargetMetadata.SupportLobs",
         "long values are always loaded",
     ),
-    ("TargetMetadata.FullLobMode", LOBS),
+    (
+        "TargetMetadata.FullLobMode",
+        "with another LobMaxSize than the default: `true` cuts nothing",
+    ),
     ("TargetMetadata.LobChunkSize", LOBS),
     (
         "TargetMetadata.LimitedSizeLobMode",
-        "nothing is cut, also when it is asked for: values arrive whole",
+        "with another LobMaxSize than the default: `false` cuts nothing",
     ),
     (
         "TargetMetadata.LobMaxSize",
-        "nothing is cut, also when it is asked for: values arrive whole",
+        "texts and byte strings without a length (text, bytea, mediumtext, longblob and the like) are cut to so many KB; the default cuts nothing, see above",
     ),
     ("TargetMetadata.InlineLobMaxSize", LOBS),
     ("TargetMetadata.LoadMaxFileSize", SESSION),
@@ -331,17 +335,20 @@ const ENDPOINT_NOTES: &[(&str, &str)] = &[
         "the task's `MaxFullLoadSubTasks` sets how much is loaded at once",
     ),
     ("executetimeout", "a statement may take as long as it needs"),
-    ("failtasksonlobtruncation", "nothing is truncated"),
+    (
+        "failtasksonlobtruncation",
+        "`true`: a value longer than a LobMaxSize that cuts puts its table into error instead",
+    ),
     ("trimspaceinchar", "texts arrive with their blanks"),
     (
         "mapbooleanasboolean",
-        "a boolean arrives as the target's boolean, always",
+        "a boolean arrives as the target's boolean, unless `false` is given here at either end: then as `varchar(5)` with `true` and `false`",
     ),
     ("mapjsonbasclob", "JSON arrives as the target's JSON"),
     ("maplongvarcharas", "texts of any length arrive whole"),
     (
         "mapunboundednumericasstring",
-        "numbers of any length arrive exactly, see `docs/types.md`",
+        "numbers of any length arrive exactly, see `docs/types.md`, unless this is given: `true` makes them texts with all their digits, `false` rounds them to `numeric(28,6)`",
     ),
     (
         "unboundedvarcharmaxsize",
@@ -397,6 +404,14 @@ fn endpoint(engine_name: &str, role: EndpointRole) -> EndpointConfig {
 
 /// All that a run is told of the document.
 fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
+    run_between(document, endpoint("postgres", EndpointRole::Source), target)
+}
+
+fn run_between(
+    document: &SettingsDocument,
+    source: EndpointConfig,
+    target: EndpointConfig,
+) -> String {
     let settings = TaskSettings::of(document);
     let following = (
         apply_errors(&settings),
@@ -409,7 +424,7 @@ fn run_of(document: &SettingsDocument, target: EndpointConfig) -> String {
     );
     let spec = TaskSpec {
         task: "t".into(),
-        source: endpoint("postgres", EndpointRole::Source),
+        source,
         target,
         mappings: TableMappings::of_patterns(&[], &[]),
         settings,
@@ -448,16 +463,20 @@ fn others(value: &Value) -> Vec<Value> {
 }
 
 /// The switch without which a setting has nothing to act on.
-fn needs(name: &str) -> Option<(&'static str, &'static str)> {
-    match name {
+fn needs(name: &str) -> Option<(&'static str, &'static str, Value)> {
+    let (group, member) = match name {
         "BatchApplyTimeoutMin" | "BatchApplyTimeoutMax" | "BatchApplyMemoryLimit" => {
-            Some(("TargetMetadata", "BatchApplyEnabled"))
+            ("TargetMetadata", "BatchApplyEnabled")
+        }
+        "FullLobMode" | "LimitedSizeLobMode" => {
+            return Some(("TargetMetadata", "LobMaxSize", 64.into()));
         }
         "HistoryTimeslotInMinutes" | "historyTimeslotInMinutes" => {
-            Some(("ControlTablesSettings", "HistoryTableEnabled"))
+            ("ControlTablesSettings", "HistoryTableEnabled")
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some((group, member, true.into()))
 }
 
 fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
@@ -470,9 +489,9 @@ fn effect(group: Option<&str>, name: &str, value: &Value) -> &'static str {
             sent = serde_json::json!({group: sent});
         }
         let mut usual = default.clone();
-        if let Some((group, member)) = needs(name) {
-            sent[group][member] = true.into();
-            let needed = serde_json::json!({group: {member: true}}).to_string();
+        if let Some((group, member, value)) = needs(name) {
+            sent[group][member] = value.clone();
+            let needed = serde_json::json!({group: {member: value}}).to_string();
             let needed = SettingsDocument::for_create(Some(&needed)).unwrap();
             usual = run_of(&needed, plain());
         }
@@ -542,7 +561,16 @@ fn endpoint_told(config: &EndpointConfig, engine: Engine) -> Option<String> {
             format!("{:?}", connectors::mysql(config, engine).ok()?)
         }
     };
-    Some(options + &run_of(&SettingsDocument::default(), config.clone()))
+    let document = SettingsDocument::default();
+    let run = match config.role {
+        EndpointRole::Source => run_between(
+            &document,
+            config.clone(),
+            endpoint("postgres", EndpointRole::Target),
+        ),
+        EndpointRole::Target => run_of(&document, config.clone()),
+    };
+    Some(options + &run)
 }
 
 fn endpoint_effect(engine: Engine, name: &str, values: &[Value]) -> &'static str {
@@ -610,7 +638,7 @@ fn endpoint_rows(page: &mut String, engine: Engine) {
         .unwrap();
     }
     for name in engine_catalog::attributes(engine) {
-        let effect = endpoint_effect(engine, name, &["7".into()]);
+        let effect = endpoint_effect(engine, name, &["7", "true", "false"].map(Value::from));
         writeln!(
             page,
             "| {name} (attribute) | both | | {effect} | {} |",
