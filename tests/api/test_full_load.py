@@ -261,8 +261,86 @@ def with_long_values(pair, settings):
     return pair.target.sql(f"select length(note) from {pair.schema}.long")
 
 
-def test_long_values_arrive_whole_also_in_limited_lob_mode(pair):
-    assert with_long_values(pair, {"LimitedSizeLobMode": True, "LobMaxSize": 1}) == "102400\n"
+@pytest.mark.parametrize(
+    "settings, length",
+    [
+        # What stands in every settings document of the service, copied whole.
+        ({"LimitedSizeLobMode": True, "FullLobMode": False, "LobMaxSize": 32}, 102400),
+        ({"LimitedSizeLobMode": True, "LobMaxSize": 1}, 1024),
+        ({"LobMaxSize": 100}, 102400),
+        ({"FullLobMode": True, "LimitedSizeLobMode": False, "LobMaxSize": 1}, 102400),
+    ],
+)
+def test_long_values_are_cut_only_where_a_size_is_given(pair, settings, length):
+    assert with_long_values(pair, settings) == f"{length}\n"
+
+
+def test_a_value_that_would_be_cut_is_an_error_where_that_is_wanted(dms, pair):
+    pair.source.sql(f"alter table {pair.schema}.a add long_text text")
+    pair.source.sql(f"update {pair.schema}.a set long_text = repeat('x', 2000) where id = 1")
+    source = endpoint_of(dms, "source", pair.source, PostgreSQLSettings={"FailTasksOnLobTruncation": True})
+    connect(dms, pair.instance, source)
+    settings = json.dumps({"TargetMetadata": {"LobMaxSize": 1}})
+    mappings = mappings_of(pair.schema)
+    task = make_task(
+        dms, pair.instance, source, pair.target_endpoint, TableMappings=mappings, ReplicationTaskSettings=settings
+    )
+    done = run(dms, task)
+    tables = table_statistics(dms, task)
+    assert (tables["a"]["TableState"], tables["b"]["TableState"]) == ("Table error", "Table completed")
+    assert "long_text" in done["LastFailureMessage"] and "LobMaxSize" in done["LastFailureMessage"]
+
+
+BOOLEAN = {True: "boolean", False: "tinyint"}
+# The longest that MariaDB has.
+EXACT = {True: "numeric", False: "decimal"}
+
+
+@pytest.mark.parametrize("pair", PAIRS[:2], indirect=True, ids="-to-".join)
+@pytest.mark.parametrize(
+    "more, flag_type, number_type, number",
+    [
+        ({}, BOOLEAN, EXACT, "1.234567891"),
+        ({"PostgreSQLSettings": {"MapBooleanAsBoolean": True}}, BOOLEAN, EXACT, "1.234567891"),
+        (
+            {"PostgreSQLSettings": {"MapBooleanAsBoolean": False}},
+            {True: "character varying", False: "varchar"},
+            EXACT,
+            "1.234567891",
+        ),
+        (
+            {"ExtraConnectionAttributes": "MapUnboundedNumericAsString=true"},
+            BOOLEAN,
+            {True: "text", False: "longtext"},
+            "1.234567891",
+        ),
+        (
+            {"ExtraConnectionAttributes": "MapUnboundedNumericAsString=false"},
+            BOOLEAN,
+            {True: "numeric", False: "decimal"},
+            "1.234568",
+        ),
+    ],
+    ids=["default", "boolean", "boolean-as-text", "numeric-as-text", "numeric-rounded"],
+)
+def test_booleans_and_numbers_change_only_where_a_setting_is_given(dms, pair, more, flag_type, number_type, number):
+    pair.source.sql(f"create table {pair.schema}.kinds (id int primary key, f boolean, n numeric)")
+    pair.source.sql(f"insert into {pair.schema}.kinds values (1, true, 1.234567891)")
+    source = endpoint_of(dms, "source", pair.source, **more)
+    connect(dms, pair.instance, source)
+    task = make_task(dms, pair.instance, source, pair.target_endpoint, TableMappings=mappings_of(pair.schema))
+    done = run(dms, task)
+    assert done["ReplicationTaskStats"]["TablesErrored"] == 0, done
+    types = pair.target.sql(
+        "select lower(data_type) from information_schema.columns"
+        f" where table_schema = '{pair.schema}' and table_name = 'kinds' and column_name in ('f', 'n') order by column_name"
+    ).split()
+    is_postgres = pair.target.is_postgres
+    assert " ".join(types) == f"{flag_type[is_postgres]} {number_type[is_postgres]}"
+    flag = "true" if "char" in flag_type[is_postgres] else ("t" if is_postgres else "1")
+    found = pair.rows("kinds", "f, n").rstrip("\n").split("\t")
+    assert [found[0], found[1].rstrip("0")] == [flag, number]
+
 
 
 @pytest.mark.parametrize("pair", [("postgres15", "mariadb1011"), ("mariadb1011", "mysql97")], indirect=True, ids="-to-".join)

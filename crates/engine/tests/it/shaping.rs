@@ -47,7 +47,9 @@ async fn assert_cut(pair: &Pair, place: &str) -> bool {
     let mut is_anything_cut = false;
     for table in ["orders", "items", "empty", "events"] {
         let mut arrived = pair.target.rows(&name(table));
-        arrived.iter_mut().for_each(|rows| rows.sort());
+        if let Some(rows) = &mut arrived {
+            rows.sort();
+        }
         assert_eq!(arrived, cut_rows(&pair.source, table), "{place}: {table}");
         is_anything_cut |= cut_rows(&pair.source, table) != pair.source.rows(&name(table));
     }
