@@ -89,6 +89,10 @@ impl Shaping {
     /// Gives a column its new type, and answers what becomes of its cells.
     fn column(&self, column: &mut Column, engine: Engine, is_key: bool) -> CellShape {
         if let Some((cell, ty, native)) = self.retyped(&column.ty, engine) {
+            if is_key && matches!(cell, CellShape::Rounded { .. }) {
+                // Two keys could become one.
+                return CellShape::Keep;
+            }
             column.ty = ty;
             column.native = native;
             return cell;

@@ -159,6 +159,19 @@ fn the_target_s_table_has_other_types() {
 }
 
 #[test]
+fn keys_are_never_cut_or_rounded() {
+    let lossy = Shaping {
+        lob_bytes_max: Some(3),
+        unbounded_numbers: UnboundedNumbers::Rounded,
+        ..Shaping::default()
+    };
+    for ty in [TEXT, ANY_NUMBER] {
+        let of_key = table(Engine::Postgres, vec![column("key", ty)]);
+        assert!(lossy.of(&of_key).is_none());
+    }
+}
+
+#[test]
 fn tables_without_anything_to_shape_pass_by() {
     assert!(Shaping::default().of(&everything()).is_none());
     let all = Shaping {

@@ -16,6 +16,7 @@
 //! 2. *A table that joins later.* The publication is changed, and then the transactions that were running are waited for in
 //!    the same way ([`slot::wait_for_running`]): their changes from before may not be in the stream, but they are in every
 //!    snapshot taken after.
+//!    So are those whose commit waits for a synchronous standby: it is in the log, and may have been read there, before any snapshot sees it.
 //! 3. *Both at once.* What is in both is told apart by transaction id, not by place ([`place::View`]).
 //! 4. *Later.* The slot lets go only of what was confirmed, which is what the target has committed. A slot that is gone, lost, or
 //!    further than the target is an error that names the gap ([`slot`]); none is ever made in its place, because the slot's
@@ -208,7 +209,7 @@ impl ChangeLog for PostgresLog {
         let position = match kept {
             None => slot::create(&mut connection, name).await?,
             Some(kept) => {
-                if change == Change::Grown {
+                if change == Change::Grown || slot::commits_wait(&mut connection).await? {
                     slot::wait_for_running(&mut connection).await?;
                 }
                 kept

@@ -162,15 +162,24 @@ async fn still_running(connection: &mut Connection) -> Error {
     ))
 }
 
+/// Whether a transaction may be in the log for long before others see it, because its commit waits for a standby.
+pub(super) async fn commits_wait(connection: &mut Connection) -> Result<bool, Error> {
+    let sql = "SELECT current_setting('synchronous_standby_names') <> ''";
+    let rows = connection.query(sql).await;
+    let rows = rows.map_err(|error| general(error, "read a setting of the source"))?;
+    let answer = rows.into_iter().flatten().flatten().next();
+    Ok(answer.as_deref() == Some("t"))
+}
+
 /// Waits until every transaction that runs now is over.
 pub(super) async fn wait_for_running(connection: &mut Connection) -> Result<(), Error> {
     let failed = |error| general(error, "wait for the transactions that run at the source");
     let id = |rows: Vec<TextRow>| -> Option<u64> {
         rows.into_iter().flatten().flatten().next()?.parse().ok()
     };
-    let rows = connection
-        .query("SELECT pg_snapshot_xmax(pg_current_snapshot())")
-        .await;
+    // An id of its own is younger than all that run. The bound of a snapshot would not do: it lies behind the last transaction that has ended,
+    // and those that run may be younger.
+    let rows = connection.query("SELECT pg_current_xact_id()").await;
     let next = id(rows.map_err(failed)?);
     let deadline = Instant::now() + RUNNING_WAIT;
     loop {
