@@ -92,6 +92,10 @@ pub struct FollowState {
     /// Why nothing is applied to it any more, until it is loaded again.
     #[serde(default)]
     pub suspended: Option<String>,
+    /// It was suspended within a transaction of which the target has a part. The changes of that part are counted with its own, so that a
+    /// stream that begins there again has to give them too.
+    #[serde(default)]
+    pub suspended_in_part: bool,
 }
 
 impl FollowState {
@@ -102,6 +106,7 @@ impl FollowState {
             has_joined: false,
             applied_to: None,
             suspended: None,
+            suspended_in_part: false,
         }
     }
 

@@ -210,6 +210,10 @@ impl BatchWriter {
         let is_split = defines && !self.applier.defines_in_transaction();
         if is_split {
             if self.is_open {
+                let suspended: Vec<_> = self.held_back.iter().filter_map(in_part).collect();
+                if !suspended.is_empty() {
+                    self.applier.record(&suspended).await?;
+                }
                 self.commit_part(&control.checkpoint).await?;
             }
         } else {
@@ -486,6 +490,21 @@ impl BatchWriter {
         }
         Ok(())
     }
+}
+
+/// A suspension as it commits with a part of a transaction; it is written again when the transaction is whole.
+fn in_part(change: &RecordChange) -> Option<RecordChange> {
+    let RecordChange::Put { table, state } = change else {
+        return None;
+    };
+    state.suspended.as_ref()?;
+    Some(RecordChange::Put {
+        table: table.clone(),
+        state: FollowState {
+            suspended_in_part: true,
+            ..state.clone()
+        },
+    })
 }
 
 /// Rows that were not there.

@@ -52,7 +52,12 @@ impl Barrier {
 
     /// The work, when everything before it is done. `checkpoint` is what is committed.
     pub(super) fn take_control(&mut self, checkpoint: Checkpoint) -> Option<Control> {
-        let (definitions, records) = self.work.take()?;
+        let (mut definitions, records) = self.work.take()?;
+        if self.changes_before < checkpoint.changes_applied {
+            // The target has changes that come behind it: it was done before the stream was opened. Done again, a column that goes and comes
+            // again would lose what they wrote.
+            definitions.clear();
+        }
         Some(Control {
             definitions,
             records,

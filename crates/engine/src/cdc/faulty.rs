@@ -56,7 +56,10 @@ impl Run<'_> {
         };
         error!(table = %record.table, error = fault.message, "the table is followed no more");
         let reason = fault.message.clone();
-        let change = put(&mut record, |state| state.suspended = Some(reason));
+        let change = put(&mut record, |state| {
+            state.suspended = Some(reason);
+            state.suspended_in_part = checkpoint.changes_applied > 0;
+        });
         let applier = target.applier(fence, &self.spec.apply).await;
         let applier = applier.map_err(RunError::Target)?;
         let mut writer = BatchWriter::new(applier, self.spec.on_apply_error);

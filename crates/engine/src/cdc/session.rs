@@ -99,6 +99,7 @@ impl Run<'_> {
         info!(task = fence.task, position = %checkpoint.position, tables = shapes.len(), "following the log of the source");
         self.progress
             .add(shapes.iter().map(|table| table.name.clone()));
+        self.show_suspended(&session.loaded);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(checkpoint.position.as_str().to_owned());
         });
@@ -195,10 +196,8 @@ impl Run<'_> {
                 .map_err(RunError::Target)?;
         }
         followed.retain(|record| {
-            record
-                .follow
-                .as_ref()
-                .is_some_and(|state| state.suspended.is_none())
+            let state = record.follow.as_ref();
+            state.is_some_and(|state| state.suspended.is_none() || state.suspended_in_part)
         });
         Ok(Session {
             checkpoint,

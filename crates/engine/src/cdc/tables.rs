@@ -115,10 +115,10 @@ impl StreamTables {
             made.by_name.insert(shape.name.clone(), TableId(number));
             made.entries.push(Entry {
                 told: Arc::new(state.shape.clone()),
+                is_away: state.suspended.is_some(),
                 state,
                 applied: number,
                 is_altered: false,
-                is_away: false,
                 views,
                 seen: 0,
                 fate: Fate::Held,

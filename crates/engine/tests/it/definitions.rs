@@ -10,7 +10,9 @@ use whimbrel_connector::memory::{
     Call, Cell, Faults, MemoryChange, MemoryDatabase, MemoryTable, Row, When,
 };
 use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
-use whimbrel_engine::{CdcOutcome, CdcSpec, CdcStart, DdlPolicy, Progress, RunError, TableState};
+use whimbrel_engine::{
+    CdcOutcome, CdcSpec, CdcStart, DdlPolicy, Progress, RowPolicy, RunError, TableState,
+};
 
 use crate::cdc::{caught_up, cdc, follow};
 use crate::support::{Pair, name, table};
@@ -503,4 +505,72 @@ async fn a_table_that_is_not_the_task_s_to_make_is_suspended_with_the_remedy() {
         pair.source.rows(&name("items"))
     );
     assert_eq!(pair.target.rows(&name("orders")).unwrap().len(), 30);
+}
+
+/// The part that is committed has suspended one table, and given another a column of the name that one had which went.
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_is_cut_forgets_no_suspension_and_empties_no_column() {
+    let (orders, items) = (name("orders"), name("items"));
+    let mut struck = 0;
+    for call in Call::OF_CDC {
+        for when in [When::Before, When::After] {
+            for nth in 1..25 {
+                let pair = pair(false);
+                let made = pair.source.get(&items).unwrap().table;
+                let mut renewed = made.clone();
+                renewed.columns[1] = column(901);
+                renewed.columns[1].name.clone_from(&made.columns[1].name);
+                let mut longer = renewed.clone();
+                longer.columns.push(column(902));
+                let text = |text: &str| Cell::Text(text.to_owned());
+                let refused = vec![Cell::Int(600), text("source")];
+                let transaction = vec![
+                    MemoryChange::Insert(orders.clone(), refused.clone()),
+                    MemoryChange::Insert(items.clone(), vec![Cell::Int(500), text("a")]),
+                    MemoryChange::Alter(items.clone(), Box::new(renewed)),
+                    MemoryChange::Update {
+                        table: items.clone(),
+                        before: vec![Cell::Int(500), Cell::Null],
+                        after: vec![Cell::Int(500), text("between")],
+                        not_sent: Vec::new(),
+                    },
+                    MemoryChange::Alter(items.clone(), Box::new(longer)),
+                    MemoryChange::Insert(
+                        items.clone(),
+                        vec![Cell::Int(501), text("b"), text("behind")],
+                    ),
+                    MemoryChange::Insert(orders.clone(), vec![Cell::Int(601), text("late")]),
+                ];
+                let mut spec = cdc();
+                spec.on_apply_error.insert = RowPolicy::SuspendTable;
+                let faults = Faults::at(call, nth, when, 1);
+                let place = format!("{call:?} {nth} {when:?}");
+                let outcome = follow(&pair, &spec, &faults, async |progress| {
+                    caught_up(&pair, progress).await;
+                    let mut in_the_way = pair.target.get(&orders).unwrap();
+                    in_the_way.rows.push(vec![Cell::Int(600), text("target")]);
+                    pair.target.put(in_the_way);
+                    pair.source.transact(transaction);
+                    caught_up(&pair, progress).await;
+                    let entry = progress.snapshot().tables[&orders].clone();
+                    assert_eq!(entry.state, TableState::Error, "{place}");
+                })
+                .await;
+                assert!(
+                    matches!(outcome, Ok(CdcOutcome::Stopped)),
+                    "{place}: {outcome:?}"
+                );
+                assert_eq!(
+                    rows(&pair.target, &items),
+                    rows(&pair.source, &items),
+                    "{place}"
+                );
+                let kept = pair.target.rows(&orders).unwrap();
+                assert!(!kept.iter().any(|row| row[0] == Cell::Int(601)), "{place}");
+                assert_eq!(pair.target.exceptions().len(), 1, "{place}");
+                struck += faults.struck();
+            }
+        }
+    }
+    assert!(struck > 30, "only {struck} faults struck");
 }
