@@ -97,12 +97,7 @@ impl Run<'_> {
             .await
             .map_err(RunError::Source)?;
         info!(task = fence.task, position = %checkpoint.position, tables = shapes.len(), "following the log of the source");
-        self.progress
-            .add(shapes.iter().map(|table| table.name.clone()));
-        self.show_suspended(&session.loaded);
-        self.progress.follow(|cdc| {
-            cdc.checkpoint = Some(checkpoint.position.as_str().to_owned());
-        });
+        self.show_opened(&shapes, &session);
         let newcomers = self.newcomers(&session, wanted, fence);
         let mut follower = Follower {
             spec: self.spec,
@@ -141,6 +136,15 @@ impl Run<'_> {
             self.progress.follow(|cdc| cdc.is_loading = true);
         }
         self.without_faulty(outcome).await
+    }
+
+    fn show_opened(&self, shapes: &[Table], session: &Session) {
+        self.progress
+            .add(shapes.iter().map(|table| table.name.clone()));
+        self.show_suspended(&session.loaded);
+        self.progress.follow(|cdc| {
+            cdc.checkpoint = Some(session.checkpoint.position.as_str().to_owned());
+        });
     }
 
     /// The tables that are to be loaded while the others are followed.
