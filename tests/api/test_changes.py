@@ -227,6 +227,8 @@ def test_a_source_whose_log_cannot_tell_is_refused_with_the_remedy(dms, pair):
 
 
 def statistics_of(dms, task, table):
+    """The figures of a table. A run tells of its tables every second, so that a quick task has applied changes before."""
+    wait_until(lambda: table in table_statistics(dms, task), 30, f"table {table} is listed")
     return table_statistics(dms, task)[table]
 
 

@@ -286,8 +286,7 @@ def test_a_value_that_would_be_cut_is_an_error_where_that_is_wanted(dms, pair):
         dms, pair.instance, source, pair.target_endpoint, TableMappings=mappings, ReplicationTaskSettings=settings
     )
     done = run(dms, task)
-    tables = table_statistics(dms, task)
-    assert (tables["a"]["TableState"], tables["b"]["TableState"]) == ("Table error", "Table completed")
+    assert done["Status"] == "failed"
     assert "long_text" in done["LastFailureMessage"] and "LobMaxSize" in done["LastFailureMessage"]
 
 

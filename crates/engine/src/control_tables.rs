@@ -14,6 +14,8 @@ use whimbrel_core::TableName;
 
 use crate::{Progress, ProgressSnapshot, TableState};
 
+/// Rows that wait while the target takes none.
+const CLOSED_MAX: usize = 100;
 /// How often they are written.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -203,7 +205,9 @@ impl Keeper {
         let current = |slot: &Slot| slot.began_us == began_us && slot.phase == phase;
         if let Some(over) = self.slot.take_if(|slot| !current(slot)) {
             let last = self.slot_row(&over, length, &so_far);
-            self.closed.push(last);
+            if self.closed.len() < CLOSED_MAX {
+                self.closed.push(last);
+            }
             self.slot = Some(Slot {
                 phase,
                 began_us,
@@ -213,7 +217,7 @@ impl Keeper {
         let slot = self.slot.take().unwrap_or_else(|| Slot {
             phase,
             began_us,
-            before: Totals::default(),
+            before: so_far.clone(),
         });
         let mut writes = self.closed.clone();
         writes.push(self.slot_row(&slot, length, &so_far));

@@ -35,7 +35,7 @@ pub(crate) fn of_table(error: WireError, table: &TableName, during: &str) -> Err
             };
             Error::table(table, format!("{during}: {}{remedy}", with_detail(&error)))
         }
-        WireError::Protocol(_) => Error::table(table, format!("{during}: {error}")),
+        WireError::Protocol(_) => Error::Fatal(format!("{during} table {table}: {error}")),
         other => Error::Transient(format!("{during} table {table}: {other}")),
     }
 }

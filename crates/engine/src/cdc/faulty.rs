@@ -1,9 +1,9 @@
 //! Tables that fail as a whole while they are followed: dropped at the target by hand, say, or altered so that no row fits any more.
 //!
 //! What the target had of the transaction at hand is rolled back with the error, so that the stream is opened again at the checkpoint, without
-//! the table. The others lose nothing and get nothing twice.
+//! the table if it has failed before at this place. The others lose nothing and get nothing twice.
 
-use tracing::error;
+use tracing::{error, warn};
 use whimbrel_connector::{Error, LoadRecord, TableFault};
 
 use super::Run;
@@ -15,7 +15,7 @@ use crate::{RunError, TableErrorPolicy, TableState};
 impl Run<'_> {
     /// Goes on without a table whose error ended the stream.
     pub(super) async fn without_faulty(
-        &self,
+        &mut self,
         outcome: Result<FollowEnd, RunError>,
     ) -> Result<FollowEnd, RunError> {
         let error = match outcome {
@@ -34,33 +34,51 @@ impl Run<'_> {
     }
 
     /// Writes down that nothing is applied to a table any more. `None` if its error ends the task.
-    async fn leave_alone(&self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
-        let Some(fence) = &self.held else {
+    async fn leave_alone(&mut self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
+        let Some(fence) = self.held.clone() else {
             return Ok(None);
         };
         if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
             return Ok(None);
         }
         let mut target = self.target.target().await.map_err(RunError::Target)?;
-        let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
-        let records = target.load_records(fence).await.map_err(RunError::Target)?;
-        let is_it = |record: &LoadRecord| {
+        let checkpoint = target.checkpoint(&fence).await.map_err(RunError::Target)?;
+        let records = target
+            .load_records(&fence)
+            .await
+            .map_err(RunError::Target)?;
+        let is_followed = |record: &LoadRecord| {
             let state = record.follow.as_ref();
-            let is_followed = state.is_some_and(|state| state.suspended.is_none());
-            let target_name = self.spec.load.target_name(&record.table);
-            is_followed && (record.table == fault.table || target_name == fault.table)
+            state.is_some_and(|state| state.suspended.is_none())
         };
-        let record = records.into_iter().find(is_it);
+        let followed: Vec<LoadRecord> = records.into_iter().filter(is_followed).collect();
+        let target_name = |record: &LoadRecord| self.spec.load.target_name(&record.table);
+        let by_source = followed
+            .iter()
+            .position(|record| record.table == fault.table);
+        let place = by_source.or_else(|| {
+            followed
+                .iter()
+                .position(|record| target_name(record) == fault.table)
+        });
+        let record = place.and_then(|place| followed.into_iter().nth(place));
         let (Some(checkpoint), Some(mut record)) = (checkpoint, record) else {
             return Ok(None);
         };
+        let fault_now = (record.table.clone(), checkpoint.clone());
+        if self.faulted.as_ref() != Some(&fault_now) {
+            // It may pass: everything since the checkpoint comes again.
+            warn!(table = %record.table, error = fault.message, "the table failed; its changes are applied once more");
+            self.faulted = Some(fault_now);
+            return Ok(Some(FollowEnd::Rejoin));
+        }
         error!(table = %record.table, error = fault.message, "the table is followed no more");
         let reason = fault.message.clone();
         let change = put(&mut record, |state| {
             state.suspended = Some(reason);
             state.suspended_in_part = checkpoint.changes_applied > 0;
         });
-        let applier = target.applier(fence, &self.spec.apply).await;
+        let applier = target.applier(&fence, &self.spec.apply).await;
         let applier = applier.map_err(RunError::Target)?;
         let mut writer = BatchWriter::new(applier, self.spec.on_apply_error);
         let changes: Vec<_> = change.into_iter().collect();

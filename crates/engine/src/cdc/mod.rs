@@ -45,7 +45,7 @@ use whimbrel_connector::{
     ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source,
     StartPoint, Target, TaskFence,
 };
-use whimbrel_core::Table;
+use whimbrel_core::{Table, TableName};
 
 pub use apply::{ChangeCounts, LeftOut};
 use follow::FollowEnd;
@@ -101,6 +101,7 @@ pub async fn run_cdc(
             batches_committed: 0,
             has_begun: false,
             held,
+            faulted: None,
         };
         let error = match run.once(&start).await {
             Ok(outcome) => return Ok(outcome),
@@ -161,6 +162,8 @@ struct Run<'a> {
     has_begun: bool,
     /// What an attempt that followed held. Whoever took the task over since must not lose it to our next attempt.
     held: Option<TaskFence>,
+    /// The table that failed last as a whole, and the checkpoint behind which it did.
+    faulted: Option<(TableName, Checkpoint)>,
 }
 
 impl Run<'_> {
@@ -272,7 +275,9 @@ impl Run<'_> {
         let mut applier = applier.map_err(RunError::Target)?;
         applier.begin().await.map_err(RunError::Target)?;
         if !self.spec.loads {
-            let adopted: Vec<RecordChange> = tables.iter().map(adopt).collect();
+            let shaping = self.spec.load.shaping;
+            let adopted = tables.iter().map(|table| adopt(shaping.described(table)));
+            let adopted: Vec<RecordChange> = adopted.collect();
             applier.record(&adopted).await.map_err(RunError::Target)?;
         }
         let checkpoint = Checkpoint::at(position);
@@ -364,12 +369,12 @@ fn is_of(record: &LoadRecord, table: &Table) -> bool {
 }
 
 /// A table whose rows are at the target already.
-fn adopt(table: &Table) -> RecordChange {
+fn adopt(table: Table) -> RecordChange {
     RecordChange::Put {
         table: table.name.clone(),
         state: FollowState {
             has_joined: true,
-            ..FollowState::loaded(table.clone())
+            ..FollowState::loaded(table)
         },
     }
 }

@@ -138,6 +138,23 @@ impl Run<'_> {
         self.without_faulty(outcome).await
     }
 
+    /// Changes in another shape than that of the loaded rows would not find them.
+    fn check_shapes(&self, loaded: &[LoadRecord]) -> Result<(), RunError> {
+        let shaping = self.spec.load.shaping;
+        let is_other = |record: &&LoadRecord| {
+            let state = record.follow.as_ref();
+            state
+                .is_some_and(|state| state.suspended.is_none() && !shaping.is_that_of(&state.shape))
+        };
+        let Some(record) = loaded.iter().find(is_other) else {
+            return Ok(());
+        };
+        Err(RunError::Table(format!(
+            "table {} was loaded under other settings of its values (LobMaxSize, MapBooleanAsBoolean, MapUnboundedNumericAsString) than the task has now; set them back, or load the tables again with reload-target",
+            record.table
+        )))
+    }
+
     fn show_opened(&self, shapes: &[Table], session: &Session) {
         self.progress
             .add(shapes.iter().map(|table| table.name.clone()));
@@ -184,6 +201,7 @@ impl Run<'_> {
             .into_iter()
             .partition(|record| record.is_finished && record.follow.is_some());
         let loaded = finished.clone();
+        self.check_shapes(&loaded)?;
         let (mut followed, newcomers): (Vec<_>, Vec<_>) = finished
             .into_iter()
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
@@ -222,6 +240,9 @@ impl Run<'_> {
         let Some(from) = &checkpoint.kept_from else {
             return Ok(None);
         };
+        // Where the log cannot be read at all, nothing is known of the tables.
+        let there = log.reaches_back(&checkpoint.position).await;
+        there.map_err(RunError::Source)?;
         match log.reaches_back(from).await {
             Ok(()) => Ok(None),
             Err(Error::Fatal(gap)) => Ok(Some(gap)),

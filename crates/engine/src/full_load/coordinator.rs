@@ -399,6 +399,15 @@ impl Feeder<'_> {
                 })
             })
             .collect();
+        let shaping = self.attempt.spec.shaping;
+        if record
+            .follow
+            .as_ref()
+            .is_some_and(|state| !shaping.is_that_of(&state.shape))
+        {
+            info!(table = %table.name, "the settings of its values have changed since its load was interrupted: it starts again");
+            return Ok(false);
+        }
         if self.attempt.spec.is_followed {
             // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
             return Ok(finished.len() == record.chunks.len());

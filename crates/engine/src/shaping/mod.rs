@@ -68,6 +68,7 @@ impl Shaping {
     /// The table in its shape at the target; `None` when it stays as it is.
     pub(crate) fn of(&self, table: &Table) -> Option<Arc<Shaped>> {
         let mut shaped = table.clone();
+        shaped.notes.retain(|note| !is_of_shape(note));
         let mut cells = Vec::new();
         for (place, column) in shaped.columns.iter_mut().enumerate() {
             if column.is_loaded() {
@@ -141,6 +142,21 @@ impl Shaping {
         }
     }
 
+    /// The source's own description, with notes of the shape that its rows get: so a record at the target tells how they were loaded.
+    pub(crate) fn described(&self, table: &Table) -> Table {
+        let mut described = table.clone();
+        described.notes.retain(|note| !is_of_shape(note));
+        if let Some(shaped) = self.of(table) {
+            described.notes.extend(shaped.notes());
+        }
+        described
+    }
+
+    /// Whether a table that was described under some rules has the same shape under these.
+    pub(crate) fn is_that_of(&self, described: &Table) -> bool {
+        self.described(described).notes == described.notes
+    }
+
     /// Plans the target's table. What is kept of the source in it is its own description.
     pub(crate) fn plan(
         &self,
@@ -153,10 +169,17 @@ impl Shaping {
             return target.plan_table(table, name, keys);
         };
         let mut planned = target.plan_table(&shaped.table, name, keys)?;
-        planned.source = table.clone();
+        planned.source = self.described(table);
         planned.notes.extend(shaped.notes());
         Ok(planned)
     }
+}
+
+/// How notes of a shape begin.
+const BY_SETTINGS: &str = "by the settings,";
+
+fn is_of_shape(note: &str) -> bool {
+    note.starts_with(BY_SETTINGS)
 }
 
 /// Types without a length to speak of: what the service takes for large objects. Documents are none here, because a part of one is no
@@ -187,7 +210,7 @@ impl Shaped {
         let columns = self.table.loaded_columns().zip(&self.cells);
         columns.filter_map(|(column, cell)| {
             let becomes = cell.note()?;
-            Some(format!("column {}: {becomes}", column.name))
+            Some(format!("{BY_SETTINGS} column {}: {becomes}", column.name))
         })
     }
 
@@ -233,12 +256,10 @@ impl Shaped {
     fn refused(&self, place: usize) -> Error {
         let column = self.table.loaded_columns().nth(place);
         let column = column.map_or("", |column| column.name.as_str());
-        Error::table(
-            &self.table.name,
-            format!(
-                "column {column} has a value longer than LobMaxSize, and FailTasksOnLobTruncation is set; give a larger LobMaxSize, and load the table again"
-            ),
-        )
+        Error::Fatal(format!(
+            "table {}: column {column} has a value longer than LobMaxSize, and FailTasksOnLobTruncation is set; give a larger LobMaxSize, and load the tables again",
+            self.table.name
+        ))
     }
 
     /// Tells of values that lose something, not of each.

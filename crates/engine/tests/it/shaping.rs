@@ -124,6 +124,26 @@ async fn a_run_that_fails_anywhere_is_completed_in_the_same_shape() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_does_not_go_on_in_another_shape_than_that_of_the_loaded_rows() {
+    for (first, then) in [(spec(), cdc::cdc()), (cdc::cdc(), spec())] {
+        let pair = cdc::pair();
+        let outcome = cdc::follow(&pair, &first, &Faults::none(), async |_| {}).await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        let resumed = |spec: CdcSpec| CdcSpec {
+            start: CdcStart::Resume,
+            ..spec
+        };
+        let outcome = cdc::follow(&pair, &resumed(then), &Faults::none(), async |_| {}).await;
+        assert!(
+            matches!(&outcome, Err(RunError::Table(why)) if why.contains("other settings")),
+            "{outcome:?}"
+        );
+        let outcome = cdc::follow(&pair, &resumed(first), &Faults::none(), async |_| {}).await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn definitions_change_and_the_shape_with_them() {
     for seed in 0..100 {
         let pair = definitions::pair(seed % 2 == 0);

@@ -56,7 +56,7 @@ impl<'a> Search<'a> {
     }
 
     /// Before the first transaction that was committed at a time or later, by the seconds of the source's clock; the log's end if there is
-    /// none yet.
+    /// none yet. MariaDB only tells when the last statement of a transaction began, which is `COMMIT` itself unless it stands alone.
     pub(super) async fn time(&mut self, at_us: i64) -> Result<Position, Error> {
         let second = u64::try_from(at_us.div_euclid(1_000_000)).unwrap_or(0);
         let (mut low, mut high) = (0, self.files.len());
@@ -69,19 +69,13 @@ impl<'a> Search<'a> {
                 high = middle;
             }
         }
-        let file = match (low.checked_sub(1), self.files.first()) {
-            (Some(file), _) => file,
-            // Nothing was ever before it.
-            (None, Some(first)) if first.number == 1 => 0,
-            (None, Some(_)) => {
-                let begun = self.begun_at_s(0).await?;
-                return Err(Error::Fatal(format!(
-                    "the source's binary log begins at {}, but the task is to begin at {}: what was committed in between is no longer in the log; load the tables again, and keep the log longer (binlog_expire_logs_seconds)",
-                    moment(begun),
-                    moment(second)
-                )));
-            }
-            (None, None) => return Err(bad("no files")),
+        let Some(file) = low.checked_sub(1) else {
+            let begun = self.begun_at_s(0).await?;
+            return Err(Error::Fatal(format!(
+                "the source's binary log begins at {}, but the task is to begin at {}: what was committed in between is not in the log. Load the tables again, and keep the log longer (binlog_expire_logs_seconds); or, if nothing is missing, give the log's beginning as FILE:OFFSET",
+                moment(begun),
+                moment(second)
+            )));
         };
         let (place, ids) = self
             .scan(file, |head, event| head.committed_at_s(event) >= second)

@@ -135,7 +135,9 @@ impl ChangeLog for MysqlLog {
                     return search.ids(&ids).await;
                 }
                 let position = Position::new(given.as_str());
-                Parsed::new(&position, engine).map(|_| position)
+                let parsed = Parsed::new(&position, engine)?;
+                checks::reaches_back(connection, &parsed).await?;
+                Ok(position)
             }
         }
     }

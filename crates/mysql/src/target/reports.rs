@@ -14,7 +14,7 @@ const DIALECT: ControlDialect = ControlDialect {
     literal: quote::literal,
     time: "datetime(6)",
     key: "PRIMARY KEY",
-    options: " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4",
+    options: " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 };
 
 pub(super) async fn write(

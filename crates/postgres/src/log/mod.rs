@@ -116,6 +116,22 @@ impl PostgresLog {
         found.map(|slot| slot.check(self.slot())).transpose()
     }
 
+    /// A slot that the task makes keeps nothing of what is past.
+    async fn check_not_past(&mut self, from: Lsn) -> Result<(), Error> {
+        let mut connection = self.connection().await?;
+        let rows = connection.query("SELECT pg_current_wal_insert_lsn()").await;
+        let rows = rows.map_err(|error| general(error, "read the place of the log's end"))?;
+        self.connection = Some(connection);
+        let end = rows.into_iter().flatten().flatten().next();
+        let end = Lsn::of(&Position::new(end.unwrap_or_default()))?;
+        if from < end {
+            return Err(Error::Fatal(format!(
+                "the task cannot begin at {from}: the log of PostgreSQL is kept for slots alone, and a new one begins at {end}. Name a slot that reaches back in SlotName, go on with resume-processing, or leave CdcStartPosition out"
+            )));
+        }
+        Ok(())
+    }
+
     async fn connection(&mut self) -> Result<Connection, Error> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
@@ -209,8 +225,10 @@ impl ChangeLog for PostgresLog {
         let position = match kept {
             None => slot::create(&mut connection, name).await?,
             Some(kept) => {
-                if change == Change::Grown || slot::commits_wait(&mut connection).await? {
+                if change == Change::Grown {
                     slot::wait_for_running(&mut connection).await?;
+                } else {
+                    slot::wait_for_commits(&mut connection).await?;
                 }
                 kept
             }
@@ -226,7 +244,11 @@ impl ChangeLog for PostgresLog {
         match start {
             StartPoint::Given(given) => {
                 let position = Position::new(given.as_str());
-                Lsn::of(&position).map(|_| position)
+                let from = Lsn::of(&position)?;
+                if self.options.slot.is_none() {
+                    self.check_not_past(from).await?;
+                }
+                Ok(position)
             }
             StartPoint::Time(_) => Err(Error::Fatal(
                 "the log of PostgreSQL cannot be searched for a time; give the LSN to begin at, or begin now".to_owned(),

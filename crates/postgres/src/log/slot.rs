@@ -162,13 +162,36 @@ async fn still_running(connection: &mut Connection) -> Error {
     ))
 }
 
-/// Whether a transaction may be in the log for long before others see it, because its commit waits for a standby.
-pub(super) async fn commits_wait(connection: &mut Connection) -> Result<bool, Error> {
-    let sql = "SELECT current_setting('synchronous_standby_names') <> ''";
-    let rows = connection.query(sql).await;
-    let rows = rows.map_err(|error| general(error, "read a setting of the source"))?;
-    let answer = rows.into_iter().flatten().flatten().next();
-    Ok(answer.as_deref() == Some("t"))
+/// Transactions of this database that may be in the log while nobody sees them, because their commit waits for a standby. Who may not see what
+/// others do takes all that run for such.
+const COMMITTING: &str = "
+SELECT coalesce(string_agg(backend_xid::text, ','), '') FROM pg_stat_activity
+WHERE datname = current_database() AND backend_xid IS NOT NULL AND (wait_event = 'SyncRep' OR state IS NULL)
+  AND current_setting('synchronous_standby_names') <> ''";
+
+/// Waits until transactions are visible whose commit waits for a standby.
+pub(super) async fn wait_for_commits(connection: &mut Connection) -> Result<(), Error> {
+    let failed = |error| general(error, "wait for commits at the source");
+    let first = |rows: Vec<TextRow>| rows.into_iter().flatten().flatten().next();
+    let rows = connection.query(COMMITTING).await.map_err(failed)?;
+    let Some(waiting) = first(rows).filter(|ids| !ids.is_empty()) else {
+        return Ok(());
+    };
+    let ids = quote::literal(&format!("{{{waiting}}}"));
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_xid::text = ANY ({ids}::text[])"
+    );
+    let deadline = Instant::now() + RUNNING_WAIT;
+    loop {
+        let rows = connection.query(&sql).await.map_err(failed)?;
+        if first(rows).as_deref() == Some("0") {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(still_running(connection).await);
+        }
+        sleep(POLL_EVERY).await;
+    }
 }
 
 /// Waits until every transaction that runs now is over.

@@ -337,7 +337,7 @@ const ENDPOINT_NOTES: &[(&str, &str)] = &[
     ("executetimeout", "a statement may take as long as it needs"),
     (
         "failtasksonlobtruncation",
-        "`true`: a value longer than a LobMaxSize that cuts puts its table into error instead",
+        "`true`: a value longer than a LobMaxSize that cuts ends the task instead",
     ),
     ("trimspaceinchar", "texts arrive with their blanks"),
     (

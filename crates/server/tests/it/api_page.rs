@@ -26,7 +26,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "StartReplicationTask",
-        "`CdcStartTime` is refused for PostgreSQL sources; `ValidationOnly` is refused",
+        "`CdcStartTime` is refused for PostgreSQL sources, and of a MariaDB source means when the last statement of a transaction began; `ValidationOnly` is refused",
     ),
 ];
 
