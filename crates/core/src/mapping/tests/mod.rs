@@ -167,3 +167,9 @@ fn what_is_not_built_is_refused_and_not_ignored() {
         );
     }
 }
+
+mod examples;
+mod refusals;
+mod resolution;
+mod rows;
+mod support;
