@@ -1,24 +1,47 @@
 //! From the JSON document to checked rules.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::rename::{RenameAction, RenameRule, RenameTarget};
+use super::acting::{Feature, Use};
+use super::error::Place;
+use super::node::Node;
+use super::other_rules::{self, ValidationOverride};
 use super::selection::{SelectionAction, SelectionRule};
-use super::{MappingError, Pattern, TableMappings};
+use super::table_settings::TableSettings;
+use super::transformation::Transformation;
+use super::{MappingError, TableMappings};
+use crate::TableName;
 
 /// The service's own bound.
 const DOCUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-type Object = Map<String, Value>;
+#[derive(Clone, Copy)]
+enum RuleType {
+    Selection,
+    Transformation,
+    TableSettings,
+    ObjectMapping,
+    Validation,
+    PostProcessing,
+}
 
-pub(super) fn parse(text: &str) -> Result<TableMappings, MappingError> {
+const RULE_TYPES: &[(&str, RuleType)] = &[
+    ("selection", RuleType::Selection),
+    ("transformation", RuleType::Transformation),
+    ("table-settings", RuleType::TableSettings),
+    ("object-mapping", RuleType::ObjectMapping),
+    ("validation", RuleType::Validation),
+    ("post-processing", RuleType::PostProcessing),
+];
+
+pub(super) fn read(text: &str) -> Result<TableMappings, MappingError> {
     if text.len() > DOCUMENT_BYTES_MAX {
-        return Err(MappingError::InvalidDocument(format!(
-            "it has {} bytes, at most {DOCUMENT_BYTES_MAX} are allowed",
-            text.len()
-        )));
+        return Err(MappingError::TooLong {
+            bytes: text.len(),
+            bytes_max: DOCUMENT_BYTES_MAX,
+        });
     }
     let document: Value =
         serde_json::from_str(text).map_err(|error| MappingError::NotJson(error.to_string()))?;
@@ -26,208 +49,129 @@ pub(super) fn parse(text: &str) -> Result<TableMappings, MappingError> {
         .get("rules")
         .and_then(Value::as_array)
         .ok_or(MappingError::NoRules)?;
-    let mut mappings = TableMappings {
-        selection: Vec::new(),
-        renames: Vec::new(),
-    };
+    let mut mappings = TableMappings::default();
     let mut ids = HashSet::new();
-    for rule in rules {
-        let rule = rule
-            .as_object()
-            .ok_or_else(|| invalid("each rule must be an object"))?;
-        let rule = Rule {
-            id: rule_id(rule)?,
-            members: rule,
-        };
-        if !ids.insert(rule.id) {
-            return Err(MappingError::DuplicateRuleId(rule.id));
+    for (place, rule) in rules.iter().enumerate() {
+        let path = format!("$.rules[{place}]");
+        let id = rule_id(rule, &path)?;
+        if !ids.insert(id) {
+            return Err(MappingError::DuplicateRuleId {
+                rule_id: id,
+                place: Place {
+                    path: format!("{path}.rule-id"),
+                    expected: "a number that no other rule has".to_owned(),
+                },
+            });
         }
-        match rule.text("rule-type")? {
-            "selection" => mappings.selection.push(rule.selection()?),
-            "transformation" => mappings.renames.push(rule.rename()?),
-            kind @ ("table-settings" | "object-mapping" | "validation" | "post-processing") => {
-                return Err(rule.fault(format!(
-                    "Rule type {kind} is not supported by this version."
-                )));
-            }
-            kind => return Err(invalid(&format!("Unknown rule-type {kind}."))),
-        }
+        read_rule(&mut mappings, &Node::rule(id, path, rule))?;
     }
     if mappings.selection.is_empty() {
         return Err(MappingError::NoSelectionRule);
     }
-    mappings.renames.sort_by_key(|rule| rule.id);
+    mappings.transformations.sort_by_key(|rule| rule.id);
+    mappings.validation.sort_by_key(|rule| rule.id);
+    check_filters(&mappings.selection)?;
+    check_settings(&mappings.settings)?;
     Ok(mappings)
 }
 
-fn invalid(reason: &str) -> MappingError {
-    MappingError::InvalidDocument(reason.to_owned())
-}
-
 /// Ids are numbers, given as JSON numbers or as text.
-fn rule_id(rule: &Object) -> Result<u64, MappingError> {
+fn rule_id(rule: &Value, path: &str) -> Result<u64, MappingError> {
+    let (path, expected) = if rule.is_object() {
+        (format!("{path}.rule-id"), "a whole number")
+    } else {
+        (path.to_owned(), "a rule: an object")
+    };
     match rule.get("rule-id") {
         Some(Value::Number(number)) => number.as_u64(),
         Some(Value::String(text)) => text.parse().ok(),
         _ => None,
     }
-    .ok_or_else(|| invalid("Each rule needs a numeric rule-id."))
+    .ok_or_else(|| MappingError::InvalidDocument {
+        rule_id: None,
+        place: Place {
+            path,
+            expected: expected.to_owned(),
+        },
+    })
 }
 
-struct Rule<'a> {
-    id: u64,
-    members: &'a Object,
+fn read_rule(mappings: &mut TableMappings, rule: &Node<'_>) -> Result<(), MappingError> {
+    let mut uses = |feature| {
+        mappings.uses.push(Use {
+            feature,
+            rule_id: rule.rule_id(),
+            path: rule.path().to_owned(),
+        });
+    };
+    match rule.member("rule-type").ruling_word(RULE_TYPES)? {
+        RuleType::Selection => {
+            let read = SelectionRule::read(rule)?;
+            Feature::of_selection(&read).into_iter().for_each(uses);
+            mappings.selection.push(read);
+        }
+        RuleType::Transformation => {
+            let read = Transformation::read(rule)?;
+            Feature::of_transformation(&read).into_iter().for_each(uses);
+            mappings.transformations.push(read);
+        }
+        RuleType::TableSettings => {
+            let read = TableSettings::read(rule)?;
+            Feature::of_settings(&read).into_iter().for_each(uses);
+            mappings.settings.push(read);
+        }
+        RuleType::Validation => {
+            uses(Feature::ValidationFunctions);
+            mappings.validation.push(ValidationOverride::read(rule)?);
+        }
+        RuleType::ObjectMapping => {
+            other_rules::check_object_mapping(rule)?;
+            uses(Feature::ObjectMapping);
+        }
+        RuleType::PostProcessing => {
+            other_rules::check_post_processing(rule)?;
+            uses(Feature::PostProcessing);
+        }
+    }
+    Ok(())
 }
 
-impl<'a> Rule<'a> {
-    fn fault(&self, reason: impl Into<String>) -> MappingError {
-        MappingError::Rule {
-            rule_id: self.id,
-            reason: reason.into(),
+/// Filters of two rules for one table would leave open whether rows must pass both.
+fn check_filters(rules: &[SelectionRule]) -> Result<(), MappingError> {
+    let mut filtered: HashMap<TableName, u64> = HashMap::new();
+    for rule in rules {
+        let is_filtered = rule.action != SelectionAction::Exclude && !rule.filter.is_empty();
+        if !is_filtered {
+            continue;
+        }
+        let table = TableName::new(rule.schema.text(), rule.table.text());
+        if let Some(other) = filtered.insert(table, rule.id) {
+            return Err(MappingError::Rule {
+                rule_id: rule.id,
+                reason: format!("Rule {other} has filters for the same table."),
+                place: Place {
+                    path: format!("{}.filters", rule.path),
+                    expected: "all filters of a table in one rule".to_owned(),
+                },
+            });
         }
     }
-
-    fn text(&self, member: &str) -> Result<&'a str, MappingError> {
-        self.members
-            .get(member)
-            .and_then(Value::as_str)
-            .ok_or_else(|| invalid(&format!("Rule {}: {member} must be text.", self.id)))
-    }
-
-    fn locator(&self) -> Result<&'a Object, MappingError> {
-        self.members
-            .get("object-locator")
-            .and_then(Value::as_object)
-            .ok_or_else(|| self.fault("object locator cannot be null"))
-    }
-
-    fn located(&self, locator: &'a Object, member: &str) -> Result<&'a str, MappingError> {
-        locator
-            .get(member)
-            .and_then(Value::as_str)
-            .ok_or_else(|| self.fault(format!("object-locator.{member} must be text")))
-    }
-
-    fn selection(&self) -> Result<SelectionRule, MappingError> {
-        let locator = self.locator()?;
-        let schema = Pattern::new(self.located(locator, "schema-name")?);
-        let table = Pattern::new(self.located(locator, "table-name")?);
-        let action = match self.text("rule-action")? {
-            "include" => SelectionAction::Include,
-            "exclude" => SelectionAction::Exclude,
-            "explicit" => SelectionAction::Explicit,
-            action => {
-                return Err(invalid(&format!(
-                    "Unknown rule-action {action} of a selection rule."
-                )));
-            }
-        };
-        if action == SelectionAction::Explicit && (schema.has_wildcard() || table.has_wildcard()) {
-            return Err(self.fault("Rule action explicit takes exact names, without a wildcard."));
-        }
-        match locator.get("table-type").and_then(Value::as_str) {
-            None | Some("table") => {}
-            Some(kind @ ("view" | "all")) => {
-                return Err(self.fault(format!(
-                    "Table type {kind} is not supported by this version."
-                )));
-            }
-            Some(kind) => return Err(invalid(&format!("Unknown table-type {kind}."))),
-        }
-        if self
-            .members
-            .get("filters")
-            .is_some_and(|filters| !is_blank(filters))
-        {
-            return Err(self.fault("Filters are not supported by this version."));
-        }
-        Ok(SelectionRule {
-            action,
-            schema,
-            table,
-            load_order: self.load_order()?,
-        })
-    }
-
-    fn load_order(&self) -> Result<Option<u32>, MappingError> {
-        let order = match self.members.get("load-order") {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(value) => value.as_u64(),
-        };
-        order
-            .and_then(|order| u32::try_from(order).ok())
-            .filter(|&order| order > 0 && order <= i32::MAX.unsigned_abs())
-            .map(Some)
-            .ok_or_else(|| self.fault("load-order must be a number from 1 to 2147483647."))
-    }
-
-    fn rename(&self) -> Result<RenameRule, MappingError> {
-        let locator = self.locator()?;
-        let schema = Pattern::new(self.located(locator, "schema-name")?);
-        let (target, table) = match self.text("rule-target")? {
-            "schema" => (RenameTarget::Schema, None),
-            "table" => (
-                RenameTarget::Table,
-                Some(Pattern::new(self.located(locator, "table-name")?)),
-            ),
-            kind @ ("column" | "table-tablespace" | "index-tablespace") => {
-                return Err(self.fault(format!(
-                    "Rule target {kind} is not supported by this version."
-                )));
-            }
-            kind => return Err(invalid(&format!("Unknown rule-target {kind}."))),
-        };
-        Ok(RenameRule {
-            id: self.id,
-            target,
-            schema,
-            table,
-            action: self.rename_action()?,
-        })
-    }
-
-    fn rename_action(&self) -> Result<RenameAction, MappingError> {
-        let value = || self.required("value");
-        let pair = || Ok::<_, MappingError>((self.required("old-value")?, self.required("value")?));
-        Ok(match self.text("rule-action")? {
-            "rename" => RenameAction::Rename(value()?),
-            "convert-lowercase" => RenameAction::Lowercase,
-            "convert-uppercase" => RenameAction::Uppercase,
-            "add-prefix" => RenameAction::AddPrefix(value()?),
-            "add-suffix" => RenameAction::AddSuffix(value()?),
-            "remove-prefix" => RenameAction::RemovePrefix(value()?),
-            "remove-suffix" => RenameAction::RemoveSuffix(value()?),
-            "replace-prefix" => {
-                let (old, new) = pair()?;
-                RenameAction::ReplacePrefix { old, new }
-            }
-            "replace-suffix" => {
-                let (old, new) = pair()?;
-                RenameAction::ReplaceSuffix { old, new }
-            }
-            "define-primary-key" => {
-                return Err(
-                    self.fault("Rule action define-primary-key is not supported by this version.")
-                );
-            }
-            action => {
-                return Err(invalid(&format!(
-                    "Unknown rule-action {action} of a transformation rule."
-                )));
-            }
-        })
-    }
-
-    fn required(&self, member: &str) -> Result<String, MappingError> {
-        match self.members.get(member).and_then(Value::as_str) {
-            Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err(self.fault(format!("{member} must be given and not empty."))),
-        }
-    }
+    Ok(())
 }
 
-/// Consoles write empty lists and nulls for members that are not used.
-fn is_blank(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+fn check_settings(rules: &[TableSettings]) -> Result<(), MappingError> {
+    let mut settled: HashMap<&TableName, u64> = HashMap::new();
+    for rule in rules {
+        if let Some(other) = settled.insert(&rule.table, rule.id) {
+            return Err(MappingError::Rule {
+                rule_id: rule.id,
+                reason: format!("Rule {other} has settings of the same table."),
+                place: Place {
+                    path: format!("{}.object-locator", rule.path),
+                    expected: "one table-settings rule for a table".to_owned(),
+                },
+            });
+        }
+    }
+    Ok(())
 }

@@ -55,6 +55,11 @@ impl Pattern {
         self.chars[in_pattern..].iter().all(|&c| c == '%')
     }
 
+    /// Its text.
+    pub(super) fn text(&self) -> String {
+        self.chars.iter().collect()
+    }
+
     /// Whether the pattern has a `%`. A `_` does not count: it also matches itself, so exact names may contain it.
     pub fn has_wildcard(&self) -> bool {
         !self.is_exact && self.chars.contains(&'%')

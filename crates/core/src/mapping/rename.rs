@@ -1,12 +1,3 @@
-use super::Pattern;
-use crate::TableName;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RenameTarget {
-    Schema,
-    Table,
-}
-
 /// What happens to a name. Prefixes and suffixes that are not there leave it as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RenameAction {
@@ -44,39 +35,5 @@ impl RenameAction {
                 .strip_suffix(old.as_str())
                 .map_or_else(|| name.to_owned(), |rest| format!("{rest}{new}")),
         }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct RenameRule {
-    pub(super) id: u64,
-    pub(super) target: RenameTarget,
-    pub(super) schema: Pattern,
-    pub(super) table: Option<Pattern>,
-    pub(super) action: RenameAction,
-}
-
-impl RenameRule {
-    pub(super) fn schema(from: &str, to: &str) -> Self {
-        Self {
-            id: u64::MAX,
-            target: RenameTarget::Schema,
-            schema: Pattern::new(from),
-            table: None,
-            action: RenameAction::Rename(to.to_owned()),
-        }
-    }
-
-    pub(super) fn acts_on_schema_of(&self, table: &TableName) -> bool {
-        self.target == RenameTarget::Schema && self.schema.matches(&table.schema)
-    }
-
-    pub(super) fn acts_on_table(&self, table: &TableName) -> bool {
-        self.target == RenameTarget::Table
-            && self.schema.matches(&table.schema)
-            && self
-                .table
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(&table.name))
     }
 }

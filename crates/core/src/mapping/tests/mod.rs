@@ -149,13 +149,13 @@ fn wrong_documents_are_refused_in_the_words_of_the_service() {
     );
     assert_eq!(
         mappings(&twice).unwrap_err().to_string(),
-        "Error in mapping rules. Duplicate ruleid 1"
+        "Error in mapping rules. Duplicate ruleid 1 ($.rules[1].rule-id: expected a number that no other rule has)"
     );
 }
 
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
-    let filtered = selection(1, "a", "b", "include").replace("[]", r#"[{"filter-type":"source"}]"#);
+    let filtered = selection(1, "a", "b", "include").replace("[]", r#"[{"filter-type":"source","column-name":"c","filter-conditions":[{"filter-operator":"null"}]}]"#);
     let view = selection(1, "a", "b", "include")
         .replace("\"table-name\"", "\"table-type\":\"view\",\"table-name\"");
     for rules in [filtered, view] {
@@ -167,3 +167,9 @@ fn what_is_not_built_is_refused_and_not_ignored() {
         );
     }
 }
+
+mod examples;
+mod refusals;
+mod resolution;
+mod rows;
+mod support;
