@@ -7,6 +7,8 @@ use whimbrel_core::{Engine, Secret};
 
 /// Time to reach the server and sign in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// See [`Options::open_memory_max`].
+const OPEN_MEMORY_MAX: usize = 16 * 1024 * 1024;
 
 /// How a connection is encrypted, and what is checked: the API's `SslMode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// A replication slot that exists and is to be read, instead of one that the task makes.
     pub slot: Option<String>,
+    /// Whether a source is asked to send large transactions while they run, from version 15 on.
+    pub takes_open_transactions: bool,
+    /// Bytes of these that are held in memory, all together; the rest is held on disk.
+    pub open_memory_max: usize,
 }
 
 /// A connection URL that cannot be understood. The text never holds the password.
@@ -75,6 +81,8 @@ impl Options {
             ddl_schema: "public".to_owned(),
             heartbeat: None,
             slot: None,
+            takes_open_transactions: true,
+            open_memory_max: OPEN_MEMORY_MAX,
         }
     }
 
