@@ -177,6 +177,9 @@ impl Decoder {
     /// Goes through the block of the stream; `None` at its end, or at the commit of a transaction that was kept.
     fn messages(&mut self) -> Result<Option<Step>, Error> {
         while let Some(end) = self.message_end()? {
+            if let Some(step) = self.overflow()? {
+                return Ok(Some(step));
+            }
             let payload = self.at + FRAME_BYTES;
             match self.block.get(payload) {
                 Some(b'w') if end >= payload + CHANGE_HEAD_BYTES => {
@@ -267,12 +270,18 @@ impl Decoder {
         Ok(())
     }
 
-    /// The server keeps the rows on its own disk then.
     fn no_disk(&self, error: &io::Error) -> Error {
+        self.whole(&format!(
+            "the rows of transactions that are not over yet cannot be kept in {}: {error}; make room there, or set WHIMBREL_SPOOL_DIR to a folder with more",
+            self.spools.dir()
+        ))
+    }
+
+    /// Gives the stream up for one in which the server keeps transactions on its own disk until their commit.
+    fn whole(&self, why: &str) -> Error {
         self.wants_whole.store(true, Ordering::Relaxed);
         Error::Transient(format!(
-            "keep the rows of transactions that are not over yet in a file of {}: {error}; make room there, or set TMPDIR to another folder; the source is asked for whole transactions meanwhile",
-            self.spools.dir()
+            "{why}; the source is asked for whole transactions from here on"
         ))
     }
 
@@ -344,14 +353,20 @@ impl Decoder {
         self.spools
             .keep(bytes, &mut self.relations)
             .map_err(broken)?;
-        match self.spools.overflow() {
-            Ok(None) => Ok(None),
-            Ok(Some(job)) => {
-                self.at = end;
-                Ok(Some(Step::Disk(job)))
-            }
-            Err(error) => Err(self.no_disk(&error)),
+        if self.spools.is_too_fine() {
+            return Err(self.whole("transactions that are not over yet have more savepoints than are told apart in memory"));
         }
+        Ok(None)
+    }
+
+    /// What is kept goes to the disk until what is left fits into memory, before more is kept.
+    fn overflow(&mut self) -> Result<Option<Step>, Error> {
+        if !self.spools.is_open() {
+            return Ok(None);
+        }
+        let job = self.spools.overflow();
+        let job = job.map_err(|error| self.no_disk(&error))?;
+        Ok(job.map(Step::Disk))
     }
 
     fn control(&mut self, control: Control, message_end: usize) -> Result<(), Refused> {
@@ -363,9 +378,8 @@ impl Decoder {
             Control::StreamStop => self.spools.stop()?,
             Control::StreamAbort { transaction, sub } => {
                 if self.spools.abort(transaction, sub)? == Aborted::Unclear {
-                    self.wants_whole.store(true, Ordering::Relaxed);
-                    return Err(Refused::Error(Error::Transient(
-                        "a transaction that is not over yet changed a definition and rolled back to a savepoint, and its pieces do not tell whether before or after: the source is asked for whole transactions".to_owned(),
+                    return Err(Refused::Error(self.whole(
+                        "a transaction that is not over yet changed a definition and rolled back to a savepoint, and its pieces do not tell whether before or after",
                     )));
                 }
             }

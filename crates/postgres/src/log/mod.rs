@@ -319,7 +319,7 @@ impl ChangeLog for PostgresLog {
         let form = self.form(side.major_version(), &tables);
         let spools = Spools::new(
             self.options.open_memory_max,
-            Spill::new(std::env::temp_dir()),
+            Spill::new(self.options.spool_dir.clone(), self.options.spool_bytes_max),
             &ddl::prefix(&self.name),
         );
         // What was prepared before the task's place, and is committed behind it, comes from where the slot stands.

@@ -2,7 +2,8 @@
 //! again.
 //!
 //! It is never synced and never read by a later run: after a crash the source sends everything again that was not confirmed. The file has
-//! no name from the moment it is made, so that it goes with the process, however that ends.
+//! no name from the moment it is made and is for nobody else to open, so that it goes with the process, however that ends, and a start finds
+//! nothing to clear away. It takes no more room than it may, and none once no chunk is left in it.
 
 use std::fs::File;
 use std::io;
@@ -19,6 +20,8 @@ pub(super) const SLOT_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Spill {
     dir: PathBuf,
+    /// How long the file may become.
+    bytes_max: u64,
     /// Made when it is needed, and given back when it is empty.
     file: Option<Arc<File>>,
     slot_count: u64,
@@ -58,9 +61,10 @@ pub(super) enum Done {
 }
 
 impl Spill {
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf, bytes_max: u64) -> Self {
         Self {
             dir,
+            bytes_max,
             file: None,
             slot_count: 0,
             free: Vec::new(),
@@ -69,6 +73,14 @@ impl Spill {
 
     /// Finds room for a chunk. It may be read once the job is done.
     pub(super) fn write(&mut self, bytes: Bytes) -> io::Result<(Extent, Job)> {
+        let needed = bytes.len().div_ceil(SLOT_BYTES);
+        let new = needed.saturating_sub(self.free.len()) as u64;
+        if (self.slot_count + new).saturating_mul(SLOT_BYTES as u64) > self.bytes_max {
+            return Err(io::Error::new(
+                io::ErrorKind::QuotaExceeded,
+                format!("it may take {} MB", self.bytes_max / 1_000_000),
+            ));
+        }
         let file = match &self.file {
             Some(file) => Arc::clone(file),
             None => Arc::clone(
@@ -76,7 +88,7 @@ impl Spill {
                     .insert(Arc::new(tempfile::tempfile_in(&self.dir)?)),
             ),
         };
-        let slots: Vec<u64> = (0..bytes.len().div_ceil(SLOT_BYTES))
+        let slots: Vec<u64> = (0..needed)
             .map(|_| {
                 self.free.pop().unwrap_or_else(|| {
                     self.slot_count += 1;
@@ -152,6 +164,10 @@ impl Job {
 mod tests {
     use super::*;
 
+    fn spill() -> Spill {
+        Spill::new(std::env::temp_dir(), u64::MAX)
+    }
+
     fn write(spill: &mut Spill, byte: u8, length: usize) -> Extent {
         let (extent, job) = spill.write(Bytes::from(vec![byte; length])).unwrap();
         job.run().unwrap();
@@ -167,7 +183,7 @@ mod tests {
 
     #[test]
     fn chunks_come_back_as_they_were_and_their_room_is_used_again() {
-        let mut spill = Spill::new(std::env::temp_dir());
+        let mut spill = spill();
         let first = write(&mut spill, 1, 2 * SLOT_BYTES + 1);
         let second = write(&mut spill, 2, 10);
         let (bytes, first) = read(&spill, first).unwrap();
@@ -184,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_file_without_contents_is_given_back() {
-        let mut spill = Spill::new(std::env::temp_dir());
+        let mut spill = spill();
         let extent = write(&mut spill, 1, SLOT_BYTES);
         spill.release(extent);
         assert!(matches!(spill.close(), Some(Job::Close(_))));
@@ -195,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_gives_back_something_else_is_noticed() {
-        let mut spill = Spill::new(std::env::temp_dir());
+        let mut spill = spill();
         let extent = write(&mut spill, 1, 100);
         spill.file.as_ref().unwrap().write_all_at(b"x", 50).unwrap();
         let error = read(&spill, extent).unwrap_err();
@@ -204,7 +220,37 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
-        let mut spill = Spill::new("/nonexistent/folder".into());
+        let mut spill = Spill::new("/nonexistent/folder".into(), u64::MAX);
         assert!(spill.write(Bytes::from_static(b"x")).is_err());
+    }
+
+    #[test]
+    fn no_more_room_is_taken_than_may_be() {
+        let mut spill = Spill::new(std::env::temp_dir(), 3 * SLOT_BYTES as u64);
+        let first = write(&mut spill, 1, 2 * SLOT_BYTES);
+        let error = spill.write(Bytes::from(vec![2; SLOT_BYTES + 1]));
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+        write(&mut spill, 3, SLOT_BYTES);
+        spill.release(first);
+        write(&mut spill, 4, 2 * SLOT_BYTES);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut spill = spill();
+        spill.file = Some(Arc::new(full));
+        let (_, job) = spill.write(Bytes::from_static(b"x")).unwrap();
+        assert_eq!(job.run().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    /// Whoever looks for files that a run has left, however it ended, finds none.
+    #[test]
+    fn the_file_has_no_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spill = Spill::new(dir.path().to_owned(), u64::MAX);
+        let extent = write(&mut spill, 1, 10);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(read(&spill, extent).unwrap().0, vec![1; 10]);
     }
 }

@@ -8,10 +8,14 @@
 //! 2. *A message names no sub-transaction.* The server labels rows and tables with theirs, but what `pg_logical_emit_message` wrote with the
 //!    whole transaction's (`ReorderBufferApplyMessage`). Our event triggers write in a sub-transaction of their own, which holds nothing else
 //!    that is sent, so that its end comes under a number that no record has. When such a one comes while a message of ours is kept, it may be
-//!    the message's: then nobody can tell, and the log is to be sent again, whole transactions only ([`Aborted::Unclear`]).
+//!    the message's: then nobody can tell, and the log is to be sent again, whole transactions only ([`Aborted::Unclear`]). So it is when a
+//!    message of ours is kept behind the first record of what is rolled back. Those of it were rolled back before, by a number that no record
+//!    has; and the server files a message under the end of its record (`logicalmsg_decode` gives `endptr`), which is where the next begins,
+//!    so that it may send the change behind a message before it.
 //! 3. *Tables.* A transaction in progress is told its tables itself. One that is prepared goes by those told before it, so that these are
 //!    written down with it; later ones must not be used for its rows.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 
@@ -27,6 +31,8 @@ use super::spill::{Done, Extent, Job, SLOT_BYTES, Spill};
 pub(super) const ARRIVAL: u8 = 0;
 pub(super) const RECORD_HEAD_BYTES: usize = 4;
 const ARRIVAL_BYTES: usize = 1 + 8;
+/// So many sub-transactions are told apart, of all transactions together: some 20 MB. The server needs many times as much for them.
+const SUBS_MAX: usize = 500_000;
 const CUT: Malformed = "it ends too early";
 
 /// Where a record begins.
@@ -56,8 +62,9 @@ struct Spool {
     memory: usize,
     /// So many of the first chunks are on the disk.
     spilled: usize,
-    /// The first record of each sub-transaction.
+    /// The first record of each sub-transaction, and these in their order.
     subs: HashMap<u32, Cut>,
+    sub_order: Vec<u32>,
     /// Messages of ours.
     messages: Vec<Cut>,
     /// Tables that were written down with a prepared transaction.
@@ -77,7 +84,8 @@ impl Spool {
     }
 
     fn close(&mut self) {
-        let tail = std::mem::take(&mut self.tail).freeze();
+        let next = BytesMut::with_capacity(SLOT_BYTES);
+        let tail = std::mem::replace(&mut self.tail, next).freeze();
         self.chunks.push_back(Chunk::Memory(tail));
     }
 
@@ -122,8 +130,13 @@ impl Spool {
             }
         }
         self.spilled = self.spilled.min(self.chunks.len());
-        self.subs.retain(|_, first| *first < cut);
-        self.messages.retain(|message| *message < cut);
+        while let Some(sub) = self.sub_order.pop() {
+            if self.subs.get(&sub).is_some_and(|first| *first < cut) {
+                self.sub_order.push(sub);
+                break;
+            }
+            self.subs.remove(&sub);
+        }
     }
 
     /// Takes the oldest chunk that is in memory.
@@ -246,10 +259,13 @@ impl Spools {
 
     pub(super) fn stream_prepare(&mut self, prepared: &Prepared) -> Result<(), Malformed> {
         let spool = self.running.remove(&prepared.transaction);
-        let spool = spool.ok_or("the transaction was not sent")?;
+        let mut spool = spool.ok_or("the transaction was not sent")?;
         if self.open.is_some() || self.prepared.contains_key(&prepared.transaction) {
             return Err("a transaction is open");
         }
+        // From here on it is rolled back as a whole or not at all.
+        spool.subs = HashMap::new();
+        spool.sub_order = Vec::new();
         self.prepared.insert(prepared.transaction, spool);
         self.held.insert(prepared.transaction, (prepared.at, None));
         Ok(())
@@ -292,7 +308,10 @@ impl Spools {
         let spool = self.running.get_mut(&transaction).ok_or(CUT)?;
         let cut = spool.room(2 * (RECORD_HEAD_BYTES + 1) + ARRIVAL_BYTES + rest.len());
         if label != transaction {
-            spool.subs.entry(label).or_insert(cut);
+            if let Entry::Vacant(new) = spool.subs.entry(label) {
+                new.insert(cut);
+                spool.sub_order.push(label);
+            }
         } else if is_ours {
             spool.messages.push(cut);
         }
@@ -343,6 +362,12 @@ impl Spools {
         spool.push(kind, rest)
     }
 
+    /// Whether there are more sub-transactions than are told apart.
+    pub(super) fn is_too_fine(&self) -> bool {
+        let subs = self.running.values().map(|spool| spool.subs.len());
+        subs.sum::<usize>() > SUBS_MAX
+    }
+
     /// A transaction or one of its sub-transactions was rolled back.
     pub(super) fn abort(&mut self, transaction: u32, sub: u32) -> Result<Aborted, Malformed> {
         if self.open.is_some() {
@@ -359,9 +384,11 @@ impl Spools {
             return Ok(Aborted::Done);
         };
         match spool.subs.get(&sub).copied() {
-            Some(first) => spool.truncate(first, &mut self.spill),
+            Some(first) if spool.messages.last().is_none_or(|last| *last < first) => {
+                spool.truncate(first, &mut self.spill);
+            }
             None if spool.messages.is_empty() => {}
-            None => return Ok(Aborted::Unclear),
+            _ => return Ok(Aborted::Unclear),
         }
         Ok(Aborted::Done)
     }

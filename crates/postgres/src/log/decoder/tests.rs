@@ -1,3 +1,5 @@
+mod open;
+
 use proptest::prelude::*;
 use whimbrel_core::{Column, ColumnType, Engine, Generation, TableName};
 
@@ -63,7 +65,7 @@ fn known() -> Known {
 
 /// One that keeps little in memory.
 fn decoder(from: Lsn) -> Decoder {
-    let spools = Spools::new(100, Spill::new(std::env::temp_dir()), "us_ddl");
+    let spools = Spools::new(100, Spill::new(std::env::temp_dir(), u64::MAX), "us_ddl");
     Decoder::new(
         from,
         "us_ddl".to_owned(),
