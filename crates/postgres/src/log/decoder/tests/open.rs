@@ -293,7 +293,8 @@ proptest! {
         }
         stream.extend([stream_commit(2000, 0x10), stream_commit(1000, 0x20)]);
         let told = |id: u32, rows: &[u8], end: &str| {
-            let rows: String = rows.iter().map(|row| format!("I3[Int({row})] ")).collect();
+            let rows: Vec<String> = rows.iter().map(|row| format!("I3[Int({row})] ")).collect();
+            let rows = rows.concat();
             format!("B{id} {rows}C{end} ")
         };
         let expected = told(2000, &other_rows, "0/18") + &told(1000, &one_rows, "0/28");
