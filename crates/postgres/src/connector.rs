@@ -1,11 +1,10 @@
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use whimbrel_connector::{ChangeLog, ConnectError, Connector, Error, ServerInfo, Source, Target};
 use whimbrel_core::Engine;
 
-use crate::log::PostgresLog;
+use crate::log::{PostgresLog, Wishes};
 use crate::options::{InvalidUrl, Options};
 use crate::source::PostgresSource;
 use crate::target::{KnownTables, PostgresTarget};
@@ -17,8 +16,8 @@ use crate::{catalog, connect, errors};
 pub struct PostgresConnector {
     options: Arc<Options>,
     known: Arc<KnownTables>,
-    /// Whether streams of changes ask for text, because a type has come that is not read in binary form.
-    wants_text: Arc<AtomicBool>,
+    /// Of the streams of changes to come.
+    wishes: Arc<Wishes>,
 }
 
 impl PostgresConnector {
@@ -27,7 +26,7 @@ impl PostgresConnector {
         Self {
             options: Arc::new(options),
             known: Arc::default(),
-            wants_text: Arc::default(),
+            wishes: Arc::default(),
         }
     }
 
@@ -94,7 +93,7 @@ impl Connector for PostgresConnector {
             Arc::clone(&self.options),
             connection,
             task,
-            Arc::clone(&self.wants_text),
+            Arc::clone(&self.wishes),
         )))
     }
 }

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -7,6 +9,13 @@ use whimbrel_core::{Engine, Secret};
 
 /// Time to reach the server and sign in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// See [`Options::open_memory_max`].
+const OPEN_MEMORY_MAX: usize = 16 * 1024 * 1024;
+
+/// Folder and megabytes of [`Options::spool_dir`] and [`Options::spool_bytes_max`], where others are wanted.
+const SPOOL_DIR: &str = "WHIMBREL_SPOOL_DIR";
+const SPOOL_MAX_MB: &str = "WHIMBREL_SPOOL_MAX_MB";
+const SPOOL_BYTES_MAX: u64 = 64 << 30;
 
 /// How a connection is encrypted, and what is checked: the API's `SslMode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +59,14 @@ pub struct Options {
     pub heartbeat: Option<Duration>,
     /// A replication slot that exists and is to be read, instead of one that the task makes.
     pub slot: Option<String>,
+    /// Whether a source is asked to send large transactions while they run, from version 15 on.
+    pub takes_open_transactions: bool,
+    /// Bytes of these that are held in memory, all together; the rest is held on disk.
+    pub open_memory_max: usize,
+    /// Where that is: `WHIMBREL_SPOOL_DIR`, or the system's folder for temporary files.
+    pub spool_dir: PathBuf,
+    /// How many bytes it may take there, for each stream: `WHIMBREL_SPOOL_MAX_MB`, or 64 GiB. The source keeps what is more.
+    pub spool_bytes_max: u64,
 }
 
 /// A connection URL that cannot be understood. The text never holds the password.
@@ -75,6 +92,10 @@ impl Options {
             ddl_schema: "public".to_owned(),
             heartbeat: None,
             slot: None,
+            takes_open_transactions: true,
+            open_memory_max: OPEN_MEMORY_MAX,
+            spool_dir: spool_dir(std::env::var_os(SPOOL_DIR)),
+            spool_bytes_max: spool_bytes_max(std::env::var(SPOOL_MAX_MB).ok().as_deref()),
         }
     }
 
@@ -162,9 +183,39 @@ impl Options {
     }
 }
 
+fn spool_dir(given: Option<OsString>) -> PathBuf {
+    given
+        .filter(|given| !given.is_empty())
+        .map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+fn spool_bytes_max(given: Option<&str>) -> u64 {
+    let Some(given) = given.filter(|given| !given.is_empty()) else {
+        return SPOOL_BYTES_MAX;
+    };
+    if let Ok(megabytes) = given.parse::<u64>() {
+        return megabytes.saturating_mul(1_000_000);
+    }
+    tracing::warn!(
+        "{SPOOL_MAX_MB} is `{given}`, which is no number of megabytes: the default is taken"
+    );
+    SPOOL_BYTES_MAX
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_for_transactions_has_a_place_and_a_bound() {
+        assert_eq!(spool_dir(Some("/data".into())), PathBuf::from("/data"));
+        assert_eq!(spool_dir(Some("".into())), std::env::temp_dir());
+        assert_eq!(spool_dir(None), std::env::temp_dir());
+        assert_eq!(spool_bytes_max(Some("500")), 500_000_000);
+        assert_eq!(spool_bytes_max(Some("0")), 0);
+        assert_eq!(spool_bytes_max(Some("much")), SPOOL_BYTES_MAX);
+        assert_eq!(spool_bytes_max(None), SPOOL_BYTES_MAX);
+    }
 
     #[test]
     fn urls_are_read_with_their_escapes() {

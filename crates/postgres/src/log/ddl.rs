@@ -1,6 +1,10 @@
 //! Definitions in the log: event triggers of the source write what a statement made of its tables into the log, as a message of the
 //! very transaction, so that it comes in its place among the rows. No table is needed for that.
 //!
+//! The server files a message under the end of its record, which is the beginning of the next one: of a transaction, the change right behind a
+//! message may come before it. That does no harm, because each row comes with the columns that it has: the table is told with the row, and
+//! the message tells it again.
+//!
 //! Making event triggers takes a superuser. Without them the stream tells a table's new columns when its next row comes, and
 //! nothing of tables that come or go.
 

@@ -1,17 +1,34 @@
 //! From blocks of the stream to events.
 //!
-//! The decoder holds no I/O: it stops at a table that it has not met in this form, and goes on once it is told what it is.
+//! The decoder holds no I/O: it stops at a table that it has not met in this form, and where the disk is to be used, and goes on once that
+//! was done.
+//!
+//! ```text
+//!  block ──► committed transactions ─────────────────────────────────────────► events
+//!      └───► transactions that are not over ──► Spools ── at their commit ──► records ──► events
+//! ```
+//!
+//! Why each transaction comes once, whole, and in the order of the commits, though the server sends it in pieces and before its commit:
+//! nothing of it becomes an event before the server says that it is committed, which it says in the order of the commit records, among the
+//! transactions that it sends whole. What it says to be rolled back is dropped from what is kept ([`super::spool`]). What is kept belongs to
+//! the stream and goes with it; a place is confirmed only when everything that was committed before is applied, and the commit of what is
+//! still kept lies behind that place. So the next stream brings all of it again, from its first row on.
 
-use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use whimbrel_connector::{ChangeBlock, Error, LogEvent, RowAt, TableId};
 use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY, Table};
 
+use super::control::{Control, Ending};
 use super::message::{Message, OldTuple, RelationMessage, TupleAt};
 use super::place::{Lsn, mark};
+use super::relations::{Relations, State};
 use super::rows::{LogRows, Shape};
+use super::spill::{Done, Job};
+use super::spool::{ARRIVAL, Aborted, Next, RECORD_HEAD_BYTES, Spools};
 
 /// Type byte and length of a CopyData message.
 const FRAME_BYTES: usize = 5;
@@ -31,6 +48,8 @@ pub(super) enum Step {
     Unknown(RelationMessage),
     /// To be told what came of this, by [`Decoder::defined`].
     Defined(Bytes),
+    /// To be told by [`Decoder::done`] what came of this.
+    Disk(Job),
 }
 
 /// What is known of a table of the log.
@@ -51,8 +70,8 @@ pub(super) enum Known {
 
 /// A table as changes name it.
 #[derive(Clone, Copy, Debug)]
-struct Captured {
-    id: TableId,
+pub(super) struct Captured {
+    pub(super) id: TableId,
     /// Indexes of the shapes of rows and of keys.
     row_shape: u32,
     key_shape: u32,
@@ -68,7 +87,10 @@ pub(super) struct Decoder {
     prefix: String,
     /// Transactions committed before this place are passed over.
     from: Lsn,
-    relations: HashMap<u32, (RelationMessage, Option<Captured>)>,
+    relations: Relations,
+    spools: Spools,
+    /// Asks for whole transactions in the streams to come.
+    wants_whole: Arc<AtomicBool>,
     /// Only ever appended to, so that blocks handed over stay as they were.
     shapes: Arc<Vec<Arc<Shape>>>,
     /// Whether a transaction is open, and whether it is passed over.
@@ -76,7 +98,10 @@ pub(super) struct Decoder {
     block: Bytes,
     /// How far the block has been read.
     at: usize,
+    /// Of the next table that is described by a record.
+    arrival: u64,
     events: Vec<LogEvent>,
+    leaving: Option<Leaving>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,17 +110,35 @@ enum Passing {
     Over,
 }
 
+/// A transaction that was kept and is handed over: the block is a chunk of it.
+#[derive(Debug)]
+struct Leaving {
+    end: Ending,
+    /// What of the stream's block follows its commit.
+    rest: Bytes,
+}
+
 impl Decoder {
-    pub(super) fn new(from: Lsn, prefix: String, first: Vec<LogEvent>) -> Self {
+    pub(super) fn new(
+        from: Lsn,
+        prefix: String,
+        first: Vec<LogEvent>,
+        spools: Spools,
+        wants_whole: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             prefix,
             from,
-            relations: HashMap::new(),
+            relations: Relations::default(),
+            spools,
+            wants_whole,
             shapes: Arc::default(),
             transaction: None,
             block: Bytes::new(),
             at: 0,
+            arrival: 0,
             events: first,
+            leaving: None,
         }
     }
 
@@ -106,14 +149,46 @@ impl Decoder {
         self.at = 0;
     }
 
+    /// How far the server may let go of its log when everything before `place` is applied.
+    pub(super) fn let_go(&mut self, place: Lsn) -> Lsn {
+        self.spools.let_go(place)
+    }
+
     /// Goes on until a block is complete or something is missing.
     pub(super) fn step(&mut self) -> Result<Step, Error> {
+        loop {
+            let step = if self.leaving.is_some() {
+                self.records()?
+            } else {
+                self.messages()?
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+            if !self.events.is_empty() {
+                return Ok(Step::Block(self.cut()));
+            }
+            if let Some(step) = self.more()? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Goes through the block of the stream; `None` at its end, or at the commit of a transaction that was kept.
+    fn messages(&mut self) -> Result<Option<Step>, Error> {
         while let Some(end) = self.message_end()? {
+            if let Some(step) = self.overflow()? {
+                return Ok(Some(step));
+            }
             let payload = self.at + FRAME_BYTES;
             match self.block.get(payload) {
                 Some(b'w') if end >= payload + CHANGE_HEAD_BYTES => {
-                    if let Some(step) = self.change(payload + CHANGE_HEAD_BYTES, end)? {
-                        return Ok(step);
+                    let start = payload + CHANGE_HEAD_BYTES;
+                    if let Some(step) = self.message(start, end)? {
+                        return Ok(Some(step));
+                    }
+                    if self.leaving.is_some() {
+                        return Ok(None);
                     }
                 }
                 Some(b'k') => self.keepalive(payload, end)?,
@@ -127,16 +202,87 @@ impl Decoder {
             }
             self.at = end;
         }
-        if self.events.is_empty() {
-            return Ok(Step::Starved);
+        Ok(None)
+    }
+
+    /// Goes through a chunk of a transaction that was kept.
+    fn records(&mut self) -> Result<Option<Step>, Error> {
+        while let Some(end) = self.record_end()? {
+            let start = self.at + RECORD_HEAD_BYTES;
+            match self.block.get(start..end).and_then(<[u8]>::split_first) {
+                Some((&ARRIVAL, rest)) => {
+                    let arrival = rest
+                        .first_chunk::<8>()
+                        .map(|rest| u64::from_be_bytes(*rest));
+                    self.arrival =
+                        arrival.ok_or_else(|| malformed("kept", None, "it ends too early"))?;
+                }
+                _ => {
+                    if let Some(step) = self.change(start, end)? {
+                        return Ok(Some(step));
+                    }
+                }
+            }
+            self.at = end;
         }
-        Ok(Step::Block(ChangeBlock {
+        Ok(None)
+    }
+
+    /// What has become of the block so far.
+    fn cut(&mut self) -> ChangeBlock {
+        ChangeBlock {
             events: std::mem::take(&mut self.events),
             rows: Arc::new(LogRows {
                 bytes: std::mem::take(&mut self.block),
                 shapes: Arc::clone(&self.shapes),
             }),
-        }))
+        }
+    }
+
+    /// Goes to the next chunk of the transaction that is handed over, or back to the stream.
+    fn more(&mut self) -> Result<Option<Step>, Error> {
+        self.block = Bytes::new();
+        self.at = 0;
+        if self.leaving.is_none() {
+            return Ok(Some(self.spools.tidy().map_or(Step::Starved, Step::Disk)));
+        }
+        let next = self.spools.next();
+        match next.map_err(|why| malformed("kept", None, why))? {
+            Next::Chunk(bytes) => self.feed(bytes),
+            Next::Read(job) => return Ok(Some(Step::Disk(job))),
+            Next::End => {
+                if let Some(leaving) = self.leaving.take() {
+                    self.relations.leave();
+                    self.commit(leaving.end)?;
+                    self.block = leaving.rest;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Answers [`Step::Disk`].
+    pub(super) fn done(&mut self, done: io::Result<Done>) -> Result<(), Error> {
+        let done = done.map_err(|error| self.no_disk(&error))?;
+        if let Some(bytes) = self.spools.arrived(done) {
+            self.feed(bytes);
+        }
+        Ok(())
+    }
+
+    fn no_disk(&self, error: &io::Error) -> Error {
+        self.whole(&format!(
+            "the rows of transactions that are not over yet cannot be kept in {}: {error}; make room there, or set WHIMBREL_SPOOL_DIR to a folder with more",
+            self.spools.dir()
+        ))
+    }
+
+    /// Gives the stream up for one in which the server keeps transactions on its own disk until their commit.
+    fn whole(&self, why: &str) -> Error {
+        self.wants_whole.store(true, Ordering::Relaxed);
+        Error::Transient(format!(
+            "{why}; the source is asked for whole transactions from here on"
+        ))
     }
 
     /// Where the message at the cursor ends; `None` when there is none.
@@ -156,13 +302,26 @@ impl Decoder {
         Ok(Some(self.at + length))
     }
 
+    /// Where the record at the cursor ends; `None` when there is none.
+    fn record_end(&self) -> Result<Option<usize>, Error> {
+        let rest = self.block.get(self.at..).unwrap_or_default();
+        let Some(head) = rest.first_chunk::<RECORD_HEAD_BYTES>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes(*head) as usize + RECORD_HEAD_BYTES;
+        if length > rest.len() {
+            return Err(malformed("kept", None, "it ends too early"));
+        }
+        Ok(Some(self.at + length))
+    }
+
     fn keepalive(&mut self, payload: usize, end: usize) -> Result<(), Error> {
         let bytes = &self.block[payload..end];
         let Some(place) = bytes.get(1..).and_then(<[u8]>::first_chunk::<8>) else {
             return Err(malformed("replication", Some(&b'k'), "it ends too early"));
         };
-        // Within a transaction the server is past places that we are not.
-        if self.transaction.is_none() {
+        // Within a transaction the server is past places that we are not. One that is in progress commits behind them.
+        if self.transaction.is_none() && !self.spools.is_open() {
             let place = Arc::new(Lsn(u64::from_be_bytes(*place)).max(self.from));
             if let Some(LogEvent::Idle { place: last }) = self.events.last_mut() {
                 *last = place;
@@ -173,36 +332,122 @@ impl Decoder {
         Ok(())
     }
 
+    /// A message of the stream: about a transaction that is kept, of one, or a change.
+    fn message(&mut self, start: usize, end: usize) -> Result<Option<Step>, Error> {
+        let bytes = &self.block[start..end];
+        let kind = bytes.first().copied();
+        let broken = |why| malformed("change", kind.as_ref(), why);
+        if let Some(control) = Control::parse(bytes).map_err(broken)? {
+            if self.transaction.is_some() {
+                return Err(broken("a transaction is open"));
+            }
+            self.control(control, end).map_err(|error| match error {
+                Refused::Malformed(why) => broken(why),
+                Refused::Error(error) => error,
+            })?;
+            return Ok(None);
+        }
+        if !self.spools.is_open() {
+            return self.change(start, end);
+        }
+        self.spools
+            .keep(bytes, &mut self.relations)
+            .map_err(broken)?;
+        if self.spools.is_too_fine() {
+            return Err(self.whole("transactions that are not over yet have more savepoints than are told apart in memory"));
+        }
+        Ok(None)
+    }
+
+    /// What is kept goes to the disk until what is left fits into memory, before more is kept.
+    fn overflow(&mut self) -> Result<Option<Step>, Error> {
+        if !self.spools.is_open() {
+            return Ok(None);
+        }
+        let job = self.spools.overflow();
+        let job = job.map_err(|error| self.no_disk(&error))?;
+        Ok(job.map(Step::Disk))
+    }
+
+    fn control(&mut self, control: Control, message_end: usize) -> Result<(), Refused> {
+        match control {
+            Control::StreamStart {
+                transaction,
+                is_first,
+            } => self.spools.start(transaction, is_first)?,
+            Control::StreamStop => self.spools.stop()?,
+            Control::StreamAbort { transaction, sub } => {
+                if self.spools.abort(transaction, sub)? == Aborted::Unclear {
+                    return Err(Refused::Error(self.whole(
+                        "a transaction that is not over yet changed a definition and rolled back to a savepoint, and its pieces do not tell whether before or after",
+                    )));
+                }
+            }
+            Control::StreamCommit { transaction, end } => {
+                self.spools.commit(transaction)?;
+                self.hand_over(transaction, end, message_end)?;
+            }
+            Control::StreamPrepare(prepared) => self.spools.stream_prepare(&prepared)?,
+            Control::BeginPrepare(prepared) => self.spools.begin_prepare(&prepared)?,
+            Control::Prepare(prepared) => self.spools.prepare(&prepared)?,
+            Control::CommitPrepared {
+                transaction,
+                name,
+                end,
+            } => {
+                let is_there = self.spools.commit_prepared(transaction, end.end)?;
+                if end.commit < self.from {
+                    self.spools.pass_over();
+                } else if is_there {
+                    self.hand_over(transaction, end, message_end)?;
+                } else {
+                    return Err(Refused::Error(lost(&name, end.commit)));
+                }
+            }
+            Control::RollbackPrepared { transaction } => self.spools.rollback_prepared(transaction),
+        }
+        Ok(())
+    }
+
+    /// Goes on with a transaction that was kept, and then behind its commit.
+    fn hand_over(
+        &mut self,
+        transaction: u32,
+        end: Ending,
+        message_end: usize,
+    ) -> Result<(), Error> {
+        let rest = self.block.split_off(message_end);
+        self.leaving = Some(Leaving { end, rest });
+        self.relations.enter();
+        self.begin(end.commit, transaction)
+    }
+
     fn change(&mut self, start: usize, end: usize) -> Result<Option<Step>, Error> {
         let bytes = &self.block[start..end];
         let message =
             Message::parse(bytes).map_err(|why| malformed("change", bytes.first(), why))?;
+        if let Some(unknown) = self.unknown(&message)? {
+            return Ok(Some(Step::Unknown(unknown)));
+        }
         match message {
             Message::Begin {
                 commit,
                 transaction,
             } => self.begin(commit, transaction)?,
-            Message::Commit {
-                end,
-                committed_at_us,
-            } => self.commit(end, committed_at_us)?,
-            Message::Relation(relation) => {
-                let known = self.relations.get(&relation.id);
-                if known.is_none_or(|(known, _)| *known != relation) {
-                    return Ok(Some(Step::Unknown(relation)));
-                }
+            Message::Commit(end) => self.commit(end)?,
+            Message::Relation(relation) if self.leaving.is_some() => {
+                self.relations.hear_own(relation, bytes, self.arrival);
             }
+            Message::Relation(relation) => self.relations.hear(relation, bytes),
             Message::Insert { relation, new } => {
-                self.within_transaction(b'I')?;
-                if let Some(captured) = self.captured(relation, b'I')? {
+                if let Some(captured) = self.captured(relation) {
                     let after = row_at(captured, new, start)?;
                     let table = captured.id;
                     self.events.push(LogEvent::Insert { table, after });
                 }
             }
             Message::Update { relation, old, new } => {
-                self.within_transaction(b'U')?;
-                if let Some(captured) = self.captured(relation, b'U')? {
+                if let Some(captured) = self.captured(relation) {
                     let before = old.map(|old| old_at(captured, old, start)).transpose()?;
                     let after = row_at(captured, new, start)?;
                     let table = captured.id;
@@ -214,17 +459,15 @@ impl Decoder {
                 }
             }
             Message::Delete { relation, old } => {
-                self.within_transaction(b'D')?;
-                if let Some(captured) = self.captured(relation, b'D')? {
+                if let Some(captured) = self.captured(relation) {
                     let before = old_at(captured, old, start)?;
                     let table = captured.id;
                     self.events.push(LogEvent::Delete { table, before });
                 }
             }
             Message::Truncate { relations } => {
-                self.within_transaction(b'T')?;
                 for relation in relations {
-                    if let Some(captured) = self.captured(relation, b'T')? {
+                    if let Some(captured) = self.captured(relation) {
                         let table = captured.id;
                         self.events.push(LogEvent::Truncate { table });
                     }
@@ -237,6 +480,31 @@ impl Decoder {
                 }
             }
             Message::Other => {}
+        }
+        Ok(None)
+    }
+
+    /// The first table of a change that is to be looked up.
+    fn unknown(&self, message: &Message) -> Result<Option<RelationMessage>, Error> {
+        let (kind, relations) = match message {
+            Message::Insert { relation, .. } => (b'I', std::slice::from_ref(relation)),
+            Message::Update { relation, .. } => (b'U', std::slice::from_ref(relation)),
+            Message::Delete { relation, .. } => (b'D', std::slice::from_ref(relation)),
+            Message::Truncate { relations } => (b'T', relations.as_slice()),
+            _ => return Ok(None),
+        };
+        let refuse = |why| Err(malformed("change", Some(&kind), why));
+        if self.transaction.is_none() {
+            return refuse("no transaction is open");
+        }
+        for &relation in relations {
+            match self.relations.state(relation) {
+                None => return refuse("its table was not described before"),
+                Some(State::Unknown) if self.transaction == Some(Passing::On) => {
+                    return Ok(self.relations.message(relation).cloned());
+                }
+                Some(_) => {}
+            }
         }
         Ok(None)
     }
@@ -256,12 +524,12 @@ impl Decoder {
         Ok(())
     }
 
-    fn commit(&mut self, end: Lsn, committed_at_us: i64) -> Result<(), Error> {
+    fn commit(&mut self, end: Ending) -> Result<(), Error> {
         const US_1970_TO_2000: i64 = DAYS_1970_TO_2000 as i64 * MICROS_PER_DAY;
         match self.transaction.take() {
             Some(Passing::On) => self.events.push(LogEvent::Commit {
-                place: Arc::new(end),
-                committed_at_us: committed_at_us.saturating_add(US_1970_TO_2000),
+                place: Arc::new(end.end),
+                committed_at_us: end.committed_at_us.saturating_add(US_1970_TO_2000),
             }),
             Some(Passing::Over) => {}
             None => return Err(malformed("change", Some(&b'C'), "no transaction is open")),
@@ -269,29 +537,20 @@ impl Decoder {
         Ok(())
     }
 
-    fn within_transaction(&self, kind: u8) -> Result<(), Error> {
-        match self.transaction {
-            Some(_) => Ok(()),
-            None => Err(malformed("change", Some(&kind), "no transaction is open")),
-        }
-    }
-
     /// The table of a change, if the change is to be told.
-    fn captured(&self, relation: u32, kind: u8) -> Result<Option<Captured>, Error> {
-        match self.relations.get(&relation) {
-            Some((_, captured)) => Ok(captured.filter(|_| self.transaction == Some(Passing::On))),
-            None => Err(malformed(
-                "change",
-                Some(&kind),
-                "its table was not described before",
-            )),
+    fn captured(&self, relation: u32) -> Option<Captured> {
+        match self.relations.state(relation) {
+            Some(State::Captured(captured)) if self.transaction == Some(Passing::On) => {
+                Some(captured)
+            }
+            _ => None,
         }
     }
 
-    /// Answers [`Step::Unknown`]: goes on behind the description of the table.
-    pub(super) fn learn(&mut self, relation: RelationMessage, known: Known) -> Result<(), Error> {
-        let captured = match known {
-            Known::Ignored => None,
+    /// Answers [`Step::Unknown`].
+    pub(super) fn learn(&mut self, relation: &RelationMessage, known: Known) {
+        let state = match known {
+            Known::Ignored => State::Ignored,
             Known::Captured {
                 id,
                 table,
@@ -305,7 +564,7 @@ impl Decoder {
                 if is_news {
                     self.events.push(LogEvent::Table { id, table });
                 }
-                Some(Captured {
+                State::Captured(Captured {
                     id,
                     row_shape: next,
                     key_shape: next + 1,
@@ -314,22 +573,50 @@ impl Decoder {
                 })
             }
         };
-        self.relations.insert(relation.id, (relation, captured));
-        self.pass()
+        self.relations.learn(relation, state);
     }
 
-    /// Answers [`Step::Defined`]: goes on behind the message. The server describes a table anew before its next row.
+    /// Answers [`Step::Defined`]: goes on behind the message.
     pub(super) fn defined(&mut self, events: Vec<LogEvent>) -> Result<(), Error> {
-        self.events.extend(events);
-        self.pass()
-    }
-
-    fn pass(&mut self) -> Result<(), Error> {
-        if let Some(end) = self.message_end()? {
-            self.at = end;
+        for event in &events {
+            if let LogEvent::Table { id, .. } = event {
+                self.relations.look_up_again(*id);
+            }
         }
+        self.events.extend(events);
+        let end = if self.leaving.is_some() {
+            self.record_end()?
+        } else {
+            self.message_end()?
+        };
+        self.at = end.unwrap_or(self.at);
         Ok(())
     }
+}
+
+/// Why a message about a transaction is not taken.
+enum Refused {
+    Malformed(&'static str),
+    Error(Error),
+}
+
+impl From<&'static str> for Refused {
+    fn from(why: &'static str) -> Self {
+        Self::Malformed(why)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// The server sends the rows of a prepared transaction once, and to a later reader not again.
+fn lost(name: &str, commit: Lsn) -> Error {
+    Error::Fatal(format!(
+        "transaction {name}, which was prepared and then committed at {commit}, cannot be told: its rows were sent to an earlier reader of the replication slot, and a slot with two_phase does not send them again; load the tables again, with a slot made without two_phase"
+    ))
 }
 
 fn row_at(captured: Captured, tuple: TupleAt, start: usize) -> Result<RowAt, Error> {
@@ -368,203 +655,4 @@ fn malformed(what: &str, kind: Option<&u8>, why: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use whimbrel_core::{Column, ColumnType, Engine, Generation, TableName};
-
-    use super::*;
-
-    fn frame(payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len() + 4).unwrap().to_be_bytes();
-        [b"d", length.as_slice(), payload].concat()
-    }
-
-    fn change(message: &[u8]) -> Vec<u8> {
-        frame(&[b"w".as_slice(), &[0; 24], message].concat())
-    }
-
-    fn keepalive(place: u64) -> Vec<u8> {
-        frame(&[b"k".as_slice(), &place.to_be_bytes(), &[0; 9]].concat())
-    }
-
-    fn begin(commit: u64, transaction: u32) -> Vec<u8> {
-        let (commit, id) = (commit.to_be_bytes(), transaction.to_be_bytes());
-        change(&[b"B".as_slice(), &commit, &[0; 8], &id].concat())
-    }
-
-    fn commit(end: u64) -> Vec<u8> {
-        change(&[b"C\0".as_slice(), &[0; 8], &end.to_be_bytes(), &[0; 8]].concat())
-    }
-
-    const RELATION: &[u8] = b"R\0\0\0\x07public\0t\0d\0\x01\x01id\0\0\0\0\x17\xFF\xFF\xFF\xFF";
-    const INSERT: &[u8] = b"I\0\0\0\x07N\0\x01b\0\0\0\x04\0\0\0\x05";
-
-    fn known() -> Known {
-        let ty = ColumnType::Int {
-            bits: 32,
-            unsigned: false,
-        };
-        Known::Captured {
-            id: TableId(3),
-            table: Arc::new(Table {
-                engine: Engine::Postgres,
-                name: TableName::new("public", "t"),
-                columns: vec![Column {
-                    name: "id".to_owned(),
-                    ty,
-                    native: "integer".to_owned(),
-                    nullable: false,
-                    generation: Generation::None,
-                    id: None,
-                    default: None,
-                }],
-                primary_key: vec![0],
-                id: None,
-                key_prefixes: Vec::new(),
-                row_estimate: None,
-                byte_estimate: None,
-                outside_snapshot: None,
-                notes: Vec::new(),
-            }),
-            is_key: vec![true],
-            is_news: true,
-        }
-    }
-
-    /// The events of a stream, in short, and the values of its rows.
-    fn run(decoder: &mut Decoder, stream: &[Vec<u8>], known: &Known) -> Result<String, Error> {
-        let mut told = String::new();
-        decoder.feed(Bytes::from(stream.concat()));
-        loop {
-            match decoder.step()? {
-                Step::Starved => return Ok(told),
-                Step::Unknown(relation) => decoder.learn(relation, known.clone())?,
-                Step::Defined(_) => decoder.defined(Vec::new())?,
-                Step::Block(block) => {
-                    for event in block.events {
-                        told.push_str(&in_short(&event, &*block.rows)?);
-                    }
-                }
-            }
-        }
-    }
-
-    fn in_short(
-        event: &LogEvent,
-        rows: &dyn whimbrel_connector::ChangeRows,
-    ) -> Result<String, Error> {
-        let mut text = String::new();
-        Ok(match event {
-            LogEvent::Table { id, .. } => format!("T{} ", id.0),
-            LogEvent::Begin { mark } => format!("B{} ", mark.0),
-            LogEvent::Insert { table, after } => {
-                rows.decode(*after, &mut |values| {
-                    text = format!("I{}{values:?} ", table.0);
-                    Ok(())
-                })?;
-                text
-            }
-            LogEvent::Commit { place, .. } => format!("C{} ", place.position()),
-            LogEvent::Idle { place } => format!("idle {} ", place.position()),
-            other => format!("{other:?} "),
-        })
-    }
-
-    #[test]
-    fn transactions_are_told_with_their_tables_and_rows() {
-        let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
-        let stream = [
-            keepalive(5),
-            keepalive(6),
-            begin(0x10, 700),
-            change(RELATION),
-            change(INSERT),
-            keepalive(7),
-            change(RELATION),
-            change(INSERT),
-            commit(0x20),
-            keepalive(0x21),
-        ];
-        assert_eq!(
-            run(&mut decoder, &stream, &known()).unwrap(),
-            "idle 0/6 B700 T3 I3[Int(5)] I3[Int(5)] C0/20 idle 0/21 "
-        );
-        // What spans blocks goes on.
-        let first = run(&mut decoder, &[begin(0x30, 701), keepalive(8)], &known());
-        assert_eq!(first.unwrap(), "B701 ");
-        let rest = run(&mut decoder, &[change(INSERT), commit(0x40)], &known());
-        assert_eq!(rest.unwrap(), "I3[Int(5)] C0/40 ");
-    }
-
-    #[test]
-    fn transactions_that_were_applied_are_passed_over() {
-        let mut decoder = Decoder::new(Lsn(0x20), "us_ddl".to_owned(), Vec::new());
-        let stream = [
-            begin(0x10, 700),
-            change(RELATION),
-            change(INSERT),
-            commit(0x20),
-            keepalive(3),
-            begin(0x20, 701),
-            change(INSERT),
-            commit(0x30),
-        ];
-        assert_eq!(
-            run(&mut decoder, &stream, &known()).unwrap(),
-            "T3 idle 0/20 B701 I3[Int(5)] C0/30 "
-        );
-    }
-
-    #[test]
-    fn tables_that_nobody_asked_for_are_left_out() {
-        let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
-        let stream = [begin(1, 7), change(RELATION), change(INSERT), commit(2)];
-        assert_eq!(
-            run(&mut decoder, &stream, &Known::Ignored).unwrap(),
-            "B7 C0/2 "
-        );
-    }
-
-    #[test]
-    fn what_is_not_understood_is_fatal_and_named() {
-        let outside = [change(RELATION), change(INSERT)].to_vec();
-        let cases = [
-            (vec![change(b"S\0\0\0\x01\x01")], "type 'S'"),
-            (vec![frame(b"z")], "type 'z'"),
-            (vec![frame(b"")], "type 'none'"),
-            (vec![frame(b"w")], "type 'w'"),
-            (vec![frame(b"k")], "type 'k'"),
-            (vec![begin(1, 7), change(INSERT)], "not described"),
-            (vec![begin(1, 7), begin(1, 7)], "a transaction is open"),
-            (vec![commit(1)], "no transaction"),
-            (outside, "no transaction"),
-            (
-                vec![
-                    begin(1, 7),
-                    change(RELATION),
-                    change(b"I\0\0\0\x07N\0\x02nn"),
-                ],
-                "number of columns",
-            ),
-            (vec![b"d\0\0\0\x0Fw".to_vec()], "ends too early"),
-        ];
-        for (stream, expected) in cases {
-            let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
-            let error = run(&mut decoder, &stream, &known()).unwrap_err();
-            assert!(matches!(error, Error::Fatal(_)), "{error:?}");
-            assert!(error.to_string().contains(expected), "{expected}: {error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_never_panics(place in 0..400_usize, byte: u8, cut in 0..400_usize) {
-            let mut stream = [begin(0x10, 700), change(RELATION), change(INSERT), keepalive(7), commit(0x20)].concat();
-            let place = place % stream.len();
-            stream[place] = byte;
-            stream.truncate(stream.len() - cut % 40);
-            let mut decoder = Decoder::new(Lsn(0), "us_ddl".to_owned(), Vec::new());
-            drop(run(&mut decoder, &[stream], &known()));
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,8 @@
-//! The messages of `pgoutput`, protocol 1, taken apart without copying.
+//! The messages of `pgoutput` that tell changes, taken apart without copying. What a transaction that is sent before its commit adds to
+//! them, its number behind the type, is taken off before ([`super::spool`]); the messages about such transactions are [`super::control`].
 //! Formats: <https://www.postgresql.org/docs/18/protocol-logicalrep-message-formats.html>.
 
+use super::control::{self, Ending};
 use super::place::Lsn;
 
 /// Why bytes are no message.
@@ -16,12 +18,7 @@ pub(super) enum Message {
         commit: Lsn,
         transaction: u32,
     },
-    Commit {
-        /// Where the commit record ends.
-        end: Lsn,
-        /// By the server's clock, in microseconds since 2000.
-        committed_at_us: i64,
-    },
+    Commit(Ending),
     Relation(RelationMessage),
     Insert {
         relation: u32,
@@ -89,7 +86,7 @@ pub(super) struct OldTuple {
 impl Message {
     /// Takes a whole message apart.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader::new(bytes);
         let message = match reader.byte()? {
             b'B' => begin(&mut reader)?,
             b'C' => commit(&mut reader)?,
@@ -103,11 +100,8 @@ impl Message {
             b'O' | b'Y' => return Ok(Self::Other),
             _ => return Err("this type of message is not known"),
         };
-        if reader.at == bytes.len() {
-            Ok(message)
-        } else {
-            Err("it goes on after its end")
-        }
+        reader.end()?;
+        Ok(message)
     }
 }
 
@@ -122,14 +116,9 @@ fn begin(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
 }
 
 fn commit(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
-    // Flags of which none is in use, and the beginning of the commit record.
-    reader.skip(1 + 8)?;
-    let end = Lsn(reader.u64()?);
-    let committed_at_us = reader.u64()?.cast_signed();
-    Ok(Message::Commit {
-        end,
-        committed_at_us,
-    })
+    // Flags of which none is in use.
+    reader.skip(1)?;
+    control::ending(reader).map(Message::Commit)
 }
 
 fn relation(reader: &mut Reader<'_>) -> Result<RelationMessage, Malformed> {
@@ -228,12 +217,27 @@ fn logical(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
 }
 
 /// Walks over the bytes of a message.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    pub(super) fn is_more(&self) -> bool {
+        self.at < self.bytes.len()
+    }
+
+    pub(super) fn end(&self) -> Result<(), Malformed> {
+        if self.is_more() {
+            return Err("it goes on after its end");
+        }
+        Ok(())
+    }
+
     fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], Malformed> {
         let rest = self.bytes.get(self.at..).ok_or(CUT)?;
         let chunk = rest.first_chunk::<N>().ok_or(CUT)?;
@@ -241,7 +245,7 @@ impl<'a> Reader<'a> {
         Ok(chunk)
     }
 
-    fn skip(&mut self, count: usize) -> Result<(), Malformed> {
+    pub(super) fn skip(&mut self, count: usize) -> Result<(), Malformed> {
         let at = self.at.checked_add(count).ok_or(CUT)?;
         if at > self.bytes.len() {
             return Err(CUT);
@@ -250,7 +254,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn byte(&mut self) -> Result<u8, Malformed> {
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
         self.chunk::<1>().map(|[byte]| *byte)
     }
 
@@ -258,11 +262,11 @@ impl<'a> Reader<'a> {
         self.chunk().map(|bytes| u16::from_be_bytes(*bytes))
     }
 
-    fn u32(&mut self) -> Result<u32, Malformed> {
+    pub(super) fn u32(&mut self) -> Result<u32, Malformed> {
         self.chunk().map(|bytes| u32::from_be_bytes(*bytes))
     }
 
-    fn u64(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         self.chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
@@ -275,7 +279,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text up to a NUL.
-    fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         let rest = self.bytes.get(self.at..).ok_or(CUT)?;
         let end = memchr::memchr(0, rest).ok_or(CUT)?;
         self.at += end + 1;
@@ -367,10 +371,11 @@ mod tests {
                 commit: Lsn(9),
                 transaction: 0x102,
             },
-            Message::Commit {
+            Message::Commit(Ending {
+                commit: Lsn(0),
                 end: Lsn(12),
                 committed_at_us: 3,
-            },
+            }),
             Message::Relation(relation.clone()),
             Message::Insert {
                 relation: 7,

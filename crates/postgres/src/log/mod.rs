@@ -22,13 +22,25 @@
 //!    further than the target is an error that names the gap ([`slot`]); none is ever made in its place, because the slot's
 //!    position would then be past the target's, which is what `open` checks.
 //!
-//! The server sends each transaction when it commits, whole and in the order of the commit records; a stream that begins at the end
-//! of one goes on with the next. So nothing is sent of what was rolled back, to a savepoint or wholly.
+//! The server tells commits in the order of their records; a stream that begins at the end of one goes on with the next. Small transactions
+//! come whole at their commit. Those for which the server has no memory (`logical_decoding_work_mem`) come in pieces while they run, from
+//! version 15 on, and are kept here, on disk when they are large, until their commit is told ([`decoder`] has the argument, [`spool`] and
+//! [`relations`] what is less than obvious). So nothing is told of what was rolled back, to a savepoint or wholly.
+//!
+//! *Two phases.* The slot of a task is made without `two_phase`: then a prepared transaction is sent when COMMIT PREPARED is, as any other,
+//! and one that is rolled back never. A slot that a user made with `two_phase` sends the rows at PREPARE and at the commit a mere word, also to
+//! a reader that did not get the rows (`ReorderBufferFinishPrepared`: only what was prepared before `two_phase` was on is sent again).
+//! So what is prepared is kept, the slot is not let go past the oldest that is not applied ([`spool::Spools::let_go`]), and is read from where
+//! it stands, not from the task's place. When another reader has taken the rows nevertheless, that is an error which names the transaction.
+//!
+//! *Origins.* Changes that another replication wrote at the source are told as all others (`origin 'any'`, the default): the target is to be
+//! what the source is. Where they came from is read and passed over.
 //!
 //! Definitions come as messages that event triggers write ([`ddl`]), or, where these cannot be made, with the next row of the table.
 //!
 //! What the log does not tell: TRUNCATE, DETACH and DROP of a single partition. Truncating the partitioned table itself is told.
 
+mod control;
 mod ddl;
 mod decoder;
 mod feed;
@@ -38,9 +50,12 @@ mod message;
 mod place;
 mod publication;
 mod relation;
+mod relations;
 mod requirements;
 mod rows;
 mod slot;
+mod spill;
+mod spool;
 mod stream;
 
 use std::sync::Arc;
@@ -67,6 +82,8 @@ use place::{Lsn, UpTo, View};
 use publication::{Change, Publication};
 use relation::Describer;
 use slot::Slot;
+use spill::Spill;
+use spool::Spools;
 use stream::PostgresStream;
 
 /// How often a slot that another reader takes first is waited for again.
@@ -79,8 +96,34 @@ pub(crate) struct PostgresLog {
     connection: Option<Connection>,
     /// Of publication, event triggers, and slot, unless that was given.
     name: String,
-    /// Whether a type has come that is read as text.
-    wants_text: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
+}
+
+/// What streams to come are to look like, because of what an earlier one met.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    /// A type has come that is read as text.
+    text: Arc<AtomicBool>,
+    /// Transactions are to be sent whole.
+    whole: Arc<AtomicBool>,
+}
+
+/// The log that is there.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// Its beginning.
+    from: Lsn,
+    is_two_phase: bool,
+}
+
+/// How a stream is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    /// Of the protocol.
+    version: u32,
+    is_binary: bool,
+    /// Whether transactions are sent while they run.
+    is_streaming: bool,
 }
 
 impl PostgresLog {
@@ -88,14 +131,14 @@ impl PostgresLog {
         options: Arc<Options>,
         connection: Connection,
         task: &str,
-        wants_text: Arc<AtomicBool>,
+        wishes: Arc<Wishes>,
     ) -> Self {
         let name = name_of(task, &options.database);
         Self {
             options,
             connection: Some(connection),
             name,
-            wants_text,
+            wishes,
         }
     }
 
@@ -105,7 +148,7 @@ impl PostgresLog {
     }
 
     /// Finds the slot, or the reason why a slot that was given cannot be read.
-    async fn find_slot(&self, connection: &mut Connection) -> Result<Option<Lsn>, Error> {
+    async fn find_slot(&self, connection: &mut Connection) -> Result<Option<Kept>, Error> {
         let found = Slot::find(connection, self.slot()).await?;
         if found.is_none() && self.options.slot.is_some() {
             let name = self.slot();
@@ -113,7 +156,32 @@ impl PostgresLog {
                 "replication slot {name}, which SlotName names, is not at the source; make it with pg_create_logical_replication_slot('{name}', 'pgoutput'), or leave SlotName out"
             )));
         }
-        found.map(|slot| slot.check(self.slot())).transpose()
+        let kept = |slot: Slot| {
+            Ok(Kept {
+                from: slot.check(self.slot())?,
+                is_two_phase: slot.is_two_phase,
+            })
+        };
+        found.map(kept).transpose()
+    }
+
+    /// Each version of the protocol came with a version of the server.
+    fn form(&self, server_version: u32, tables: &[Arc<Table>]) -> Form {
+        let version = match server_version {
+            ..14 => 1,
+            14 => 2,
+            15 => 3,
+            16.. => 4,
+        };
+        let wants = |wish: &AtomicBool| wish.load(Ordering::Relaxed);
+        Form {
+            version,
+            is_binary: !wants(&self.wishes.text)
+                && !tables.iter().any(|table| has_text_only(table)),
+            is_streaming: version >= 3
+                && self.options.takes_open_transactions
+                && !wants(&self.wishes.whole),
+        }
     }
 
     /// A slot that the task makes keeps nothing of what is past.
@@ -144,9 +212,9 @@ impl PostgresLog {
         &self,
         side: &mut Connection,
         from: Lsn,
-        is_binary: bool,
+        form: Form,
     ) -> Result<(Replication, Option<Duration>), Error> {
-        let sql = start_sql(self.slot(), &self.name, from, is_binary);
+        let sql = start_sql(self.slot(), &self.name, from, form);
         let during = "begin to stream the source's log";
         for _ in 0..OPEN_ATTEMPTS {
             slot::free(side, self.slot()).await?;
@@ -172,13 +240,13 @@ impl PostgresLog {
         side: &mut Connection,
         tables: &[Table],
         from: Lsn,
-    ) -> Result<Lsn, Error> {
+    ) -> Result<Kept, Error> {
         let name = &self.name;
         let end = log_end(side).await?;
-        let Some(confirmed) = self.find_slot(side).await? else {
+        let Some(kept) = self.find_slot(side).await? else {
             return Err(slot::missing(name, from, end));
         };
-        slot::check_reach(self.slot(), confirmed, from)?;
+        slot::check_reach(self.slot(), kept.from, from)?;
         if from > end {
             return Err(Error::Fatal(format!(
                 "the source's log ends at {end}, before {from}, up to which the target has its changes: the source is another server, or was restored from a backup; load the tables again"
@@ -193,7 +261,7 @@ impl PostgresLog {
         for table in tables.iter().filter(missing) {
             tracing::warn!(table = %table.name, "its changes are not published: it was dropped or renamed, or cannot be captured");
         }
-        Ok(confirmed)
+        Ok(kept)
     }
 }
 
@@ -202,7 +270,8 @@ impl ChangeLog for PostgresLog {
     async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error> {
         let mut connection = self.connection().await?;
         let name = &self.name;
-        let kept = self.find_slot(&mut connection).await?;
+        let found = self.find_slot(&mut connection).await?;
+        let kept = found.map(|kept| kept.from);
         requirements::check(&mut connection, kept.is_none()).await?;
         if let Some(kept) = kept
             && self.options.slot.is_none()
@@ -263,30 +332,43 @@ impl ChangeLog for PostgresLog {
     ) -> Result<Box<dyn ChangeStream>, Error> {
         let from = Lsn::of(from)?;
         let mut side = connect(&self.options).await?;
-        let confirmed = self.check(&mut side, tables, from).await?;
+        let kept = self.check(&mut side, tables, from).await?;
         let identities = Identities::read(&mut side, tables).await?;
         let tables: Vec<Arc<Table>> = tables
             .iter()
             .map(|table| Arc::new(with_key(table, identities.of(&table.name))))
             .collect();
-        let is_binary = !self.wants_text.load(Ordering::Relaxed)
-            && !tables.iter().any(|table| has_text_only(table));
-        let (replication, timeout) = self.start(&mut side, from, is_binary).await?;
+        let form = self.form(side.major_version(), &tables);
+        let spools = Spools::new(
+            self.options.open_memory_max,
+            Spill::new(self.options.spool_dir.clone(), self.options.spool_bytes_max),
+            &ddl::prefix(&self.name),
+        );
+        // What was prepared before the task's place, and is committed behind it, comes from where the slot stands.
+        let begin = if kept.is_two_phase { kept.from } else { from };
+        let (replication, timeout) = self.start(&mut side, begin, form).await?;
         let first = (0..).zip(&tables).map(|(id, table)| LogEvent::Table {
             id: TableId(id),
             table: Arc::clone(table),
         });
         Ok(Box::new(PostgresStream {
-            feed: Feed::start(replication, from.max(confirmed), timeout),
-            decoder: Decoder::new(from, ddl::prefix(&self.name), first.collect()),
+            feed: Feed::start(replication, begin.max(kept.from), timeout),
+            decoder: Decoder::new(
+                from,
+                ddl::prefix(&self.name),
+                first.collect(),
+                spools,
+                Arc::clone(&self.wishes.whole),
+            ),
             describer: Describer::new(
                 Arc::clone(&self.options),
                 side,
                 tables,
-                is_binary,
-                Arc::clone(&self.wants_text),
+                form.is_binary,
+                Arc::clone(&self.wishes.text),
             ),
             unknown: None,
+            disk: None,
             _heartbeat: self
                 .options
                 .heartbeat
@@ -345,11 +427,19 @@ fn timeout_of(rows: &[Vec<Option<String>>]) -> Option<Duration> {
     limit.map(Duration::from_millis)
 }
 
-/// Protocol 1 sends transactions once they are committed. Names consist of letters, digits and underscores alone.
-fn start_sql(slot: &str, name: &str, from: Lsn, is_binary: bool) -> String {
+/// Names consist of letters, digits and underscores alone.
+fn start_sql(slot: &str, name: &str, from: Lsn, form: Form) -> String {
     let slot = quote::identifier(slot);
+    let Form {
+        version, is_binary, ..
+    } = form;
+    let streaming = if form.is_streaming {
+        ", streaming 'on'"
+    } else {
+        ""
+    };
     format!(
-        "START_REPLICATION SLOT {slot} LOGICAL {from} (proto_version '1', publication_names '{name}', binary '{is_binary}', messages 'true')"
+        "START_REPLICATION SLOT {slot} LOGICAL {from} (proto_version '{version}', publication_names '{name}', binary '{is_binary}', messages 'true'{streaming})"
     )
 }
 

@@ -18,11 +18,11 @@ const FREE_WAIT: Duration = Duration::from_secs(30);
 const GOODBYE_WAIT: Duration = Duration::from_secs(2);
 const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// `invalidation_reason` came with version 17; read as JSON, older servers simply lack it.
+/// `two_phase` came with version 14 and `invalidation_reason` with version 17; read as JSON, older servers simply lack it.
 const STATE: &str = "
 select s.plugin, s.database = current_database(), s.confirmed_flush_lsn, s.wal_status,
        coalesce(to_jsonb(s)->>'invalidation_reason', case when to_jsonb(s)->>'conflicting' = 'true' then 'conflict with recovery' end),
-       s.active_pid
+       s.active_pid, coalesce(to_jsonb(s)->>'two_phase', 'false') = 'true'
 from pg_replication_slots s where s.slot_name = ";
 
 /// Who keeps the source from making a slot.
@@ -43,6 +43,8 @@ pub(super) struct Slot {
     /// Whether it was made for `pgoutput` in this database.
     is_ours: bool,
     reader: Option<i32>,
+    /// Whether rows are sent when their transaction is prepared, and never again.
+    pub(super) is_two_phase: bool,
 }
 
 impl Slot {
@@ -68,6 +70,7 @@ impl Slot {
                 .or_else(|| is_lost.then(|| "the log it stands for was removed".to_owned())),
             is_ours: text(0) == Some("pgoutput") && text(1) == Some("t"),
             reader: text(5).and_then(|pid| pid.parse().ok()),
+            is_two_phase: text(6) == Some("t"),
         }
     }
 

@@ -1,4 +1,7 @@
+use std::io;
+
 use async_trait::async_trait;
+use tokio::task::{JoinHandle, spawn_blocking};
 use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogPlace};
 use whimbrel_core::Position;
 
@@ -9,6 +12,7 @@ use super::heartbeat::Heartbeat;
 use super::message::RelationMessage;
 use super::place::Lsn;
 use super::relation::Describer;
+use super::spill::Done;
 
 /// A running capture.
 pub(super) struct PostgresStream {
@@ -17,6 +21,8 @@ pub(super) struct PostgresStream {
     pub(super) describer: Describer,
     /// The table that the decoder waits to be told of.
     pub(super) unknown: Option<RelationMessage>,
+    /// What the decoder waits for.
+    pub(super) disk: Option<JoinHandle<io::Result<Done>>>,
     /// Ends with the stream.
     pub(super) _heartbeat: Option<Heartbeat>,
 }
@@ -29,8 +35,13 @@ impl ChangeStream for PostgresStream {
             if let Some(relation) = &self.unknown {
                 let known = self.describer.describe(relation).await?;
                 if let Some(relation) = self.unknown.take() {
-                    self.decoder.learn(relation, known)?;
+                    self.decoder.learn(&relation, known);
                 }
+            }
+            if let Some(disk) = &mut self.disk {
+                let done = disk.await.map_err(io::Error::other).flatten();
+                self.disk = None;
+                self.decoder.done(done)?;
             }
             match self.decoder.step()? {
                 Step::Block(block) => return Ok(block),
@@ -39,6 +50,7 @@ impl ChangeStream for PostgresStream {
                     let events = self.describer.define(DdlMessage::parse(&content)?)?;
                     self.decoder.defined(events)?;
                 }
+                Step::Disk(job) => self.disk = Some(spawn_blocking(move || job.run())),
                 Step::Starved => {
                     let block = self.feed.next().await?;
                     self.decoder.feed(block);
@@ -49,7 +61,7 @@ impl ChangeStream for PostgresStream {
 
     fn confirm(&mut self, position: &Position) {
         match Lsn::of(position) {
-            Ok(place) => self.feed.confirm(place),
+            Ok(place) => self.feed.confirm(self.decoder.let_go(place)),
             Err(error) => tracing::warn!(%error, "a position cannot be confirmed"),
         }
     }

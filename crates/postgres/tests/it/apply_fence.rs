@@ -9,7 +9,7 @@ use whimbrel_core::{Position, Value};
 use whimbrel_testkit::{Engine, Fault, FaultProxy, Server};
 
 use crate::changes::{Do, Rig, Row, Rows, int};
-use crate::support::{ENGINES, TASK, connector};
+use crate::support::{ENGINES, TASK, connector, peak_kb};
 
 const TABLE: &str =
     "create table t (id int primary key, v int); insert into t values (1, 0), (2, 0)";
@@ -338,15 +338,6 @@ impl RowSet for Made {
             .clone()
             .try_for_each(|id| visit(&[Value::Int(id), Value::Text(&filler)]))
     }
-}
-
-fn peak_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test]

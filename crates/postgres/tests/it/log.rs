@@ -3,7 +3,7 @@
 use whimbrel_testkit::Engine;
 
 use crate::log_support::{Captured, Told};
-use crate::support::ENGINES;
+use crate::support::{ENGINES, peak_kb};
 
 const TABLE: &str = "create table t (id int primary key, name text)";
 
@@ -282,12 +282,4 @@ async fn a_transaction_far_larger_than_memory_comes_in_blocks() {
     assert!(blocks > 100 && bytes_max < 1 << 20, "{blocks} {bytes_max}");
     let grown = peak_kb() - before;
     assert!(grown < 64 * 1024, "memory grew by {grown} KB");
-}
-
-/// The most memory that this process has had.
-fn peak_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let digits = peak.unwrap().trim().trim_end_matches(" kB");
-    digits.parse().unwrap()
 }

@@ -20,6 +20,13 @@ pub(crate) fn connector(url: &str) -> Arc<dyn Connector> {
     Arc::new(PostgresConnector::new(Options::from_url(url).unwrap()))
 }
 
+/// A connector with other options than the default.
+pub(crate) fn connector_with(url: &str, change: impl FnOnce(&mut Options)) -> Arc<dyn Connector> {
+    let mut options = Options::from_url(url).unwrap();
+    change(&mut options);
+    Arc::new(PostgresConnector::new(options))
+}
+
 /// Two databases, and connectors to them.
 pub(crate) struct Pair {
     pub(crate) source: TestDatabase,
@@ -261,4 +268,12 @@ impl Chunk<'_> {
         );
         Ok(commit.row_count)
     }
+}
+
+/// The most memory that this process has had.
+pub(crate) fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let digits = peak.unwrap().trim().trim_end_matches(" kB");
+    digits.parse().unwrap()
 }

@@ -32,6 +32,11 @@ nothing: it stands in every settings document that is copied whole. Keys and JSO
 What a deleted task leaves: its load records in `awsdms_control` at the target go with it, if the target can be reached within half a minute.
 If not, the task is deleted all the same and the service's log says so; the records are rows that carry the task's name.
 
+What waits on disk: a PostgreSQL source, from version 15 on, sends large transactions while they run. What 16 MB of memory do not hold of them lies in a
+file without a name until their commit, in the folder that `WHIMBREL_SPOOL_DIR` names (by default the system's for temporary files: `TMPDIR`, or `/tmp`; choose
+another where that is memory), of `WHIMBREL_SPOOL_MAX_MB` megabytes at most for each task (by default 64 GiB). The file goes with the process,
+however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15.
+
 This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
 ";
 
