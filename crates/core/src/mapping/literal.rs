@@ -166,14 +166,12 @@ impl Literal {
             Self::Float32(number) => float_text(f64::from(*number), &format!("{number:e}")),
             Self::Float64(number) => float_text(*number, &format!("{number:e}")),
             Self::Text(text) | Self::Padded(text) => text.clone(),
-            Self::Date(day) => day_text(*day),
             Self::Time(micros) => time_text(*micros),
             Self::Timestamp(day @ Day::Civil(..), micros) => {
                 let date = day_text(*day);
-
                 format!("{date} {}", time_text(*micros))
             }
-            Self::Timestamp(day, _) => day_text(*day),
+            Self::Date(day) | Self::Timestamp(day, _) => day_text(*day),
             Self::Uuid(bytes) => {
                 let mut out = Vec::new();
                 crate::write_text(&Value::Uuid(*bytes), &mut out);

@@ -53,10 +53,9 @@ impl Number {
             return Some(value.cmp(&small));
         }
         match value {
-            Value::Int(_) | Value::UInt(_) => {}
             Value::Decimal(Decimal::NaN | Decimal::Infinity) => return Some(Ordering::Greater),
             Value::Decimal(Decimal::NegInfinity) => return Some(Ordering::Less),
-            Value::Decimal(_) => {}
+            Value::Int(_) | Value::UInt(_) | Value::Decimal(_) => {}
             _ => return None,
         }
         let mut text = Vec::new();

@@ -137,14 +137,14 @@ impl TableMappings {
             table: &table.name.name,
             column: None,
         };
-        let named = |rule: Option<(u64, &str, &NameChange)>, name: &str| match rule {
+        let new_name = |rule: Option<(u64, &str, &NameChange)>, name: &str| match rule {
             None => Ok(name.to_owned()),
             Some((id, path, change)) => renamed(change, name, names, &source)
                 .map_err(|expected| ResolveError::new(table, id, path, expected)),
         };
         Ok(TableName {
-            schema: named(self.schema_rename(&table.name), &table.name.schema)?,
-            name: named(self.table_rename(&table.name), &table.name.name)?,
+            schema: new_name(self.schema_rename(&table.name), &table.name.schema)?,
+            name: new_name(self.table_rename(&table.name), &table.name.name)?,
         })
     }
 

@@ -165,6 +165,7 @@ fn what_is_left_of_a_key_is_no_key() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn rules_that_do_not_fit_name_themselves() {
     let mut source = table(&[
         ("id", INT4),

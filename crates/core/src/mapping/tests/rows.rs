@@ -135,6 +135,7 @@ fn texts_compare_by_bytes_and_padding_does_not_count() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn dates_and_times_have_their_order() {
     let day = |year, month, day| Date::Days(CivilDate { year, month, day }.to_days().unwrap());
     ordered(
