@@ -64,6 +64,8 @@ struct Shared {
     left_bytes: AtomicU64,
     to_client_bytes: AtomicU64,
     to_server_bytes: AtomicU64,
+    lost_bytes: AtomicU64,
+    connections: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -89,6 +91,8 @@ impl FaultProxy {
             left_bytes: AtomicU64::new(0),
             to_client_bytes: AtomicU64::new(0),
             to_server_bytes: AtomicU64::new(0),
+            lost_bytes: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
         Ok(Self {
@@ -118,6 +122,16 @@ impl FaultProxy {
         self.shared.setting.send_modify(|setting| setting.cuts += 1);
     }
 
+    /// Connections that clients made so far, whether they came through or not.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that [`Fault::Lose`] took and passed to nobody.
+    pub fn lost_bytes(&self) -> u64 {
+        self.shared.lost_bytes.load(Ordering::SeqCst)
+    }
+
     /// Bytes passed on to the server and to the clients so far.
     pub fn passed_bytes(&self) -> (u64, u64) {
         let load = |count: &AtomicU64| count.load(Ordering::SeqCst);
@@ -141,6 +155,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let Ok((client, _)) = listener.accept().await else {
             return;
         };
+        shared.connections.fetch_add(1, Ordering::SeqCst);
         connections.spawn(carry(client, Arc::clone(&shared)));
         while connections.try_join_next().is_some() {}
     }
@@ -212,7 +227,10 @@ async fn pump(
         match fault {
             // `Stall` and `Refuse` may have been set while this piece was read; it still passes.
             Fault::None | Fault::Stall | Fault::Refuse => to.write_all(bytes).await?,
-            Fault::Lose => continue,
+            Fault::Lose => {
+                shared.lost_bytes.fetch_add(read as u64, Ordering::SeqCst);
+                continue;
+            }
             Fault::Throttle { bytes_per_s } => {
                 to.write_all(bytes).await?;
                 tokio::time::sleep(throttled(read, bytes_per_s)).await;

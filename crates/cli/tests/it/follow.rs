@@ -1,6 +1,7 @@
 //! Following the source's changes: exactly once, whatever happens.
 
 mod definitions;
+mod faults;
 mod lives;
 mod process;
 mod torture;

@@ -41,6 +41,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source,
     StartPoint, Target, TaskFence,
@@ -256,6 +257,7 @@ impl Run<'_> {
         target.forget(&fence).await.map_err(RunError::Target)?;
         let fence = self.claim(target).await?;
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
+        reach(Point::LogKept).await;
         let unfollowable = tables.iter().filter_map(unfollowable);
         let mut refused = unfollowable
             .filter(|_| self.spec.loads)
@@ -276,7 +278,10 @@ impl Run<'_> {
             applier.record(&adopted).await.map_err(RunError::Target)?;
         }
         let checkpoint = Checkpoint::at(position);
-        applier.commit(&checkpoint).await.map_err(RunError::Target)
+        let committed = applier.commit(&checkpoint).await;
+        committed.map_err(RunError::Target)?;
+        reach(Point::FirstCheckpoint).await;
+        Ok(())
     }
 
     async fn claim(&self, target: &mut dyn Target) -> Result<TaskFence, RunError> {

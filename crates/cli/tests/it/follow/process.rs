@@ -1,15 +1,53 @@
 //! The command while it follows.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use whimbrel_connector::failpoint::Point;
 
 use crate::ends::{Ends, wait_until};
 use crate::{Said, whimbrel};
+
+/// A point at which a command is held the `count`-th time it comes there, until it is let go.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) point: Point,
+    count: u32,
+    folder: TempDir,
+}
+
+impl Hold {
+    pub(super) fn at(point: Point, count: u32) -> Self {
+        Self {
+            point,
+            count,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("held")
+    }
+
+    fn wanted(&self) -> String {
+        let (name, path) = (self.point.name(), self.path());
+        format!("{name}:{}:{}", self.count, path.display())
+    }
+
+    /// Whether the command is there.
+    pub(super) fn is_held(&self) -> bool {
+        self.path().exists()
+    }
+
+    pub(super) fn let_go(&self) {
+        std::fs::remove_file(self.path()).unwrap();
+    }
+}
 
 /// A command under way. What it says goes to files, so that it never waits for a reader. Killed with this value.
 pub(super) struct Following {
@@ -19,9 +57,22 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn start(ends: &Ends, options: &[&str]) -> Self {
+        Self::start_with(ends, options, None)
+    }
+
+    /// Starts a command that is to be held at a point.
+    pub(super) fn start_held(ends: &Ends, options: &[&str], hold: &Hold) -> Self {
+        Self::start_with(ends, options, Some(hold))
+    }
+
+    fn start_with(ends: &Ends, options: &[&str], hold: Option<&Hold>) -> Self {
         let files = tempfile::tempdir().unwrap();
         let file = |name| File::create(files.path().join(name)).unwrap();
-        let child = whimbrel(&ends.words("migrate", options))
+        let mut command = whimbrel(&ends.words("migrate", options));
+        if let Some(hold) = hold {
+            command.env("WHIMBREL_HOLD", hold.wanted());
+        }
+        let child = command
             .stdout(file("out"))
             .stderr(file("err"))
             .spawn()

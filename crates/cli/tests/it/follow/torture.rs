@@ -9,7 +9,7 @@ use super::workload::{BALANCE, ITEMS, SEATS_TABLE, TABLES, Workload, rows, table
 use crate::ends::Ends;
 use crate::random::Random;
 
-const BEGIN: [&str; 8] = [
+pub(super) const BEGIN: [&str; 8] = [
     "--follow",
     "--json",
     "--prepare",
