@@ -151,6 +151,12 @@ pub async fn forget_cdc(
     target.map_err(RunError::Target)
 }
 
+/// Epochs only grow: one older than ours is from before our claim, and so is all that the target holds. Nobody took the task over; its
+/// checkpoint is as old as its rows, and the log is read on from there, if it reaches back so far.
+fn is_put_back(error: &Error) -> bool {
+    matches!(error, Error::Fenced { ours, theirs } if theirs < ours)
+}
+
 struct Run<'a> {
     source: &'a Arc<dyn Connector>,
     target: &'a Arc<dyn Connector>,
@@ -171,16 +177,20 @@ impl Run<'_> {
         let fence = self.held.as_ref()?;
         let mut target = self.target.target().await.ok()?;
         let error = target.applier(fence, &self.spec.apply).await.err()?;
-        matches!(error, Error::Fenced { .. }).then_some(RunError::Target(error))
+        let is_taken_over = matches!(error, Error::Fenced { .. }) && !is_put_back(&error);
+        is_taken_over.then_some(RunError::Target(error))
     }
 
     /// Claims nothing that was taken over. The check after the failure may not have reached the target.
     async fn let_go(&mut self, target: &mut dyn Target) -> Result<(), RunError> {
         if let Some(fence) = &self.held {
-            target
-                .applier(fence, &self.spec.apply)
-                .await
-                .map_err(RunError::Target)?;
+            match target.applier(fence, &self.spec.apply).await {
+                Ok(_) => {}
+                Err(error) if is_put_back(&error) => {
+                    warn!(task = fence.task, %error, "the target is as it was before this worker claimed the task: it was put back, or fails over to a standby that was behind");
+                }
+                Err(error) => return Err(RunError::Target(error)),
+            }
         }
         self.held = None;
         Ok(())
