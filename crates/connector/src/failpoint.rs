@@ -1,11 +1,12 @@
 //! Named places in the course of a task where a test can hold the process, to strike it or what it talks to right there.
 //!
-//! A build for tests that finds `WHIMBREL_HOLD=name:count:path` in its environment makes the file `path` when it comes to the point
-//! `name` for the `count`-th time, and goes on once the file is gone. Whoever sees the file can kill the process, stop it, cut its
-//! connections or restart a server, and knows what was done before and what was not. A release build has no points.
+//! A build with the feature `faults` that finds `WHIMBREL_HOLD=name:count:path` in its environment makes the file `path` when it comes
+//! to the point `name` for the `count`-th time, and goes on once the file is gone. Whoever sees the file can kill the process, stop it,
+//! cut its connections or restart a server, and knows what was done before and what was not. Without the feature, and in a release
+//! build whatever its features, there is nothing at the points.
 
 /// A point. The names in the comments are those of [`Point::name`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Point {
     /// `log-kept`: the source keeps its log; no checkpoint is written.
     LogKept,
@@ -29,11 +30,15 @@ pub enum Point {
     TablesJoined,
     /// `stream-open`: the log is about to be read from the checkpoint on.
     StreamOpen,
+    /// `batch-gathered`: a batch is about to be written; no transaction is open at the target.
+    BatchGathered,
     /// `batch-begun`: a transaction is wanted at the target; it has no changes.
     BatchBegun,
     /// `part-applied`: a part of a transaction larger than a batch is applied and not committed.
     PartApplied,
-    /// `changes-applied`: the changes of a batch are applied and not committed, and neither is the checkpoint.
+    /// `rows-applied`: the changes of rows of a batch are applied and not committed.
+    RowsApplied,
+    /// `changes-applied`: a batch, with rows or without, is about to be committed with the checkpoint.
     ChangesApplied,
     /// `batch-committed`: changes and checkpoint are committed, and nobody knows of it.
     BatchCommitted,
@@ -51,7 +56,7 @@ pub enum Point {
 
 impl Point {
     /// All points, in the order in which a task first comes to them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::LogKept,
         Self::FirstCheckpoint,
         Self::SnapshotOpen,
@@ -63,8 +68,10 @@ impl Point {
         Self::FollowerClaimed,
         Self::TablesJoined,
         Self::StreamOpen,
+        Self::BatchGathered,
         Self::BatchBegun,
         Self::PartApplied,
+        Self::RowsApplied,
         Self::ChangesApplied,
         Self::BatchCommitted,
         Self::PositionConfirmed,
@@ -88,8 +95,10 @@ impl Point {
             Self::FollowerClaimed => "follower-claimed",
             Self::TablesJoined => "tables-joined",
             Self::StreamOpen => "stream-open",
+            Self::BatchGathered => "batch-gathered",
             Self::BatchBegun => "batch-begun",
             Self::PartApplied => "part-applied",
+            Self::RowsApplied => "rows-applied",
             Self::ChangesApplied => "changes-applied",
             Self::BatchCommitted => "batch-committed",
             Self::PositionConfirmed => "position-confirmed",
@@ -101,15 +110,17 @@ impl Point {
     }
 }
 
-#[cfg(not(debug_assertions))]
-/// Goes on: a release build has no points.
-#[inline]
-pub async fn reach(_: Point) {}
+/// Goes on: nothing is here.
+#[cfg(not(all(feature = "faults", debug_assertions)))]
+#[inline(always)]
+pub fn reach(_: Point) -> std::future::Ready<()> {
+    std::future::ready(())
+}
 
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "faults", debug_assertions))]
 pub use armed::reach;
 
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "faults", debug_assertions))]
 mod armed {
     use std::path::{Path, PathBuf};
     use std::sync::LazyLock;

@@ -1,7 +1,7 @@
 //! Mistakes that can be made on purpose, to show that the tests find them.
 //!
-//! A build for tests that finds `WHIMBREL_MUTATION=name` in its environment makes the mistake. `cargo x torture --mutations` runs the
-//! tests that guard against it, and they have to fail. A release build makes none of them.
+//! A build with the feature `faults` that finds `WHIMBREL_MUTATION=name` in its environment makes the mistake. Without the feature, and
+//! in a release build whatever its features, none can be made.
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Mutation {
     }
 
     /// Whether it is to be made.
-    #[cfg(debug_assertions)]
+    #[cfg(all(feature = "faults", debug_assertions))]
     pub fn is_on(self) -> bool {
         static WANTED: std::sync::LazyLock<Option<Mutation>> = std::sync::LazyLock::new(|| {
             let name = std::env::var("WHIMBREL_MUTATION").ok()?;
@@ -47,8 +47,8 @@ impl Mutation {
     }
 
     /// Never.
-    #[cfg(not(debug_assertions))]
-    #[inline]
+    #[cfg(not(all(feature = "faults", debug_assertions)))]
+    #[inline(always)]
     pub const fn is_on(self) -> bool {
         false
     }

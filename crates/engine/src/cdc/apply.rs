@@ -148,6 +148,7 @@ impl BatchWriter {
 
     async fn open(&mut self) -> Result<(), Error> {
         if !self.is_open {
+            reach(Point::BatchGathered).await;
             self.applier.begin().await?;
             self.is_open = true;
             reach(Point::BatchBegun).await;
@@ -265,6 +266,9 @@ impl BatchWriter {
             }
         }
         if let Some(end) = &batch.end {
+            if !batch.changes.is_empty() {
+                reach(Point::RowsApplied).await;
+            }
             let checkpoint = Checkpoint {
                 kept_from,
                 ..Checkpoint::at(end.place.position())

@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use whimbrel_connector::Mutation;
 use whimbrel_connector::failpoint::Point;
 
 use crate::ends::{Ends, wait_until};
@@ -49,6 +50,13 @@ impl Hold {
     }
 }
 
+/// What is wanted of a command for the sake of a test.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes<'a> {
+    pub(super) hold: Option<&'a Hold>,
+    pub(super) mutation: Option<Mutation>,
+}
+
 /// A command under way. What it says goes to files, so that it never waits for a reader. Killed with this value.
 pub(super) struct Following {
     child: Child,
@@ -57,20 +65,18 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn start(ends: &Ends, options: &[&str]) -> Self {
-        Self::start_with(ends, options, None)
+        Self::start_with(ends, options, &Wishes::default())
     }
 
-    /// Starts a command that is to be held at a point.
-    pub(super) fn start_held(ends: &Ends, options: &[&str], hold: &Hold) -> Self {
-        Self::start_with(ends, options, Some(hold))
-    }
-
-    fn start_with(ends: &Ends, options: &[&str], hold: Option<&Hold>) -> Self {
+    pub(super) fn start_with(ends: &Ends, options: &[&str], wishes: &Wishes<'_>) -> Self {
         let files = tempfile::tempdir().unwrap();
         let file = |name| File::create(files.path().join(name)).unwrap();
         let mut command = whimbrel(&ends.words("migrate", options));
-        if let Some(hold) = hold {
+        if let Some(hold) = wishes.hold {
             command.env("WHIMBREL_HOLD", hold.wanted());
+        }
+        if let Some(mutation) = wishes.mutation {
+            command.env("WHIMBREL_MUTATION", mutation.name());
         }
         let child = command
             .stdout(file("out"))
@@ -119,6 +125,13 @@ impl Following {
         self.wait_until("it started", |it| {
             it.events().iter().any(|event| event["event"] == "start")
         });
+    }
+
+    /// The name of its task, which its control rows have.
+    pub(super) fn task(&self) -> String {
+        let events = self.events();
+        let start = events.iter().find(|event| event["event"] == "start");
+        start.unwrap()["task"].as_str().unwrap().to_owned()
     }
 
     /// Whether the load is over.

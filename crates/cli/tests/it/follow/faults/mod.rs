@@ -1,28 +1,33 @@
 //! Faults × phases × pairs of engines × seeds: whatever happens, the target ends with the source's rows, and each change is
-//! applied once. `docs/faults.md` tells which fault is tested where.
+//! applied once; or the task ends and says why. [`rows`] tells which fault is tested where.
 //!
 //! A run loads and follows a workload and is held at a named point of its phase ([`whimbrel_connector::failpoint`]). There it is
 //! struck, let go, and has to catch up. So a fault falls where it is meant to, and a run in which it did not strike fails.
 
+mod locks;
+mod mutations;
+mod rows;
+mod servers;
 mod strikes;
+mod sweep;
 
 use std::io::Write as _;
 
 use whimbrel_connector::failpoint::Point;
-use whimbrel_testkit::{Engine, Server};
+use whimbrel_testkit::{Engine, Server, ServerOptions};
 
 use super::process::{Following, Hold};
-use super::torture::{Arena, BEGIN};
+use super::torture::Arena;
 use crate::ends::{Ends, wait_until};
 use crate::random::Random;
-use strikes::{FAULTS, Moment, Strike};
+use strikes::{FAULTS, Moment, Outcome, Strike};
 
-/// Names the one case that is to run, `cut-target:cdc`, or says `all`.
-const CASE_VARIABLE: &str = "WHIMBREL_FAULT";
+/// Says which cases are to run: those whose names begin so, `cut-target:cdc,kill`, so many that the seed chooses, or `all`.
+const CASES_VARIABLE: &str = "WHIMBREL_FAULT_CASES";
 /// A file that gets a line for each fault that struck.
 const TALLY_VARIABLE: &str = "WHIMBREL_TALLY";
-/// Cases of a pair and a seed. The long run makes more rounds.
-const CASES: usize = 3;
+/// Cases of a pair and a seed, where nothing is said.
+const CASES: usize = 1;
 
 /// Where in the course of a task a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +68,9 @@ impl Phase {
             (Point::StreamOpen, 1),
         ];
         let cdc = [
+            (Point::BatchGathered, 1 + few),
             (Point::BatchBegun, 1 + few),
+            (Point::RowsApplied, few),
             (Point::ChangesApplied, 1 + few),
             (Point::BatchCommitted, 1 + few),
             (Point::PositionConfirmed, few),
@@ -98,30 +105,67 @@ struct Run<'a> {
     hold: Hold,
     random: Random,
     servers: Option<(&'a Server, &'a Server)>,
+    /// More servers, which live as long.
+    others: Vec<Server>,
 }
 
 impl Run<'_> {
-    /// Writes at the source until the command is held.
-    fn hold(&mut self) {
+    /// Begins, and writes at the source until the command is held.
+    fn held<'a>(
+        mut arena: Arena,
+        hold: Hold,
+        random: &mut Random,
+        servers: Option<(&'a Server, &'a Server)>,
+    ) -> Run<'a> {
+        // Other changes may come to nothing.
+        let changes_rows = hold.point == Point::RowsApplied;
+        arena.steps(4);
+        let mut following = arena.begin_held(&hold);
         wait_until(|| {
-            if self.hold.is_held() {
+            if hold.is_held() {
                 return true;
             }
-            assert!(!self.following.has_ended(), "{:?}", self.following);
-            self.arena.workload.may_truncate = self.following.is_following();
-            self.arena.steps(1);
+            assert!(!following.has_ended(), "{following:?}");
+            arena.workload.may_truncate = following.is_following();
+            if changes_rows && following.is_following() {
+                let change = "update seats set counter = counter + 1";
+                arena.ends.source.sql(change).unwrap();
+            } else {
+                arena.steps(1);
+            }
             false
         });
+        Run {
+            arena,
+            following,
+            hold,
+            random: random.split(),
+            servers,
+            others: Vec::new(),
+        }
     }
 
-    /// What every fault has to come to: the same rows at both ends, each change applied once.
-    fn finish(mut self) {
+    fn finish(self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Equal => self.finish_equal(),
+            Outcome::Refused(words) => self.finish_refused(words),
+            Outcome::Suspended(table) => self.finish_suspended(table),
+        }
+    }
+
+    /// Writes on until all of it is at the target.
+    fn catch_up(&mut self) {
         self.arena.steps(2);
         self.following
             .wait_until("it followed", Following::is_following);
         self.arena.workload.may_truncate = true;
         self.arena.steps(5);
         self.arena.wait_for_mark(&mut self.following);
+    }
+
+    /// The same rows at both ends, each change applied once.
+    fn finish_equal(mut self) {
+        self.catch_up();
         self.arena.check_equal();
         self.following.wait_until_caught_up();
         self.following.interrupt();
@@ -129,6 +173,39 @@ impl Run<'_> {
         assert!(!err.contains("not at the target"), "{err}");
         assert!(!err.contains("was not there"), "{err}");
         self.arena.check_valid();
+        self.arena.ends.run_well("forget", &[]);
+    }
+
+    /// The command ends by itself, says all of this, and says it again.
+    fn finish_refused(mut self, words: &[&str]) {
+        for _ in 0..2 {
+            let code = self.following.wait().code();
+            let err = self.following.err().to_lowercase();
+            assert!(!matches!(code, Some(0)), "{:?}", self.following);
+            for word in words {
+                assert!(err.contains(word), "{word}: {err}");
+            }
+            self.following = self.arena.resume();
+        }
+    }
+
+    /// A table stands still, and the command says so; the others go on.
+    fn finish_suspended(mut self, table: &str) {
+        self.catch_up();
+        self.arena.check_equal_without(table);
+        let events = self.following.events();
+        let is_told = events.iter().any(|event| {
+            event["table"]
+                .as_str()
+                .is_some_and(|it| it.ends_with(table))
+                && !event["message"].is_null()
+        });
+        assert!(
+            is_told || self.following.err().contains(table),
+            "{:?}",
+            self.following
+        );
+        self.following.kill();
         self.arena.ends.run_well("forget", &[]);
     }
 }
@@ -141,10 +218,11 @@ async fn case(
     random: &mut Random,
     servers: Option<(&Server, &Server)>,
 ) {
-    let mut arena = Arena::new(ends, random.split()).await;
+    let arena = Arena::new(ends, random.split()).await;
     let (point, count) = match fault.moment {
         Moment::Any => phase.point(random),
         Moment::Commit => phase.commit(random),
+        Moment::Rows => (Point::RowsApplied, 1 + few(random)),
         Moment::Idle => (Point::PositionConfirmed, 1 + few(random)),
     };
     eprintln!(
@@ -153,25 +231,16 @@ async fn case(
         phase.name(),
         point.name()
     );
-    arena.steps(4);
-    let hold = Hold::at(point, count);
-    let following = Following::start_held(&arena.ends, &BEGIN, &hold);
-    let mut run = Run {
-        arena,
-        following,
-        hold,
-        random: random.split(),
-        servers,
-    };
-    run.hold();
+    let mut run = Run::held(arena, Hold::at(point, count), random, servers);
     run.arena.steps(2);
-    (fault.strike)(&mut run);
-    tally(&format!("{} {} {}", fault.row, fault.name, phase.name()));
-    run.finish();
+    (fault.act)(&mut run);
+    tally(fault.row, &format!("{} {}", fault.name, phase.name()));
+    run.finish(&fault.outcome);
 }
 
 /// Counts a fault that struck.
-fn tally(line: &str) {
+fn tally(row: u8, what: &str) {
+    let line = format!("{row} {what}");
     eprintln!("struck: {line}");
     let Some(path) = std::env::var_os(TALLY_VARIABLE) else {
         return;
@@ -183,28 +252,36 @@ fn tally(line: &str) {
     writeln!(file.unwrap(), "{line}").unwrap();
 }
 
-/// The cases of a pair: some that the seed chooses, or the one that the environment names.
-fn chosen(random: &mut Random, wants_servers: bool) -> Vec<(&'static Strike, Phase)> {
+/// The cases of a pair: some that the seed chooses, or those that the environment wants.
+fn chosen(
+    random: &mut Random,
+    from: Engine,
+    to: Engine,
+    wants_servers: bool,
+) -> Vec<(&'static Strike, Phase)> {
     let all: Vec<(&Strike, Phase)> = FAULTS
         .iter()
-        .filter(|fault| fault.wants_servers == wants_servers)
+        .filter(|fault| fault.wants_servers == wants_servers && fault.sides.are(from, to))
         .flat_map(|fault| Phase::ALL.map(|phase| (fault, phase)))
         .filter(|(fault, phase)| fault.strikes(*phase))
         .collect();
-    if let Ok(named) = std::env::var(CASE_VARIABLE) {
-        if named == "all" {
-            return all;
-        }
-        let is_named =
-            |case: &&(&Strike, Phase)| format!("{}:{}", case.0.name, case.1.name()) == named;
-        return all.iter().filter(is_named).copied().collect();
+    let wanted = std::env::var(CASES_VARIABLE).unwrap_or_else(|_| CASES.to_string());
+    if wanted == "all" {
+        return all;
     }
-    (0..CASES).map(|_| all[random.below(all.len())]).collect()
+    if let Ok(count) = wanted.parse::<usize>() {
+        return (0..count).map(|_| all[random.below(all.len())]).collect();
+    }
+    let is_wanted = |case: &&(&Strike, Phase)| {
+        let name = format!("{}:{}", case.0.name, case.1.name());
+        wanted.split(',').any(|begin| name.starts_with(begin))
+    };
+    all.iter().filter(is_wanted).copied().collect()
 }
 
 fn announce(fault: &Strike, phase: Phase, test: &str, seed: u64) {
     eprintln!(
-        "to repeat this: WHIMBREL_SEED={seed} {CASE_VARIABLE}={}:{} cargo nextest run -p whimbrel-cli {test}",
+        "to repeat this: WHIMBREL_SEED={seed} {CASES_VARIABLE}={}:{} cargo nextest run -p whimbrel-cli {test}",
         fault.name,
         phase.name()
     );
@@ -213,7 +290,7 @@ fn announce(fault: &Strike, phase: Phase, test: &str, seed: u64) {
 async fn struck(from: Engine, to: Engine, test: &str) {
     let mut random = Random::announced();
     let seed = random.seed();
-    for (fault, phase) in chosen(&mut random, false) {
+    for (fault, phase) in chosen(&mut random, from, to, false) {
         announce(fault, phase, test, seed);
         let ends = Ends::between(from, to, "fault");
         // Of the case's own, so that a case named alone goes as it went among others.
@@ -222,13 +299,27 @@ async fn struck(from: Engine, to: Engine, test: &str) {
     }
 }
 
+/// A server of the test's own, with room for few connections.
+fn small_server(engine: Engine) -> Server {
+    let name = if engine.is_postgres() {
+        "max_connections"
+    } else {
+        "max-connections"
+    };
+    let options = ServerOptions {
+        settings: vec![(name.to_owned(), "32".to_owned())],
+        ..ServerOptions::default()
+    };
+    Server::private_with(engine, options).unwrap()
+}
+
 async fn struck_servers(from: Engine, to: Engine, test: &str) {
     let mut random = Random::announced();
     let seed = random.seed();
-    let source = Server::private(from).unwrap();
-    let target = Server::private(to).unwrap();
-    for (fault, phase) in chosen(&mut random, true) {
+    for (fault, phase) in chosen(&mut random, from, to, true) {
         announce(fault, phase, test, seed);
+        // New ones each time: some faults change what a server is.
+        let (source, target) = (small_server(from), small_server(to));
         let ends = Ends::on(&source, &target, "fault");
         let mut random = Random::of_case(seed, fault.name, phase.name());
         case(fault, phase, ends, &mut random, Some((&source, &target))).await;
@@ -256,4 +347,5 @@ pairs! { struck:
 pairs! { struck_servers:
     servers_fail_from_postgres_to_mariadb: Postgres15, Mariadb1011;
     servers_fail_from_mysql_to_postgres: Mysql97, Postgres18;
+    servers_fail_from_mariadb_to_mysql: Mariadb1011, Mysql97;
 }

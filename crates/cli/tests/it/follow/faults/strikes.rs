@@ -1,21 +1,24 @@
-//! What a run is struck by, while it is held.
+//! The table of faults, and what a run is struck by while it is held.
 
 use nix::sys::signal::Signal;
-use whimbrel_testkit::{Fault, FaultProxy, Server, Stop, TestDatabase};
+use whimbrel_testkit::{Engine, Fault, FaultProxy, Stop, TestDatabase};
 
-use super::{Phase, Run};
+use super::{Phase, Run, locks, servers};
 use crate::ends::wait_until;
+use crate::follow::workload::TABLES;
 
-/// A row of the table of faults.
+/// An entry of the table.
 pub(super) struct Strike {
-    /// Its number in `docs/faults.md`.
+    /// Its row in [`super::rows`].
     pub(super) row: u8,
     pub(super) name: &'static str,
-    /// Restarts servers, which then must be the test's own.
+    /// Restarts servers or changes what they are, which then must be the test's own.
     pub(super) wants_servers: bool,
     pub(super) moment: Moment,
+    pub(super) sides: Sides,
+    pub(super) outcome: Outcome,
     /// Strikes, and lets the command go on. Fails if nothing was struck.
-    pub(super) strike: fn(&mut Run<'_>),
+    pub(super) act: fn(&mut Run<'_>),
 }
 
 /// Where within a phase.
@@ -25,17 +28,64 @@ pub(super) enum Moment {
     Any,
     /// Right before a commit at the target.
     Commit,
+    /// While changes are followed, and rows are changed at the target and not committed.
+    Rows,
     /// While changes are followed and nothing is open at the target.
     Idle,
 }
 
+/// Which engines it makes sense for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sides {
+    Any,
+    FromPostgres,
+    /// From MySQL or MariaDB.
+    FromMysql,
+    ToMysql97,
+    /// From MySQL or MariaDB to PostgreSQL.
+    MysqlToPostgres,
+}
+
+impl Sides {
+    pub(super) fn are(self, from: Engine, to: Engine) -> bool {
+        match self {
+            Self::Any => true,
+            Self::FromPostgres => from.is_postgres(),
+            Self::FromMysql => !from.is_postgres(),
+            Self::ToMysql97 => to == Engine::Mysql97,
+            Self::MysqlToPostgres => !from.is_postgres() && to.is_postgres(),
+        }
+    }
+}
+
+/// What it has to come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    /// The same rows at both ends, each change applied once.
+    Equal,
+    /// The command ends by itself and says all of this, in whatever case, now and when it is resumed.
+    Refused(&'static [&'static str]),
+    /// This table stands still, and the command says so; the others are equal.
+    Suspended(&'static str),
+}
+
 impl Strike {
     pub(super) fn strikes(&self, phase: Phase) -> bool {
-        self.moment != Moment::Idle || phase == Phase::Cdc
+        !matches!(self.moment, Moment::Idle | Moment::Rows) || phase == Phase::Cdc
     }
 
     const fn at(mut self, moment: Moment) -> Self {
         self.moment = moment;
+        self
+    }
+
+    const fn with(mut self, sides: Sides) -> Self {
+        self.sides = sides;
+        self
+    }
+
+    const fn ends_as(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
         self
     }
 
@@ -45,69 +95,139 @@ impl Strike {
     }
 }
 
-const fn on(row: u8, name: &'static str, strike: fn(&mut Run<'_>)) -> Strike {
+const fn on(row: u8, name: &'static str, act: fn(&mut Run<'_>)) -> Strike {
     Strike {
         row,
         name,
         wants_servers: false,
         moment: Moment::Any,
-        strike,
+        sides: Sides::Any,
+        outcome: Outcome::Equal,
+        act,
     }
 }
 
-pub(super) const FAULTS: [Strike; 19] = [
+const GAP: Outcome = Outcome::Refused(&["load the tables again"]);
+
+pub(super) const FAULTS: &[Strike] = &[
     on(1, "kill", kill),
+    on(3, "power-loss", servers::lose_power).of_servers(),
     on(4, "zombie", zombie),
     on(5, "restart-source", |run| {
-        restart(run, End::Source, Stop::Clean)
+        servers::restart(run, End::Source, Stop::Clean);
     })
     .of_servers(),
     on(5, "crash-source", |run| {
-        restart(run, End::Source, Stop::Kill)
+        servers::restart(run, End::Source, Stop::Kill);
     })
     .of_servers(),
+    on(7, "slot-dropped", servers::drop_slot)
+        .at(Moment::Idle)
+        .with(Sides::FromPostgres)
+        .ends_as(GAP),
+    on(8, "source-put-back", servers::put_source_back)
+        .of_servers()
+        .at(Moment::Idle)
+        .ends_as(GAP),
+    on(9, "log-purged", servers::purge_log)
+        .of_servers()
+        .at(Moment::Idle)
+        .with(Sides::FromMysql)
+        .ends_as(GAP),
+    on(9, "log-reset", servers::reset_log)
+        .of_servers()
+        .at(Moment::Idle)
+        .with(Sides::FromMysql)
+        .ends_as(GAP),
+    on(10, "another-source", servers::lead_to_another)
+        .of_servers()
+        .at(Moment::Idle)
+        .with(Sides::FromMysql)
+        .ends_as(GAP),
     on(11, "restart-target", |run| {
-        restart(run, End::Target, Stop::Clean)
+        servers::restart(run, End::Target, Stop::Clean);
     })
     .of_servers(),
     on(11, "crash-target", |run| {
-        restart(run, End::Target, Stop::Kill)
+        servers::restart(run, End::Target, Stop::Kill);
     })
     .of_servers(),
     on(11, "answer-lost", answer_lost).at(Moment::Commit),
+    on(12, "target-put-back", servers::put_target_back)
+        .of_servers()
+        .at(Moment::Idle)
+        .with(Sides::FromMysql),
+    on(12, "target-put-back-too-far", servers::put_target_back)
+        .of_servers()
+        .at(Moment::Idle)
+        .with(Sides::FromPostgres)
+        .ends_as(GAP),
+    on(13, "read-only-target", servers::make_read_only)
+        .of_servers()
+        .with(Sides::ToMysql97),
     on(14, "cut-source", |run| cut(run, End::Source)),
     on(14, "cut-target", |run| cut(run, End::Target)),
     on(14, "cut-within-source", |run| cut_within(run, End::Source)),
     on(14, "cut-within-target", |run| cut_within(run, End::Target)),
-    on(14, "silent-source", |run| silent(run, End::Source)),
-    on(14, "silent-target", |run| silent(run, End::Target)),
+    on(14, "silent-source", |run| {
+        silent(run, End::Source, Fault::Lose);
+    }),
+    on(14, "silent-target", |run| {
+        silent(run, End::Target, Fault::Lose);
+    }),
     on(14, "sessions-ended-source", |run| {
-        end_sessions(run, End::Source)
+        end_sessions(run, End::Source);
     }),
     on(14, "sessions-ended-target", |run| {
-        end_sessions(run, End::Target)
+        end_sessions(run, End::Target);
     }),
     on(15, "stalled", stalled),
     on(15, "flapping", flapping),
-    on(22, "statement-ended", statement_ended).at(Moment::Idle),
+    on(15, "far-away", far_away),
+    on(15, "one-way-source", |run| {
+        silent(run, End::Source, Fault::LoseAnswers);
+    }),
+    on(15, "one-way-target", |run| {
+        silent(run, End::Target, Fault::LoseAnswers);
+    }),
+    on(16, "address-gone", address_gone),
+    on(19, "deadlock", locks::deadlock).at(Moment::Rows),
+    on(22, "statement-ended", locks::statement_ended).at(Moment::Idle),
+    on(23, "no-connection-left", servers::no_connection_left).of_servers(),
+    on(31, "column-gone-at-target", column_gone)
+        .at(Moment::Idle)
+        .ends_as(Outcome::Suspended("codes")),
+    on(32, "poisoned", poisoned)
+        .at(Moment::Idle)
+        .with(Sides::MysqlToPostgres)
+        .ends_as(Outcome::Refused(&[
+            "items",
+            "key (-1)",
+            "column name",
+            "cannot hold this text",
+        ])),
+    on(34, "checkpoint-damaged", damage_checkpoint)
+        .at(Moment::Idle)
+        .ends_as(Outcome::Refused(&["checkpoint", "load the tables again"])),
     on(36, "slow-target", slow_target),
+    on(41, "other-settings", servers::set_otherwise).of_servers(),
 ];
 
-#[derive(Clone, Copy)]
-enum End {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
     Source,
     Target,
 }
 
 impl Run<'_> {
-    fn proxy(&self, end: End) -> &FaultProxy {
+    pub(super) fn proxy(&self, end: End) -> &FaultProxy {
         match end {
             End::Source => &self.arena.source_proxy,
             End::Target => &self.arena.target_proxy,
         }
     }
 
-    fn database(&self, end: End) -> &TestDatabase {
+    pub(super) fn database(&self, end: End) -> &TestDatabase {
         match end {
             End::Source => &self.arena.ends.source,
             End::Target => &self.arena.ends.target,
@@ -115,7 +235,7 @@ impl Run<'_> {
     }
 
     /// Waits until the command connects anew, which it does only because it was struck.
-    fn wait_for_connection_after(&mut self, end: End, before: u64) {
+    pub(super) fn wait_for_connection_after(&mut self, end: End, before: u64) {
         let proxy = match end {
             End::Source => &self.arena.source_proxy,
             End::Target => &self.arena.target_proxy,
@@ -124,38 +244,55 @@ impl Run<'_> {
         self.following
             .wait_until("it connected again", |_| connects_anew());
     }
+
+    /// Ends the command as a crash would.
+    pub(super) fn kill(&mut self) {
+        self.following.kill();
+    }
+
+    /// Lets the command go, and waits until it has applied what was written.
+    pub(super) fn let_go_and_catch_up(&mut self) {
+        self.hold.let_go();
+        self.arena.wait_for_mark(&mut self.following);
+    }
 }
 
 fn kill(run: &mut Run<'_>) {
-    run.following.kill();
+    run.kill();
     run.following = run.arena.resume();
 }
 
 /// Another takes over while this one is stopped; then it wakes up, where it was held.
-fn zombie(run: &mut Run<'_>) {
+pub(super) fn zombie(run: &mut Run<'_>) {
+    let task = run.following.task();
+    let epoch =
+        format!("select epoch from awsdms_control.awsdms_task_epoch where task_name = '{task}'");
+    let target = &run.arena.ends.target;
+    let before = target.sql(&epoch).unwrap();
     run.following.signal(Signal::SIGSTOP);
     let mut second = run.arena.resume();
-    run.arena.wait_for_mark(&mut second);
+    wait_until(|| target.sql(&epoch).unwrap() != before);
+    // Loaders that stand still keep their tables, and whoever finishes these waits for them.
+    let is_following = run.following.is_following();
+    if is_following {
+        run.arena.wait_for_mark(&mut second);
+    }
     run.hold.let_go();
     run.following.signal(Signal::SIGCONT);
-    run.arena.steps(2);
     let first = &mut run.following;
+    let arena = &run.arena;
+    wait_until(|| {
+        if first.has_ended() {
+            return true;
+        }
+        // One that goes on has not noticed.
+        let differs = |table: &&str| !arena.differences(table).is_empty();
+        first.err().contains("tried again") || (is_following && TABLES.iter().any(differs))
+    });
+    assert!(first.has_ended(), "a worker that was replaced goes on");
     assert_eq!(first.wait().code(), Some(4), "{first:?}");
     assert!(first.err().contains("was taken over"), "{first:?}");
     run.following = second;
-}
-
-fn restart(run: &mut Run<'_>, end: End, how: Stop) {
-    let (source, target) = run.servers.expect("the test has servers of its own");
-    let server: &Server = match end {
-        End::Source => source,
-        End::Target => target,
-    };
-    let before = run.proxy(end).connections();
-    server.stop(how).unwrap();
-    run.hold.let_go();
-    server.start().unwrap();
-    run.wait_for_connection_after(end, before);
 }
 
 /// The target has committed; nobody hears of it.
@@ -193,14 +330,14 @@ fn cut_within(run: &mut Run<'_>, end: End) {
     });
 }
 
-/// The peer takes what it is sent and says nothing; after a while its machine is back and knows of no connection.
-fn silent(run: &mut Run<'_>, end: End) {
+/// The peer says nothing, whether it hears what it is sent or not; after a while its machine is back and knows of no connection.
+fn silent(run: &mut Run<'_>, end: End, fault: Fault) {
     let before = run.proxy(end).connections();
-    run.proxy(end).set(Fault::Lose);
+    let lost_before = run.proxy(end).lost_bytes();
+    run.proxy(end).set(fault);
     run.hold.let_go();
     run.arena.steps(2);
-    let lost_before = run.proxy(end).lost_bytes();
-    wait_until(|| run.proxy(end).lost_bytes() > 0 || lost_before > 0);
+    wait_until(|| run.proxy(end).lost_bytes() > lost_before);
     assert!(!run.following.has_ended(), "{:?}", run.following);
     run.proxy(end).set(Fault::None);
     run.proxy(end).cut();
@@ -208,7 +345,7 @@ fn silent(run: &mut Run<'_>, end: End) {
 }
 
 /// The server ends the command's sessions, as an administrator would.
-fn end_sessions(run: &mut Run<'_>, end: End) {
+pub(super) fn end_sessions(run: &mut Run<'_>, end: End) {
     let before = run.proxy(end).connections();
     let database = run.database(end);
     if database.engine().is_postgres() {
@@ -274,73 +411,38 @@ fn flapping(run: &mut Run<'_>) {
     assert!(made < 60, "a storm of {made} connections");
 }
 
-/// A statement of the command, which waits for somebody's lock, is ended by the server, as by a deadlock or a time limit.
-fn statement_ended(run: &mut Run<'_>) {
-    let Run {
-        arena,
-        following,
-        hold,
-        ..
-    } = run;
-    let target = &arena.ends.target;
-    let locks = Locks::of(target);
-    std::thread::scope(|scope| {
-        let locker = scope.spawn(|| target.sql(locks.take));
-        wait_until(|| {
-            assert!(!locker.is_finished(), "the tables could not be locked");
-            !locks.find(target, locks.holder).is_empty()
-        });
-        hold.let_go();
-        let (source, workload) = (&arena.ends.source, &mut arena.workload);
-        following.wait_until("it waited for a lock", |_| {
-            source.sql(&workload.step()).unwrap();
-            !locks.find(target, locks.waits).is_empty()
-        });
-        for id in locks.find(target, locks.waits) {
-            // It may have been the second of two, ended with the first.
-            target.sql(&locks.end_statement.replace('$', &id)).ok();
-        }
-        following.wait_until("it told of it", |it| it.err().contains("tried again"));
-        for id in locks.find(target, locks.holder) {
-            target.sql(&locks.end_session.replace('$', &id)).unwrap();
-        }
-        locker.join().unwrap().unwrap_err();
-    });
-}
-
-/// How an engine speaks of locks.
-struct Locks {
-    take: &'static str,
-    /// Names the sessions that hold the locks; those that wait for them.
-    holder: &'static str,
-    waits: &'static str,
-    end_statement: &'static str,
-    end_session: &'static str,
-}
-
-impl Locks {
-    fn of(database: &TestDatabase) -> &'static Self {
-        if database.engine().is_postgres() {
-            return &Self {
-                take: "begin; lock table digits, items, codes, seats, loose, marks in exclusive mode; select pg_sleep(600)",
-                holder: "select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'",
-                waits: "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-                end_statement: "select pg_cancel_backend($)",
-                end_session: "select pg_terminate_backend($)",
-            };
-        }
-        &Self {
-            take: "lock tables items write, codes write, seats write, loose write, marks write; select sleep(600)",
-            holder: "select id from information_schema.processlist where db = database() and state = 'User sleep'",
-            waits: "select id from information_schema.processlist where db = database() and state like '%metadata lock%'",
-            end_statement: "kill query $",
-            end_session: "kill $",
-        }
+/// Both servers are on another continent for a while.
+fn far_away(run: &mut Run<'_>) {
+    let passed = |run: &Run<'_>| {
+        run.proxy(End::Source).passed_bytes().1 + run.proxy(End::Target).passed_bytes().1
+    };
+    for end in [End::Source, End::Target] {
+        run.proxy(end).set(Fault::Delay { ms: 300 });
     }
+    let before = passed(run);
+    run.hold.let_go();
+    run.arena.steps(3);
+    wait_until(|| passed(run) > before);
+    assert!(!run.following.has_ended(), "{:?}", run.following);
+    for end in [End::Source, End::Target] {
+        run.proxy(end).set(Fault::None);
+    }
+}
 
-    fn find(&self, database: &TestDatabase, which: &str) -> Vec<String> {
-        let ids = database.sql(which).unwrap();
-        ids.lines().map(str::to_owned).collect()
+/// Nothing listens at either address any more; then they are back.
+fn address_gone(run: &mut Run<'_>) {
+    let both = [End::Source, End::Target];
+    let connections =
+        |run: &Run<'_>| -> u64 { both.map(|end| run.proxy(end).connections()).iter().sum() };
+    let before = connections(run);
+    for end in both {
+        run.proxy(end).set(Fault::Refuse);
+    }
+    run.hold.let_go();
+    wait_until(|| connections(run) > before);
+    assert!(!run.following.has_ended(), "{:?}", run.following);
+    for end in both {
+        run.proxy(end).set(Fault::None);
     }
 }
 
@@ -353,4 +455,53 @@ fn slow_target(run: &mut Run<'_>) {
     run.arena.steps(4);
     wait_until(|| run.proxy(End::Target).passed_bytes().0 > before);
     run.proxy(End::Target).set(Fault::None);
+}
+
+/// A table of the target loses a column under the command's feet.
+fn column_gone(run: &mut Run<'_>) {
+    run.hold.let_go();
+    let drop = "alter table codes drop column value";
+    run.database(End::Target).sql(drop).unwrap();
+    let change = "insert into codes values ('drift', 'drift', 1, 0)";
+    run.database(End::Source).sql(change).unwrap();
+}
+
+/// A text with a character that PostgreSQL cannot hold.
+fn poisoned(run: &mut Run<'_>) {
+    let poison = "insert into items (id, name, counter) values (-1, concat('a', char(0), 'b'), 0)";
+    run.database(End::Source).sql(poison).unwrap();
+    run.hold.let_go();
+}
+
+/// One digit of the checkpoint is another while nobody looks.
+fn damage_checkpoint(run: &mut Run<'_>) {
+    run.kill();
+    let target = run.database(End::Target);
+    let table = if target.engine().is_postgres() {
+        "awsdms_control.awsdms_task_epoch"
+    } else {
+        "awsdms_control.awsdms_txn_state"
+    };
+    let of_ours = format!("where task_name = '{}'", run.following.task());
+    let read = target.sql(&format!("select checkpoint from {table} {of_ours}"));
+    let checkpoint = read.unwrap().trim_end().to_owned();
+    let digits: Vec<usize> = checkpoint
+        .match_indices(|c: char| c.is_ascii_digit())
+        .map(|(at, _)| at)
+        .collect();
+    let at = digits[run.random.below(digits.len())];
+    let other = if &checkpoint[at..=at] == "7" {
+        "8"
+    } else {
+        "7"
+    };
+    let mut damaged = checkpoint;
+    damaged.replace_range(at..=at, other);
+    let target = run.database(End::Target);
+    target
+        .sql(&format!(
+            "update {table} set checkpoint = '{damaged}' {of_ours}"
+        ))
+        .unwrap();
+    run.following = run.arena.resume();
 }
