@@ -230,8 +230,8 @@ const OF_POSTGRES: [&str; 6] = [
 ];
 
 const OF_POSTGRES_TARGET: [&str; 5] = [
-    "idle_in_transaction_session_timeout = '1ms'",
-    "idle_session_timeout = '1ms'",
+    "idle_in_transaction_session_timeout = '250ms'",
+    "idle_session_timeout = '250ms'",
     "lock_timeout = '1ms'",
     "session_replication_role = 'local'",
     // Last: with it nothing more can be set.
