@@ -1,6 +1,7 @@
 """What survives the sudden death of the service."""
 
 import json
+import os
 
 import pytest
 
@@ -222,3 +223,12 @@ def test_rows_without_a_key_are_not_doubled_by_a_kill_that_nothing_was_written_d
         assert "LastFailureMessage" not in done
         counts = [pair.target.sql(f"select count(*) from {pair.schema}.{table}") for table in tables]
         assert counts == [f"{row_count}\n"] * len(tables), start_type
+
+
+def test_what_is_built_for_use_holds_nobody_and_makes_no_mistakes():
+    """Points where tests hold a process, and mistakes that they have made, are compiled for tests alone."""
+    with open(os.environ["WHIMBREL_BINARY"], "rb") as file:
+        program = file.read()
+    assert b"WHIMBREL_LOG_LEVEL" in program
+    assert b"WHIMBREL_HOLD" not in program
+    assert b"WHIMBREL_MUTATION" not in program

@@ -22,6 +22,13 @@ pub struct Checkpoint {
 
 const CHANGES: &str = "|changes=";
 const KEPT_FROM: &str = "|kept=";
+const SUM: &str = "|sum=";
+
+/// FNV-1a of 32 bits: no other byte in one place has the same sum.
+fn sum(text: &str) -> u32 {
+    let mix = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    text.bytes().fold(0x811c_9dc5, mix)
+}
 
 impl Checkpoint {
     /// Everything up to a position, and nothing else.
@@ -33,7 +40,7 @@ impl Checkpoint {
         }
     }
 
-    /// As the control tables hold it: the position alone, as a rule.
+    /// As the control tables hold it: the position alone, as a rule, and a sum by which damage is seen.
     pub fn to_text(&self) -> String {
         let changes = match self.changes_applied {
             0 => String::new(),
@@ -41,7 +48,8 @@ impl Checkpoint {
         };
         let kept_from = self.kept_from.as_ref();
         let kept_from = kept_from.map_or_else(String::new, |from| format!("{KEPT_FROM}{from}"));
-        format!("{}{changes}{kept_from}", self.position)
+        let text = format!("{}{changes}{kept_from}", self.position);
+        format!("{text}{SUM}{:08x}", sum(&text))
     }
 
     /// Reads [`Self::to_text`].
@@ -53,6 +61,12 @@ impl Checkpoint {
             Error::Fatal(format!(
                 "the checkpoint `{text}` at the target cannot be read, so that nobody knows which changes the rows hold; load the tables again"
             ))
+        };
+        let text = match text.rsplit_once(SUM) {
+            Some((rest, told)) if format!("{:08x}", sum(rest)) == told => rest,
+            // Earlier releases wrote no sum, nor what is left of one.
+            None if !text.contains(&SUM[1..]) => text,
+            _ => return Err(broken()),
         };
         let (text, kept_from) = match text.split_once(KEPT_FROM) {
             Some((rest, kept)) => (rest, Some(Position::new(kept))),
@@ -240,7 +254,9 @@ mod tests {
     #[test]
     fn a_checkpoint_is_read_as_it_was_written() {
         let plain = Checkpoint::at(Position::new("16/B374D848"));
-        assert_eq!(plain.to_text(), "16/B374D848");
+        assert_eq!(plain.to_text(), "16/B374D848|sum=f0a5ebb3");
+        let of_earlier_releases = Checkpoint::parse("16/B374D848").unwrap();
+        assert_eq!(of_earlier_releases, plain);
         let full = Checkpoint {
             position: Position::new("binlog.000004:1977;a-b:1-7,c"),
             changes_applied: 12,
@@ -254,6 +270,24 @@ mod tests {
         }
         for bad in ["", "|kept=1/2", "1/2|changes=x", "1/2|what=3", "1/2|kept="] {
             assert!(Checkpoint::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_with_another_byte_or_cut_short_is_refused() {
+        let whole = Checkpoint::at(Position::new("binlog.000004:1977;a-b:1-7")).to_text();
+        for at in 0..whole.len() {
+            for other in ["0", "1", "a", "|", ":"] {
+                let mut damaged = whole.clone();
+                damaged.replace_range(at..=at, other);
+                let is_refused = Checkpoint::parse(&damaged).is_err();
+                assert!(is_refused || damaged == whole, "{damaged}");
+            }
+        }
+        // A cut that takes the whole sum leaves what an earlier release may have written.
+        let summed = whole.find("|sum").unwrap();
+        for length in summed + 1..whole.len() {
+            assert!(Checkpoint::parse(&whole[..length]).is_err(), "{length}");
         }
     }
 }

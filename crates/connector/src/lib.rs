@@ -15,8 +15,10 @@ pub mod conformance;
 pub mod control_tables;
 mod endpoint;
 mod error;
+pub mod failpoint;
 mod follow;
 pub mod memory;
+mod mutation;
 mod rows;
 mod source;
 mod target;
@@ -31,6 +33,7 @@ pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};
 pub use follow::{
     ApplyException, ApplySettings, Checkpoint, ColumnChange, Definition, FollowState, RecordChange,
 };
+pub use mutation::Mutation;
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
 pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition,

@@ -74,7 +74,15 @@ impl Drop for TestDatabase {
         } else {
             ""
         };
-        let drop = format!("drop database if exists {}{force}", self.name);
+        let mut drop = format!("drop database if exists {}{force}", self.name);
+        if self.server.engine.is_postgres() {
+            // A slot that a failed test left keeps the server's log, and its database.
+            let slots = format!("from pg_replication_slots where database = '{}'", self.name);
+            drop.insert_str(
+                0,
+                &format!("select pg_terminate_backend(active_pid, 5000) {slots} and active; select pg_drop_replication_slot(slot_name) {slots}; "),
+            );
+        }
         // A test may have killed its server or hold a lock; the watchdog removes everything anyhow.
         if let Err(error) = run_sql(&self.server, admin_database(self.server.engine), &drop) {
             eprintln!("testkit: drop the test database {}: {error:#}", self.name);

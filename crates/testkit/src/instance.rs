@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -26,6 +27,13 @@ const PORT_TRIES: u32 = 5;
 
 /// Where the small disk is, in the server's folder.
 const SMALL_DISK: &str = "small-disk";
+
+/// Which way the files of a server are copied.
+#[derive(Debug)]
+pub(crate) enum Copying {
+    Keep,
+    PutBack,
+}
 
 /// The address of a server, as processes hand it to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +109,28 @@ impl Instance {
         &self.dir
     }
 
+    /// Copies the files of a server that does not run, beside them or back.
+    pub(crate) fn copy(&self, how: &Copying) -> Result<()> {
+        let copy = self.dir.with_extension("copy");
+        let (from, to) = match how {
+            Copying::Keep => (&self.dir, &copy),
+            Copying::PutBack => (&copy, &self.dir),
+        };
+        if to.exists() {
+            std::fs::remove_dir_all(to).with_context(|| format!("remove {}", to.display()))?;
+        }
+        let copied = Command::new("cp").arg("-a").args([from, to]).status();
+        let copied = copied.context("run cp")?;
+        if !copied.success() {
+            bail!("copy {}: {copied}", from.display());
+        }
+        Ok(())
+    }
+
     /// Removes the files of a server that does not run.
     pub(crate) fn remove(&self) {
+        // Most servers have no copy.
+        std::fs::remove_dir_all(self.dir.with_extension("copy")).ok();
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {
             eprintln!("testkit: remove {}: {error}", self.dir.display());
         }

@@ -12,8 +12,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -36,6 +36,13 @@ pub enum Fault {
     Stall,
     /// Half-open connections: what either end sends is taken and lost, as when a cable is pulled.
     Lose,
+    /// What clients send reaches the server; what it answers is taken and lost.
+    LoseAnswers,
+    /// Every piece of bytes is on its way for so long.
+    Delay {
+        /// In each direction.
+        ms: u32,
+    },
     /// At most so many bytes per second in each direction of each connection.
     Throttle {
         /// The limit; not zero.
@@ -58,12 +65,14 @@ pub struct FaultProxy {
 
 #[derive(Debug)]
 struct Shared {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     setting: watch::Sender<Setting>,
     /// What is left of [`Fault::CutAfter`].
     left_bytes: AtomicU64,
     to_client_bytes: AtomicU64,
     to_server_bytes: AtomicU64,
+    lost_bytes: AtomicU64,
+    connections: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,11 +93,13 @@ impl FaultProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            server,
+            server: Mutex::new(server),
             setting: watch::Sender::new(Setting::default()),
             left_bytes: AtomicU64::new(0),
             to_client_bytes: AtomicU64::new(0),
             to_server_bytes: AtomicU64::new(0),
+            lost_bytes: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
         Ok(Self {
@@ -113,9 +124,25 @@ impl FaultProxy {
             .send_modify(|setting| setting.fault = fault);
     }
 
+    /// Leads new connections to another server, as when an address moves.
+    pub fn lead_to(&self, server: SocketAddr) {
+        let leads_to = &self.shared.server;
+        *leads_to.lock().unwrap_or_else(PoisonError::into_inner) = server;
+    }
+
     /// Cuts every connection now. New ones pass as the fault in force allows.
     pub fn cut(&self) {
         self.shared.setting.send_modify(|setting| setting.cuts += 1);
+    }
+
+    /// Connections that clients made so far, whether they came through or not.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that [`Fault::Lose`] and [`Fault::LoseAnswers`] took and passed to nobody.
+    pub fn lost_bytes(&self) -> u64 {
+        self.shared.lost_bytes.load(Ordering::SeqCst)
     }
 
     /// Bytes passed on to the server and to the clients so far.
@@ -141,6 +168,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let Ok((client, _)) = listener.accept().await else {
             return;
         };
+        shared.connections.fetch_add(1, Ordering::SeqCst);
         connections.spawn(carry(client, Arc::clone(&shared)));
         while connections.try_join_next().is_some() {}
     }
@@ -158,7 +186,8 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     // A reset instead of an orderly end: that is what a cut looks like to the client.
     let reset_on_close = client.set_zero_linger();
     let both_ways = async {
-        let server = TcpStream::connect(shared.server).await?;
+        let address = shared.address();
+        let server = TcpStream::connect(address).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         reset_on_close?;
@@ -212,7 +241,15 @@ async fn pump(
         match fault {
             // `Stall` and `Refuse` may have been set while this piece was read; it still passes.
             Fault::None | Fault::Stall | Fault::Refuse => to.write_all(bytes).await?,
-            Fault::Lose => continue,
+            Fault::LoseAnswers if direction == Direction::ToServer => to.write_all(bytes).await?,
+            Fault::Lose | Fault::LoseAnswers => {
+                shared.lost_bytes.fetch_add(read as u64, Ordering::SeqCst);
+                continue;
+            }
+            Fault::Delay { ms } => {
+                tokio::time::sleep(Duration::from_millis(ms.into())).await;
+                to.write_all(bytes).await?;
+            }
             Fault::Throttle { bytes_per_s } => {
                 to.write_all(bytes).await?;
                 tokio::time::sleep(throttled(read, bytes_per_s)).await;
@@ -227,6 +264,10 @@ async fn pump(
 }
 
 impl Shared {
+    fn address(&self) -> SocketAddr {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Passes on what [`Fault::CutAfter`] still allows, and cuts when that is used up.
     async fn pass_until_cut(
         &self,

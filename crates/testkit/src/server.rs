@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::Engine;
 use crate::database::{TestDatabase, run_sql};
-use crate::instance::{Instance, Record, admin_database, url};
+use crate::instance::{Copying, Instance, Record, admin_database, url};
 use crate::programs::{Home, make_dir};
 use crate::shared::State;
 use crate::tls::FOREIGN_CA;
@@ -174,6 +174,17 @@ impl Server {
             .instance
             .start(state, Some(self.port), 1, &private.options, &tls)?;
         Ok(())
+    }
+
+    /// Keeps a copy of the files of a private server that was stopped, in place of the copy before.
+    pub fn keep_copy(&self) -> Result<()> {
+        self.own()?.instance.copy(&Copying::Keep)
+    }
+
+    /// Puts the files of a private server that was stopped back as they were at [`Server::keep_copy`]: a restored backup, or a
+    /// standby that had not heard of the last commits.
+    pub fn put_copy_back(&self) -> Result<()> {
+        self.own()?.instance.copy(&Copying::PutBack)
     }
 
     /// Stops a private server cleanly and starts it again.

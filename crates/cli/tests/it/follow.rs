@@ -1,6 +1,7 @@
 //! Following the source's changes: exactly once, whatever happens.
 
 mod definitions;
+mod faults;
 mod lives;
 mod process;
 mod torture;
@@ -9,7 +10,7 @@ mod workload;
 use whimbrel_testkit::{Engine, Server};
 
 use crate::ends::Ends;
-use torture::{Blow, torture};
+use torture::{Blow, torture, torture_definitions};
 
 macro_rules! pairs {
     ($($name:ident: $from:ident, $to:ident;)*) => {
@@ -37,6 +38,21 @@ pairs! {
     from_mysql_to_postgres_18: Mysql97, Postgres18;
     from_mysql_to_mariadb: Mysql97, Mariadb1011;
     from_mysql_to_mysql: Mysql97, Mysql97;
+}
+
+macro_rules! defined {
+    ($($name:ident: $from:ident, $to:ident;)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            torture_definitions(Ends::between(Engine::$from, Engine::$to, "define")).await;
+        })*
+    };
+}
+
+defined! {
+    with_definitions_from_postgres_to_postgres: Postgres15, Postgres18;
+    with_definitions_from_mysql_to_postgres: Mysql97, Postgres15;
+    with_definitions_from_mariadb_to_mysql: Mariadb1011, Mysql97;
 }
 
 async fn restarted(from: Engine, to: Engine) {

@@ -24,6 +24,17 @@ impl Random {
         Self(seed)
     }
 
+    /// One that hangs on nothing but a seed and a name.
+    pub(crate) fn of_case(seed: u64, name: &str, part: &str) -> Self {
+        let mix = |sum: u64, byte: u8| sum.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte);
+        Self(name.bytes().chain(part.bytes()).fold(seed, mix))
+    }
+
+    /// What it was made of, while nothing was chosen yet.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0
+    }
+
     /// A generator of its own, so that one part's choices do not hang on how many another part made.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.bits())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use tracing::{debug, warn};
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     Applier, ApplyException, Checkpoint, Definition, Error, FollowState, NetChanges, RecordChange,
     RowRefusal, RowSet as _, SingleKind,
@@ -147,8 +148,10 @@ impl BatchWriter {
 
     async fn open(&mut self) -> Result<(), Error> {
         if !self.is_open {
+            reach(Point::BatchGathered).await;
             self.applier.begin().await?;
             self.is_open = true;
+            reach(Point::BatchBegun).await;
         }
         Ok(())
     }
@@ -183,8 +186,10 @@ impl BatchWriter {
     }
 
     async fn commit_part(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        reach(Point::ChangesApplied).await;
         self.applier.commit(checkpoint).await?;
         self.is_open = false;
+        reach(Point::BatchCommitted).await;
         Ok(())
     }
 
@@ -198,7 +203,7 @@ impl BatchWriter {
             self.applier.record(&control.records).await?;
             self.commit(&control.checkpoint).await?;
             for definition in &control.definitions {
-                match self.applier.define(definition).await {
+                match self.define(definition).await {
                     Err(Error::Table(fault)) => {
                         warn!(table = %fault.table, fault.message, "the definition is not changed at the target");
                     }
@@ -220,7 +225,7 @@ impl BatchWriter {
             self.open().await?;
         }
         for definition in &control.definitions {
-            match self.applier.define(definition).await {
+            match self.define(definition).await {
                 Err(Error::Table(fault)) => return Ok(Controlled::Refused(fault.message)),
                 done => done?,
             }
@@ -231,6 +236,13 @@ impl BatchWriter {
             self.commit(&control.checkpoint).await?;
         }
         Ok(Controlled::Done { is_split })
+    }
+
+    async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
+        reach(Point::DefinitionChanging).await;
+        self.applier.define(definition).await?;
+        reach(Point::DefinitionChanged).await;
+        Ok(())
     }
 
     /// Applies a batch; with an end, commits it with the checkpoint.
@@ -254,11 +266,16 @@ impl BatchWriter {
             }
         }
         if let Some(end) = &batch.end {
+            if !batch.changes.is_empty() {
+                reach(Point::RowsApplied).await;
+            }
             let checkpoint = Checkpoint {
                 kept_from,
                 ..Checkpoint::at(end.place.position())
             };
             self.commit(&checkpoint).await?;
+        } else {
+            reach(Point::PartApplied).await;
         }
         Ok(counts.by_table)
     }

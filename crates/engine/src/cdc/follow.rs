@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, LogEvent, LogPlace, SingleKind,
-    TableId, Target,
+    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, LogEvent, LogPlace, Mutation,
+    SingleKind, TableId, Target,
 };
 use whimbrel_core::{Position, TableName};
 
@@ -112,10 +113,12 @@ impl Follower<'_> {
                 && let Some(writer) = idle.take()
             {
                 if self.may_rejoin() {
+                    reach(Point::Rejoining).await;
                     return Ok(FollowEnd::Rejoin);
                 }
                 match self.next_work(wrote_at) {
                     Some(work) => {
+                        self.confirm_too_early(&work);
                         let kept_from = self.newcomers.begin_write();
                         writing = Some(Writing::start(writer, work, kept_from));
                     }
@@ -130,6 +133,7 @@ impl Follower<'_> {
                 biased;
                 done = finished(&mut writing), if writing.is_some() => {
                     idle = Some(self.written(done?)?);
+                    reach(Point::PositionConfirmed).await;
                     wrote_at = Instant::now();
                 }
                 () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
@@ -149,6 +153,15 @@ impl Follower<'_> {
                 }
                 () = tokio::time::sleep(pause), if idle.is_some() => {}
             }
+        }
+    }
+
+    /// A mistake, made only to show that tests find it.
+    fn confirm_too_early(&mut self, work: &Work) {
+        if Mutation::ConfirmBeforeCommit.is_on()
+            && let Work::Batch(Batch { end: Some(end), .. }) = work
+        {
+            self.stream.confirm(&end.place.position());
         }
     }
 

@@ -41,6 +41,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source,
     StartPoint, Target, TaskFence,
@@ -151,6 +152,12 @@ pub async fn forget_cdc(
     target.map_err(RunError::Target)
 }
 
+/// Epochs only grow: one older than ours is from before our claim, and so is all that the target holds. Nobody took the task over; its
+/// checkpoint is as old as its rows, and the log is read on from there, if it reaches back so far.
+fn is_put_back(error: &Error) -> bool {
+    matches!(error, Error::Fenced { ours, theirs } if theirs < ours)
+}
+
 struct Run<'a> {
     source: &'a Arc<dyn Connector>,
     target: &'a Arc<dyn Connector>,
@@ -173,16 +180,20 @@ impl Run<'_> {
         let fence = self.held.as_ref()?;
         let mut target = self.target.target().await.ok()?;
         let error = target.applier(fence, &self.spec.apply).await.err()?;
-        matches!(error, Error::Fenced { .. }).then_some(RunError::Target(error))
+        let is_taken_over = matches!(error, Error::Fenced { .. }) && !is_put_back(&error);
+        is_taken_over.then_some(RunError::Target(error))
     }
 
     /// Claims nothing that was taken over. The check after the failure may not have reached the target.
     async fn let_go(&mut self, target: &mut dyn Target) -> Result<(), RunError> {
         if let Some(fence) = &self.held {
-            target
-                .applier(fence, &self.spec.apply)
-                .await
-                .map_err(RunError::Target)?;
+            match target.applier(fence, &self.spec.apply).await {
+                Ok(_) => {}
+                Err(error) if is_put_back(&error) => {
+                    warn!(task = fence.task, %error, "the target is as it was before this worker claimed the task: it was put back, or fails over to a standby that was behind");
+                }
+                Err(error) => return Err(RunError::Target(error)),
+            }
         }
         self.held = None;
         Ok(())
@@ -259,6 +270,7 @@ impl Run<'_> {
         target.forget(&fence).await.map_err(RunError::Target)?;
         let fence = self.claim(target).await?;
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
+        reach(Point::LogKept).await;
         let unfollowable = tables.iter().filter_map(unfollowable);
         let mut refused = unfollowable
             .filter(|_| self.spec.loads)
@@ -281,7 +293,10 @@ impl Run<'_> {
             applier.record(&adopted).await.map_err(RunError::Target)?;
         }
         let checkpoint = Checkpoint::at(position);
-        applier.commit(&checkpoint).await.map_err(RunError::Target)
+        let committed = applier.commit(&checkpoint).await;
+        committed.map_err(RunError::Target)?;
+        reach(Point::FirstCheckpoint).await;
+        Ok(())
     }
 
     async fn claim(&self, target: &mut dyn Target) -> Result<TaskFence, RunError> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{Connector, LoadRecord, PrepareMode, TaskFence};
 use whimbrel_core::{Position, TableName};
 
@@ -159,6 +160,7 @@ async fn load(
     spec: CdcSpec,
     tables: BTreeSet<TableName>,
 ) -> Result<bool, RunError> {
+    reach(Point::NewcomerLoading).await;
     let mut source = parts.source.source().await.map_err(RunError::Source)?;
     // All of the task, under the names that they have now: one that the others know by an older name must not be left out.
     let is_captured = |name: &TableName| spec.load.mappings.selects(name);

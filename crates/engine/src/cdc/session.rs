@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tracing::{error, info};
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeLog, Checkpoint, Definition, Error, FollowState, LoadRecord, PrepareMode, RecordChange,
-    SnapshotView, Target, TaskFence,
+    ChangeLog, Checkpoint, Definition, Error, FollowState, LoadRecord, Mutation, PrepareMode,
+    RecordChange, SnapshotView, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -73,10 +74,12 @@ impl Run<'_> {
         self.let_go(&mut *target).await?;
         let fence = self.claim(&mut *target).await?;
         self.held = Some(fence.clone());
+        reach(Point::FollowerClaimed).await;
         let applier = target.applier(&fence, &self.spec.apply).await;
         let mut writer =
             BatchWriter::new(applier.map_err(RunError::Target)?, self.spec.on_apply_error);
         let mut session = self.join(log, &mut *target, &mut writer).await?;
+        reach(Point::TablesJoined).await;
         let selected = self.selected().await?;
         session.take_out_made_anew(&selected);
         if let Some(control) = self.leftovers(&session, &selected, &*target)? {
@@ -98,6 +101,7 @@ impl Run<'_> {
             .map_err(RunError::Source)?;
         info!(task = fence.task, position = %checkpoint.position, tables = shapes.len(), "following the log of the source");
         self.show_opened(&shapes, &session);
+        reach(Point::StreamOpen).await;
         let newcomers = self.newcomers(&session, wanted, fence);
         let mut follower = Follower {
             spec: self.spec,
@@ -348,6 +352,7 @@ fn taken_in(
     checkpoint: &Checkpoint,
 ) -> Result<(Vec<RecordChange>, Position), RunError> {
     let from = checkpoint.kept_from.clone();
+    let from = from.filter(|_| !Mutation::LaterPosition.is_on());
     let from = from.unwrap_or_else(|| checkpoint.position.clone());
     let mut changes = Vec::new();
     if from != checkpoint.position {

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     Connector, Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Snapshot, Source, Target,
     TargetTable, TaskFence,
@@ -141,6 +142,7 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
         .snapshot(attempt.spec.subtask_count)
         .await
         .map_err(RunError::Source)?;
+    reach(Point::SnapshotOpen).await;
     check_descriptions(&mut *source, &plan).await?;
     drop(source);
     attempt.progress.set_position(snapshot.position().as_str());
@@ -444,6 +446,7 @@ impl Feeder<'_> {
             .prepare(&self.shared.fence, target, spec.prepare, position, &bounds)
             .await
             .map_err(RunError::Target)?;
+        reach(Point::TablePrepared).await;
         let chunks = (0..)
             .zip(bounds)
             .map(|(id, bounds)| whimbrel_connector::ChunkRecord {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{Mutex, mpsc};
 use tracing::{debug, warn};
+use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChunkCommit, ChunkLoad, ChunkReader, Error, Loader, ReadFormat, ReadRequest, RowBlock,
 };
@@ -95,11 +96,13 @@ impl Subtask {
     /// The table's last chunk is committed: builds its keys.
     async fn finish(&mut self, table: &TableRun) -> Result<(), ChunkError> {
         let mut target = self.shared.target().await.map_err(ChunkError::Target)?;
+        reach(Point::TableFinishing).await;
         let finished = tokio::select! {
             () = self.shared.halt.cancelled() => return Err(ChunkError::Halted),
             finished = target.finish(&self.shared.fence, &table.target) => finished,
         };
         finished.map_err(ChunkError::Target)?;
+        reach(Point::TableFinished).await;
         self.shared.give_back(target).await;
         self.shared.progress.update(&table.name, |entry| {
             entry.state = TableState::Completed;
@@ -236,7 +239,10 @@ impl Subtask {
                 counted.add(row_count as u64, byte_count as u64, entry);
             });
         }
-        loader.commit().await.map_err(ChunkError::Target)
+        reach(Point::ChunkWritten).await;
+        let commit = loader.commit().await.map_err(ChunkError::Target)?;
+        reach(Point::ChunkCommitted).await;
+        Ok(commit)
     }
 }
 

@@ -33,9 +33,11 @@ impl MyError {
     }
 
     /// Whether the same statement may succeed later or on another connection: shutdown, killed connection, deadlock, lock
-    /// wait, full disk or memory, too many connections.
+    /// wait, full disk or memory, too many connections, a server that takes no writes for a while.
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(
+        // The same number stands for other options too.
+        let is_read_only = self.code == 1290 && self.message.contains("read-only");
+        let is_passing = matches!(
             self.code,
             1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1077 | 1079 | 1114 | 1135 | 1158
                 ..=1161
@@ -52,7 +54,8 @@ impl MyError {
                     | 3168
                     | 3169
                     | 4031
-        )
+        );
+        is_passing || is_read_only
     }
 
     /// Whether the user lacks a privilege for the statement.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{ChangeRows, Error, RowAt, RowRefusal, RowVisitor};
+use whimbrel_connector::{ChangeRows, Error, Mutation, RowAt, RowRefusal, RowVisitor};
 use whimbrel_core::{ColumnType, Table, TableName, Value};
 
 use crate::types::{decode_cell, decode_text, scratch_bytes};
@@ -136,6 +136,7 @@ impl<'a> Cells<'a> {
         self.bytes = rest;
         match kind {
             b'n' => return Ok(Cell::Null),
+            b'u' if Mutation::NotSentIsNull.is_on() => return Ok(Cell::Null),
             b'u' => return Ok(Cell::NotSent),
             _ => {}
         }

@@ -119,3 +119,36 @@ async fn throttle_slows_the_bytes_down() {
         start.elapsed()
     );
 }
+
+#[tokio::test]
+async fn answers_alone_are_lost_and_counted() {
+    let (proxy, mut client) = connected().await;
+    proxy.set(Fault::LoseAnswers);
+    client.write_all(b"lost").await.unwrap();
+    while proxy.lost_bytes() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(proxy.passed_bytes(), (9, 5));
+}
+
+#[tokio::test]
+async fn delayed_bytes_arrive_later() {
+    let (proxy, mut client) = connected().await;
+    proxy.set(Fault::Delay { ms: 100 });
+    let began = Instant::now();
+    assert_eq!(echo(&mut client, b"slow").await.unwrap(), b"slow");
+    assert!(began.elapsed() >= 2 * MOMENT);
+}
+
+#[tokio::test]
+async fn new_connections_are_led_to_another_server() {
+    let (proxy, mut client) = connected().await;
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    proxy.lead_to(other.local_addr().unwrap());
+    assert_eq!(echo(&mut client, b"old").await.unwrap(), b"old");
+    let led = TcpStream::connect(proxy.address());
+    let (led, taken) = tokio::join!(led, other.accept());
+    led.unwrap();
+    taken.unwrap();
+    assert_eq!(proxy.connections(), 2);
+}

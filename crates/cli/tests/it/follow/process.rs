@@ -1,15 +1,61 @@
 //! The command while it follows.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+use whimbrel_connector::Mutation;
+use whimbrel_connector::failpoint::Point;
 
 use crate::ends::{Ends, wait_until};
 use crate::{Said, whimbrel};
+
+/// A point at which a command is held the `count`-th time it comes there, until it is let go.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) point: Point,
+    count: u32,
+    folder: TempDir,
+}
+
+impl Hold {
+    pub(super) fn at(point: Point, count: u32) -> Self {
+        Self {
+            point,
+            count,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("held")
+    }
+
+    fn wanted(&self) -> String {
+        let (name, path) = (self.point.name(), self.path());
+        format!("{name}:{}:{}", self.count, path.display())
+    }
+
+    /// Whether the command is there.
+    pub(super) fn is_held(&self) -> bool {
+        self.path().exists()
+    }
+
+    pub(super) fn let_go(&self) {
+        std::fs::remove_file(self.path()).unwrap();
+    }
+}
+
+/// What is wanted of a command for the sake of a test.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wishes<'a> {
+    pub(super) hold: Option<&'a Hold>,
+    pub(super) mutation: Option<Mutation>,
+}
 
 /// A command under way. What it says goes to files, so that it never waits for a reader. Killed with this value.
 pub(super) struct Following {
@@ -19,9 +65,20 @@ pub(super) struct Following {
 
 impl Following {
     pub(super) fn start(ends: &Ends, options: &[&str]) -> Self {
+        Self::start_with(ends, options, &Wishes::default())
+    }
+
+    pub(super) fn start_with(ends: &Ends, options: &[&str], wishes: &Wishes<'_>) -> Self {
         let files = tempfile::tempdir().unwrap();
         let file = |name| File::create(files.path().join(name)).unwrap();
-        let child = whimbrel(&ends.words("migrate", options))
+        let mut command = whimbrel(&ends.words("migrate", options));
+        if let Some(hold) = wishes.hold {
+            command.env("WHIMBREL_HOLD", hold.wanted());
+        }
+        if let Some(mutation) = wishes.mutation {
+            command.env("WHIMBREL_MUTATION", mutation.name());
+        }
+        let child = command
             .stdout(file("out"))
             .stderr(file("err"))
             .spawn()
@@ -68,6 +125,13 @@ impl Following {
         self.wait_until("it started", |it| {
             it.events().iter().any(|event| event["event"] == "start")
         });
+    }
+
+    /// The name of its task, which its control rows have.
+    pub(super) fn task(&self) -> String {
+        let events = self.events();
+        let start = events.iter().find(|event| event["event"] == "start");
+        start.unwrap()["task"].as_str().unwrap().to_owned()
     }
 
     /// Whether the load is over.

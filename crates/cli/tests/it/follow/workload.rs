@@ -17,6 +17,9 @@ pub(super) const BALANCE: usize = 100 * SEATS;
 const BIG: usize = 3000;
 const BIG_FROM: usize = 10_000;
 
+/// The table whose definition changes, where definitions do.
+pub(super) const SHIFTING_TABLE: &str = "create table shifting (id int primary key, v varchar(40), counter int not null); insert into shifting values (1, 'one', 0), (2, 'two', 0);";
+
 /// The tables that are compared.
 pub(super) const TABLES: [&str; 6] = ["digits", "items", "codes", "seats", "loose", "marks"];
 
@@ -93,6 +96,17 @@ pub(super) struct Workload {
     /// A table that is truncated while it is loaded is a table in error, to be loaded again: PostgreSQL's snapshots do not
     /// hold truncations back.
     pub(super) may_truncate: bool,
+    /// Definitions change too, of tables that are none of [`TABLES`].
+    pub(super) definitions: Option<Definitions>,
+}
+
+/// What definitions have come to.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    /// Columns of `shifting` that have come, by their numbers.
+    columns: Vec<usize>,
+    /// Columns and tables made so far.
+    made: usize,
 }
 
 impl Workload {
@@ -101,11 +115,15 @@ impl Workload {
             engine,
             random,
             may_truncate: false,
+            definitions: None,
         }
     }
 
     /// One transaction, or some.
     pub(super) fn step(&mut self) -> String {
+        if self.may_truncate && self.definitions.is_some() && self.random.one_in(4) {
+            return self.definition();
+        }
         match self.random.below(20) {
             0..=8 => format!("begin; {} commit;", self.changes()),
             9 => self.item(),
@@ -148,6 +166,63 @@ impl Workload {
             _ => format!("delete from items where {range} and id % 3 <> 0;"),
         };
         format!("begin; {small} {statement} commit;")
+    }
+
+    /// A definition changes, between rows that have the old one and rows that have the new one.
+    fn definition(&mut self) -> String {
+        let Some(mut known) = self.definitions.take() else {
+            return String::new();
+        };
+        let id = self.random.below(1_000_000);
+        known.made += 1;
+        let new = known.made;
+        let any = self.random.below(known.columns.len().max(1));
+        let (change, behind) = match self.random.below(6) {
+            0 | 1 => {
+                known.columns.push(new);
+                (
+                    format!("alter table shifting add column c{new} int;"),
+                    format!(
+                        "update shifting set c{new} = id, counter = counter + 1 where id % 2 = 0;"
+                    ),
+                )
+            }
+            2 if !known.columns.is_empty() => {
+                let old = known.columns.remove(any);
+                (
+                    format!("alter table shifting drop column c{old};"),
+                    String::new(),
+                )
+            }
+            3 if !known.columns.is_empty() => {
+                let old = std::mem::replace(&mut known.columns[any], new);
+                (
+                    format!("alter table shifting rename column c{old} to c{new};"),
+                    format!(
+                        "update shifting set c{new} = -1, counter = counter + 1 where id % 3 = 0;"
+                    ),
+                )
+            }
+            4 => ("truncate table shifting;".to_owned(), String::new()),
+            _ => (
+                format!("create table made_{new} (id int primary key, v varchar(40));"),
+                format!(
+                    "insert into made_{new} values (1, 'one'), (2, null); update made_{new} set v = 'two' where id = 2;"
+                ),
+            ),
+        };
+        self.definitions = Some(known);
+        let row = |id: usize| {
+            format!(
+                "insert into shifting (id, v, counter) select {id}, 'row', 0 from digits where d = 0 and not exists (select 1 from shifting s where s.id = {id});"
+            )
+        };
+        let (before, after, others) = (row(id), row(id + 1), self.changes());
+        // MySQL and MariaDB commit before and behind each definition.
+        if self.engine.is_postgres() && self.random.one_in(2) {
+            return format!("begin; {before} {change} {behind} {after} {others} commit;");
+        }
+        format!("begin; {before} commit; {change} begin; {behind} {after} {others} commit;")
     }
 
     fn truncation(&mut self) -> String {

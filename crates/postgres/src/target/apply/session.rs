@@ -54,7 +54,7 @@ pub(super) async fn start(
         (WRITE_CHECKPOINT, control::WRITE_CHECKPOINT),
         (COMMIT, "COMMIT"),
     ] {
-        pipeline.parse(name, sql, &[]);
+        pipeline.parse(name, &control::with_epoch_check(sql), &[]);
     }
     pipeline.sync();
     connection

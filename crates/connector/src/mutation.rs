@@ -1,0 +1,55 @@
+//! Mistakes that can be made on purpose, to show that the tests find them.
+//!
+//! A build with the feature `faults` that finds `WHIMBREL_MUTATION=name` in its environment makes the mistake. Without the feature, and
+//! in a release build whatever its features, none can be made.
+
+/// A mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// A worker that was replaced may write: nobody looks at the epoch.
+    NoEpochCheck,
+    /// The source hears that changes are applied before they are committed.
+    ConfirmBeforeCommit,
+    /// The log is read on from the later of two positions, instead of from the earlier.
+    LaterPosition,
+    /// A cell that the source did not send is taken for NULL.
+    NotSentIsNull,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::NoEpochCheck,
+        Self::ConfirmBeforeCommit,
+        Self::LaterPosition,
+        Self::NotSentIsNull,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoEpochCheck => "no-epoch-check",
+            Self::ConfirmBeforeCommit => "confirm-before-commit",
+            Self::LaterPosition => "later-position",
+            Self::NotSentIsNull => "not-sent-is-null",
+        }
+    }
+
+    /// Whether it is to be made.
+    #[cfg(all(feature = "faults", debug_assertions))]
+    pub fn is_on(self) -> bool {
+        static WANTED: std::sync::LazyLock<Option<Mutation>> = std::sync::LazyLock::new(|| {
+            let name = std::env::var("WHIMBREL_MUTATION").ok()?;
+            let known = Mutation::ALL.into_iter().find(|it| it.name() == name);
+            Some(known.unwrap_or_else(|| panic!("WHIMBREL_MUTATION={name} is none")))
+        });
+        *WANTED == Some(self)
+    }
+
+    /// Never.
+    #[cfg(not(all(feature = "faults", debug_assertions)))]
+    #[inline(always)]
+    pub const fn is_on(self) -> bool {
+        false
+    }
+}
