@@ -110,6 +110,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// The target does not have any more what it had confirmed of a table's load. What is missing is loaded by the next try.
+    pub fn record_lost(table: &TableName) -> Self {
+        Self::Transient(format!(
+            "the target has lost what it had confirmed of the load of table {table}: it was put back, or fails over to a standby that was behind"
+        ))
+    }
+
     /// A fault of one table.
     pub fn table(table: &TableName, message: impl Into<String>) -> Self {
         Self::Table(Box::new(TableFault {

@@ -25,9 +25,11 @@ const KEPT_FROM: &str = "|kept=";
 const SUM: &str = "|sum=";
 
 /// FNV-1a of 32 bits: no other byte in one place has the same sum.
-fn sum(text: &str) -> u32 {
+fn sum(text: &str, task: &str) -> u32 {
     let mix = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    text.bytes().fold(0x811c_9dc5, mix)
+    // No byte of a text is this one.
+    let bytes = text.bytes().chain([0xff]).chain(task.bytes());
+    bytes.fold(0x811c_9dc5, mix)
 }
 
 impl Checkpoint {
@@ -40,8 +42,9 @@ impl Checkpoint {
         }
     }
 
-    /// As the control tables hold it: the position alone, as a rule, and a sum by which damage is seen.
-    pub fn to_text(&self) -> String {
+    /// As the control tables hold it: the position alone, as a rule, and a sum, also of the task's name, by which damage is seen and what
+    /// belongs to another task.
+    pub fn to_text(&self, task: &str) -> String {
         let changes = match self.changes_applied {
             0 => String::new(),
             changes => format!("{CHANGES}{changes}"),
@@ -49,23 +52,21 @@ impl Checkpoint {
         let kept_from = self.kept_from.as_ref();
         let kept_from = kept_from.map_or_else(String::new, |from| format!("{KEPT_FROM}{from}"));
         let text = format!("{}{changes}{kept_from}", self.position);
-        format!("{text}{SUM}{:08x}", sum(&text))
+        format!("{text}{SUM}{:08x}", sum(&text, task))
     }
 
     /// Reads [`Self::to_text`].
     ///
     /// # Errors
     /// [`Error::Fatal`] for anything else: it is never guessed what it may have been.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, task: &str) -> Result<Self, Error> {
         let broken = || {
             Error::Fatal(format!(
                 "the checkpoint `{text}` at the target cannot be read, so that nobody knows which changes the rows hold; load the tables again"
             ))
         };
         let text = match text.rsplit_once(SUM) {
-            Some((rest, told)) if format!("{:08x}", sum(rest)) == told => rest,
-            // Earlier releases wrote no sum, nor what is left of one.
-            None if !text.contains(&SUM[1..]) => text,
+            Some((rest, told)) if format!("{:08x}", sum(rest, task)) == told => rest,
             _ => return Err(broken()),
         };
         let (text, kept_from) = match text.split_once(KEPT_FROM) {
@@ -254,40 +255,37 @@ mod tests {
     #[test]
     fn a_checkpoint_is_read_as_it_was_written() {
         let plain = Checkpoint::at(Position::new("16/B374D848"));
-        assert_eq!(plain.to_text(), "16/B374D848|sum=f0a5ebb3");
-        let of_earlier_releases = Checkpoint::parse("16/B374D848").unwrap();
-        assert_eq!(of_earlier_releases, plain);
         let full = Checkpoint {
             position: Position::new("binlog.000004:1977;a-b:1-7,c"),
             changes_applied: 12,
             kept_from: Some(Position::new("binlog.000003:4")),
         };
         for checkpoint in [plain, full] {
-            assert_eq!(
-                Checkpoint::parse(&checkpoint.to_text()).unwrap(),
-                checkpoint
-            );
+            let text = checkpoint.to_text("a task");
+            assert!(text.starts_with(checkpoint.position.as_str()), "{text}");
+            assert_eq!(Checkpoint::parse(&text, "a task").unwrap(), checkpoint);
+            assert!(Checkpoint::parse(&text, "another").is_err());
         }
         for bad in ["", "|kept=1/2", "1/2|changes=x", "1/2|what=3", "1/2|kept="] {
-            assert!(Checkpoint::parse(bad).is_err(), "{bad}");
+            let summed = format!("{bad}{SUM}{:08x}", sum(bad, "t"));
+            assert!(Checkpoint::parse(&summed, "t").is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_checkpoint_with_another_byte_or_cut_short_is_refused() {
-        let whole = Checkpoint::at(Position::new("binlog.000004:1977;a-b:1-7")).to_text();
+        let whole = Checkpoint::at(Position::new("binlog.000004:1977;a-b:1-7")).to_text("t");
         for at in 0..whole.len() {
             for other in ["0", "1", "a", "|", ":"] {
                 let mut damaged = whole.clone();
                 damaged.replace_range(at..=at, other);
-                let is_refused = Checkpoint::parse(&damaged).is_err();
+                let is_refused = Checkpoint::parse(&damaged, "t").is_err();
                 assert!(is_refused || damaged == whole, "{damaged}");
             }
         }
-        // A cut that takes the whole sum leaves what an earlier release may have written.
-        let summed = whole.find("|sum").unwrap();
-        for length in summed + 1..whole.len() {
-            assert!(Checkpoint::parse(&whole[..length]).is_err(), "{length}");
+        for length in 0..whole.len() {
+            let cut = &whole[..length];
+            assert!(Checkpoint::parse(cut, "t").is_err(), "{length}");
         }
     }
 }

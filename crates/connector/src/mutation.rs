@@ -48,7 +48,7 @@ impl Mutation {
 
     /// Never.
     #[cfg(not(all(feature = "faults", debug_assertions)))]
-    #[inline(always)]
+    #[inline]
     pub const fn is_on(self) -> bool {
         false
     }

@@ -192,7 +192,8 @@ pub trait Target: Send {
     /// Builds what waits for the end of a table's load (keys), and marks its record finished.
     ///
     /// # Errors
-    /// [`Error::Table`] when rows violate the key, naming it.
+    /// [`Error::Table`] when rows violate the key, naming it. [`Error::record_lost`] while the record has a chunk that is not done, or is not
+    /// there.
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error>;
 
     /// Up to where changes have been applied, as the last [`Applier::commit`] of this task left it.

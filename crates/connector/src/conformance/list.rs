@@ -41,6 +41,7 @@ macro_rules! conformance_tests {
             keys_are_made_as_the_policy_says
             duplicate_keys_are_refused
             a_preview_changes_nothing
+            a_table_is_finished_when_every_chunk_is_recorded
             a_chunk_rolled_back_leaves_nothing
             a_dropped_loader_leaves_nothing
             beginning_anew_gives_the_open_chunk_up

@@ -1,5 +1,6 @@
 use super::rig::{self, How, Rig};
 use super::{End, Harness, fixture};
+use crate::Error;
 
 /// Checks that neither rows nor record are left of chunk 0, while it was chunk 1 that was committed.
 async fn only_chunk_1_is_there(harness: &dyn Harness, rig: &Rig) {
@@ -22,6 +23,24 @@ async fn with_chunk_1_loaded(harness: &dyn Harness) -> Rig {
     let mut loader = rig.loader().await;
     rig.load(&mut *loader, 1).await.unwrap();
     rig
+}
+
+/// A table is not finished while the target has no record of one of its chunks, and is once it has.
+pub async fn a_table_is_finished_when_every_chunk_is_recorded(harness: &dyn Harness) {
+    let mut rig = with_chunk_1_loaded(harness).await;
+    let too_early = rig.target.finish(&rig.fence, &rig.planned).await;
+    assert!(
+        matches!(too_early, Err(Error::Transient(_))),
+        "{too_early:?}"
+    );
+    only_chunk_1_is_there(harness, &rig).await;
+    assert!(!rig.record(harness).await.is_finished);
+    let mut loader = rig.loader().await;
+    for chunk in (0..rig.chunks.len()).filter(|chunk| *chunk != 1) {
+        rig.load(&mut *loader, chunk).await.unwrap();
+    }
+    rig.target.finish(&rig.fence, &rig.planned).await.unwrap();
+    assert!(rig.record(harness).await.is_finished);
 }
 
 /// A chunk that is rolled back leaves neither rows nor record; the loader goes on.

@@ -151,6 +151,13 @@ impl Faults {
         faults
     }
 
+    /// The nth call of this kind (from 1) loses its connection, too.
+    #[must_use]
+    pub fn and_lost(self, call: Call, nth: u32) -> Self {
+        self.lock().planned = Some((call, nth, When::Before, 1));
+        self
+    }
+
     /// How many calls have failed by plan.
     pub fn struck(&self) -> u32 {
         self.lock().struck

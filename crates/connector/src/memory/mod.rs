@@ -193,6 +193,23 @@ impl MemoryDatabase {
         self.lock().commits.values().copied().max().unwrap_or(0)
     }
 
+    /// Takes back what was loaded since the tables were prepared, as a standby does that was behind.
+    pub fn put_back(&self) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.commits.clear();
+        for record in state.records.values_mut() {
+            record.is_finished = false;
+            for chunk in &mut record.chunks {
+                chunk.done = None;
+            }
+            if let Some(table) = state.tables.get_mut(&record.table) {
+                table.rows.clear();
+                table.has_key = false;
+            }
+        }
+    }
+
     /// Raises a task's epoch, as another worker that takes it over would.
     pub fn take_over(&self, task: &str) {
         let mut state = self.lock();

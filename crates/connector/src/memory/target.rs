@@ -187,6 +187,10 @@ impl Target for MemoryTarget {
             let mut state = self.database.lock();
             check_fence(&state, fence)?;
             let name = &table.source.name;
+            let record = state.records.get(&(fence.task.clone(), name.clone()));
+            if record.is_none_or(|record| record.chunks.iter().any(|chunk| chunk.done.is_none())) {
+                return Err(Error::record_lost(name));
+            }
             let loaded = state
                 .tables
                 .get_mut(&table.name)

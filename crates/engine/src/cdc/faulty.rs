@@ -3,8 +3,11 @@
 //! What the target had of the transaction at hand is rolled back with the error, so that the stream is opened again at the checkpoint, without
 //! the table if it has failed before at this place. The others lose nothing and get nothing twice.
 
+use std::collections::BTreeSet;
+
 use tracing::{error, warn};
-use whimbrel_connector::{Error, LoadRecord, TableFault};
+use whimbrel_connector::{Checkpoint, Error, LoadRecord, TableFault};
+use whimbrel_core::TableName;
 
 use super::Run;
 use super::apply::BatchWriter;
@@ -30,6 +33,17 @@ impl Run<'_> {
         match self.leave_alone(fault).await? {
             Some(end) => Ok(end),
             None => Err(error),
+        }
+    }
+
+    /// Whether a table had not failed yet behind a checkpoint.
+    fn fails_first(&mut self, table: &TableName, checkpoint: &Checkpoint) -> bool {
+        match &mut self.faulted {
+            Some((at, tables)) if at == checkpoint => tables.insert(table.clone()),
+            other => {
+                *other = Some((checkpoint.clone(), BTreeSet::from([table.clone()])));
+                true
+            }
         }
     }
 
@@ -65,11 +79,14 @@ impl Run<'_> {
         let (Some(checkpoint), Some(mut record)) = (checkpoint, record) else {
             return Ok(None);
         };
-        let fault_now = (record.table.clone(), checkpoint.clone());
-        if self.faulted.as_ref() != Some(&fault_now) {
+        if self.fails_first(&record.table, &checkpoint) {
             // It may pass: everything since the checkpoint comes again.
-            warn!(table = %record.table, error = fault.message, "the table failed; its changes are applied once more");
-            self.faulted = Some(fault_now);
+            let wait = self.spec.load.retry.wait(1);
+            warn!(table = %record.table, error = fault.message, wait_ms = wait.as_millis(), "the table failed; its changes are applied once more");
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
             return Ok(Some(FollowEnd::Rejoin));
         }
         error!(table = %record.table, error = fault.message, "the table is followed no more");

@@ -37,6 +37,7 @@ mod session;
 mod spec;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -117,7 +118,9 @@ pub async fn run_cdc(
             retry_number = 0;
         }
         retry_number += 1;
-        if !error.is_transient() || retry_number > spec.load.retry.retries_max {
+        let passes =
+            error.is_transient() || matches!(&error, RunError::Target(error) if is_put_back(error));
+        if !passes || retry_number > spec.load.retry.retries_max {
             return Err(error);
         }
         let wait = progress.interrupted(&error, retry_number, &spec.load.retry);
@@ -152,8 +155,9 @@ pub async fn forget_cdc(
     target.map_err(RunError::Target)
 }
 
-/// Epochs only grow: one older than ours is from before our claim, and so is all that the target holds. Nobody took the task over; its
-/// checkpoint is as old as its rows, and the log is read on from there, if it reaches back so far.
+/// Epochs only grow at one target: one older than ours is from before our claim, and so is all that the target holds. Its checkpoint is as old as
+/// its rows, and the log is read on from there, if it reaches back so far. Should another have claimed the task from there meanwhile, one
+/// of the two loses it to the other; rows of both never meet, because every commit asks for its own epoch.
 fn is_put_back(error: &Error) -> bool {
     matches!(error, Error::Fenced { ours, theirs } if theirs < ours)
 }
@@ -169,8 +173,8 @@ struct Run<'a> {
     has_begun: bool,
     /// What an attempt that followed held. Whoever took the task over since must not lose it to our next attempt.
     held: Option<TaskFence>,
-    /// The table that failed last as a whole, and the checkpoint behind which it did.
-    faulted: Option<(TableName, Checkpoint)>,
+    /// Tables that failed as a whole, and the checkpoint behind which they did.
+    faulted: Option<(Checkpoint, BTreeSet<TableName>)>,
 }
 
 impl Run<'_> {

@@ -20,7 +20,9 @@ use super::LoadOutcome;
 use super::plan::{LoadPlan, PlannedTable, plan_full_load};
 use super::subtask::Subtask;
 use crate::shaping::Shaped;
-use crate::{FullLoadSpec, Progress, RunError, StartKind, TableErrorPolicy, TableState};
+use crate::{
+    FullLoadSpec, Progress, ProgressSnapshot, RunError, StartKind, TableErrorPolicy, TableState,
+};
 
 /// Jobs that wait for a subtask: enough that none idles, few enough that a stop drops little planning.
 const JOBS_WAITING_MAX: usize = 64;
@@ -172,6 +174,7 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
         shared: &shared,
         target: &mut *target,
         jobs,
+        has_records: !records.is_empty(),
     };
     if let Err(error) = feeder.feed(plan, records).await {
         shared.fail(error);
@@ -278,6 +281,7 @@ async fn conclude(
             None => Ok(LoadOutcome::Stopped),
         };
     }
+    check_records(target, &shared.fence, &progress).await?;
     let ours = progress.tables.iter().filter(|(name, _)| is_ours(name));
     let tables_errored = ours
         .filter(|(_, table)| table.state == TableState::Error)
@@ -298,12 +302,31 @@ async fn conclude(
     Ok(LoadOutcome::Finished { tables_errored })
 }
 
+/// Whether the target still has what it had confirmed: it may have been put back while other tables were loaded.
+async fn check_records(
+    target: &mut dyn Target,
+    fence: &TaskFence,
+    progress: &ProgressSnapshot,
+) -> Result<(), RunError> {
+    let records = target.load_records(fence).await.map_err(RunError::Target)?;
+    let is_lost = |record: &&LoadRecord| {
+        let shown = progress.tables.get(&record.table);
+        !record.is_finished && shown.is_some_and(|table| table.state == TableState::Completed)
+    };
+    match records.iter().find(is_lost) {
+        None => Ok(()),
+        Some(record) => Err(RunError::Target(Error::record_lost(&record.table))),
+    }
+}
+
 /// Prepares tables one after another and queues their chunks.
 struct Feeder<'a> {
     attempt: &'a Attempt<'a>,
     shared: &'a Shared,
     target: &'a mut dyn Target,
     jobs: mpsc::Sender<Job>,
+    /// The target has records of the task.
+    has_records: bool,
 }
 
 impl Feeder<'_> {
@@ -337,7 +360,7 @@ impl Feeder<'_> {
         record: Option<LoadRecord>,
     ) -> Result<(), RunError> {
         let name = planned.source.name.clone();
-        if self.is_completed(&name) || record.as_ref().is_some_and(|record| record.is_finished) {
+        if self.is_completed(&name, record.as_ref()) {
             self.show_completed(&name, record.as_ref());
             return Ok(());
         }
@@ -369,10 +392,17 @@ impl Feeder<'_> {
             && record.chunks.iter().any(|chunk| chunk.done.is_some())
     }
 
-    fn is_completed(&self, name: &TableName) -> bool {
-        match self.attempt.start {
+    /// What the target records counts for more than what this run remembers of it: the target may have been put back. Only where nothing of
+    /// the task is recorded, the records may have been removed at the end of the load, and the answer been lost.
+    fn is_completed(&self, name: &TableName, record: Option<&LoadRecord>) -> bool {
+        let says_so = |start: &StartKind| match start {
             StartKind::Fresh => false,
             StartKind::Resume { completed, .. } => completed.contains(name),
+        };
+        match record {
+            Some(record) => record.is_finished,
+            None if self.has_records => says_so(&self.attempt.spec.start),
+            None => says_so(self.attempt.start),
         }
     }
 

@@ -65,6 +65,33 @@ async fn a_load_that_fails_anywhere_is_completed_by_a_resume() {
     assert!(struck > 200, "only {struck} faults struck");
 }
 
+/// A target that loses all that it had confirmed gets it again, at whatever call its connections break.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_put_back_gets_everything_again() {
+    let mut struck = 0;
+    let retry = RetryPolicy::default();
+    for call in [
+        Call::Begin,
+        Call::Write,
+        Call::Commit,
+        Call::Finish,
+        Call::Forget,
+    ] {
+        for nth in 1..40 {
+            let pair = Pair::new();
+            let target = pair.target.clone();
+            let faults =
+                Faults::meanwhile(call, nth, move || target.put_back()).and_lost(call, nth);
+            let spec = FullLoadSpec { retry, ..spec() };
+            let outcome = pair.run(&spec, &faults, &Arc::default()).await;
+            assert_eq!(outcome.unwrap(), FINISHED, "{call:?} {nth}");
+            pair.assert_equal();
+            struck += faults.struck();
+        }
+    }
+    assert!(struck > 30, "only {struck} faults struck");
+}
+
 /// One fault at any call is mended within the run.
 #[tokio::test(start_paused = true)]
 async fn a_single_lost_connection_is_mended_by_the_run_itself() {

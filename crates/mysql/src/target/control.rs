@@ -328,6 +328,20 @@ pub(super) async fn record_chunk(
     Ok(connection.execute(&sql).await?.affected_rows == 1)
 }
 
+/// Whether every chunk of a table is done, as far as the target knows now.
+pub(super) async fn is_loaded(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+) -> Result<bool, WireError> {
+    let of_load = of_load(fence, table);
+    let sql = format!(
+        "SELECT 1 FROM {DATABASE}.awsdms_load_table WHERE {of_load} AND NOT EXISTS \
+         (SELECT 1 FROM {DATABASE}.awsdms_load_chunk WHERE {of_load} AND row_count IS NULL)"
+    );
+    Ok(connection.row(&sql).await?.is_some())
+}
+
 /// Marks a table finished within the open transaction.
 pub(super) async fn record_finished(
     connection: &mut Connection,
@@ -348,7 +362,7 @@ pub(super) async fn record_finished(
 /// The epoch stays locked until the COMMIT, which follows at once whatever becomes of this process.
 pub(super) fn write_checkpoint(fence: &TaskFence, checkpoint: &Checkpoint) -> String {
     let TaskFence { task, epoch } = fence;
-    let position = literal(&checkpoint.to_text());
+    let position = literal(&checkpoint.to_text(task));
     let is_ours = if Mutation::NoEpochCheck.is_on() {
         "TRUE".to_owned()
     } else {
@@ -455,7 +469,8 @@ pub(super) async fn checkpoint(
         .row(&sql)
         .await
         .map_err(|error| general(error, "read the task's checkpoint at the target"))?;
-    row.map(|row| Checkpoint::parse(row.text(0))).transpose()
+    row.map(|row| Checkpoint::parse(row.text(0), &fence.task))
+        .transpose()
 }
 
 /// Removes the task's rows, and the tables when no task has rows then.

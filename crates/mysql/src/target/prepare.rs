@@ -236,6 +236,10 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     control::check_fence(connection, fence, Held::Now).await?;
     let source = &table.source.name;
+    let is_loaded = control::is_loaded(connection, fence, source).await;
+    if !is_loaded.map_err(|error| of_table(error, source, "read the record of"))? {
+        return Err(Error::record_lost(source));
+    }
     if let Some(sql) = add_key(table) {
         let key = catalog::primary_key(connection, &table.name)
             .await

@@ -142,7 +142,10 @@ pub(super) async fn checkpoint(
         .await
         .map_err(|error| general(error, "read the checkpoint at the target"))?;
     let checkpoint = rows.into_iter().flatten().flatten().next();
-    checkpoint.as_deref().map(Checkpoint::parse).transpose()
+    let checkpoint = checkpoint.as_deref();
+    checkpoint
+        .map(|text| Checkpoint::parse(text, &fence.task))
+        .transpose()
 }
 
 /// Fails when the task is not ours: the statements sent behind it are then passed over.
@@ -338,6 +341,22 @@ pub(super) async fn record_chunk(
         .query_with(sql, &parameters.map(|p| Some(p.as_str())))
         .await?;
     Ok(updated.len() == 1)
+}
+
+/// Whether every chunk of a table is done, as far as the target knows now.
+pub(super) async fn is_loaded(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+) -> Result<bool, WireError> {
+    let sql = "SELECT 1 FROM awsdms_control.awsdms_load_table t
+               WHERE task_name = $1 AND table_owner = $2 AND table_name = $3
+                 AND NOT EXISTS (SELECT FROM awsdms_control.awsdms_load_chunk c
+                                 WHERE (c.task_name, c.table_owner, c.table_name) = (t.task_name, t.table_owner, t.table_name)
+                                   AND c.row_count IS NULL)";
+    let key = [&fence.task, &table.schema, &table.name].map(|text| Some(text.as_str()));
+    let found = connection.query_with(sql, &key).await?;
+    Ok(!found.is_empty())
 }
 
 /// Marks a table finished within the open transaction.

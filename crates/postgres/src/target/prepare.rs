@@ -192,6 +192,10 @@ pub(super) async fn finish(
     let source = &table.source.name;
     run(connection, source, "begin to finish", "BEGIN").await?;
     control::check_fence(connection, fence, Held::Now).await?;
+    let is_loaded = control::is_loaded(connection, fence, source).await;
+    if !is_loaded.map_err(|error| of_table(error, source, "read the record of"))? {
+        return Err(Error::record_lost(source));
+    }
     if let Some(add_key) = add_key(table)
         && !has_key(connection, table).await?
     {

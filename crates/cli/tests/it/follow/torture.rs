@@ -78,6 +78,15 @@ impl Arena {
     pub(super) async fn new(mut ends: Ends, random: Random) -> Self {
         let engine = ends.source.engine();
         ends.source.sql(&tables(engine)).unwrap();
+        if engine.is_postgres() {
+            // Transactions of some rows are sent while they run.
+            let name = ends.source.sql("select current_database()").unwrap();
+            let streams = format!(
+                "alter database {} set logical_decoding_work_mem = '64kB'",
+                name.trim()
+            );
+            ends.source.sql(&streams).unwrap();
+        }
         ends.target.sql(SEATS_TABLE).unwrap();
         let source_proxy = ends.break_source().await;
         let target_proxy = ends.break_target().await;

@@ -337,7 +337,7 @@ impl PostgresApplier {
         self.pipeline.clear();
         self.steps.clear();
         let epoch = self.fence.epoch.to_string();
-        let checkpoint = checkpoint.to_text();
+        let checkpoint = checkpoint.to_text(&self.fence.task);
         let parameters = [self.fence.task.as_str(), &epoch, &checkpoint];
         let written = self
             .pipeline

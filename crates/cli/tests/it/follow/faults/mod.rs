@@ -201,7 +201,7 @@ impl Run<'_> {
                 && !event["message"].is_null()
         });
         assert!(
-            is_told || self.following.err().contains(table),
+            is_told || self.following.err().contains("followed no more"),
             "{:?}",
             self.following
         );

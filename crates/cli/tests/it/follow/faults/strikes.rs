@@ -287,7 +287,8 @@ pub(super) fn zombie(run: &mut Run<'_>) {
         }
         // One that goes on has not noticed.
         let differs = |table: &&str| !arena.differences(table).is_empty();
-        first.err().contains("tried again") || (is_following && TABLES.iter().any(differs))
+        first.err().contains("interrupted and tried again")
+            || (is_following && TABLES.iter().any(differs))
     });
     assert!(first.has_ended(), "a worker that was replaced goes on");
     assert_eq!(first.wait().code(), Some(4), "{first:?}");
