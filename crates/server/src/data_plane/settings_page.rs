@@ -35,7 +35,8 @@ If not, the task is deleted all the same and the service's log says so; the reco
 What waits on disk: a PostgreSQL source, from version 15 on, sends large transactions while they run. What 16 MB of memory do not hold of them lies in a
 file without a name until their commit, in the folder that `WHIMBREL_SPOOL_DIR` names (by default the system's for temporary files: `TMPDIR`, or `/tmp`; choose
 another where that is memory), of `WHIMBREL_SPOOL_MAX_MB` megabytes at most for each task (by default 64 GiB). The file goes with the process,
-however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15.
+however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15: the stream begins
+again, which is one interruption of those that `RecoverableErrorCount` and `--retries` count. What is prepared (`SlotName` with `two_phase`) needs the room in any case.
 
 This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
 ";
