@@ -7,7 +7,7 @@ use super::strikes::{End, end_sessions};
 use crate::ends::wait_until;
 
 /// How long others keep all connections for themselves.
-const BUSY_S: u32 = 6;
+const BUSY_S: u32 = 15;
 /// More than a server of these tests has.
 const CLIENTS: usize = 40;
 
