@@ -89,6 +89,49 @@ def test_a_full_load_runs_to_its_end(dms, pair):
     assert pair.rows("b") == ROWS
 
 
+OF_SCHEMA = {
+    "postgres": "select string_agg(conname, ' ' order by conname) from pg_constraint"
+    " where contype = 'f' and connamespace = '{schema}'::regnamespace",
+    "mysql": "select group_concat(constraint_name order by 1) from information_schema.referential_constraints"
+    " where constraint_schema = '{schema}'",
+}
+
+
+def keys_of(pair):
+    engine = "postgres" if pair.target.is_postgres else "mysql"
+    return pair.target.sql(OF_SCHEMA[engine].format(schema=pair.schema)).strip()
+
+
+@pytest.mark.parametrize(
+    ("pair", "objects"),
+    [(pair, None) for pair in PAIRS] + [(PAIRS[0], objects) for objects in ("all", "none", "indexes")] + [(PAIRS[-1], "none")],
+    indirect=["pair"],
+)
+def test_objects_are_made_by_default_and_left_out_when_told(dms, pair, objects):
+    pair.source.sql(f"alter table {pair.schema}.b add constraint b_to_a foreign key (id) references {pair.schema}.a (id)")
+    more = {}
+    if objects is not None:
+        more["ReplicationTaskSettings"] = json.dumps({"WhimbrelSettings": {"Objects": objects}})
+    task = pair.task(**more)
+    assert run(dms, task)["StopReason"] == "Stop Reason FULL_LOAD_ONLY_FINISHED"
+    assert pair.rows("b") == ROWS
+    is_made = objects in (None, "all")
+    assert ("b_to_a" in keys_of(pair)) == is_made
+    settings = json.loads(describe_task(dms, task)["ReplicationTaskSettings"])
+    assert settings.get("WhimbrelSettings") == (objects and {"Objects": objects})
+
+
+def test_a_table_with_keys_is_truncated_and_filled_by_a_second_task(dms, pair):
+    pair.source.sql(f"alter table {pair.schema}.a add constraint a_to_b foreign key (id) references {pair.schema}.b (id)")
+    first = run(dms, pair.task())
+    assert first["StopReason"] == "Stop Reason FULL_LOAD_ONLY_FINISHED"
+    settings = json.dumps({"FullLoadSettings": {"TargetTablePrepMode": "TRUNCATE_BEFORE_LOAD"}})
+    second = run(dms, pair.task(ReplicationTaskSettings=settings))
+    assert second["StopReason"] == "Stop Reason FULL_LOAD_ONLY_FINISHED", second.get("LastFailureMessage")
+    assert (pair.rows("a"), pair.rows("b")) == (ROWS, ROWS)
+    assert keys_of(pair) == "a_to_b"
+
+
 def run(dms, task, start_type="start-replication"):
     start(dms, task, start_type)
     wait_until(lambda: describe_task(dms, task)["Status"] in ("stopped", "failed"), 90, "the task is over")

@@ -1,6 +1,7 @@
 //! `whimbrel check`.
 
 use serde_json::json;
+use whimbrel_connector::UnreadLog;
 
 use crate::address::{Address, End};
 use crate::args::CheckArgs;
@@ -21,6 +22,10 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<Exit, Failure> {
                 "version": found.version,
                 "tls": found.tls,
                 "schemas": found.schemas,
+                "unread_logs": found.unread_logs.iter().map(|unread| json!({
+                    "message": unread.message,
+                    "help": unread.remedy,
+                })).collect::<Vec<_>>(),
             }),
             Err(failure) => json!({
                 "url": address.to_string(),
@@ -45,6 +50,12 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<Exit, Failure> {
                 found.schemas.join(", ")
             },
         ));
+        for unread in &found.unread_logs {
+            print(&format!(
+                "warning: {}\n  help: {}\n",
+                unread.message, unread.remedy
+            ));
+        }
     }
     Ok(Exit::Done)
 }
@@ -54,6 +65,8 @@ struct Found {
     version: String,
     tls: Option<String>,
     schemas: Vec<String>,
+    /// Log that the server keeps for tasks that do not run.
+    unread_logs: Vec<UnreadLog>,
 }
 
 async fn check(address: &Address) -> Result<Found, Failure> {
@@ -64,10 +77,15 @@ async fn check(address: &Address) -> Result<Found, Failure> {
         .schemas()
         .await
         .map_err(|error| Failure::database(&error))?;
+    let unread_logs = connector
+        .unread_logs()
+        .await
+        .map_err(|error| Failure::database(&error))?;
     Ok(Found {
         engine: info.engine.name(),
         version: info.version,
         tls: info.tls,
         schemas,
+        unread_logs,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use whimbrel_connector::{ConnectError, Error};
+use whimbrel_connector::{ConnectError, Error, NOBODY};
 use whimbrel_engine::RunError;
 
 /// How a command ended, as its exit code tells.
@@ -88,6 +88,12 @@ impl Failure {
             Error::Transient(_) => failed.with_help(
                 "see that both servers run and can be reached, then try again; a migration goes on with --resume",
             ),
+            Error::Fenced { theirs, .. } if *theirs == NOBODY => {
+                failed.with_help("start the migration anew, without --resume")
+            }
+            Error::Fenced { .. } if error.is_put_back() => {
+                failed.with_help("go on with --resume from what the target has")
+            }
             Error::Fenced { .. } => failed.with_help(
                 "the same migration was started a second time; let that one finish, or stop it and use --resume",
             ),
@@ -117,9 +123,17 @@ impl From<RunError> for Failure {
             RunError::Target(error) => Self::database(error).of_end("target"),
             RunError::NoTables => Self::usage("no table of the source matches")
                 .with_help("check --tables and --exclude: names are case-sensitive and written SCHEMA.TABLE; whimbrel check lists the schemas"),
+            RunError::SameDatabase(_) => Self::usage(error.to_string()),
             RunError::NothingToResume => {
                 Self::usage("there is nothing to resume: the target has no record of an unfinished migration of these URLs and tables")
                     .with_help("give the same URLs and table options as before, or start afresh without --resume")
+            }
+            RunError::FedByAnother { fed, .. } => {
+                let help = format!(
+                    "end that task, with the source that it has and this target: whimbrel forget SOURCE TARGET --task {} (in a service: delete the replication task whose ARN ends so); or write into other tables, with --target-schema or --rename-schema",
+                    fed.task
+                );
+                Self::usage(error.to_string()).with_help(help)
             }
             RunError::Table(_) => Self::new(Exit::Failed, error.to_string())
                 .with_help("mend the cause and go on with --resume, or leave the table out with --exclude"),

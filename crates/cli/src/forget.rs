@@ -19,7 +19,27 @@ pub(crate) async fn run(args: &ForgetArgs) -> Result<Exit, Failure> {
     let selection = Selection::of(&args.tables, &source_address, &target_address)?;
     let source = connector(&source_address)?;
     let target = connector(&target_address)?;
-    forget_cdc(&source, &target, &selection.task).await?;
-    print("forgotten: neither end keeps anything for this migration\n");
-    Ok(Exit::Done)
+    let task = args.task.as_ref().unwrap_or(&selection.task);
+    let refused = forget_cdc(&source, &target, task).await?;
+    if refused.is_empty() {
+        print("forgotten: neither end keeps anything for this migration\n");
+        return Ok(Exit::Done);
+    }
+    for key in &refused {
+        print(&format!(
+            "not restored: foreign key {}.{}: {}\n",
+            key.table, key.name, key.reason
+        ));
+    }
+    let count = refused.len();
+    let keys = if count == 1 {
+        "foreign key"
+    } else {
+        "foreign keys"
+    };
+    Err(Failure::new(
+        Exit::Incomplete,
+        format!("the migration is forgotten, but {count} {keys} that it put aside at the target could not be made whole again"),
+    )
+    .with_help("mend the rows, and run whimbrel forget once more: the keys stay noted in awsdms_control.awsdms_kept_key until they are whole"))
 }

@@ -31,8 +31,9 @@ use logging::Screen;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A table that fails is shown by the display; that the engine logs it too would say it twice.
-const QUIET_LOG: &str = "warn,whimbrel_engine::full_load::coordinator=off";
+/// A table that fails is shown by the display, and so is an alarm; that the engine logs them too would say it twice.
+const QUIET_LOG: &str =
+    "warn,whimbrel_engine::full_load::coordinator=off,whimbrel_engine::cdc::log_watch=off";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()

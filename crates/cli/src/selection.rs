@@ -1,5 +1,7 @@
 //! From the options to the tables of a migration, their names at the target, and the migration's own name.
 
+use std::path::Path;
+
 use sha2::{Digest as _, Sha256};
 use whimbrel_core::mapping::TableMappings;
 
@@ -28,6 +30,9 @@ impl Selection {
         source: &Address,
         target: &Address,
     ) -> Result<Self, Failure> {
+        if let Some(path) = &args.mappings {
+            return Self::of_file(path, args, source, target);
+        }
         let include = patterns(&args.tables, "--tables")?;
         let exclude = patterns(&args.exclude, "--exclude")?;
         let renames = renames(&args.rename_schema)?;
@@ -49,11 +54,34 @@ impl Selection {
             None if target.is_mysql_family() && renames.is_empty() => target.database(),
             None => None,
         };
-        let task = task_name(args, source, target);
+        let task = task_name(args, None, source, target);
         Ok(Self {
             mappings,
             target_schema,
             task,
+        })
+    }
+
+    /// Reads table mappings.
+    fn of_file(
+        path: &Path,
+        args: &TableArgs,
+        source: &Address,
+        target: &Address,
+    ) -> Result<Self, Failure> {
+        let shown = path.display();
+        let document = std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("--mappings {shown} cannot be read: {error}"))
+                .with_help("give the path of a JSON file of table mappings, as the API takes them")
+        })?;
+        let mappings = TableMappings::parse(&document).map_err(|error| {
+            Failure::usage(format!("--mappings {shown}: {error}"))
+                .with_help("docs/mappings.md tells which rules act")
+        })?;
+        Ok(Self {
+            mappings,
+            target_schema: args.target_schema.clone(),
+            task: task_name(args, Some(&document), source, target),
         })
     }
 }
@@ -88,14 +116,21 @@ fn renames(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
 
 /// A name that is the same for the same migration: both places, and which tables go where. Who signs in and with what
 /// options does not count, nor does the order of patterns. Renames are in order: the first that matches acts.
-fn task_name(args: &TableArgs, source: &Address, target: &Address) -> String {
+///
+/// Table mappings count by their content: white space and the order of members do not.
+fn task_name(
+    args: &TableArgs,
+    mappings: Option<&str>,
+    source: &Address,
+    target: &Address,
+) -> String {
     let sorted = |texts: &[String]| {
         let mut texts = texts.to_vec();
         texts.sort();
         texts.dedup();
         texts
     };
-    let identity = serde_json::json!([
+    let mut identity = serde_json::json!([
         1,
         source.place(),
         source.is_mysql_family().then(|| source.database()),
@@ -106,6 +141,11 @@ fn task_name(args: &TableArgs, source: &Address, target: &Address) -> String {
         args.rename_schema,
         args.target_schema,
     ]);
+    let rules = mappings.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    if let (Some(parts), Some(mut rules)) = (identity.as_array_mut(), rules) {
+        rules.sort_all_objects();
+        parts.push(rules);
+    }
     let hash = Sha256::digest(identity.to_string());
     format!("whimbrel-{}", hex::encode(&hash[..NAME_HASH_BYTES]))
 }

@@ -13,6 +13,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use whimbrel_core::{Position, Table, TableName};
@@ -36,13 +37,20 @@ pub trait ChangeLog: Send {
     /// [`Error::Fatal`] with the remedy when the server cannot be captured from at all.
     async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error>;
 
+    /// How long [`Self::prepare`] waits for transactions that run at the source. Without it each source has a bound of its own.
+    fn wait_for_running(&mut self, _wait: RunningWait) {}
+
+    /// Those of the tables of which the log will not tell every cell of a row before an update, as the source is set now, with the remedy.
+    async fn old_rows_untold(&mut self, tables: &[Table]) -> Result<Vec<TableFault>, Error>;
+
     /// Where following is to begin, as a position.
     ///
     /// # Errors
     /// [`Error::Fatal`] when the log has no such place, or no longer.
     async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error>;
 
-    /// Whether the log still has everything from a position on. A source that keeps its log for the task need not look.
+    /// Whether the log is the one that a position is of, and still has everything from there on, as far as can be told without reading it:
+    /// asked before a task that goes on loads anything. A source that keeps its log for the task need not look for the latter.
     ///
     /// # Errors
     /// [`Error::Fatal`] as [`Self::open`] has it.
@@ -54,12 +62,19 @@ pub trait ChangeLog: Send {
     /// were at `from`, which may be long ago; their numbers in the stream are their places here.
     ///
     /// # Errors
-    /// [`Error::Fatal`] when the log no longer reaches back to the position, naming the gap: it is never skipped.
+    /// [`Error::Fatal`] when the log no longer reaches back to the position, naming the gap: it is never skipped. So when it is another log
+    /// than the position is of, by numbers that happen to be the same; the stream may be the one to tell, before it tells anything else.
     async fn open(
         &mut self,
         tables: &[Table],
         from: &Position,
     ) -> Result<Box<dyn ChangeStream>, Error>;
+
+    /// Whether the stream that was opened last gave up because it has to be asked for in another form, which [`Self::open`] does from now
+    /// on. That is no fault of the environment: it is opened again at once. `false` again as soon as it is; each form is given up once.
+    fn wants_another_form(&self) -> bool {
+        false
+    }
 
     /// The place of the log's end now.
     async fn end(&mut self) -> Result<Position, Error>;
@@ -75,6 +90,15 @@ pub trait ChangeLog: Send {
 
     /// Removes everything that [`Self::prepare`] made at the source.
     async fn remove(&mut self) -> Result<(), Error>;
+}
+
+/// How long transactions that run at the source are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningWait {
+    /// So long at most.
+    pub limit: Duration,
+    /// Whether it is [`Error::Fatal`] when they have not ended then; otherwise [`Error::Transient`].
+    pub fails: bool,
 }
 
 /// Where following is to begin, as users say it.
@@ -262,7 +286,8 @@ pub trait RowSet: Send + Sync {
 
 /// What became of a table's rows in a batch: at most one change per key, so that their order does not matter within a kind.
 ///
-/// To be applied in the order deletes, updates, inserts.
+/// One key may be among those that go and those that come: a row that was there, or was not, and comes anew. To be applied in the order
+/// deletes, updates, inserts.
 #[derive(Clone, Copy)]
 pub struct NetChanges<'a> {
     /// The table. Without a key, there are only rows that come.

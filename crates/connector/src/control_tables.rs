@@ -24,7 +24,7 @@ pub struct ControlTable {
     pub name: &'static str,
     /// Its columns, in order.
     pub columns: &'static [ControlColumn],
-    /// So many of the first columns tell rows apart.
+    /// So many of the first columns tell rows apart; 0: none do.
     pub key_columns: usize,
 }
 
@@ -80,6 +80,39 @@ pub static SUSPENDED: ControlTable = ControlTable {
     key_columns: 4,
 };
 
+/// One row for each row of a table that was found to differ when both ends were compared.
+pub static VALIDATION_FAILURES: ControlTable = ControlTable {
+    name: "awsdms_validation_failures_v1",
+    columns: &[
+        ("TASK_NAME", Text(128), true),
+        ("TABLE_OWNER", Text(128), true),
+        ("TABLE_NAME", Text(128), true),
+        ("FAILURE_TIME", Time, true),
+        ("KEY_TYPE", Text(128), true),
+        ("KEY", Text(7800), true),
+        ("FAILURE_TYPE", Text(128), true),
+        ("DETAILS", Text(7800), true),
+    ],
+    key_columns: 0,
+};
+
+/// One row for each row of a table that was left out of its load because the target refused it.
+pub static LOAD_EXCEPTIONS: ControlTable = ControlTable {
+    name: "awsdms_full_load_exceptions",
+    columns: &[
+        ("TASK_NAME", Text(128), true),
+        ("TABLE_OWNER", Text(128), true),
+        ("TABLE_NAME", Text(128), true),
+        ("ERROR_TIME", Time, true),
+        ("STATEMENT", Text(7800), true),
+        ("ERROR", Text(7800), true),
+    ],
+    key_columns: 0,
+};
+
+/// Rows of one statement: far from what servers take at once, with the longest rows that there are.
+const ROWS_PER_STATEMENT: usize = 100;
+
 /// A cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlValue {
@@ -98,7 +131,7 @@ pub enum ControlValue {
 pub struct ControlWrite {
     /// Where.
     pub table: &'static ControlTable,
-    /// The first cells of the rows that go; at least the server's and the task's name.
+    /// The first cells of the rows that go; at least the task's name, and the server's before it where the table has that. Without any, none go.
     pub replaces: Vec<ControlValue>,
     /// The rows that come.
     pub rows: Vec<Vec<ControlValue>>,
@@ -135,16 +168,19 @@ impl ControlTable {
                 Number => "bigint".to_owned(),
             };
             let null = if *is_required { "NOT NULL" } else { "NULL" };
-            format!("{name} {ty} {null}, ")
+            format!("{} {ty} {null}, ", (dialect.identifier)(name))
         });
         let columns: String = columns.collect();
         let key = self.columns.iter().take(self.key_columns);
-        let key: Vec<&str> = key.map(|(name, ..)| *name).collect();
+        let key: Vec<String> = key.map(|(name, ..)| (dialect.identifier)(name)).collect();
+        let parts = if key.is_empty() {
+            columns.trim_end_matches(", ").to_owned()
+        } else {
+            format!("{columns}{} ({})", dialect.key, key.join(", "))
+        };
         format!(
-            "CREATE TABLE IF NOT EXISTS {} ({columns}{} ({})){}",
+            "CREATE TABLE IF NOT EXISTS {} ({parts}){}",
             self.name_in(schema, dialect),
-            dialect.key,
-            key.join(", "),
             dialect.options
         )
     }
@@ -158,12 +194,16 @@ impl ControlWrite {
         let condition: Vec<String> = columns
             .iter()
             .zip(&self.replaces)
-            .map(|(column, value)| format!("{} = {}", column.0, literal(column.1, value, dialect)))
+            .map(|(column, value)| {
+                let name = (dialect.identifier)(column.0);
+                format!("{name} = {}", literal(column.1, value, dialect))
+            })
             .collect();
-        let mut statements = vec![format!(
-            "DELETE FROM {table} WHERE {}",
-            condition.join(" AND ")
-        )];
+        let mut statements = Vec::new();
+        if !condition.is_empty() {
+            let condition = condition.join(" AND ");
+            statements.push(format!("DELETE FROM {table} WHERE {condition}"));
+        }
         let rows: Vec<String> = self
             .rows
             .iter()
@@ -173,9 +213,9 @@ impl ControlWrite {
                 format!("({})", cells.collect::<Vec<_>>().join(", "))
             })
             .collect();
-        if !rows.is_empty() {
-            statements.push(format!("INSERT INTO {table} VALUES {}", rows.join(", ")));
-        }
+        let inserts = rows.chunks(ROWS_PER_STATEMENT);
+        statements
+            .extend(inserts.map(|rows| format!("INSERT INTO {table} VALUES {}", rows.join(", "))));
         statements
     }
 }
@@ -218,10 +258,15 @@ mod tests {
     fn a_table_has_its_columns_and_its_key() {
         assert_eq!(
             SUSPENDED.create("public", &DIALECT),
-            "CREATE TABLE IF NOT EXISTS [public].[awsdms_suspended_tables] (server_name varchar(128) NOT NULL, \
-             task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, \
-             suspend_reason varchar(32) NULL, suspend_timestamp timestamp NULL, \
-             UNIQUE (server_name, task_name, table_owner, table_name))"
+            "CREATE TABLE IF NOT EXISTS [public].[awsdms_suspended_tables] ([server_name] varchar(128) NOT NULL, \
+             [task_name] varchar(128) NOT NULL, [table_owner] varchar(128) NOT NULL, [table_name] varchar(128) NOT NULL, \
+             [suspend_reason] varchar(32) NULL, [suspend_timestamp] timestamp NULL, \
+             UNIQUE ([server_name], [task_name], [table_owner], [table_name]))"
+        );
+        let without_key = VALIDATION_FAILURES.create("public", &DIALECT);
+        assert!(
+            without_key.ends_with("[DETAILS] varchar(7800) NOT NULL)"),
+            "{without_key}"
         );
     }
 
@@ -241,7 +286,7 @@ mod tests {
             ]],
         };
         let reason = "x".repeat(32);
-        let delete = "DELETE FROM [public].[awsdms_suspended_tables] WHERE server_name = 'here' AND task_name = 'it''s'";
+        let delete = "DELETE FROM [public].[awsdms_suspended_tables] WHERE [server_name] = 'here' AND [task_name] = 'it''s'";
         assert_eq!(
             write.statements("public", &DIALECT),
             [
@@ -251,6 +296,13 @@ mod tests {
                 ),
             ]
         );
+        let insert = write.statements("public", &DIALECT).pop();
+        let added = ControlWrite {
+            replaces: Vec::new(),
+            ..write.clone()
+        };
+        assert_eq!(added.statements("public", &DIALECT).pop(), insert);
+        assert_eq!(added.statements("public", &DIALECT).len(), 1);
         write.rows.clear();
         assert_eq!(write.statements("public", &DIALECT), [delete]);
     }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use whimbrel_core::Engine;
 
-use crate::{ChangeLog, ConnectError, Error, Source, Target};
+use crate::{ChangeLog, ConnectError, Error, LogWatch, Source, Target, UnreadLog};
 
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,5 +52,18 @@ pub trait Connector: Send + Sync {
             "changes cannot be captured from {}; run the task as a full load",
             self.describe()
         )))
+    }
+
+    /// What looks after the log that a source keeps for the task of this name. Connects nothing yet; `None` where nothing is kept.
+    fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {
+        None
+    }
+
+    /// Log that this source keeps for tasks of ours which do not read it now.
+    ///
+    /// # Errors
+    /// Whatever keeps the source from answering.
+    async fn unread_logs(&self) -> Result<Vec<UnreadLog>, Error> {
+        Ok(Vec::new())
     }
 }

@@ -42,6 +42,17 @@ pub struct ConnectError {
     pub remedy: String,
 }
 
+/// What stands in the way of a row. Users may want each kind to be treated differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// A value that cannot be read, or that the target's column cannot hold.
+    Value,
+    /// A value that the target's column holds in part only.
+    TooLong,
+    /// The other rows of the target, or what is demanded of a row there: a key, a reference, a check, NULL where none is allowed.
+    Constraint,
+}
+
 /// A row that the target refused, or that cannot be written for it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("table {table}{}{}: {reason}", .key.as_deref().map(|k| format!(", key {k}")).unwrap_or_default(), .column.as_deref().map(|c| format!(", column {c}")).unwrap_or_default())]
@@ -52,6 +63,8 @@ pub struct RowRefusal {
     pub key: Option<String>,
     /// The column, when a single one is to blame.
     pub column: Option<String>,
+    /// What stands in the way.
+    pub kind: RefusalKind,
     /// What cannot be held and why, with the kind of value but not the value itself.
     pub reason: String,
 }
@@ -63,6 +76,7 @@ impl RowRefusal {
             table: table.clone(),
             key: None,
             column: Some(column.to_owned()),
+            kind: RefusalKind::Value,
             reason: format!("the target cannot hold this {kind}: {why}"),
         }
     }
@@ -94,14 +108,12 @@ pub enum Error {
     /// The table cannot be read or written as it is (dropped, altered, missing privilege, constraint).
     #[error(transparent)]
     Table(Box<TableFault>),
-    /// Another worker with a later epoch owns the task: stop at once, touch nothing more.
-    #[error(
-        "the task was taken over by another worker: this worker's epoch {ours} is older than the target's {theirs}"
-    )]
+    /// Another epoch owns the task: stop at once, touch nothing more.
+    #[error("{}", fenced(*ours, *theirs))]
     Fenced {
         /// The epoch this worker holds.
         ours: i64,
-        /// The epoch found in the target.
+        /// The epoch found in the target; [`NOBODY`] for a task that is not there.
         theirs: i64,
     },
     /// Anything that no repetition will mend, with what to do.
@@ -109,8 +121,40 @@ pub enum Error {
     Fatal(String),
 }
 
+/// Stands for the epoch of a task that has none: later than every epoch, because whoever forgot it owned it.
+pub const NOBODY: i64 = i64::MAX;
+
+fn fenced(ours: i64, theirs: i64) -> String {
+    if theirs == NOBODY {
+        format!(
+            "the target has no record of the task any more, which this worker runs under epoch {ours}: it was forgotten there, or the target was put back to before its start"
+        )
+    } else if theirs < ours {
+        format!(
+            "the target's epoch {theirs} is from before this worker's {ours}: the target was put back, or fails over to a standby that was behind"
+        )
+    } else {
+        format!(
+            "the task was taken over by another worker: this worker's epoch {ours} is older than the target's {theirs}; let that worker go on, or stop it and resume the task"
+        )
+    }
+}
+
 impl Error {
-    /// The target does not have any more what it had confirmed of a table's load. What is missing is loaded by the next try.
+    /// Whether the target is as it was before this worker claimed the task. Its record and checkpoint are as old as its rows, and the task is
+    /// gone on with from there. Should another worker have claimed it from there meanwhile, one of the two loses it to the other;
+    /// rows of both never meet, because every commit asks for its own epoch.
+    pub const fn is_put_back(&self) -> bool {
+        matches!(self, Self::Fenced { ours, theirs } if *theirs < *ours)
+    }
+
+    /// Whether the task is another worker's.
+    pub const fn is_taken_over(&self) -> bool {
+        matches!(self, Self::Fenced { ours, theirs } if *theirs > *ours)
+    }
+
+    /// The target's record is not as this worker left it: it does not have any more what it had confirmed of a table's load, or has what
+    /// nobody had confirmed yet. The record tells what is missing, which is loaded by the next try.
     pub fn record_lost(table: &TableName) -> Self {
         Self::Transient(format!(
             "the target has lost what it had confirmed of the load of table {table}: it was put back, or fails over to a standby that was behind"

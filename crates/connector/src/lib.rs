@@ -15,30 +15,38 @@ pub mod conformance;
 pub mod control_tables;
 mod endpoint;
 mod error;
+pub mod expression;
 pub mod failpoint;
 mod follow;
+pub mod kept_log;
+mod lookup;
 pub mod memory;
 mod mutation;
+pub mod objects;
 mod rows;
 mod source;
 mod target;
 
 pub use changes::{
     AppliedCount, Applier, ChangeBlock, ChangeLog, ChangeRows, ChangeStream, LogEvent, LogPlace,
-    LogStart, NetChanges, RowAt, RowSet, SingleChange, SingleKind, SnapshotView, StartPoint,
-    TableId, TransactionMark,
+    LogStart, NetChanges, RowAt, RowSet, RunningWait, SingleChange, SingleKind, SnapshotView,
+    StartPoint, TableId, TransactionMark,
 };
 pub use endpoint::{Connector, ServerInfo};
-pub use error::{ConnectError, ConnectErrorKind, Error, RowRefusal, TableFault};
+pub use error::{
+    ConnectError, ConnectErrorKind, Error, NOBODY, RefusalKind, RowRefusal, TableFault,
+};
 pub use follow::{
     ApplyException, ApplySettings, Checkpoint, ColumnChange, Definition, FollowState, RecordChange,
 };
+pub use kept_log::{KeptLog, LogWatch, UnreadLog};
+pub use lookup::{KeyCell, KeyLookup};
 pub use mutation::Mutation;
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
 pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition,
 };
 pub use target::{
-    ChunkCommit, ChunkLoad, ChunkRecord, KeyPolicy, LoadRecord, Loader, PrepareMode, Target,
-    TargetColumn, TargetTable, TaskFence,
+    ChunkCommit, ChunkLoad, ChunkRecord, FedTable, KeyNotRestored, KeyPolicy, LoadRecord, Loader,
+    PrepareMode, ShapedTable, Target, TargetColumn, TargetTable, TaskFence,
 };

@@ -6,7 +6,7 @@
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
-    /// A worker that was replaced may write: nobody looks at the epoch.
+    /// A worker that was replaced may write: nobody looks at the epoch, nor ends its sessions.
     NoEpochCheck,
     /// The source hears that changes are applied before they are committed.
     ConfirmBeforeCommit,
@@ -14,15 +14,18 @@ pub enum Mutation {
     LaterPosition,
     /// A cell that the source did not send is taken for NULL.
     NotSentIsNull,
+    /// Rows are committed at the target without the checkpoint that tells of them, so they are applied again.
+    FirstCheckpointStays,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::NoEpochCheck,
         Self::ConfirmBeforeCommit,
         Self::LaterPosition,
         Self::NotSentIsNull,
+        Self::FirstCheckpointStays,
     ];
 
     /// Its name.
@@ -32,6 +35,7 @@ impl Mutation {
             Self::ConfirmBeforeCommit => "confirm-before-commit",
             Self::LaterPosition => "later-position",
             Self::NotSentIsNull => "not-sent-is-null",
+            Self::FirstCheckpointStays => "first-checkpoint-stays",
         }
     }
 

@@ -1,7 +1,9 @@
 use async_trait::async_trait;
+use whimbrel_core::mapping::Predicate;
+use whimbrel_core::objects::SchemaObjects;
 use whimbrel_core::{ChunkBounds, Position, Table, TableName};
 
-use crate::{Error, RawFormat, RowBlock};
+use crate::{Error, KeyLookup, RawFormat, RowBlock, RowVisitor};
 
 /// A type that columns of the selected tables need and that a target of the same engine must have first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,11 @@ pub trait Source: Send {
     /// each after those it needs itself.
     async fn type_definitions(&mut self, tables: &[Table]) -> Result<Vec<TypeDefinition>, Error>;
 
+    /// Describes what belongs to tables that this source described before, beside columns, rows and primary keys. Sequences have the numbers of the moment.
+    async fn objects(&mut self, _tables: &[Table]) -> Result<SchemaObjects, Error> {
+        Ok(SchemaObjects::default())
+    }
+
     /// Opens one consistent view of the whole server for up to `reader_count` readers at once (1..=64).
     ///
     /// Under it those tables can be read that this source described before.
@@ -36,6 +43,19 @@ pub trait Source: Send {
     /// On return the position is fixed: the view holds exactly the transactions committed up to it. Locks that were
     /// needed to get there have been released. The view lives until the snapshot is dropped or its connections are lost.
     async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error>;
+
+    /// Looks at single rows of a table that this source described: gives those that have one of the keys, as they are committed at
+    /// this moment, in one statement and whole.
+    ///
+    /// Rows of other keys may come with them, where the engine takes different texts for equal; the caller leaves them out.
+    ///
+    /// # Errors
+    /// The visitor's; [`Error::Table`] when the table is gone, or cannot be asked for these keys.
+    async fn rows_by_key(
+        &mut self,
+        lookup: KeyLookup<'_>,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error>;
 }
 
 /// A consistent view of a source.
@@ -94,6 +114,9 @@ pub struct ReadRequest<'a> {
     pub table: &'a Table,
     /// The chunk.
     pub bounds: &'a ChunkBounds,
+    /// The rows that are wanted; `None`: all. A source may leave out those of which its server knows that the filter does not select them, and
+    /// never any other: whoever asks looks at each row that comes.
+    pub filter: Option<&'a Predicate>,
     /// The form of the rows.
     pub format: ReadFormat,
     /// About how many bytes a block should hold.

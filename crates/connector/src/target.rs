@@ -1,9 +1,12 @@
 use async_trait::async_trait;
+use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
 
 use crate::control_tables::ControlWrite;
+use crate::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use crate::{
-    Applier, ApplySettings, Checkpoint, Error, FollowState, RawFormat, RowBlock, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, FollowState, NOBODY, RawFormat, RowBlock,
+    TypeDefinition,
 };
 
 /// What happens to a target table before its load.
@@ -46,9 +49,11 @@ pub struct TargetColumn {
 pub struct TargetTable {
     /// Schema (`MySQL`: database) and name at the target.
     pub name: TableName,
-    /// The table at the source.
+    /// The table at the source: what records hold of it.
     pub source: Table,
-    /// One for each loaded column of the source, in the same order.
+    /// The source's table as rules and settings want it to be made here; `None`: as it is.
+    pub shaped: Option<Box<ShapedTable>>,
+    /// One for each loaded column of [`Self::model`], in the same order.
     pub columns: Vec<TargetColumn>,
     /// Indexes into `columns`, in key order.
     pub primary_key: Vec<usize>,
@@ -56,6 +61,59 @@ pub struct TargetTable {
     pub keys: KeyPolicy,
     /// Things a user should know: a type without an exact counterpart, a collation replaced.
     pub notes: Vec<String>,
+}
+
+/// A table in another shape than the source's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapedTable {
+    /// As it is to be made.
+    pub table: Table,
+    /// For each of its loaded columns, which of the source's loaded columns it is; `None`: it is added.
+    pub source_places: Vec<Option<usize>>,
+    /// For each of its loaded columns, whether its values are the source's own.
+    pub keeps_values: Vec<bool>,
+    /// Whether some rows of the source do not arrive.
+    pub leaves_out_rows: bool,
+}
+
+impl TargetTable {
+    /// The table that this one is made after: the source's, in the shape that it is to have here.
+    pub fn model(&self) -> &Table {
+        self.shaped
+            .as_ref()
+            .map_or(&self.source, |shaped| &shaped.table)
+    }
+
+    /// Whether some rows of the source do not arrive.
+    pub fn leaves_out_rows(&self) -> bool {
+        self.shaped
+            .as_ref()
+            .is_some_and(|shaped| shaped.leaves_out_rows)
+    }
+
+    /// The columns of the source whose values arrive as others.
+    pub fn columns_changed(&self) -> impl Iterator<Item = &str> {
+        let loaded = self.source.loaded_columns();
+        loaded.map(|column| column.name.as_str()).filter(|name| {
+            let place = self.column_of(name);
+            let shaped = self.shaped.as_ref();
+            let kept = shaped.and_then(|shaped| shaped.keeps_values.get(place?));
+            kept == Some(&false)
+        })
+    }
+
+    /// The place among [`Self::columns`] of a column of the source, if it is there.
+    pub fn column_of(&self, source: &str) -> Option<usize> {
+        let mut loaded = self.source.loaded_columns();
+        let place = loaded.position(|column| column.name == source)?;
+        match &self.shaped {
+            None => Some(place),
+            Some(shaped) => shaped
+                .source_places
+                .iter()
+                .position(|from| *from == Some(place)),
+        }
+    }
 }
 
 /// Which task and which of its runs writes.
@@ -68,6 +126,8 @@ pub struct TaskFence {
     pub task: String,
     /// The run's epoch.
     pub epoch: i64,
+    /// Who holds it: the same from a claim through all that follow it by [`Target::claim_again`], and nobody else's.
+    pub holder: String,
 }
 
 /// One chunk in the record of a load that the target keeps.
@@ -105,6 +165,26 @@ pub struct LoadRecord {
     pub follow: Option<FollowState>,
 }
 
+/// A table of the target that a task feeds with changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FedTable {
+    /// Its name at the target.
+    pub table: TableName,
+    /// The task.
+    pub task: String,
+}
+
+/// A foreign key of the target that was put aside while tables were emptied and filled, and is not whole again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyNotRestored {
+    /// Its table at the target.
+    pub table: TableName,
+    /// Its name.
+    pub name: String,
+    /// What the server says, and what to do.
+    pub reason: String,
+}
+
 /// One chunk to load.
 #[derive(Clone, Debug)]
 pub struct ChunkLoad<'a> {
@@ -118,6 +198,8 @@ pub struct ChunkLoad<'a> {
     pub raw: Option<RawFormat>,
     /// The most rows to send in one statement, when the user set a bound (`CommitRate`).
     pub statement_rows_max: Option<u32>,
+    /// Whether rows that are refused may be left out: see [`Loader::write`].
+    pub sifts: bool,
 }
 
 /// One end in the role of a target: its tables, and the records of loads.
@@ -153,10 +235,40 @@ pub trait Target: Send {
     /// `max(previous + 1, the target's clock in microseconds since 1970)`, so that no epoch is ever handed out twice, even
     /// after [`Self::forget`].
     ///
-    /// From its return on, loaders and targets of earlier epochs are refused.
+    /// From its return on, loaders and targets of earlier epochs are refused; what they had open is ended where the server can tell.
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error>;
 
+    /// Takes the task anew for a worker that held it, in one step with seeing that nobody else has taken it since. A later epoch of the same
+    /// holder is a claim whose answer was lost. An epoch that is older than the one held is no reason to refuse: the target was put back.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when a later epoch owns the task, or it was forgotten.
+    async fn claim_again(&mut self, held: &TaskFence) -> Result<TaskFence, Error>;
+
+    /// Sees whether the task is still that of the fence's holder, in whatever epoch.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another holder owns it, or it was forgotten.
+    async fn check(&mut self, fence: &TaskFence) -> Result<(), Error>;
+
+    /// Whether the target has the task: it was claimed and not forgotten since.
+    async fn knows(&mut self, task: &str) -> Result<bool, Error> {
+        let of_nobody = TaskFence {
+            task: task.to_owned(),
+            epoch: i64::MIN,
+            holder: String::new(),
+        };
+        match self.check(&of_nobody).await {
+            Ok(()) => Ok(true),
+            Err(Error::Fenced { theirs, .. }) => Ok(theirs != NOBODY),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The records of the task's load, one for each table that was prepared, in order of name.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another epoch owns the task.
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error>;
 
     /// Writes rows that users read, in one transaction, and makes their table if it is missing: in schema `home`, or where the service has
@@ -167,11 +279,46 @@ pub trait Target: Send {
         write: &ControlWrite,
     ) -> Result<(), Error>;
 
-    /// Removes all records of the task, and the control tables when nobody else uses them.
-    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error>;
+    /// Removes all that is recorded of the task, its checkpoint too, as if it had just begun. The task stays that of the fence.
+    async fn clear(&mut self, fence: &TaskFence) -> Result<(), Error>;
+
+    /// Removes the records of some tables' loads, as if these had not been prepared yet.
+    async fn unrecord(&mut self, fence: &TaskFence, tables: &[&TableName]) -> Result<(), Error>;
+
+    /// Of these tables of the target, those that other tasks feed with changes ([`Self::feed`]). Writes nothing.
+    async fn fed_by_others(
+        &mut self,
+        task: &str,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error>;
+
+    /// Notes that from now on the task feeds these tables of the target with changes, and no others. Nobody else may until the task is cleared or
+    /// forgotten. In one step with seeing that no other task feeds them: answers those that others do, and then nothing is noted.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another epoch owns the task.
+    async fn feed(
+        &mut self,
+        fence: &TaskFence,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error>;
+
+    /// Removes all records of the task, and the control tables when nobody else uses them. Answers the foreign keys that were put aside and are not whole
+    /// again: they stay noted at the target, and another call tries them again.
+    async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error>;
 
     /// Makes the types that a source of the same engine lists; those that exist stay as they are.
     async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<(), Error>;
+
+    /// Whether foreign keys by which other tables of the task refer to one stay when that is dropped, which is an error then. They may go where
+    /// all tables of the task are made anew.
+    fn keep_references(&mut self, _keeps: bool) {}
+
+    /// Makes the foreign keys again that [`Self::prepare`] put aside so that tables could be emptied and filled in any order. Called once all tables of a
+    /// load are there and no more changes follow. What is refused stays on record, and another call tries it again.
+    async fn restore_keys(&mut self, _fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        Ok(Vec::new())
+    }
 
     /// Brings a table into the state before its load, and records its chunks as open: the record is the last thing written,
     /// so that a table with a record is a prepared table.
@@ -195,6 +342,57 @@ pub trait Target: Send {
     /// [`Error::Table`] when rows violate the key, naming it. [`Error::record_lost`] while the record has a chunk that is not done, or is not
     /// there.
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error>;
+
+    /// Says what becomes of the objects of a source's tables here, as far as they are wanted. Does no I/O. `tables`: all of the task, as planned.
+    fn plan_objects(
+        &self,
+        _objects: &SchemaObjects,
+        _tables: &[TargetTable],
+        _wanted: &ObjectSelection,
+    ) -> ObjectPlan {
+        ObjectPlan::default()
+    }
+
+    /// Makes an object once the rows of its tables are there. What exists is left as it is.
+    ///
+    /// # Errors
+    /// [`Error::Table`] or [`Error::Fatal`] when the server refuses it, in the server's words: rows and other objects stay as they are, and a
+    /// repetition goes on with the statement that was refused. [`Error::Fenced`] when a later epoch owns the task.
+    async fn make_object(
+        &mut self,
+        _fence: &TaskFence,
+        step: &ObjectStep,
+    ) -> Result<ObjectOutcome, Error> {
+        Err(Error::Fatal(format!(
+            "{} cannot be made at this target",
+            step.name
+        )))
+    }
+
+    /// Takes an object away that would act on rows which are about to be written; it is made again later. Answers whether it was there.
+    ///
+    /// # Errors
+    /// As of [`Self::make_object`].
+    async fn unmake_object(
+        &mut self,
+        _fence: &TaskFence,
+        _step: &ObjectStep,
+    ) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Makes several objects of one table and kind at once, where the server would otherwise go through the table for each. `None`: nothing was done, and they
+    /// are made one by one, as when the server refuses one of them.
+    ///
+    /// # Errors
+    /// Those of a lost connection, and [`Error::Fenced`].
+    async fn make_together(
+        &mut self,
+        _fence: &TaskFence,
+        _steps: &[ObjectStep],
+    ) -> Result<Option<Vec<ObjectOutcome>>, Error> {
+        Ok(None)
+    }
 
     /// Up to where changes have been applied, as the last [`Applier::commit`] of this task left it.
     async fn checkpoint(&mut self, _fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {
@@ -232,14 +430,18 @@ pub trait Loader: Send {
 
     /// Sends a block. Returns when the connection has taken it, not when it is durable.
     ///
+    /// Of a chunk that [sifts](ChunkLoad::sifts) it returns once the server has taken every row of the block. That is slower.
+    ///
     /// # Errors
-    /// [`Error::Row`] when a value cannot be held; the chunk is rolled back.
+    /// [`Error::Row`] when a value cannot be held; the chunk is rolled back. One that sifts is put back to where it was before this call, and may
+    /// be gone on with.
     async fn write(&mut self, block: &dyn RowBlock) -> Result<(), Error>;
 
     /// Commits the rows together with the chunk's record. On return both are durable.
     ///
     /// # Errors
-    /// [`Error::Row`] when the server refused a row; [`Error::Fenced`]; [`Error::Transient`] leaves the fate of the
+    /// [`Error::Row`] when the server refused a row; [`Error::Fenced`]; [`Error::record_lost`] when the record has the chunk not as one that is
+    /// open, and nothing was written; [`Error::Transient`] leaves the fate of the
     /// chunk unknown: [`Target::load_records`] on a new connection tells.
     async fn commit(&mut self) -> Result<ChunkCommit, Error>;
 

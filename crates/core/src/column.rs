@@ -121,6 +121,43 @@ pub enum ColumnType {
     },
 }
 
+impl ColumnType {
+    /// The type in the terms that engines share, for people: `whole numbers of 32 bits`, `texts of up to 9 characters`. Types that no rule names are `texts`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Bool => "booleans".to_owned(),
+            Self::Int { bits, unsigned } => {
+                let sign = if *unsigned { "unsigned " } else { "" };
+                format!("{sign}whole numbers of {bits} bits")
+            }
+            Self::Decimal {
+                precision: Some((digits, scale)),
+                ..
+            } => format!("decimal numbers of {digits} digits, {scale} of them behind the point"),
+            Self::Decimal { .. } => "decimal numbers".to_owned(),
+            Self::Float32 => "floating-point numbers of 32 bits".to_owned(),
+            Self::Float64 => "floating-point numbers of 64 bits".to_owned(),
+            Self::Char { length }
+            | Self::Varchar {
+                length: Some(length),
+            } => format!("texts of up to {length} characters"),
+            Self::Binary { length } | Self::Varbinary { length } => {
+                format!("byte strings of up to {length} bytes")
+            }
+            Self::Blob { .. } => "byte strings".to_owned(),
+            Self::Date => "dates".to_owned(),
+            Self::Time { precision } => format!("times with {precision} digits of a second"),
+            Self::Timestamp { precision } => {
+                format!("dates with times with {precision} digits of a second")
+            }
+            Self::TimestampTz { precision } => {
+                format!("instants with {precision} digits of a second")
+            }
+            _ => "texts".to_owned(),
+        }
+    }
+}
+
 /// Whether the server computes a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

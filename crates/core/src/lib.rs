@@ -8,6 +8,7 @@ mod column;
 mod decimal;
 mod engine;
 pub mod mapping;
+pub mod objects;
 mod position;
 mod secret;
 pub mod settings;

@@ -112,7 +112,7 @@ impl Totals {
         Self {
             records: snapshot.row_count() + snapshot.change_count(),
             bytes: snapshot.byte_count() + follow.byte_count,
-            latency_s: follow.target_latency_ms / 1000,
+            latency_s: follow.target_latency_now_ms() / 1000,
         }
     }
 }

@@ -19,12 +19,47 @@ pub enum RunError {
         "there is nothing to resume: the target has no record of an unfinished load of this task; start it afresh"
     )]
     NothingToResume,
+    /// Both ends are one database, and this table would be read and written at once.
+    #[error(
+        "source and target are the same database, and {0} would be read and written at once; name another target, or other names there \
+         with TargetSchema or renaming rules"
+    )]
+    SameDatabase(whimbrel_core::TableName),
+    /// Another task feeds a table with changes into which the task would write.
+    #[error(
+        "task {task} would write into {} at the target, which task {} feeds with changes{}", fed.table, fed.task, and_more(*.more_count)
+    )]
+    FedByAnother {
+        /// The task that is refused.
+        task: String,
+        /// The first table, and the task that feeds it.
+        fed: whimbrel_connector::FedTable,
+        /// So many more tables are fed by others.
+        more_count: usize,
+    },
     /// A table could not be loaded and the error policy says to stop.
     #[error("{0}")]
     Table(String),
 }
 
+fn and_more(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", and so is one more of its tables".to_owned(),
+        count => format!(", and so are {count} more of its tables"),
+    }
+}
+
 impl RunError {
+    /// Whether an end could not be connected to.
+    pub(crate) fn is_of_connecting(&self) -> bool {
+        use whimbrel_connector::Error;
+        matches!(
+            self,
+            Self::Source(Error::Connect(_)) | Self::Target(Error::Connect(_))
+        )
+    }
+
     /// Whether a new attempt, with new connections and a new snapshot, may succeed.
     pub fn is_transient(&self) -> bool {
         use whimbrel_connector::{ConnectErrorKind as Kind, Error};
@@ -44,7 +79,8 @@ impl RunError {
                 | Kind::MissingPrivilege
                 | Kind::InvalidSettings => false,
             },
-            Error::Row(_) | Error::Table(_) | Error::Fenced { .. } | Error::Fatal(_) => false,
+            Error::Fenced { .. } => error.is_put_back(),
+            Error::Row(_) | Error::Table(_) | Error::Fatal(_) => false,
         }
     }
 }

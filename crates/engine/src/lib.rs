@@ -5,24 +5,38 @@
 
 mod cdc;
 mod control_tables;
+mod data_errors;
 mod error;
+mod exceptions;
+mod feeding;
 mod full_load;
+mod hold;
+mod objects;
 mod progress;
 mod retry;
 mod shaping;
 mod spec;
 pub mod validate;
+mod validation;
 
 pub use cdc::{
-    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts, DdlPolicy,
-    LeftOut, Reloads, RowPolicy, StopTime, forget_cdc, run_cdc,
+    ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts,
+    DdlPolicy, LeftOut, OnTruncate, Reloads, RowPolicy, StopTime, forget_cdc, run_cdc,
 };
 pub use control_tables::{ControlTables, keep_control_tables};
+pub use data_errors::{DataErrors, Escalation};
 pub use error::RunError;
-pub use full_load::{LoadOutcome, LoadPlan, PlannedTable, plan_full_load, run_full_load};
+pub use full_load::{
+    LoadOutcome, LoadPlan, PlannedTable, RepeatedLoad, are_one_database, check_ends_are_apart,
+    plan_full_load, run_full_load,
+};
+pub use objects::{ObjectProgress, ObjectResult, ObjectState, plan_objects};
 pub use progress::{
-    FollowProgress, Interruption, Progress, ProgressSnapshot, TableProgress, TableState,
+    FollowProgress, Interruption, LogAlarm, Progress, ProgressSnapshot, TableProgress, TableState,
 };
 pub use retry::RetryPolicy;
-pub use shaping::{Shaping, UnboundedNumbers};
-pub use spec::{FullLoadSpec, Joining, StartKind, TableErrorPolicy};
+pub use shaping::{OnCut, Shaping, UnboundedNumbers};
+pub use spec::{FullLoadSpec, Joining, LoadExceptions, StartKind, TableErrorPolicy};
+pub use validation::{
+    Delays, TableValidation, Touched, ValidationSpec, ValidationState, Validator,
+};

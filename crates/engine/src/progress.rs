@@ -1,13 +1,18 @@
 //! What a run has done so far, for whoever watches: bars, statistics, reconcilers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
-use whimbrel_core::TableName;
+use whimbrel_connector::LoadRecord;
+use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::{Position, TableName};
 
-use crate::{ChangeCounts, RetryPolicy, RunError};
+use crate::cdc::latency_ms;
+use crate::validation::TableValidation;
+use crate::{ChangeCounts, ObjectProgress, RetryPolicy, RunError};
 
 /// The state of one table's load. The run sets all of them; the texts are the API's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +31,14 @@ pub enum TableState {
     Dropped,
 }
 
+const NOT_SELECTED: &str = "the table mappings do not select the table any more: its rows at the target stay as they are; add a rule that selects it to load it";
+
 impl TableState {
+    /// Whether nothing more happens to the table in this load.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Completed | Self::Error | Self::Dropped)
+    }
+
     /// The state's text in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,6 +61,8 @@ pub struct TableProgress {
     pub row_count: u64,
     /// Bytes received from the source for them.
     pub byte_count: u64,
+    /// Rows that this run left out of the load, because the target refused them.
+    pub error_row_count: u64,
     /// About how many rows there are in all; 0 when unknown.
     pub row_estimate: u64,
     /// Chunks of the plan; 0 before it is planned.
@@ -69,11 +83,49 @@ pub struct TableProgress {
     pub latencies_ms: Option<(u64, u64)>,
 }
 
+/// A table of a load that begins.
+pub(crate) struct Listed {
+    pub(crate) name: TableName,
+    pub(crate) row_estimate: u64,
+    /// What the target records of it.
+    pub(crate) record: Option<LoadRecord>,
+    /// Nothing is left to do.
+    pub(crate) is_completed: bool,
+}
+
+impl Listed {
+    fn entry(&self, before: Option<TableProgress>) -> TableProgress {
+        let shown = before.filter(|before| before.state == TableState::Completed);
+        let mut entry = match shown {
+            // It knows when it was loaded, which no record does.
+            Some(shown) if self.is_completed => shown,
+            _ => TableProgress::new(self.row_estimate),
+        };
+        if let Some(record) = &self.record {
+            entry.show(record);
+        }
+        if self.is_completed {
+            entry.state = TableState::Completed;
+        }
+        entry
+    }
+}
+
 impl TableProgress {
+    /// Shows what is committed of a table.
+    pub(crate) fn show(&mut self, record: &LoadRecord) {
+        let done = record.chunks.iter().filter_map(|chunk| chunk.done);
+        self.row_count = done.clone().map(|commit| commit.row_count).sum();
+        self.byte_count = done.clone().map(|commit| commit.byte_count).sum();
+        self.chunk_count = u32::try_from(record.chunks.len()).unwrap_or(u32::MAX);
+        self.chunks_done = u32::try_from(done.count()).unwrap_or(u32::MAX);
+    }
+
     fn new(row_estimate: u64) -> Self {
         Self {
             state: TableState::BeforeLoad,
             row_count: 0,
+            error_row_count: 0,
             byte_count: 0,
             row_estimate,
             chunk_count: 0,
@@ -108,10 +160,20 @@ pub struct FollowProgress {
     pub received_at_us: Option<i64>,
     /// See `received_at_us`.
     pub applied_at_us: Option<i64>,
+    /// When the source committed the oldest transaction that was received and is not applied.
+    pub oldest_waiting_us: Option<i64>,
     /// Changes that wait for the target.
     pub waiting_count: u64,
     /// Bytes of changes that were applied in this run.
     pub byte_count: u64,
+}
+
+impl FollowProgress {
+    /// How far the target is behind the source now, in milliseconds: the age of what waits for it, and at least that of what it was given last.
+    pub fn target_latency_now_ms(&self) -> u64 {
+        let waiting_ms = self.oldest_waiting_us.map_or(0, latency_ms);
+        waiting_ms.max(self.target_latency_ms)
+    }
 }
 
 /// A fault of the environment after which the run is tried again.
@@ -129,6 +191,17 @@ pub struct Interruption {
     pub wait: Duration,
 }
 
+/// That the log which the source keeps for the task came near its limit, or is far from it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogAlarm {
+    /// Grows by one each time that something is told: who sees it skip numbers has missed some.
+    pub number: u64,
+    /// What is kept and what becomes of it; or that all is well again.
+    pub message: String,
+    /// What to do; `None`: it is over.
+    pub remedy: Option<String>,
+}
+
 /// A copy of the whole progress at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct ProgressSnapshot {
@@ -138,8 +211,14 @@ pub struct ProgressSnapshot {
     pub position: Option<String>,
     /// Set once the changes are followed.
     pub follow: Option<FollowProgress>,
+    /// Set once objects are made.
+    pub objects: Option<ObjectProgress>,
     /// The last interruption.
     pub interruption: Option<Interruption>,
+    /// What was last told of the log that the source keeps; `None`: nothing was.
+    pub log_alarm: Option<LogAlarm>,
+    /// How far the comparison of each table is, where the task compares.
+    pub validations: BTreeMap<TableName, TableValidation>,
 }
 
 impl ProgressSnapshot {
@@ -156,9 +235,26 @@ impl ProgressSnapshot {
         self.tables.values().map(|table| table.row_count).sum()
     }
 
+    /// Rows of all tables that this run left out of the load.
+    pub fn error_row_count(&self) -> u64 {
+        self.tables
+            .values()
+            .map(|table| table.error_row_count)
+            .sum()
+    }
+
     /// Bytes of all tables.
     pub fn byte_count(&self) -> u64 {
         self.tables.values().map(|table| table.byte_count).sum()
+    }
+
+    /// Chunks that the target has, of all tables.
+    pub(crate) fn chunks_done(&self) -> u64 {
+        let chunks = self
+            .tables
+            .values()
+            .map(|table| u64::from(table.chunks_done));
+        chunks.sum()
     }
 
     /// Changes of all tables that were applied.
@@ -169,18 +265,14 @@ impl ProgressSnapshot {
 
     /// 0 to 100: by rows where they are estimated, by tables otherwise; 100 only when no table is left to load.
     pub fn percent(&self) -> u8 {
-        let is_over = |table: &TableProgress| {
-            use TableState as S;
-            matches!(table.state, S::Completed | S::Error | S::Dropped)
-        };
-        if !self.tables.is_empty() && self.tables.values().all(is_over) {
+        if !self.tables.is_empty() && self.tables.values().all(|table| table.state.is_over()) {
             return 100;
         }
         let (mut done, mut all) = (0_u128, 0_u128);
         for table in self.tables.values() {
             let estimate = u128::from(table.row_estimate.max(table.row_count).max(1));
             all += estimate;
-            done += if is_over(table) {
+            done += if table.state.is_over() {
                 estimate
             } else {
                 u128::from(table.row_count)
@@ -195,7 +287,12 @@ impl ProgressSnapshot {
 #[derive(Debug, Default)]
 pub struct Progress {
     inner: Mutex<ProgressSnapshot>,
+    /// The task needs the source's log from here on.
+    log_needed_from: Mutex<Option<Position>>,
     changed: Notify,
+    /// Somebody waits for the checkpoint to move although nothing is to be applied.
+    is_checkpoint_wanted: AtomicBool,
+    checkpoint_wanted: Notify,
 }
 
 impl Progress {
@@ -214,27 +311,54 @@ impl Progress {
         self.changed.notified().await;
     }
 
-    pub(crate) fn reset(&self, tables: impl Iterator<Item = (TableName, u64)>) {
+    /// Lists the tables of a load, and no others. Those that an earlier attempt has completed stay as they are.
+    pub(crate) fn begin(&self, tables: Vec<Listed>) {
         let mut inner = self.lock();
-        inner.tables = tables
-            .map(|(name, estimate)| (name, TableProgress::new(estimate)))
-            .collect();
+        let mut before = std::mem::take(&mut inner.tables);
+        for table in tables {
+            let old = before.remove(&table.name);
+            inner.tables.insert(table.name.clone(), table.entry(old));
+        }
         drop(inner);
         self.changed.notify_waiters();
     }
 
-    /// Lists tables that are loaded again, or for the first time, beside those of the run. What was applied to them still counts.
-    pub(crate) fn begin_again(&self, tables: impl Iterator<Item = (TableName, u64)>) {
+    /// Lists tables that are loaded beside those of the run, for the first time or, `again`, once more. What was applied to them still counts.
+    pub(crate) fn begin_beside(&self, tables: Vec<Listed>, again: bool) {
         let mut inner = self.lock();
-        for (name, estimate) in tables {
-            let old = inner.tables.remove(&name);
-            let reload_count = old.as_ref().map_or(0, |old| old.reload_count + 1);
+        for table in tables {
+            let old = inner.tables.remove(&table.name);
+            // One whose load breaks off and begins anew is still being loaded for the same time.
+            let is_reload = again && old.as_ref().is_some_and(|old| old.state.is_over());
+            let before = old.as_ref().map_or(0, |old| old.reload_count);
+            let changes = old.as_ref().map(|old| old.changes);
             let entry = TableProgress {
-                changes: old.map(|old| old.changes).unwrap_or_default(),
-                reload_count,
-                ..TableProgress::new(estimate)
+                changes: changes.unwrap_or_default(),
+                reload_count: before + u32::from(is_reload),
+                ..table.entry(old)
             };
-            inner.tables.insert(name, entry);
+            inner.tables.insert(table.name, entry);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Tables that were to be loaded, perhaps `again`, and are not at the source any more; or that the mappings do not select any more, which
+    /// says nothing of the source.
+    pub(crate) fn gone(&self, tables: &BTreeSet<TableName>, again: bool, mappings: &TableMappings) {
+        let mut inner = self.lock();
+        for name in tables {
+            let old = inner.tables.get(name);
+            let is_new_load = again && old.is_none_or(|old| old.state.is_over());
+            let entry = inner.tables.entry(name.clone());
+            let entry = entry.or_insert_with(|| TableProgress::new(0));
+            entry.reload_count += u32::from(is_new_load);
+            if mappings.selects(name) {
+                entry.state = TableState::Dropped;
+            } else {
+                entry.state = TableState::Error;
+                entry.message = Some(NOT_SELECTED.to_owned());
+            }
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -293,6 +417,35 @@ impl Progress {
         wait
     }
 
+    /// Tells that the source's log came near its limit, with what to do; or that it is far from it again.
+    pub(crate) fn log_alarm(&self, message: String, remedy: Option<String>) {
+        let mut inner = self.lock();
+        let before = inner.log_alarm.as_ref().map_or(0, |last| last.number);
+        inner.log_alarm = Some(LogAlarm {
+            number: before + 1,
+            message,
+            remedy,
+        });
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// The task needs the source's log from this position on.
+    pub(crate) fn need_log(&self, from: &Position) {
+        *self.log_needed() = Some(from.clone());
+    }
+
+    /// From where on the task needs the source's log; `None` before it has begun.
+    pub(crate) fn log_needed_from(&self) -> Option<Position> {
+        self.log_needed().clone()
+    }
+
+    fn log_needed(&self) -> MutexGuard<'_, Option<Position>> {
+        self.log_needed_from
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Changes how far the log is followed, without waking anybody but at the start.
     pub(crate) fn follow(&self, change: impl FnOnce(&mut FollowProgress)) {
         let mut inner = self.lock();
@@ -302,6 +455,48 @@ impl Progress {
         if is_first {
             self.changed.notify_waiters();
         }
+    }
+
+    /// The checkpoint of a run that follows its source, and whether tables are being loaded that it does not speak of.
+    pub(crate) fn applied_to(&self) -> Option<(String, bool)> {
+        let inner = self.lock();
+        let follow = inner.follow.as_ref()?;
+        Some((follow.checkpoint.clone()?, follow.is_loading))
+    }
+
+    /// Shows how far the comparison of the tables is, and wakes the watchers.
+    pub(crate) fn show_validations(&self, validations: &BTreeMap<TableName, TableValidation>) {
+        let mut inner = self.lock();
+        if inner.validations == *validations {
+            return;
+        }
+        inner.validations.clone_from(validations);
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Says whether somebody waits for the checkpoint to come to the end of the log, so that it is written at once.
+    pub(crate) fn want_checkpoint(&self, is_wanted: bool) {
+        self.is_checkpoint_wanted
+            .store(is_wanted, Ordering::Relaxed);
+        if is_wanted {
+            self.checkpoint_wanted.notify_one();
+        }
+    }
+
+    /// Whether somebody waits for the checkpoint.
+    pub(crate) fn is_checkpoint_wanted(&self) -> bool {
+        self.is_checkpoint_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until somebody begins to wait for the checkpoint.
+    pub(crate) async fn checkpoint_wanted(&self) {
+        self.checkpoint_wanted.notified().await;
+    }
+
+    /// Changes how far the making of objects is, without waking anybody.
+    pub(crate) fn objects(&self, change: impl FnOnce(&mut ObjectProgress)) {
+        change(self.lock().objects.get_or_insert_default());
     }
 
     /// Changes a table's entry and wakes the watchers.
@@ -332,7 +527,13 @@ mod tests {
     fn percent_reaches_a_hundred_only_at_the_end() {
         let progress = Progress::new();
         let name = |n: &str| TableName::new("s", n);
-        progress.reset([(name("a"), 10), (name("b"), 0)].into_iter());
+        let listed = |name: TableName, row_estimate| Listed {
+            name,
+            row_estimate,
+            record: None,
+            is_completed: false,
+        };
+        progress.begin(vec![listed(name("a"), 10), listed(name("b"), 0)]);
         assert_eq!(progress.snapshot().percent(), 0);
         progress.update(&name("a"), |table| table.row_count = 5000);
         assert_eq!(progress.snapshot().percent(), 99);
@@ -340,5 +541,31 @@ mod tests {
         assert_eq!(progress.snapshot().percent(), 99);
         progress.update(&name("b"), |table| table.state = TableState::Error);
         assert_eq!(progress.snapshot().percent(), 100);
+    }
+
+    #[test]
+    fn a_load_that_breaks_off_and_begins_anew_counts_once() {
+        let progress = Progress::new();
+        let table = TableName::new("s", "t");
+        let begin = || {
+            let listed = Listed {
+                name: table.clone(),
+                row_estimate: 0,
+                record: None,
+                is_completed: false,
+            };
+            progress.begin_beside(vec![listed], true);
+            progress.snapshot().tables[&table].reload_count
+        };
+        let now_is = |state| progress.update(&table, |entry| entry.state = state);
+        assert_eq!(begin(), 0);
+        now_is(TableState::FullLoad);
+        assert_eq!(begin(), 0);
+        now_is(TableState::Completed);
+        assert_eq!(begin(), 1);
+        now_is(TableState::FullLoad);
+        assert_eq!(begin(), 1);
+        now_is(TableState::Error);
+        assert_eq!(begin(), 2);
     }
 }

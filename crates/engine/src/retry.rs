@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use crate::{Progress, TableState};
+
 /// How often and how long apart a run is tried again after a fault of the environment.
 ///
-/// The waits double from `wait_first` up to `wait_max`. Progress resets the count: a chunk committed since the last
-/// fault shows that the databases work.
+/// The waits double from `wait_first` up to `wait_max`. A run that got further than ever before begins to count anew: the databases work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts after the first; 0 means none.
@@ -21,6 +22,31 @@ impl RetryPolicy {
             .checked_shl(number.saturating_sub(1))
             .unwrap_or(u32::MAX);
         self.wait_first.saturating_mul(factor).min(self.wait_max)
+    }
+}
+
+/// How far a load ever got. What is loaded only to be dropped by the next attempt takes a run nowhere: a full disk that each attempt fills
+/// again would otherwise be met for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Headway {
+    completed_max: usize,
+    chunks_max: u64,
+}
+
+impl Headway {
+    /// Whether more is done than ever before: tables, or chunks where the next attempt goes on with those of this one.
+    pub(crate) fn grew(&mut self, progress: &Progress, keeps_chunks: bool) -> bool {
+        let snapshot = progress.snapshot();
+        let completed = snapshot.count(TableState::Completed);
+        let chunks = if keeps_chunks {
+            snapshot.chunks_done()
+        } else {
+            0
+        };
+        let grew = completed > self.completed_max || chunks > self.chunks_max;
+        self.completed_max = self.completed_max.max(completed);
+        self.chunks_max = self.chunks_max.max(chunks);
+        grew
     }
 }
 

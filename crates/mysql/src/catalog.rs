@@ -2,10 +2,12 @@
 
 mod computed;
 mod keys;
+mod objects;
 mod storage;
 mod unlogged;
 
 pub(crate) use self::keys::{RangeKey, primary_key, range_key};
+pub(crate) use self::objects::{ColumnText, schema_objects};
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 
 use std::collections::{HashMap, HashSet};

@@ -1,14 +1,17 @@
 //! Opening connections, fixing their sessions, and saying why one could not be opened.
 
-use std::io::ErrorKind;
+use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use whimbrel_connector::{ConnectError, ConnectErrorKind as Kind};
 use whimbrel_core::Engine;
+use whimbrel_net::{Cause, TlsMode, Unreachable, notice_silence, reach};
 
-use crate::options::{Options, TlsMode};
-use crate::wire::{Connection, MyError, Purpose, StartError, TlsFailure, WireError};
+use crate::options::Options;
+use crate::wire::{Connection, MyError, Purpose, StartError, WireError};
+
+/// Time after which a source that does not take what we send is given up.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Connects, signs in and fixes the session.
 pub(crate) async fn connect(
@@ -24,9 +27,11 @@ pub(crate) async fn connect(
         Ok(connected) => connected,
         Err(_) => Err(failure(
             options,
-            Kind::TimedOut,
-            &format!("no answer within {} s", options.connect_timeout.as_secs()),
-            "check that host and port are right and that no firewall drops the connection",
+            Cause::new(
+                Kind::TimedOut,
+                format!("no answer within {} s", options.connect_timeout.as_secs()),
+                "check that host and port are right and that no firewall drops the connection",
+            ),
         )),
     }
 }
@@ -39,52 +44,24 @@ pub(crate) async fn check(options: &Options) -> Result<Connection, ConnectError>
         Ok(Err(error)) => Err(explain(options, StartError::Wire(error))),
         Err(_) => Err(failure(
             options,
-            Kind::TimedOut,
-            "no answer after signing in",
-            "check the server's load and log",
+            Cause::new(
+                Kind::TimedOut,
+                "no answer after signing in",
+                "check the server's load and log",
+            ),
         )),
     }
 }
 
 async fn connect_untimed(options: &Options, purpose: Purpose) -> Result<Connection, ConnectError> {
-    let addresses: Vec<_> = match lookup_host((options.host.as_str(), options.port)).await {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            return Err(failure(
-                options,
-                Kind::NameNotResolved,
-                &format!("the host name does not resolve: {error}"),
-                "check the spelling of the host name and the name servers of this machine",
-            ));
-        }
-    };
-    let mut last = None;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => return start(socket, options, purpose).await,
-            Err(error) => last = Some(error),
-        }
+    let socket = reach(&options.host, options.port)
+        .await
+        .map_err(|error| failure(options, error.cause("bind_address")))?;
+    // A server that is read from takes our few words at once.
+    if purpose == Purpose::Read {
+        notice_silence(&socket, SILENCE)
+            .map_err(|error| failure(options, Unreachable::Refused(error).cause("bind_address")))?;
     }
-    Err(match last {
-        None => failure(
-            options,
-            Kind::NameNotResolved,
-            "the host name has no address",
-            "check the host name",
-        ),
-        Some(error) => unreachable_host(options, &error),
-    })
-}
-
-async fn start(
-    socket: TcpStream,
-    options: &Options,
-    purpose: Purpose,
-) -> Result<Connection, ConnectError> {
-    // Commands are written whole; waiting to join them with others only costs time.
-    socket
-        .set_nodelay(true)
-        .map_err(|error| unreachable_host(options, &error))?;
     let mut connection = Connection::start(socket, options, purpose)
         .await
         .map_err(|error| explain(options, error))?;
@@ -109,9 +86,11 @@ async fn run_after_connect(
             Err(WireError::Protocol(_)) => {
                 return Err(failure(
                     options,
-                    Kind::InvalidSettings,
-                    &format!("statement {number} of the after-connect script gives rows"),
-                    "take it out of the script",
+                    Cause::new(
+                        Kind::InvalidSettings,
+                        format!("statement {number} of the after-connect script gives rows"),
+                        "take it out of the script",
+                    ),
                 ));
             }
             Err(error) => return Err(explain(options, StartError::Wire(error))),
@@ -119,6 +98,9 @@ async fn run_after_connect(
     }
     Ok(())
 }
+
+/// The server's code for a variable that it does not have.
+const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// What tells this server from every other, as far as it says. Servers restored from one backup share their unique id, but not
 /// their host.
@@ -135,7 +117,7 @@ pub(crate) async fn identity(
         let query = format!("SELECT CONCAT_WS(' ', {id}, @@hostname, @@port, @@datadir)");
         match connection.row(&query).await {
             Ok(row) => return Ok(row.and_then(|row| row.get(0).map(str::to_owned))),
-            Err(WireError::Server(_)) => {}
+            Err(WireError::Server(error)) if error.code == UNKNOWN_VARIABLE => {}
             Err(error) => return Err(explain(options, StartError::Wire(error))),
         }
     }
@@ -203,93 +185,38 @@ async fn fix_session(connection: &mut Connection, purpose: Purpose) -> Result<()
     Ok(())
 }
 
-fn unreachable_host(options: &Options, error: &std::io::Error) -> ConnectError {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => failure(
-            options,
-            Kind::PortClosed,
-            "nothing listens at this port",
-            "check the port, that the server runs, and its bind_address",
-        ),
-        ErrorKind::TimedOut => failure(
-            options,
-            Kind::TimedOut,
-            "no answer",
-            "check that host and port are right and that no firewall drops the connection",
-        ),
-        _ => failure(
-            options,
-            Kind::Other,
-            &error.to_string(),
-            "check the network between this machine and the server",
-        ),
-    }
-}
-
-fn failure(options: &Options, kind: Kind, what: &str, remedy: &str) -> ConnectError {
+fn failure(options: &Options, cause: Cause) -> ConnectError {
     let engine = match options.engine {
         Engine::MariaDb => "MariaDB",
         Engine::MySql | Engine::Postgres => "MySQL",
     };
-    ConnectError {
-        kind,
-        message: format!(
-            "cannot connect to {engine} at {}: {what}",
-            options.describe()
-        ),
-        remedy: remedy.to_owned(),
-    }
+    cause.at(&format!("{engine} at {}", options.describe()))
 }
 
 fn explain(options: &Options, error: StartError) -> ConnectError {
-    match error {
-        StartError::TlsNotOffered => failure(
-            options,
+    let cause = match error {
+        StartError::TlsNotOffered => Cause::new(
             Kind::TlsRefused,
             "the server does not offer TLS",
             "give the server a certificate (ssl_cert and ssl_key), or set the SSL mode to none",
         ),
-        StartError::Tls(failed) => explain_tls(options, failed),
-        StartError::Plugin(what) => failure(
-            options,
+        StartError::Tls(failed) => failed.cause(),
+        StartError::Plugin(what) => Cause::new(
             Kind::Other,
-            &what,
+            what,
             "create the user with caching_sha2_password or mysql_native_password",
         ),
         StartError::Wire(WireError::Server(error)) => explain_server(options, &error),
-        StartError::Wire(error) => failure(
-            options,
+        StartError::Wire(error) => Cause::new(
             Kind::Other,
-            &error.to_string(),
+            error.to_string(),
             "check that a MySQL or MariaDB server listens at this port",
         ),
-    }
+    };
+    failure(options, cause)
 }
 
-fn explain_tls(options: &Options, failed: TlsFailure) -> ConnectError {
-    match failed {
-        TlsFailure::Settings(what) => failure(
-            options,
-            Kind::InvalidSettings,
-            &what,
-            "give the certificate of the authority that signed the server's, as PEM",
-        ),
-        TlsFailure::NotTrusted(what) => failure(
-            options,
-            Kind::CertificateNotTrusted,
-            &format!("the server's certificate is not trusted: {what}"),
-            "give the certificate of the authority that signed it, and for verify-full the host name it was made for",
-        ),
-        TlsFailure::Handshake(what) => failure(
-            options,
-            Kind::TlsRefused,
-            &format!("the TLS handshake failed: {what}"),
-            "check the TLS versions and ciphers that the server allows",
-        ),
-    }
-}
-
-fn explain_server(options: &Options, error: &MyError) -> ConnectError {
+fn explain_server(options: &Options, error: &MyError) -> Cause {
     let user = &options.user;
     let (kind, remedy) = match error.code {
         1045 if options.tls == TlsMode::None => (
@@ -330,5 +257,5 @@ fn explain_server(options: &Options, error: &MyError) -> ConnectError {
         ),
         _ => (Kind::Other, "see the server's log".to_owned()),
     };
-    failure(options, kind, &error.to_string(), &remedy)
+    Cause::new(kind, error.to_string(), remedy)
 }

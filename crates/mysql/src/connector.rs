@@ -1,11 +1,13 @@
 use async_trait::async_trait;
-use whimbrel_connector::{ChangeLog, ConnectError, Connector, Error, ServerInfo, Source, Target};
+use whimbrel_connector::{
+    ChangeLog, ConnectError, Connector, Error, LogWatch, ServerInfo, Source, Target,
+};
 use whimbrel_core::Engine;
 
 use crate::catalog;
 use crate::connect::{self, check, connect};
 use crate::errors::general;
-use crate::log::{MysqlLog, Voids};
+use crate::log::{FileWatch, MysqlLog, Voids};
 use crate::options::Options;
 use crate::source::MysqlSource;
 use crate::target::MysqlTarget;
@@ -77,5 +79,9 @@ impl Connector for MysqlConnector {
             connection,
             Voids::clone(&self.voids),
         )))
+    }
+
+    fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {
+        Some(Box::new(FileWatch::new(self.options.clone())))
     }
 }

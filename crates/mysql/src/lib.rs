@@ -15,4 +15,4 @@ mod types;
 mod wire;
 
 pub use connector::MysqlConnector;
-pub use options::{InvalidUrl, Options, TlsMode};
+pub use options::Options;

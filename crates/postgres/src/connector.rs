@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use whimbrel_connector::{ChangeLog, ConnectError, Connector, Error, ServerInfo, Source, Target};
+use whimbrel_connector::{
+    ChangeLog, ConnectError, Connector, Error, LogWatch, ServerInfo, Source, Target, UnreadLog,
+};
 use whimbrel_core::Engine;
+use whimbrel_net::InvalidUrl;
 
-use crate::log::{PostgresLog, Wishes};
-use crate::options::{InvalidUrl, Options};
+use crate::log::{self, PostgresLog, Wishes};
+use crate::options::Options;
 use crate::source::PostgresSource;
 use crate::target::{KnownTables, PostgresTarget};
 use crate::wire::Connection;
@@ -95,5 +98,13 @@ impl Connector for PostgresConnector {
             task,
             Arc::clone(&self.wishes),
         )))
+    }
+
+    fn log_watch(&self, task: &str) -> Option<Box<dyn LogWatch>> {
+        Some(Box::new(log::watch_of(&self.options, task)))
+    }
+
+    async fn unread_logs(&self) -> Result<Vec<UnreadLog>, Error> {
+        log::unread(&self.options).await
     }
 }

@@ -1,6 +1,6 @@
 //! From the server's errors to what the engine can do about them.
 
-use whimbrel_connector::{Error, RowRefusal};
+use whimbrel_connector::{Error, RefusalKind, RowRefusal};
 use whimbrel_core::TableName;
 
 use crate::wire::{ServerError, WireError};
@@ -40,6 +40,18 @@ pub(crate) fn of_table(error: WireError, table: &TableName, during: &str) -> Err
     }
 }
 
+/// An error of a statement that makes an object of a table. A row that stands in its way is named by its key, not shown.
+pub(crate) fn of_object(error: WireError, table: &TableName) -> Error {
+    match error {
+        WireError::Server(error) if !error.is_transient() => {
+            let key = key_of_detail(&error.detail).filter(|_| error.blames_row());
+            let key = key.map_or_else(String::new, |key| format!(", key {key}"));
+            Error::table(table, format!("{}{key}", with_detail(&error)))
+        }
+        other => general(other, "make an object at the target"),
+    }
+}
+
 fn with_detail(error: &ServerError) -> String {
     // The detail of a data error quotes the row's values, which are not for messages and logs.
     if error.detail.is_empty() || error.blames_row() {
@@ -64,11 +76,20 @@ fn refused_row(error: &ServerError, table: &TableName) -> RowRefusal {
         table: table.clone(),
         key: key_of_detail(&error.detail),
         column,
+        kind: kind(&error.code),
         reason: format!(
             "the target refused the row: {} (SQLSTATE {}){row}",
             without_values(error),
             error.code
         ),
+    }
+}
+
+fn kind(sqlstate: &str) -> RefusalKind {
+    match sqlstate {
+        "22001" => RefusalKind::TooLong,
+        code if code.starts_with("23") => RefusalKind::Constraint,
+        _ => RefusalKind::Value,
     }
 }
 

@@ -13,4 +13,4 @@ mod types;
 mod wire;
 
 pub use connector::PostgresConnector;
-pub use options::{InvalidUrl, Options, TlsMode};
+pub use options::Options;

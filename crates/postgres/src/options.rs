@@ -2,10 +2,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use thiserror::Error;
-use url::Url;
 use whimbrel_core::{Engine, Secret};
+use whimbrel_net::{InvalidUrl, ServerUrl, TlsMode, TlsSettings, UrlForm};
+
+const URL: UrlForm = UrlForm {
+    server: "a PostgreSQL server",
+    schemes: &["postgres", "postgresql"],
+    begins: "postgres://",
+    example: "postgres://USER:PASSWORD@HOST/DATABASE",
+};
 
 /// Time to reach the server and sign in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -16,19 +21,8 @@ const OPEN_MEMORY_MAX: usize = 16 * 1024 * 1024;
 const SPOOL_DIR: &str = "WHIMBREL_SPOOL_DIR";
 const SPOOL_MAX_MB: &str = "WHIMBREL_SPOOL_MAX_MB";
 const SPOOL_BYTES_MAX: u64 = 64 << 30;
-
-/// How a connection is encrypted, and what is checked: the API's `SslMode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Not at all.
-    None,
-    /// Encrypted, whoever answers.
-    Require,
-    /// Encrypted, and the certificate leads to a trusted root.
-    VerifyCa,
-    /// Encrypted, and the certificate leads to a trusted root and is for this host.
-    VerifyFull,
-}
+/// Many times what a server keeps for itself (`max_wal_size`, 1 GiB unless told otherwise).
+const KEPT_LOG_MAX: u64 = 16 << 30;
 
 /// Where a PostgreSQL server is and how to sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,12 +61,9 @@ pub struct Options {
     pub spool_dir: PathBuf,
     /// How many bytes it may take there, for each stream: `WHIMBREL_SPOOL_MAX_MB`, or 64 GiB. The source keeps what is more.
     pub spool_bytes_max: u64,
+    /// Bytes of log that are taken for the most a source has room for, where it keeps any amount of it for a slot: half of it is told of.
+    pub kept_log_max: u64,
 }
-
-/// A connection URL that cannot be understood. The text never holds the password.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct InvalidUrl(pub String);
 
 impl Options {
     /// Options with the defaults for everything that is not given.
@@ -96,6 +87,7 @@ impl Options {
             open_memory_max: OPEN_MEMORY_MAX,
             spool_dir: spool_dir(std::env::var_os(SPOOL_DIR)),
             spool_bytes_max: spool_bytes_max(std::env::var(SPOOL_MAX_MB).ok().as_deref()),
+            kept_log_max: KEPT_LOG_MAX,
         }
     }
 
@@ -103,78 +95,24 @@ impl Options {
     ///
     /// Parts may be percent-encoded. The database defaults to the user's name.
     pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
-        let invalid = |what: &str| InvalidUrl(format!("the URL of a PostgreSQL server {what}"));
-        let url = Url::parse(url).map_err(|error| invalid(&format!("cannot be read: {error}")))?;
-        if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(invalid("must begin with postgres://"));
-        }
-        let decode = |part: &str, name: &str| {
-            percent_decode_str(part)
-                .decode_utf8()
-                .map(std::borrow::Cow::into_owned)
-                .map_err(|_| invalid(&format!("has a {name} that is not UTF-8")))
-        };
-        let host = url.host_str().filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| invalid("must name a host"))?;
-        let user = decode(url.username(), "user")?;
-        if user.is_empty() {
-            return Err(invalid(
-                "must name a user: postgres://USER:PASSWORD@HOST/DATABASE",
-            ));
-        }
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let mut options = Self::new(decode(host, "host")?, user);
-        options.port = url.port().unwrap_or(options.port);
-        options.password = url
-            .password()
-            .map(|text| decode(text, "password"))
-            .transpose()?
-            .map(Secret::new);
-        let database = decode(url.path().trim_start_matches('/'), "database")?;
-        if !database.is_empty() {
-            options.database = database;
-        }
-        for (name, value) in url.query_pairs() {
-            options.set(&name, &value).map_err(|what| invalid(&what))?;
-        }
+        let url = ServerUrl::parse(url, URL)?;
+        let mut options = Self::new(url.host, url.user);
+        options.port = url.port.unwrap_or(options.port);
+        options.password = url.password;
+        options.database = url.database.unwrap_or(options.database);
+        options.tls = url.tls;
+        options.root_certificate = url.root_certificate;
+        options.connect_timeout = url.connect_timeout.unwrap_or(options.connect_timeout);
         Ok(options)
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        match name {
-            "sslmode" => {
-                self.tls = match value {
-                    "none" | "disable" => TlsMode::None,
-                    "require" => TlsMode::Require,
-                    "verify-ca" => TlsMode::VerifyCa,
-                    "verify-full" => TlsMode::VerifyFull,
-                    _ => {
-                        return Err(format!(
-                            "has sslmode={value}; use none, require, verify-ca or verify-full"
-                        ));
-                    }
-                };
-            }
-            "sslrootcert" => {
-                let pem = std::fs::read_to_string(value).map_err(|error| {
-                    format!("names a root certificate {value} that cannot be read: {error}")
-                })?;
-                self.root_certificate = Some(pem);
-            }
-            "connect_timeout" => {
-                let seconds = value.parse().ok().filter(|&seconds| seconds > 0);
-                let seconds = seconds.ok_or_else(|| {
-                    "has a connect_timeout that is no number of seconds".to_owned()
-                })?;
-                self.connect_timeout = Duration::from_secs(seconds);
-            }
-            _ => {
-                return Err(format!(
-                    "has an unknown parameter {name}; known are sslmode, sslrootcert and connect_timeout"
-                ));
-            }
+    /// What an encrypted connection is checked against.
+    pub(crate) fn tls_settings(&self) -> TlsSettings<'_> {
+        TlsSettings {
+            host: &self.host,
+            mode: self.tls,
+            root_certificate: self.root_certificate.as_deref(),
         }
-        Ok(())
     }
 
     /// Host, port and database for messages.
@@ -218,44 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_read_with_their_escapes() {
-        let options = Options::from_url(
-            "postgresql://an%40na:p%2Fw%20d@db.example.net:6543/my%20shop?sslmode=verify-full&connect_timeout=3",
-        )
-        .unwrap();
+    fn a_url_without_a_database_means_that_of_the_user() {
+        let options = Options::from_url("postgresql://ana@h:6543?connect_timeout=3").unwrap();
         assert_eq!(
             (options.user.as_str(), options.database.as_str()),
-            ("an@na", "my shop")
+            ("ana", "ana")
         );
-        assert_eq!(options.password, Some(Secret::new("p/w d")));
-        assert_eq!((options.port, options.tls), (6543, TlsMode::VerifyFull));
-        assert_eq!(options.connect_timeout, Duration::from_secs(3));
-        assert!(!format!("{options:?}").contains("p/w d"));
+        assert_eq!((options.port, options.connect_timeout.as_secs()), (6543, 3));
+        let options = Options::from_url("postgres://ana@h/shop?sslmode=verify-ca").unwrap();
         assert_eq!(
-            Options::from_url("postgres://me@[::1]").unwrap().host,
-            "::1"
+            (options.database.as_str(), options.tls, options.port),
+            ("shop", TlsMode::VerifyCa, 5432)
         );
-    }
-
-    #[test]
-    fn wrong_urls_say_what_is_wrong_and_keep_the_password() {
-        for (url, expected) in [
-            ("mysql://a:canary@b/c", "must begin with"),
-            ("postgres://:canary@h/c", "must name a user"),
-            (
-                "postgres://a:canary@h/c?sslmode=prefer",
-                "use none, require",
-            ),
-            ("postgres://a:canary@h/c?x=1", "unknown parameter x"),
-            (
-                "postgres://a:canary@h/c?sslrootcert=/nonexistent",
-                "cannot be read",
-            ),
-            ("postgres://a:canary@h:99999/c", "cannot be read"),
-        ] {
-            let error = Options::from_url(url).unwrap_err().to_string();
-            assert!(error.contains(expected), "{url}: {error}");
-            assert!(!error.contains("canary"), "{error}");
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use whimbrel_connector::{ConnectError, ConnectErrorKind, Connector};
 use whimbrel_core::Engine;
 use whimbrel_mysql::MysqlConnector;
+use whimbrel_net::TlsMode;
 use whimbrel_postgres::PostgresConnector;
 use whimbrel_store::{EndpointRole, SslMode};
 
@@ -68,19 +69,13 @@ fn refuse_what_is_not_built(endpoint: &EndpointConfig) -> Result<(), ConnectErro
 pub(crate) fn postgres(
     endpoint: &EndpointConfig,
 ) -> Result<whimbrel_postgres::Options, ConnectError> {
-    use whimbrel_postgres::TlsMode;
     let mut options = whimbrel_postgres::Options::new(&endpoint.server_name, &endpoint.username);
     options.port = endpoint.port;
     options.password.clone_from(&endpoint.password);
     if let Some(database) = &endpoint.database_name {
         options.database.clone_from(database);
     }
-    options.tls = match endpoint.ssl_mode {
-        SslMode::None => TlsMode::None,
-        SslMode::Require => TlsMode::Require,
-        SslMode::VerifyCa => TlsMode::VerifyCa,
-        SslMode::VerifyFull => TlsMode::VerifyFull,
-    };
+    options.tls = tls_mode(endpoint.ssl_mode);
     options.root_certificate.clone_from(&endpoint.ca_pem);
     if let Some(timeout) = connect_timeout(endpoint)? {
         options.connect_timeout = timeout;
@@ -95,6 +90,15 @@ pub(crate) fn postgres(
         options.heartbeat = heartbeat(endpoint)?;
     }
     Ok(options)
+}
+
+fn tls_mode(mode: SslMode) -> TlsMode {
+    match mode {
+        SslMode::None => TlsMode::None,
+        SslMode::Require => TlsMode::Require,
+        SslMode::VerifyCa => TlsMode::VerifyCa,
+        SslMode::VerifyFull => TlsMode::VerifyFull,
+    }
 }
 
 fn is_off(endpoint: &EndpointConfig, name: &str) -> bool {
@@ -129,18 +133,12 @@ pub(crate) fn mysql(
     endpoint: &EndpointConfig,
     engine: Engine,
 ) -> Result<whimbrel_mysql::Options, ConnectError> {
-    use whimbrel_mysql::TlsMode;
     let mut options = whimbrel_mysql::Options::new(&endpoint.server_name, &endpoint.username);
     options.engine = engine;
     options.port = endpoint.port;
     options.password.clone_from(&endpoint.password);
     options.database.clone_from(&endpoint.database_name);
-    options.tls = match endpoint.ssl_mode {
-        SslMode::None => TlsMode::None,
-        SslMode::Require => TlsMode::Require,
-        SslMode::VerifyCa => TlsMode::VerifyCa,
-        SslMode::VerifyFull => TlsMode::VerifyFull,
-    };
+    options.tls = tls_mode(endpoint.ssl_mode);
     options.root_certificate.clone_from(&endpoint.ca_pem);
     if let Some(timeout) = connect_timeout(endpoint)? {
         options.connect_timeout = timeout;

@@ -27,7 +27,8 @@ mod task_statistics;
 pub use connectors::make_connector;
 pub use data_plane::{
     Clearance, ConnectionFailure, DataPlane, EndpointConfig, EngineDataPlane, MakeConnector,
-    RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
+    Requests, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
+    ValidationProgress,
 };
 pub use keys::{KeyPair, create_key, list_keys, remove_key, secret_of};
 pub use serve::{RunningServer, ServeConfig, ServeError, serve};

@@ -1,8 +1,9 @@
 //! What a run tells besides its figures: interruptions, tables in error, its end.
 
-use whimbrel_engine::Interruption;
+use whimbrel_engine::{Interruption, LogAlarm};
 use whimbrel_store::{
-    Event, MigrationType, ReplicationTask, StoreError, TableState, TableStatistics, Transaction,
+    ChangeCounts, Event, MigrationType, ReplicationTask, StoreError, TableState, TableStatistics,
+    Transaction,
 };
 
 use crate::data_plane::RunEnd;
@@ -20,6 +21,15 @@ pub(crate) fn interrupted(task: &ReplicationTask, interruption: &Interruption) -
         interruption.retries_max,
         interruption.message
     );
+    task_event(task, "state change", &text)
+}
+
+/// The log that the source keeps for the task came near its limit, or is far from it again.
+pub(crate) fn log_alarm(task: &ReplicationTask, alarm: &LogAlarm) -> Event {
+    let text = match &alarm.remedy {
+        Some(remedy) => format!("Warning: {}. What to do: {remedy}", alarm.message),
+        None => format!("The warning is over: {}", alarm.message),
+    };
     task_event(task, "state change", &text)
 }
 
@@ -49,13 +59,15 @@ pub(crate) async fn conclude(
     task: &mut ReplicationTask,
     end: &RunEnd,
 ) -> Result<(), StoreError> {
+    let tables = transaction
+        .list_children::<TableStatistics>(task.id.as_str())
+        .await?;
+    let tables = || tables.iter().map(|table| &table.value);
     if !matches!(end, RunEnd::Failed { .. }) {
-        let tables = transaction
-            .list_children::<TableStatistics>(task.id.as_str())
-            .await?;
-        task.last_failure_message = failure_message(tables.iter().map(|table| &table.value));
+        task.last_failure_message = failure_message(tables());
     }
-    let (category, text) = end_event(task, end);
+    let (category, mut text) = end_event(task, end);
+    text.push_str(&left_out(tables()));
     transaction
         .create(&task_event(task, category, &text))
         .await?;
@@ -83,6 +95,21 @@ fn failure_message<'a>(tables: impl IntoIterator<Item = &'a TableStatistics>) ->
         ));
     }
     Some(told.join("; "))
+}
+
+/// What was left out by the policies of the task, in words; nothing where nothing was.
+fn left_out<'a>(tables: impl IntoIterator<Item = &'a TableStatistics>) -> String {
+    let (mut rows, mut changes) = (0, 0);
+    for table in tables {
+        rows += table.full_load_error_rows;
+        let count = |of: ChangeCounts| of.inserts + of.updates + of.deletes;
+        changes += (count(table.captured) - count(table.applied)).max(0);
+    }
+    let of_load = (rows > 0)
+        .then(|| format!(" {rows} rows were left out of the load, as ErrorBehavior says."));
+    let of_changes =
+        (changes > 0).then(|| format!(" {changes} changes were left out, as ErrorBehavior says."));
+    of_load.unwrap_or_default() + &of_changes.unwrap_or_default()
 }
 
 /// Category and text of the event that tells of the end.
@@ -119,6 +146,20 @@ mod tests {
             table.error = Some(error.to_owned());
         }
         table
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_by_its_count() {
+        let mut with_rows = table(1, None);
+        assert_eq!(left_out([&with_rows]), "");
+        with_rows.full_load_error_rows = 12;
+        let mut with_changes = table(2, None);
+        with_changes.captured.inserts = 5;
+        with_changes.applied.inserts = 3;
+        assert_eq!(
+            left_out([&with_rows, &with_changes]),
+            " 12 rows were left out of the load, as ErrorBehavior says. 2 changes were left out, as ErrorBehavior says."
+        );
     }
 
     #[test]

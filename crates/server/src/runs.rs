@@ -13,20 +13,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use whimbrel_core::TableName;
-use whimbrel_engine::Reloads;
 use whimbrel_store::{
-    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StopReason, StoreError, TableState,
-    TableStatistics, TaskId, Transaction,
+    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableState, TableStatistics,
+    TaskId, Transaction, ValidationState,
 };
 
 use crate::cdc_points;
 use crate::context::Context;
-use crate::data_plane::{RunEnd, RunProgress, TaskHandle};
+use crate::data_plane::{Requests, RunEnd, RunProgress, TaskHandle, ValidationProgress};
 use crate::forgetting;
 use crate::reconcile::chain;
 use crate::run_events;
 use crate::task_lifecycle;
-use crate::task_statistics::{self, RunStart};
+use crate::task_statistics::{self, Known, RunStart};
 
 /// How often figures are written while a run goes on: what users see is at most this old.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,9 +35,11 @@ const STORE_RETRY_WAIT: Duration = Duration::from_secs(1);
 struct Run {
     instance_id: InstanceId,
     stop: CancellationToken,
-    reloads: Arc<Reloads>,
-    /// Asked for already, and not begun.
+    requests: Requests,
+    /// Tables whose load was asked for already, and has not begun.
     asked: BTreeSet<TableName>,
+    /// The same of comparisons.
+    asked_to_compare: BTreeSet<TableName>,
 }
 
 /// The runs of this process and whatever else it has under way.
@@ -65,13 +66,23 @@ impl Runs {
             .is_some()
     }
 
-    /// Asks a run to load tables again, each once until it has begun with it.
-    pub(crate) fn reload(&self, task: &TaskId, tables: &BTreeSet<TableName>) {
-        if let Some(run) = self.lock().get_mut(task) {
-            let new: Vec<TableName> = tables.difference(&run.asked).cloned().collect();
-            run.asked.extend(new.iter().cloned());
+    /// Asks a run to load and to compare tables again, each once until it has begun with it.
+    pub(crate) fn ask(&self, task: &ReplicationTask) {
+        let mut runs = self.lock();
+        let Some(run) = runs.get_mut(&task.id) else {
+            return;
+        };
+        let reloads = (&task.reloads, &mut run.asked, &run.requests.reloads);
+        let revalidations = (
+            &task.revalidations,
+            &mut run.asked_to_compare,
+            &run.requests.revalidations,
+        );
+        for (wanted, asked, requests) in [reloads, revalidations] {
+            let new: Vec<TableName> = wanted.difference(asked).cloned().collect();
+            asked.extend(new.iter().cloned());
             if !new.is_empty() {
-                run.reloads.ask(new);
+                requests.ask(new);
             }
         }
     }
@@ -79,6 +90,12 @@ impl Runs {
     fn reload_begun(&self, task: &TaskId, table: &TableName) {
         if let Some(run) = self.lock().get_mut(task) {
             run.asked.remove(table);
+        }
+    }
+
+    fn revalidation_begun(&self, task: &TaskId, table: &TableName) {
+        if let Some(run) = self.lock().get_mut(task) {
+            run.asked_to_compare.remove(table);
         }
     }
 
@@ -121,8 +138,9 @@ impl Runs {
         let run = Run {
             instance_id: task.instance_id.clone(),
             stop: handle.stop().clone(),
-            reloads: Arc::clone(handle.reloads()),
+            requests: handle.requests().clone(),
             asked: BTreeSet::new(),
+            asked_to_compare: BTreeSet::new(),
         };
         self.lock().insert(task.id.clone(), run);
         let watcher = Watcher {
@@ -201,8 +219,9 @@ impl Watcher {
     /// The record of a load that ended without errors has no use once the end is written. Until it is gone the run stays on the list, so
     /// that no later run can be disturbed.
     async fn clean_up(&self, task: &ReplicationTask, end: &RunEnd) {
-        let is_loaded = *end == RunEnd::Finished(StopReason::FullLoadOnlyFinished);
-        if is_loaded && task.statistics.tables_errored == 0 {
+        // A task that goes on, because tables are to be loaded again, has use for it.
+        let has_ended = task.run.is_none();
+        if has_ended && task_lifecycle::lets_record_go(task, end) {
             forgetting::forget_at_ends(&self.context, task).await;
         }
     }
@@ -226,6 +245,12 @@ impl Watcher {
             && self.written.interruption.as_ref() != Some(interruption)
         {
             let event = run_events::interrupted(&task, interruption);
+            transaction.create(&event).await?;
+        }
+        if let Some(alarm) = &progress.log_alarm
+            && self.written.log_alarm.as_ref() != Some(alarm)
+        {
+            let event = run_events::log_alarm(&task, alarm);
             transaction.create(&event).await?;
         }
         self.write_tables(&mut *transaction, &mut task, &progress, now)
@@ -261,7 +286,8 @@ impl Watcher {
                 task.reloads.remove(name);
                 self.context.runs.reload_begun(&self.task_id, name);
             }
-            if self.written.tables.get(name) == Some(table) {
+            let validation = self.validation(task, progress, name);
+            if self.written.tables.get(name) == Some(table) && validation.is_same {
                 continue;
             }
             let id = TableStatistics::id_of(&self.task_id, &name.schema, &name.name);
@@ -281,6 +307,13 @@ impl Watcher {
             if task.reloads.contains(name) {
                 new.state = TableState::Reloading;
             }
+            let asked = if task.reloads.contains(name) {
+                Some(ValidationState::PendingValidation)
+            } else {
+                let is_asked = task.revalidations.contains(name);
+                is_asked.then_some(ValidationState::PendingRevalidation)
+            };
+            task_statistics::apply_validation(&mut new, validation.known, asked, now);
             transaction.put(&new).await?;
             if new.state == TableState::Error && new.error != error_before {
                 let event = run_events::table_failed(task, &new);
@@ -289,4 +322,39 @@ impl Watcher {
         }
         Ok(())
     }
+
+    /// What the run says of the comparison of a table; takes note of a request that it has heard of.
+    fn validation<'p>(
+        &self,
+        task: &mut ReplicationTask,
+        progress: &'p RunProgress,
+        name: &TableName,
+    ) -> Validation<'p> {
+        fn of<'p>(progress: &'p RunProgress, name: &TableName) -> Option<&'p ValidationProgress> {
+            progress.validations.as_ref()?.get(name)
+        }
+        let (before, now) = (of(&self.written, name), of(progress, name));
+        let heard = |progress: Option<&ValidationProgress>| {
+            progress.map_or(0, |progress| progress.request_count)
+        };
+        if heard(now) > heard(before) {
+            task.revalidations.remove(name);
+            self.context.runs.revalidation_begun(&self.task_id, name);
+        }
+        let known = match &progress.validations {
+            None => Known::NotWanted,
+            Some(_) => now.map_or(Known::Nothing, |now| Known::So(&now.known)),
+        };
+        Validation {
+            known,
+            is_same: before == now,
+        }
+    }
+}
+
+/// What a run says of the comparison of a table.
+struct Validation<'p> {
+    known: Known<'p>,
+    /// It has said so before.
+    is_same: bool,
 }

@@ -109,7 +109,9 @@ pub(crate) fn start(
     task.statistics.stopped_at = None;
     if start_type != StartType::Resume {
         task.reloads.clear();
+        task.revalidations.clear();
         task.is_cleared = false;
+        task.is_loaded = false;
         task.recovery_checkpoint = None;
         task.statistics = TaskStatistics {
             started_at: Some(now),
@@ -202,6 +204,12 @@ pub(crate) struct BegunRun {
     pub(crate) was_running: bool,
 }
 
+/// Whether a run has loaded all that was left to load, so that nobody needs the target's record of it.
+pub(crate) fn lets_record_go(task: &ReplicationTask, end: &RunEnd) -> bool {
+    *end == RunEnd::Finished(StopReason::FullLoadOnlyFinished)
+        && task.statistics.tables_errored == 0
+}
+
 /// The run is over. Answers whether the task has come to rest.
 pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) -> bool {
     let was_asked_to_stop = matches!(task.status, TaskStatus::Stopping | TaskStatus::Deleting);
@@ -209,6 +217,12 @@ pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) ->
         // Nobody asked the task to stop, so the process is ending or the instance reboots: it goes on later.
         RunEnd::Stopped if !was_asked_to_stop => return false,
         RunEnd::Stopped => (TaskStatus::Stopped, StopReason::Normal, None),
+        // Tables were asked for again at the last moment: another run loads them.
+        RunEnd::Finished(StopReason::FullLoadOnlyFinished)
+            if !was_asked_to_stop && !task.reloads.is_empty() =>
+        {
+            return false;
+        }
         RunEnd::Finished(reason) => (TaskStatus::Stopped, *reason, None),
         RunEnd::Failed {
             message,
@@ -230,6 +244,7 @@ pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) ->
         task.status = status;
     }
     task.run = None;
+    task.is_loaded |= lets_record_go(task, end);
     task.stop_reason = Some(reason);
     task.last_failure_message = message;
     task.statistics.stopped_at = Some(now);

@@ -4,7 +4,8 @@
 //! complete before keeps its rows and times, and elapsed time adds up.
 
 use whimbrel_store::{
-    ChangeCounts, EpochMs, StopReason, TableState, TableStatistics, TaskStatistics,
+    ChangeCounts, EpochMs, StopReason, TableState, TableStatistics, TableValidation,
+    TaskStatistics, ValidationState,
 };
 
 use crate::data_plane::{RunEnd, RunProgress, TableProgress};
@@ -52,9 +53,45 @@ pub(crate) fn apply_table(
         state => state,
     };
     table.full_load_rows = progress.rows;
+    table.full_load_error_rows = progress.error_rows;
     table.full_load_ended_at = progress.ended_at;
     table.error.clone_from(&progress.message);
     table.updated_at = now;
+}
+
+/// What a run knows of the comparison of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known<'p> {
+    /// The task does not compare. What an earlier run found out stays.
+    NotWanted,
+    /// The table has not had its turn.
+    Nothing,
+    So(&'p TableValidation),
+}
+
+/// Brings the comparison of a table up to what the run says. `asked`: what was asked for that the run has not heard
+/// of.
+pub(crate) fn apply_validation(
+    table: &mut TableStatistics,
+    known: Known<'_>,
+    asked: Option<ValidationState>,
+    now: EpochMs,
+) {
+    let mut validation = match known {
+        Known::NotWanted => return,
+        Known::Nothing if table.validation.state == ValidationState::NotEnabled => {
+            TableValidation::of(ValidationState::PendingValidation)
+        }
+        Known::Nothing => table.validation.clone(),
+        Known::So(known) => known.clone(),
+    };
+    if let Some(asked) = asked {
+        validation.state = asked;
+    }
+    if table.validation != validation {
+        table.validation = validation;
+        table.updated_at = now;
+    }
 }
 
 fn sum(one: ChangeCounts, other: ChangeCounts) -> ChangeCounts {
@@ -118,6 +155,7 @@ mod tests {
         TableProgress {
             state,
             rows,
+            error_rows: 0,
             started_at: Some(EpochMs(50)),
             ended_at: None,
             message: None,
@@ -190,6 +228,8 @@ mod tests {
             is_cleared: true,
             checkpoint: None,
             interruption: None,
+            log_alarm: None,
+            validations: None,
         };
         let mut task = TaskStatistics::default();
         let start = RunStart {

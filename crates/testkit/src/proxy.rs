@@ -124,6 +124,17 @@ impl FaultProxy {
             .send_modify(|setting| setting.fault = fault);
     }
 
+    /// Takes back a [`Fault::CutAfter`] that has not cut yet; other faults stay in force.
+    pub fn disarm(&self) {
+        self.shared.setting.send_if_modified(|setting| {
+            let armed = matches!(setting.fault, Fault::CutAfter { .. });
+            if armed {
+                setting.fault = Fault::None;
+            }
+            armed
+        });
+    }
+
     /// Leads new connections to another server, as when an address moves.
     pub fn lead_to(&self, server: SocketAddr) {
         let leads_to = &self.shared.server;

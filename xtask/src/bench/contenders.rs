@@ -142,6 +142,8 @@ impl Ends<'_> {
         let table = self.only_table().unwrap_or("%");
         let tables = format!("{}.{table}", self.source_schema());
         let mut words = vec![program.as_str(), "migrate", &from, &to, "--tables", &tables];
+        // As much as the floor does: rows and primary keys.
+        words.extend(["--objects", "none"]);
         if !self.case.keys {
             words.push("--no-keys");
         }

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use whimbrel_connector::PrepareMode;
+use whimbrel_core::objects::ObjectSelection;
 
 use super::{EXIT_CODES, PasswordArgs, ShapeArgs, TableArgs, UrlText};
 use crate::format;
@@ -41,7 +42,7 @@ Examples:
   whimbrel forget SOURCE TARGET          when it is over: lets the source drop its log
 ";
 
-/// Copies tables from one database to another, each row exactly as it is.
+/// Copies tables from one database to another, each row exactly as it is, and makes their indexes, keys and defaults.
 ///
 /// The source is read under one consistent snapshot, in parallel chunks. The rows of a chunk and the record that it is done are
 /// committed together, so that an interrupted migration can go on with --resume. With --follow the changes made since the snapshot
@@ -81,6 +82,10 @@ pub(crate) struct MigrateArgs {
     /// Creates no primary keys
     #[arg(long)]
     pub(crate) no_keys: bool,
+    /// What is made beside rows and primary keys: tables (what belongs to tables alone), all, none, or a list of
+    /// extensions, types, routines, indexes, foreign-keys, checks, sequences, defaults, views, triggers, policies, events, grants, comments, statistics
+    #[arg(long, value_name = "KINDS", default_value = "tables", value_parser = ObjectSelection::parse)]
+    pub(crate) objects: ObjectSelection,
     /// Ends at the first table in error, instead of going on with the others
     #[arg(long)]
     pub(crate) stop_on_error: bool,

@@ -23,7 +23,7 @@ use clap_complete::Shell;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    all done; for validate: no difference
-  1    some tables are in error; for validate: differences, or tables that cannot be compared
+  1    some tables are in error, or some of their objects could not be made; for validate: differences, or tables that cannot be compared
   2    the arguments are wrong, no table matches them, or there is nothing to resume
   3    no connection to a database could be made
   4    it failed otherwise

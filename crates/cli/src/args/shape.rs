@@ -1,7 +1,7 @@
 //! What is to be different at the target: the same for a migration and for a comparison behind it.
 
 use clap::{Args, ValueEnum};
-use whimbrel_engine::{Shaping, UnboundedNumbers};
+use whimbrel_engine::{OnCut, Shaping, UnboundedNumbers};
 
 use crate::format;
 
@@ -47,7 +47,7 @@ impl ShapeArgs {
     pub(crate) fn shaping(&self) -> Shaping {
         Shaping {
             lob_bytes_max: self.lob_max_size,
-            fails_on_cut: false,
+            on_cut: OnCut::Cut,
             booleans_as_text: self.booleans_as_text,
             unbounded_numbers: match self.unbounded_numbers {
                 Numbers::Exact => UnboundedNumbers::Exact,

@@ -78,4 +78,12 @@ pub(crate) struct TableArgs {
         help_heading = "Tables"
     )]
     pub(crate) target_schema: Option<String>,
+    /// A file of table mappings, as the API takes them: which tables and rows, under which names, with which columns
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["tables", "exclude", "rename_schema"],
+        help_heading = "Tables"
+    )]
+    pub(crate) mappings: Option<PathBuf>,
 }

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use whimbrel_connector::{Error, RawFormat, Snapshot, Target, TargetTable};
 use whimbrel_core::TableName;
-use whimbrel_engine::{FullLoadSpec, PlannedTable, RunError};
+use whimbrel_engine::{FullLoadSpec, PlannedTable, RunError, plan_objects};
 
-use super::Heading;
 use super::survey::Survey;
+use super::{Heading, planned_objects};
 use crate::failure::{Exit, Failure};
 use crate::format;
 use crate::notes;
@@ -60,10 +60,14 @@ pub(super) async fn run(
             sql: survey.target.preview(table, spec.prepare),
         });
     }
+    let objects = plan_objects(&mut *survey.source, &mut *survey.target, spec).await?;
     if is_json {
-        print_json(&as_json(survey, heading, &entries));
+        let mut plan = as_json(survey, heading, &entries);
+        plan["objects"] = planned_objects::json(&objects);
+        print_json(&plan);
     } else {
-        print(&as_script(survey, heading, &entries));
+        let script = as_script(survey, heading, &entries);
+        print(&(script + &planned_objects::script(&objects)));
     }
     let has_errors = entries.iter().any(|entry| entry.planned.target.is_err());
     Ok(if has_errors {
@@ -80,6 +84,9 @@ async fn row_format(
     table: &TargetTable,
     spec: &FullLoadSpec,
 ) -> Result<&'static str, Failure> {
+    if spec.shapes_rows(&table.source) {
+        return Ok("decoded");
+    }
     let offered = snapshot.raw_formats(&table.source);
     let accepted = match target.raw_formats(table).await {
         Ok(accepted) => accepted,
@@ -156,12 +163,12 @@ fn row(entry: &Entry<'_>) -> [String; 5] {
 }
 
 /// A text as comments: a name with a line end in it must not end the comment.
-fn comment(text: &str) -> String {
+pub(super) fn comment(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("-- {line}\n")).collect();
     lines.concat()
 }
 
-fn statement(sql: &str) -> String {
+pub(super) fn statement(sql: &str) -> String {
     format!("{};\n", sql.trim_end().trim_end_matches(';'))
 }
 

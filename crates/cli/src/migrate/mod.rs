@@ -2,6 +2,7 @@
 
 mod dry_run;
 mod follow;
+mod planned_objects;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ const RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
 const INTERRUPTED: &str = "\nstopping: open chunks are rolled back; Ctrl-C again ends at once\n";
 const RESUME_HELP: &str =
     "the same command with --resume goes on: finished chunks are not read again";
+const BEGIN_HELP: &str = "no table was begun; run the same command again";
 
 const FOLLOW_HELP: &str = "the same command with --resume goes on after the last change that was applied; the source keeps its log until \
     then, so run whimbrel forget with the same URLs and tables when you will not go on";
@@ -200,20 +202,12 @@ fn conclude(
         print(&summary(&snapshot, facts, elapsed));
     }
     let (exit, failure) = match ended {
-        Ok(Outcome::Done { tables_errored: 0 }) => (Exit::Done, None),
         Ok(Outcome::Done { tables_errored }) => {
-            let message = format!(
-                "{} could not be migrated",
-                crate::format::things(tables_errored, "table")
-            );
-            let help = "mend the cause, then run the same command with --resume: tables that are done stay as they are";
-            (
-                Exit::Incomplete,
-                Some(Failure::new(Exit::Incomplete, message).with_help(help)),
-            )
+            incomplete(tables_errored, snapshot.objects_failed())
         }
         Ok(Outcome::Stopped) => {
-            screen.print(&format!("interrupted; {RESUME_HELP}\n"));
+            let help = if has_begun { RESUME_HELP } else { BEGIN_HELP };
+            screen.print(&format!("interrupted; {help}\n"));
             (Exit::Interrupted, None)
         }
         Ok(Outcome::FollowingStopped) => {
@@ -241,10 +235,32 @@ fn conclude(
     exit
 }
 
+/// What is left to be done at the end of a run that went through.
+fn incomplete(tables_errored: usize, objects_failed: usize) -> (Exit, Option<Failure>) {
+    let things = crate::format::things;
+    let (message, help) = match (tables_errored, objects_failed) {
+        (0, 0) => return (Exit::Done, None),
+        (0, objects) => (
+            format!(
+                "all rows are there, but {} could not be made",
+                things(objects, "object")
+            ),
+            "mend the cause and run the statement that is shown, or run the same command with --resume: rows and objects that are there stay as they are",
+        ),
+        (tables, _) => (
+            format!("{} could not be migrated", things(tables, "table")),
+            "mend the cause, then run the same command with --resume: tables that are done stay as they are",
+        ),
+    };
+    let failure = Failure::new(Exit::Incomplete, message).with_help(help);
+    (Exit::Incomplete, Some(failure))
+}
+
 fn spec(args: &MigrateArgs, selection: Selection) -> FullLoadSpec {
     let mut spec = FullLoadSpec::new(selection.task, selection.mappings);
     spec.target_schema = selection.target_schema;
     spec.shaping = args.shape.shaping();
+    spec.objects = args.objects.clone();
     spec.prepare = args.prepare.into();
     spec.keys = if args.no_keys {
         KeyPolicy::None

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use whimbrel_connector::{Connector, Source, Target};
 use whimbrel_core::TableName;
-use whimbrel_engine::{FullLoadSpec, LoadPlan, RunError, plan_full_load};
+use whimbrel_engine::{FullLoadSpec, LoadPlan, RunError, are_one_database, plan_full_load};
 
 use crate::address::Address;
 use crate::failure::Failure;
@@ -23,13 +23,7 @@ async fn are_one(
     if source_address.place() == target_address.place() {
         return Ok(true);
     }
-    if source_address.is_mysql_family() != target_address.is_mysql_family() {
-        return Ok(false);
-    }
-    let (source, target) = tokio::join!(source.check(), target.check());
-    let source = source.map_err(|error| RunError::Source(error.into()))?;
-    let target = target.map_err(|error| RunError::Target(error.into()))?;
-    Ok(source.identity.is_some() && source.identity == target.identity)
+    Ok(are_one_database(source, target).await?)
 }
 
 /// Both ends, connected, and the plan.

@@ -8,7 +8,7 @@ use whimbrel_core::TableName;
 use whimbrel_engine::{FollowProgress, TableProgress, TableState};
 
 use super::rate::Speed;
-use super::{Display, View};
+use super::{Display, View, objects};
 use crate::format;
 use crate::logging::Screen;
 
@@ -22,6 +22,7 @@ pub(super) struct Bars {
     overall: ProgressBar,
     tables: HashMap<TableName, ProgressBar>,
     style: ProgressStyle,
+    objects: objects::Shown,
 }
 
 impl Bars {
@@ -36,6 +37,7 @@ impl Bars {
             overall,
             tables: HashMap::new(),
             style: style("  {prefix} {wide_bar:.cyan/dim} {msg}").progress_chars("━━╌"),
+            objects: objects::Shown::default(),
         }
     }
 
@@ -90,6 +92,14 @@ impl Display for Bars {
                 let speed = view.table_speeds.get(name).copied().unwrap_or_default();
                 self.show_table(name, table, speed);
             }
+        }
+        for line in self
+            .objects
+            .fresh(&view.snapshot)
+            .iter()
+            .filter_map(objects::line)
+        {
+            self.screen.print(&line);
         }
         self.overall.set_message(overall_message(view));
     }
@@ -149,6 +159,9 @@ pub(super) fn overall_message(view: &View) -> String {
     if snapshot.tables.is_empty() {
         return "reading the catalogs".to_owned();
     }
+    if let Some(message) = objects::message(snapshot) {
+        return message;
+    }
     if let Some(follow) = &snapshot.follow {
         return follow_message(view, follow);
     }
@@ -177,7 +190,7 @@ fn follow_message(view: &View, follow: &FollowProgress) -> String {
     let behind = if follow.is_caught_up {
         "caught up".to_owned()
     } else {
-        let behind_ms = follow.target_latency_ms.max(follow.source_latency_ms);
+        let behind_ms = follow.target_latency_now_ms().max(follow.source_latency_ms);
         format!(
             "{} behind",
             format::rough_duration(Duration::from_millis(behind_ms))

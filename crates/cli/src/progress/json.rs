@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use whimbrel_core::TableName;
-use whimbrel_engine::{FollowProgress, ProgressSnapshot, TableProgress, TableState};
+use whimbrel_engine::{FollowProgress, LogAlarm, ProgressSnapshot, TableProgress, TableState};
 
-use super::{Display, View};
+use super::{Display, View, objects};
 use crate::failure::{Exit, Failure};
 use crate::output::print_json;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The events of a run: `table` when a table's state changes, `progress` every second.
+/// The events of a run: `table` when a table's state changes, `log_alarm` when the source's log comes near its limit and when that is over,
+/// `progress` every second.
 #[derive(Default)]
 pub(super) struct Events {
     next_at: Duration,
+    objects: objects::Shown,
 }
 
 impl Display for Events {
@@ -24,6 +26,12 @@ impl Display for Events {
             if let Some(table) = view.snapshot.tables.get(name) {
                 print_json(&event("table", table_json(name, table)));
             }
+        }
+        if let Some(alarm) = &view.log_alarm {
+            print_json(&event("log_alarm", alarm_json(alarm)));
+        }
+        for result in self.objects.fresh(&view.snapshot) {
+            print_json(&event("object", objects::result_json(result)));
         }
         if view.elapsed >= self.next_at && !view.snapshot.tables.is_empty() {
             self.next_at = view.elapsed + PERIOD;
@@ -38,6 +46,15 @@ fn event(name: &str, mut members: Value) -> Value {
         event.append(members);
     }
     event
+}
+
+/// `begun` with what to do, or `over`.
+fn alarm_json(alarm: &LogAlarm) -> Value {
+    json!({
+        "state": if alarm.remedy.is_some() { "begun" } else { "over" },
+        "message": alarm.message,
+        "help": alarm.remedy,
+    })
 }
 
 /// One table's state and counts.
@@ -77,6 +94,7 @@ fn progress_json(view: &View) -> Value {
         "tables": counts(snapshot),
         "running": running,
         "follow": snapshot.follow.as_ref().map(|follow| follow_json(view, follow)),
+        "objects": snapshot.objects.as_ref().map(objects::json),
     })
 }
 
@@ -88,7 +106,7 @@ fn follow_json(view: &View, follow: &FollowProgress) -> Value {
         "changes": view.snapshot.change_count(),
         "changes_per_s": view.change_speed.rows.round(),
         "source_latency_ms": follow.source_latency_ms,
-        "target_latency_ms": follow.target_latency_ms,
+        "target_latency_ms": follow.target_latency_now_ms(),
         "caught_up": follow.is_caught_up,
         "waiting": follow.waiting_count,
         "tables": followed_tables(&view.snapshot),
@@ -122,6 +140,7 @@ pub(crate) fn finished(
 ) {
     let outcome = match exit {
         Exit::Done => "complete",
+        Exit::Incomplete if snapshot.count(TableState::Error) == 0 => "objects_in_error",
         Exit::Incomplete => "tables_in_error",
         Exit::Interrupted => "interrupted",
         Exit::Usage | Exit::Connection | Exit::Failed => "failed",
@@ -136,6 +155,7 @@ pub(crate) fn finished(
         "checkpoint": snapshot.follow.as_ref().and_then(|follow| follow.checkpoint.as_ref()),
         "elapsed_ms": millis(elapsed),
         "tables": counts(snapshot),
+        "objects": snapshot.objects.as_ref().map(objects::json),
         "error": failure.map(|failure| &failure.message),
         "help": failure.and_then(|failure| failure.help.as_ref()),
     }));

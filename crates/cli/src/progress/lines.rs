@@ -6,7 +6,7 @@ use whimbrel_core::TableName;
 use whimbrel_engine::{TableProgress, TableState};
 
 use super::bars::overall_message;
-use super::{Display, View};
+use super::{Display, View, objects};
 use crate::format;
 use crate::logging::Screen;
 
@@ -16,6 +16,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(super) struct Lines {
     screen: Screen,
     next_at: Duration,
+    objects: objects::Shown,
 }
 
 impl Lines {
@@ -23,6 +24,7 @@ impl Lines {
         Self {
             screen: screen.clone(),
             next_at: PERIOD,
+            objects: objects::Shown::default(),
         }
     }
 }
@@ -38,6 +40,14 @@ impl Display for Lines {
             {
                 self.screen.print(&line);
             }
+        }
+        for line in self
+            .objects
+            .fresh(&view.snapshot)
+            .iter()
+            .filter_map(objects::line)
+        {
+            self.screen.print(&line);
         }
         if view.elapsed >= self.next_at {
             self.next_at = view.elapsed + PERIOD;

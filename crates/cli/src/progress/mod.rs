@@ -6,6 +6,7 @@
 mod bars;
 mod json;
 mod lines;
+mod objects;
 mod rate;
 mod summary;
 
@@ -14,13 +15,14 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use whimbrel_core::TableName;
-use whimbrel_engine::{Progress, ProgressSnapshot, TableProgress, TableState};
+use whimbrel_engine::{LogAlarm, Progress, ProgressSnapshot, TableProgress, TableState};
 
 use crate::args::{MigrateArgs, ProgressMode};
 use crate::logging::Screen;
 use rate::{Meter, Speed};
 
 pub(crate) use json::finished;
+pub(crate) use objects::{unconverted, unconverted_json};
 pub(crate) use summary::{TableFacts, aligned, summary};
 
 /// The run at one moment.
@@ -38,18 +40,16 @@ pub(crate) struct View {
     table_speeds: HashMap<TableName, Speed>,
     /// Tables whose state is another than in the view before.
     changed: Vec<TableName>,
+    /// What is told of the source's log, if it was not told in the view before.
+    log_alarm: Option<LogAlarm>,
 }
 
 impl View {
-    fn is_over(state: TableState) -> bool {
-        matches!(state, TableState::Completed | TableState::Error)
-    }
-
     /// Time that is left, by rows; `None` when nobody can tell.
     fn remaining(&self) -> Option<Duration> {
         let mut rows = 0_u64;
         for table in self.snapshot.tables.values() {
-            if !Self::is_over(table.state) {
+            if !table.state.is_over() {
                 rows = rows.saturating_add(table.row_estimate.saturating_sub(table.row_count));
             }
         }
@@ -76,6 +76,9 @@ impl Display for Off {
 /// The displays of a run.
 pub(crate) struct Watcher {
     displays: Vec<Box<dyn Display>>,
+    /// Alarms are printed whatever else is shown.
+    screen: Screen,
+    alarms_told: u64,
     is_resume: bool,
     total: Meter,
     changes: Meter,
@@ -112,6 +115,8 @@ impl Watcher {
         }
         Self {
             displays,
+            screen: screen.clone(),
+            alarms_told: 0,
             is_resume: args.resume,
             total: Meter::default(),
             changes: Meter::default(),
@@ -124,6 +129,9 @@ impl Watcher {
     /// Looks at the run and shows it.
     pub(crate) fn look(&mut self, progress: &Progress, elapsed: Duration) {
         let view = self.view(progress.snapshot(), elapsed);
+        if let Some(alarm) = &view.log_alarm {
+            self.screen.print(&alarm_text(alarm));
+        }
         for display in &mut self.displays {
             display.show(&view);
         }
@@ -167,7 +175,15 @@ impl Watcher {
             .iter()
             .map(|(name, meter)| (name.clone(), meter.speed()))
             .collect();
+        let alarm = snapshot.log_alarm.as_ref();
+        let log_alarm = alarm
+            .filter(|alarm| alarm.number > self.alarms_told)
+            .cloned();
+        self.alarms_told = log_alarm
+            .as_ref()
+            .map_or(self.alarms_told, |alarm| alarm.number);
         View {
+            log_alarm,
             snapshot,
             elapsed,
             speed: self.total.speed(),
@@ -192,5 +208,12 @@ impl Watcher {
             table.row_count.saturating_sub(before.row_count),
             table.byte_count.saturating_sub(before.byte_count),
         )
+    }
+}
+
+fn alarm_text(alarm: &LogAlarm) -> String {
+    match &alarm.remedy {
+        Some(remedy) => format!("warning: source: {}\n  help: {remedy}\n", alarm.message),
+        None => format!("the warning is over: {}\n", alarm.message),
     }
 }

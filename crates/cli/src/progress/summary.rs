@@ -54,6 +54,9 @@ pub(crate) fn summary(
     if let Some(follow) = &snapshot.follow {
         line(&mut text, &changes(snapshot, follow));
     }
+    for text_line in snapshot.objects.iter().flat_map(super::objects::summary) {
+        line(&mut text, &text_line);
+    }
     for (name, table) in &snapshot.tables {
         if let Some(message) = &table.message {
             line(&mut text, &format!("error: {name}: {message}"));
@@ -179,6 +182,7 @@ mod tests {
         let table = TableProgress {
             state: TableState::Error,
             row_count: 12_000,
+            error_row_count: 0,
             byte_count: 1 << 20,
             row_estimate: 0,
             chunk_count: 1,

@@ -2,9 +2,11 @@
 
 mod definitions;
 mod faults;
+mod kept_log;
 mod lives;
 mod process;
 mod torture;
+mod two_tasks;
 mod workload;
 
 use whimbrel_testkit::{Engine, Server};

@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use whimbrel_testkit::{Engine, Server};
 
+use crate::ends::wait_until;
 use crate::{run_well, whimbrel};
 
 /// A trigger makes each row of the target slow, so that the interruption falls between chunks and not after them.
@@ -86,4 +87,51 @@ fn an_interrupted_migration_goes_on_where_it_was() {
         target.sql("select count(distinct id) from t").unwrap(),
         "20000\n"
     );
+}
+
+/// A reader's transaction keeps a table from being dropped for as long as it likes.
+#[test]
+fn an_interrupted_migration_does_not_wait_for_a_lock() {
+    let server = Server::get(Engine::Postgres15).unwrap();
+    let source = server.database("cli_source").unwrap();
+    let target = server.database("cli_t").unwrap();
+    let table = "create table t (id int primary key)";
+    source.sql(table).unwrap();
+    target.sql(table).unwrap();
+    let sessions = |condition: &str| {
+        target
+            .sql(&format!(
+                "select count(*) from pg_stat_activity where datname = current_database() and {condition}"
+            ))
+            .unwrap()
+    };
+    let (from, to) = (source.url(), target.url());
+    std::thread::scope(|scope| {
+        // Ended at the end of the test.
+        scope.spawn(|| {
+            target
+                .sql("begin; select * from t; select pg_sleep(120)")
+                .is_err()
+        });
+        wait_until(|| sessions("query like '%pg_sleep(120)%' and wait_event = 'PgSleep'") == "1\n");
+        let mut migration = whimbrel(&["migrate", &from, &to])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until(|| {
+            assert!(migration.try_wait().unwrap().is_none(), "it did not wait");
+            sessions("query ilike 'drop%' and wait_event_type = 'Lock'") == "1\n"
+        });
+        let pid = Pid::from_raw(i32::try_from(migration.id()).unwrap());
+        kill(pid, Signal::SIGINT).unwrap();
+        let said = migration.wait_with_output().unwrap();
+        let still_locked = sessions("wait_event = 'PgSleep'");
+        target
+            .sql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()")
+            .unwrap();
+        assert_eq!(said.status.code(), Some(130), "{said:?}");
+        assert_eq!(still_locked, "1\n");
+    });
+    run_well(&["migrate", &from, &to, "--resume"]);
 }

@@ -176,6 +176,35 @@ fn a_table_in_error_leaves_the_others_and_exits_with_1() {
 }
 
 #[test]
+fn a_migration_of_which_no_table_could_be_made_is_resumed() {
+    let (source, target) = (
+        source(Engine::Postgres15),
+        database(Engine::Postgres15, "cli_t"),
+    );
+    // A view of that name cannot be emptied.
+    target
+        .sql("create view orders as select 1 as id; create view log as select 1 as id")
+        .unwrap();
+    let ends = [
+        "migrate",
+        &source.url(),
+        &target.url(),
+        "--prepare",
+        "truncate",
+    ];
+    let said = run(&ends);
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    assert!(
+        said.err.contains("error: 2 tables could not be migrated"),
+        "{said:?}"
+    );
+    target.sql("drop view orders; drop view log").unwrap();
+    run_well(&[&ends[..], &["--resume"]].concat());
+    assert_eq!(target.sql("select count(*) from orders").unwrap(), "3\n");
+    assert_eq!(target.sql("select count(*) from log").unwrap(), "3\n");
+}
+
+#[test]
 fn a_database_is_not_written_into_while_it_is_read_whatever_it_is_called() {
     for engine in [Engine::Postgres15, Engine::Mariadb1011, Engine::Mysql97] {
         let source = source(engine);

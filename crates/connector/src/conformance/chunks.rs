@@ -1,11 +1,15 @@
-use whimbrel_core::Table;
+use serde_json::json;
+use whimbrel_core::mapping::{NoExpressions, TableMappings};
+use whimbrel_core::{Table, Value};
 
 use super::fixture::WIDE_BYTES;
 use super::rig::{self, WHOLE};
 use super::{Change, End, Harness, fixture};
+use crate::memory::{Cell, Row};
 use crate::{Error, ReadRequest, Snapshot};
 
 const BLOCK_BYTES: usize = 4 << 10;
+const CHUNK_BYTES: u64 = 16 << 10;
 
 /// Bytes and rows of the blocks of a table read in one chunk.
 async fn blocks(snapshot: &dyn Snapshot, table: &Table) -> Vec<(usize, usize)> {
@@ -76,6 +80,61 @@ pub async fn a_chunk_opened_again_gives_the_same_rows(harness: &dyn Harness) {
         let mut rows = rows.unwrap();
         rows.sort();
         assert_eq!(rows, fixture.sorted());
+    }
+}
+
+/// A filter leaves out no row that it selects; those that it does not select may come all the same.
+pub async fn a_filter_leaves_out_no_row_that_it_selects(harness: &dyn Harness) {
+    let fixture = fixture::many_rows();
+    rig::make(harness, std::slice::from_ref(&fixture));
+    let mut source = harness.connector(End::Source).source().await.unwrap();
+    let table = rig::table(harness, End::Source, &mut *source, fixture.name).await;
+    let snapshot = source.snapshot(1).await.unwrap();
+    for (column, conditions) in [
+        (
+            "id",
+            json!([{"filter-operator": "between", "start-value": "-20", "end-value": "700"}]),
+        ),
+        (
+            "id",
+            json!([{"filter-operator": "noteq", "value": "1"}, {"filter-operator": "gte", "value": "100.5"}]),
+        ),
+        (
+            "note",
+            json!([{"filter-operator": "gte", "value": "0"}, {"filter-operator": "null"}]),
+        ),
+        (
+            "note",
+            json!([{"filter-operator": "eq", "value": "it's \\ none"}]),
+        ),
+    ] {
+        let rule = json!({"rule-type": "selection", "rule-id": 1, "rule-action": "include",
+            "object-locator": {"schema-name": table.name.schema, "table-name": table.name.name},
+            "filters": [{"filter-type": "source", "column-name": column, "filter-conditions": conditions}]});
+        let mappings = TableMappings::parse(&json!({ "rules": [rule] }).to_string()).unwrap();
+        let rules = mappings.resolve(&table, &NoExpressions).unwrap();
+        let filter = rules.filter.unwrap();
+        let mut rows = Vec::new();
+        let mut reader = snapshot.reader().await.unwrap();
+        for chunk in snapshot.plan(&table, CHUNK_BYTES).await.unwrap() {
+            let request = ReadRequest {
+                filter: Some(&filter),
+                ..rig::decoded(&table, &chunk)
+            };
+            reader.open(request).await.unwrap();
+            while let Some(block) = reader.next().await.unwrap() {
+                rows.extend(rig::rows_of(&*block));
+            }
+        }
+        let mut expected = fixture.sorted();
+        let selects = |row: &Row| {
+            let cells: Vec<Value<'_>> = row.iter().map(Cell::value).collect();
+            filter.selects(&cells) == Some(true)
+        };
+        expected.retain(selects);
+        rows.retain(selects);
+        rows.sort();
+        assert_eq!(rows, expected, "{column} {conditions}");
     }
 }
 

@@ -18,6 +18,8 @@ macro_rules! conformance_tests {
             a_view_does_not_see_later_commits
             all_readers_see_the_same_moment
             a_dropped_reader_makes_room
+            rows_are_found_by_their_keys
+            a_look_sees_the_latest_commit
             every_row_lies_in_exactly_one_chunk
             a_small_table_is_one_chunk
             chunks_are_about_as_large_as_asked
@@ -26,13 +28,20 @@ macro_rules! conformance_tests {
             blocks_are_about_as_large_as_asked
             a_row_larger_than_a_block_is_a_block
             a_chunk_opened_again_gives_the_same_rows
+            a_filter_leaves_out_no_row_that_it_selects
             a_dropped_table_is_a_fault_of_the_table
             an_altered_table_is_a_fault_of_the_table
             epochs_only_grow
+            a_task_is_claimed_again_by_its_holder_only
+            a_cleared_task_is_as_if_just_begun
             an_older_epoch_is_refused
+            what_a_replaced_worker_has_open_is_ended
+            a_chunk_whose_record_is_gone_leaves_nothing
+            unrecorded_tables_are_as_if_never_prepared
             a_forgotten_task_cannot_write
             forgetting_may_be_repeated
             tasks_do_not_disturb_each_other
+            a_table_is_fed_by_one_task
             drop_and_create_leaves_the_new_table_alone
             truncate_keeps_the_table_and_no_rows
             do_nothing_keeps_the_table_and_its_rows
@@ -52,6 +61,7 @@ macro_rules! conformance_tests {
             small_statements_load_the_same_rows
             raw_rows_arrive_like_decoded_ones
             loaders_work_side_by_side
+            what_is_refused_of_a_sifted_chunk_leaves_the_rest
         }
     };
     (@each $harness:expr; $($check:ident)+) => {
@@ -67,11 +77,12 @@ macro_rules! conformance_tests {
 
 #[cfg(test)]
 mod tests {
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 9] = [
         include_str!("catalog.rs"),
         include_str!("chunks.rs"),
         include_str!("epoch.rs"),
         include_str!("load.rs"),
+        include_str!("lookup.rs"),
         include_str!("plan.rs"),
         include_str!("prepare.rs"),
         include_str!("record.rs"),

@@ -1,8 +1,8 @@
 use whimbrel_core::Table;
 
-use super::rig::{self, How, Rig};
-use super::{End, Harness, fixture};
-use crate::KeyPolicy;
+use super::rig::{self, BLOCK_BYTES, How, Rig};
+use super::{Change, End, Harness, fixture};
+use crate::{Error, KeyPolicy, PrepareMode, ReadRequest};
 
 /// Makes a table of every shape at the source, describes them, and begins a load.
 async fn every_shape(harness: &dyn Harness) -> (Rig, Vec<Table>) {
@@ -86,5 +86,52 @@ pub async fn loaders_work_side_by_side(harness: &dyn Harness) {
         right.unwrap();
         rig.target.finish(&rig.fence, &rig.planned).await.unwrap();
         rig::assert_arrived(harness, std::slice::from_ref(&fixture), how).await;
+    }
+}
+
+/// A block of a sifted chunk is taken whole or not at all, and the chunk goes on behind one that was refused. What is committed and recorded is
+/// what was taken.
+pub async fn what_is_refused_of_a_sifted_chunk_leaves_the_rest(harness: &dyn Harness) {
+    let fixture = fixture::many_rows();
+    rig::make(harness, std::slice::from_ref(&fixture));
+    // In the way of the first block, and of one in the middle.
+    let standing = fixture::Fixture {
+        rows: vec![fixture.rows[0].clone(), fixture.rows[240].clone()],
+        ..fixture.clone()
+    };
+    harness.change(End::Target, &standing.made());
+    for statement_rows_max in [None, Some(7)] {
+        let how = How {
+            sifts: true,
+            statement_rows_max,
+            ..How::WHOLE.mode(PrepareMode::DoNothing)
+        };
+        harness.change(End::Target, &[Change::Delete(fixture.name)]);
+        harness.change(End::Target, &[Change::Insert(fixture.name, &standing.rows)]);
+        let mut rig = Rig::prepared(harness, fixture.name, how).await;
+        let mut loader = rig.loader().await;
+        let mut reader = rig.snapshot.reader().await.unwrap();
+        let whole = rig::decoded(&rig.planned.source, &rig.chunks[0]);
+        let request = ReadRequest {
+            block_bytes: BLOCK_BYTES,
+            ..whole
+        };
+        reader.open(request).await.unwrap();
+        loader.begin(rig.chunk(0)).await.unwrap();
+        let (mut taken, mut refused) = (0, 0);
+        while let Some(block) = reader.next().await.unwrap() {
+            match loader.write(&*block).await {
+                Ok(()) => taken += block.row_count() as u64,
+                Err(Error::Row(_)) => refused += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(refused, 2, "the blocks with rows that are there already");
+        let commit = loader.commit().await.unwrap();
+        assert_eq!(commit.row_count, taken);
+        assert_eq!(rig.record(harness).await.chunks[0].done, Some(commit));
+        let rows = rig::rows_at_target(harness, fixture.name).await;
+        assert_eq!(rows.len() as u64, taken + 2);
+        assert!(standing.rows.iter().all(|row| rows.contains(row)));
     }
 }

@@ -58,12 +58,13 @@ pub(super) fn decoded<'a>(table: &'a Table, bounds: &'a ChunkBounds) -> ReadRequ
     ReadRequest {
         table,
         bounds,
+        filter: None,
         format: ReadFormat::Decoded,
         block_bytes: BLOCK_BYTES,
     }
 }
 
-fn cell(value: &Value<'_>) -> Cell {
+pub(super) fn cell(value: &Value<'_>) -> Cell {
     match *value {
         Value::Null => Cell::Null,
         Value::Int(number) => Cell::Int(number),
@@ -158,6 +159,22 @@ pub(super) fn assert_fenced<T>(answer: Result<T, Error>, doing: &str) {
     }
 }
 
+/// Whether what an older worker did was refused: by its epoch, or because its session was ended, and then its epoch says why.
+pub(super) async fn assert_replaced<T>(
+    answer: Result<T, Error>,
+    harness: &dyn Harness,
+    fence: &TaskFence,
+    doing: &str,
+) {
+    match answer {
+        Err(Error::Transient(_)) => {
+            let mut target = harness.connector(End::Target).target().await.unwrap();
+            assert_fenced(target.check(fence).await, doing);
+        }
+        other => assert_fenced(other, doing),
+    }
+}
+
 /// How a table is loaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
@@ -166,6 +183,7 @@ pub(super) struct How {
     pub(super) chunk_bytes: u64,
     pub(super) raw: Option<RawFormat>,
     pub(super) statement_rows_max: Option<u32>,
+    pub(super) sifts: bool,
 }
 
 impl How {
@@ -176,6 +194,7 @@ impl How {
         chunk_bytes: WHOLE,
         raw: None,
         statement_rows_max: None,
+        sifts: false,
     };
     /// In several chunks into a new table.
     pub(super) const CHUNKED: Self = Self {
@@ -260,6 +279,7 @@ impl Rig {
             is_only_chunk: self.chunks.len() == 1,
             raw: self.how.raw,
             statement_rows_max: self.how.statement_rows_max,
+            sifts: self.how.sifts,
         }
     }
 
@@ -278,6 +298,7 @@ impl Rig {
         let format = self.how.raw.map_or(ReadFormat::Decoded, ReadFormat::Raw);
         reader
             .open(ReadRequest {
+                filter: None,
                 format,
                 ..decoded(&self.planned.source, &self.chunks[index])
             })

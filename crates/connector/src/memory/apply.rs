@@ -11,7 +11,7 @@ use super::target::{check_fence, places};
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
     AppliedCount, Applier, ApplyException, Checkpoint, Definition, Error, LoadRecord, NetChanges,
-    RecordChange, RowRefusal, SingleChange, SingleKind, TargetTable, TaskFence,
+    RecordChange, RefusalKind, RowRefusal, SingleChange, SingleKind, TargetTable, TaskFence,
 };
 
 /// Cells of a row; `None` is not sent.
@@ -161,6 +161,7 @@ impl Applier for MemoryApplier {
 
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let open = self.open.take().ok_or_else(nothing_open)?;
+        self.faults.hang(Call::ApplyCommit).await;
         self.faults.around(Call::ApplyCommit, || {
             let mut state = self.database.lock();
             check_fence(&state, &self.fence)?;
@@ -323,6 +324,7 @@ fn refusal(table: &TargetTable, reason: &str) -> Error {
         table: table.source.name.clone(),
         key: None,
         column: None,
+        kind: RefusalKind::Constraint,
         reason: reason.to_owned(),
     }
     .into()

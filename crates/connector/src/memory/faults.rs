@@ -7,6 +7,8 @@ use crate::Error;
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
+    /// Connecting to test the connection.
+    Check,
     /// Connecting as source or target.
     Connect,
     /// Reading the catalog.
@@ -21,6 +23,10 @@ pub enum Call {
     Next,
     /// Claiming the task.
     Claim,
+    /// Beginning anew with the task.
+    Clear,
+    /// Removing the records of tables that are loaded again.
+    Unrecord,
     /// Reading the record.
     LoadRecords,
     /// Preparing a table.
@@ -41,6 +47,8 @@ pub enum Call {
     LogOpen,
     /// Giving up what keeps the log.
     LogRemove,
+    /// Looking after the log that is kept.
+    LogLook,
     /// Reading a transaction of the log.
     StreamNext,
     /// Reading the checkpoint.
@@ -57,11 +65,13 @@ pub enum Call {
     ApplyCommit,
     /// Writing a table that users read.
     WriteControl,
+    /// Looking at rows by their keys.
+    Lookup,
 }
 
 impl Call {
     /// All calls of a full load.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Connect,
         Self::Tables,
         Self::Snapshot,
@@ -69,6 +79,7 @@ impl Call {
         Self::Open,
         Self::Next,
         Self::Claim,
+        Self::Clear,
         Self::LoadRecords,
         Self::Prepare,
         Self::Begin,
@@ -110,8 +121,12 @@ struct Plan {
     counts: HashMap<Call, u32>,
     /// From the nth call on, this many calls fail.
     planned: Option<(Call, u32, When, u32)>,
+    /// Of this kind of call, so many succeed and so many fail in turn.
+    in_turn: Option<(Call, u32, u32)>,
     /// Before the nth call.
     meanwhile: Option<(Call, u32, Meanwhile)>,
+    /// Before the nth call, which is never answered.
+    hung: Option<(Call, u32, Meanwhile)>,
     struck: u32,
 }
 
@@ -144,6 +159,13 @@ impl Faults {
         faults
     }
 
+    /// Of this kind of call, `good` succeed, then `bad` lose their connection, and so on.
+    pub fn in_turn(call: Call, good: u32, bad: u32) -> Self {
+        let faults = Self::default();
+        faults.lock().in_turn = Some((call, good, bad));
+        faults
+    }
+
     /// Something happens right before the nth call of this kind (from 1), and no call fails.
     pub fn meanwhile(call: Call, nth: u32, happens: impl FnOnce() + Send + 'static) -> Self {
         let faults = Self::default();
@@ -156,6 +178,26 @@ impl Faults {
     pub fn and_lost(self, call: Call, nth: u32) -> Self {
         self.lock().planned = Some((call, nth, When::Before, 1));
         self
+    }
+
+    /// The nth call of this kind (from 1) is never answered: it waits for what somebody else has locked. Something happens right before.
+    /// Of connecting, of the calls before a table's rows, and of those that keep or open the log or commit changes.
+    #[must_use]
+    pub fn and_hung(self, call: Call, nth: u32, happens: impl FnOnce() + Send + 'static) -> Self {
+        self.lock().hung = Some((call, nth, Box::new(happens)));
+        self
+    }
+
+    /// Waits for ever where that is planned for the call that comes next.
+    pub(super) async fn hang(&self, call: Call) {
+        let nth = self.count(call) + 1;
+        let is_next =
+            |(planned, at, _): &mut (Call, u32, Meanwhile)| *planned == call && *at == nth;
+        let hung = self.lock().hung.take_if(is_next);
+        if let Some((_, _, happens)) = hung {
+            happens();
+            std::future::pending::<()>().await;
+        }
     }
 
     /// How many calls have failed by plan.
@@ -182,6 +224,13 @@ impl Faults {
             .take_if(|(planned, at, _)| *planned == call && *at == nth)
         {
             happens();
+        }
+        if let Some((planned, good, bad)) = plan.in_turn
+            && planned == call
+            && (nth - 1) % (good + bad) >= good
+        {
+            plan.struck += 1;
+            return Some(When::Before);
         }
         match plan.planned {
             Some((planned, first, when, count))

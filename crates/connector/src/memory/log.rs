@@ -9,8 +9,8 @@ use whimbrel_core::{Column, Position, Table, TableName, Value};
 
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
-    ChangeBlock, ChangeLog, ChangeRows, ChangeStream, Error, LogEvent, LogPlace, LogStart, RowAt,
-    RowVisitor, SnapshotView, StartPoint, TableId, TransactionMark,
+    ChangeBlock, ChangeLog, ChangeRows, ChangeStream, Error, KeptLog, LogEvent, LogPlace, LogStart,
+    LogWatch, RowAt, RowVisitor, SnapshotView, StartPoint, TableFault, TableId, TransactionMark,
 };
 
 /// One change of a transaction in memory. Rows are found by the table's key, or by all their cells when it has none.
@@ -187,11 +187,18 @@ pub(super) struct MemoryLog {
     pub(super) database: MemoryDatabase,
     pub(super) faults: Faults,
     pub(super) task: String,
+    /// The form of the stream that was opened last.
+    pub(super) form: Option<u32>,
 }
 
 #[async_trait]
 impl ChangeLog for MemoryLog {
+    async fn old_rows_untold(&mut self, _: &[Table]) -> Result<Vec<TableFault>, Error> {
+        Ok(Vec::new())
+    }
+
     async fn prepare(&mut self, _tables: &[Table]) -> Result<LogStart, Error> {
+        self.faults.hang(Call::LogPrepare).await;
         let start = self.faults.around(Call::LogPrepare, || {
             let mut state = self.database.lock();
             let end = state.log.len() as u64;
@@ -235,6 +242,8 @@ impl ChangeLog for MemoryLog {
         from: &Position,
     ) -> Result<Box<dyn ChangeStream>, Error> {
         self.reaches_back(from).await?;
+        self.form = Some(self.database.lock().form);
+        self.faults.hang(Call::LogOpen).await;
         self.faults.around(Call::LogOpen, || {
             let from = number(from)?;
             Ok(Box::new(MemoryStream {
@@ -258,6 +267,11 @@ impl ChangeLog for MemoryLog {
 
     fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error> {
         self.view(position)
+    }
+
+    fn wants_another_form(&self) -> bool {
+        let form = self.database.lock().form;
+        self.form.is_some_and(|opened| opened != form)
     }
 
     fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error> {
@@ -287,7 +301,10 @@ struct MemoryStream {
 impl ChangeStream for MemoryStream {
     /// Up to three transactions to a block, as many as there are.
     async fn next(&mut self) -> Result<ChangeBlock, Error> {
-        let mut block = Block::default();
+        let mut block = Block {
+            tells_old_rows: self.database.lock().tells_old_rows,
+            ..Block::default()
+        };
         if !self.described {
             for (id, table) in (0..).zip(self.tables.iter().flatten()) {
                 block.events.push(LogEvent::Table {
@@ -306,6 +323,7 @@ impl ChangeStream for MemoryStream {
             };
             match transaction {
                 Some(changes) => {
+                    self.database.give_up_form()?;
                     if block.rows.is_empty() {
                         self.faults.around(Call::StreamNext, || Ok(()))?;
                     }
@@ -382,6 +400,7 @@ fn created(change: &MemoryChange) -> Option<LogEvent> {
 struct Block {
     events: Vec<LogEvent>,
     rows: Vec<Vec<Option<Cell>>>,
+    tells_old_rows: bool,
 }
 
 impl Block {
@@ -434,10 +453,11 @@ impl Block {
         let key = described.key_in_row();
         let whole = |row: &Row| row.iter().cloned().map(Some).collect::<Vec<_>>();
         // The key of the old row, as most sources tell it; all cells when there is no key.
+        let is_told = self.tells_old_rows || key.is_empty();
         let key_of = |row: &Row| {
             let cells = row.iter().cloned().enumerate();
             cells
-                .map(|(place, cell)| (key.is_empty() || key.contains(&place)).then_some(cell))
+                .map(|(place, cell)| (is_told || key.contains(&place)).then_some(cell))
                 .collect::<Vec<_>>()
         };
         Some(match change {
@@ -468,7 +488,7 @@ impl Block {
                 not_sent,
                 ..
             } => {
-                let is_moved = key.is_empty() || key.iter().any(|&k| before[k] != after[k]);
+                let is_moved = is_told || key.iter().any(|&k| before[k] != after[k]);
                 let before = is_moved.then(|| self.put(key_of(before)));
                 let mut cells = whole(after);
                 for &place in not_sent {
@@ -491,5 +511,19 @@ impl Block {
             offset: u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX),
             is_whole,
         }
+    }
+}
+
+/// Tells of the log what a test says.
+pub(super) struct MemoryWatch {
+    pub(super) database: MemoryDatabase,
+    pub(super) faults: Faults,
+}
+
+#[async_trait]
+impl LogWatch for MemoryWatch {
+    async fn look(&mut self, _needed_from: &Position) -> Result<Option<KeptLog>, Error> {
+        self.faults
+            .around(Call::LogLook, || Ok(self.database.lock().kept_log.clone()))
     }
 }

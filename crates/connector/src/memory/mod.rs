@@ -19,8 +19,8 @@ use whimbrel_core::{Engine, Table, TableName, Value};
 
 use crate::control_tables::{ControlTable, ControlValue};
 use crate::{
-    ApplyException, ChangeLog, Checkpoint, ConnectError, Connector, Error, LoadRecord, ServerInfo,
-    Source, Target,
+    ApplyException, ChangeLog, Checkpoint, ConnectError, ConnectErrorKind, Connector, Error,
+    KeptLog, LoadRecord, LogWatch, ServerInfo, Source, Target,
 };
 pub use faults::{Call, Faults, When};
 pub use log::MemoryChange;
@@ -92,7 +92,7 @@ pub struct MemoryTable {
 #[derive(Debug, Default)]
 struct State {
     tables: BTreeMap<TableName, MemoryTable>,
-    epochs: BTreeMap<String, i64>,
+    epochs: BTreeMap<String, (i64, String)>,
     records: BTreeMap<(String, TableName), LoadRecord>,
     /// Grows with each claim, in place of a clock.
     ticks: i64,
@@ -107,8 +107,17 @@ struct State {
     checkpoints: BTreeMap<String, Checkpoint>,
     exceptions: Vec<ApplyException>,
     defines_in_transaction: bool,
+    /// The log tells old rows whole, and not by their keys alone.
+    tells_old_rows: bool,
+    /// The form in which streams are told, and the first one in which they come to an end.
+    form: u32,
+    form_told: u32,
     /// Rows of the tables that users read.
     control: BTreeMap<&'static str, Vec<Vec<ControlValue>>>,
+    /// Tables and the tasks that feed them.
+    fed: BTreeMap<TableName, String>,
+    /// What a look at the log tells.
+    kept_log: Option<KeptLog>,
 }
 
 /// A database in memory, shared by its connectors.
@@ -131,11 +140,41 @@ impl MemoryDatabase {
         self
     }
 
+    /// A database whose log tells old rows whole, and not by their keys alone.
+    #[must_use]
+    pub fn telling_old_rows(self) -> Self {
+        self.lock().tells_old_rows = true;
+        self
+    }
+
+    /// A database whose streams break off so many times, to be opened in another form.
+    #[must_use]
+    pub fn told_in_form(self, number: u32) -> Self {
+        self.lock().form_told = number;
+        self
+    }
+
+    fn give_up_form(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.form >= state.form_told {
+            return Ok(());
+        }
+        state.form += 1;
+        Err(Error::Transient(
+            "the stream is to be opened in another form".to_owned(),
+        ))
+    }
+
     /// Loses the log up to its end, as a server does that keeps its log by rules of its own.
     pub fn purge_log(&self) {
         let mut state = self.lock();
         let end = state.log.len() as u64;
         state.kept.values_mut().for_each(|kept| *kept = end);
+    }
+
+    /// Has looks at the log tell this from now on.
+    pub fn tell_kept_log(&self, kept_log: Option<KeptLog>) {
+        self.lock().kept_log = kept_log;
     }
 
     /// The rows of a table that users read.
@@ -210,12 +249,32 @@ impl MemoryDatabase {
         }
     }
 
+    /// Takes everything back that a task did here, as if it had never begun.
+    pub fn put_back_wholly(&self) {
+        let mut state = self.lock();
+        let loaded: Vec<TableName> = state
+            .records
+            .keys()
+            .map(|(_, table)| table.clone())
+            .collect();
+        for table in loaded {
+            state.tables.remove(&table);
+        }
+        state.records.clear();
+        state.epochs.clear();
+        state.checkpoints.clear();
+        state.commits.clear();
+        state.fed.clear();
+    }
+
     /// Raises a task's epoch, as another worker that takes it over would.
     pub fn take_over(&self, task: &str) {
         let mut state = self.lock();
         state.ticks += 1_000_000;
         let epoch = state.ticks;
-        state.epochs.insert(task.to_owned(), epoch);
+        state
+            .epochs
+            .insert(task.to_owned(), (epoch, epoch.to_string()));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -249,11 +308,17 @@ impl Connector for MemoryConnector {
     }
 
     async fn check(&self) -> Result<ServerInfo, ConnectError> {
-        Ok(ServerInfo {
+        let info = ServerInfo {
             engine: Engine::Postgres,
             version: "memory".to_owned(),
             tls: None,
-            identity: None,
+            identity: Some(format!("{:p}", Arc::as_ptr(&self.database.state))),
+        };
+        let checked = self.faults.around(Call::Check, || Ok(info));
+        checked.map_err(|error| ConnectError {
+            kind: ConnectErrorKind::TimedOut,
+            message: error.to_string(),
+            remedy: "try again".to_owned(),
         })
     }
 
@@ -270,6 +335,7 @@ impl Connector for MemoryConnector {
     }
 
     async fn source(&self) -> Result<Box<dyn Source>, Error> {
+        self.faults.hang(Call::Connect).await;
         self.faults.around(Call::Connect, || {
             Ok(Box::new(source::MemorySource::new(
                 self.database.clone(),
@@ -279,6 +345,7 @@ impl Connector for MemoryConnector {
     }
 
     async fn target(&self) -> Result<Box<dyn Target>, Error> {
+        self.faults.hang(Call::Connect).await;
         self.faults.around(Call::Connect, || {
             Ok(Box::new(target::MemoryTarget::new(
                 self.database.clone(),
@@ -288,12 +355,21 @@ impl Connector for MemoryConnector {
     }
 
     async fn change_log(&self, task: &str) -> Result<Box<dyn ChangeLog>, Error> {
+        self.faults.hang(Call::Connect).await;
         self.faults.around(Call::Connect, || {
             Ok(Box::new(log::MemoryLog {
                 database: self.database.clone(),
                 faults: self.faults.clone(),
                 task: task.to_owned(),
+                form: None,
             }) as Box<dyn ChangeLog>)
         })
+    }
+
+    fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {
+        Some(Box::new(log::MemoryWatch {
+            database: self.database.clone(),
+            faults: self.faults.clone(),
+        }))
     }
 }

@@ -6,8 +6,8 @@ use whimbrel_core::{ChunkBounds, Position, Table, TableName, Value};
 
 use super::{Call, Faults, MemoryDatabase, MemoryTable, ROW_BYTES_MIN, Row, byte_count};
 use crate::{
-    ChunkReader, Error, FinishedChunk, RawFormat, RawRows, ReadRequest, RowBlock, RowVisitor,
-    Snapshot, Source, TypeDefinition,
+    ChunkReader, Error, FinishedChunk, KeyCell, KeyLookup, RawFormat, RawRows, ReadRequest,
+    RowBlock, RowVisitor, Snapshot, Source, TypeDefinition,
 };
 
 pub(super) struct MemorySource {
@@ -27,6 +27,7 @@ impl Source for MemorySource {
         &mut self,
         is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
     ) -> Result<Vec<Table>, Error> {
+        self.faults.hang(Call::Tables).await;
         self.faults.around(Call::Tables, || {
             let state = self.database.lock();
             let selected = state
@@ -42,6 +43,7 @@ impl Source for MemorySource {
     }
 
     async fn snapshot(&mut self, _reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
+        self.faults.hang(Call::Snapshot).await;
         self.faults.around(Call::Snapshot, || {
             let state = self.database.lock();
             let snapshot = MemorySnapshot {
@@ -51,6 +53,27 @@ impl Source for MemorySource {
             };
             Ok(Box::new(snapshot) as Box<dyn Snapshot>)
         })
+    }
+
+    async fn rows_by_key(
+        &mut self,
+        lookup: KeyLookup<'_>,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        let name = &lookup.table.name;
+        let rows = self.faults.around(Call::Lookup, || {
+            let state = self.database.lock();
+            let table = state.tables.get(name);
+            let table = table.ok_or_else(|| Error::table(name, "it is gone"))?;
+            let is_wanted = |row: &&Row| {
+                let cells = lookup.columns.iter().map(|&place| row.get(place));
+                let key: Option<Vec<KeyCell>> =
+                    cells.map(|cell| KeyCell::of(&cell?.value())).collect();
+                key.is_some_and(|key| lookup.keys.contains(&key))
+            };
+            Ok(table.rows.iter().filter(is_wanted).cloned().collect())
+        })?;
+        MemoryBlock { rows }.decode(visit)
     }
 }
 
@@ -105,6 +128,7 @@ impl Snapshot for MemorySnapshot {
     }
 
     async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error> {
+        self.faults.hang(Call::Connect).await;
         self.faults.around(Call::Connect, || {
             Ok(Box::new(MemoryReader {
                 tables: Arc::clone(&self.tables),

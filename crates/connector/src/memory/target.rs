@@ -7,9 +7,10 @@ use super::apply::MemoryApplier;
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::control_tables::ControlWrite;
 use crate::{
-    Applier, ApplySettings, Checkpoint, ChunkCommit, ChunkLoad, ChunkRecord, Error, FollowState,
-    KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, RowBlock, RowRefusal, Target,
-    TargetColumn, TargetTable, TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, ChunkCommit, ChunkLoad, ChunkRecord, Error, FedTable,
+    FollowState, KeyNotRestored, KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode, RawFormat,
+    RefusalKind, RowBlock, RowRefusal, Target, TargetColumn, TargetTable, TaskFence,
+    TypeDefinition,
 };
 
 pub(super) struct MemoryTarget {
@@ -24,7 +25,8 @@ impl MemoryTarget {
 }
 
 pub(super) fn check_fence(state: &State, fence: &TaskFence) -> Result<(), Error> {
-    let theirs = state.epochs.get(&fence.task).copied().unwrap_or(i64::MAX);
+    let theirs = state.epochs.get(&fence.task);
+    let theirs = theirs.map_or(NOBODY, |(epoch, _)| *epoch);
     if theirs == fence.epoch {
         Ok(())
     } else {
@@ -32,6 +34,39 @@ pub(super) fn check_fence(state: &State, fence: &TaskFence) -> Result<(), Error>
             ours: fence.epoch,
             theirs,
         })
+    }
+}
+
+/// Sees whether the holder has the task, in this epoch or a later one.
+fn check_holder(state: &State, fence: &TaskFence) -> Result<(), Error> {
+    match state.epochs.get(&fence.task) {
+        Some((epoch, holder)) if *holder == fence.holder && *epoch >= fence.epoch => Ok(()),
+        _ => check_fence(state, fence),
+    }
+}
+
+fn fed_by_others(state: &State, task: &str, tables: &[TableName]) -> Vec<FedTable> {
+    let fed = state.fed.iter();
+    let fed = fed.filter(|(table, by)| tables.contains(table) && *by != task);
+    fed.map(|(table, task)| FedTable {
+        table: table.clone(),
+        task: task.clone(),
+    })
+    .collect()
+}
+
+/// Gives the task an epoch that was never given, later than `before`.
+fn take(state: &mut State, task: &str, holder: Option<&str>, before: i64) -> TaskFence {
+    let epoch = state.ticks.max(before) + 1;
+    state.ticks = epoch;
+    let holder = holder.map_or_else(|| epoch.to_string(), ToOwned::to_owned);
+    state
+        .epochs
+        .insert(task.to_owned(), (epoch, holder.clone()));
+    TaskFence {
+        task: task.to_owned(),
+        epoch,
+        holder,
     }
 }
 
@@ -65,6 +100,7 @@ impl Target for MemoryTarget {
             keys,
             notes: Vec::new(),
             source: source.clone(),
+            shaped: None,
         })
     }
 
@@ -77,24 +113,35 @@ impl Target for MemoryTarget {
     }
 
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {
+        self.faults.hang(Call::Claim).await;
         self.faults.around(Call::Claim, || {
             let mut state = self.database.lock();
-            state.ticks += 1;
-            let epoch = state
-                .ticks
-                .max(state.epochs.get(task).map_or(0, |epoch| epoch + 1));
-            state.ticks = epoch;
-            state.epochs.insert(task.to_owned(), epoch);
-            Ok(TaskFence {
-                task: task.to_owned(),
-                epoch,
-            })
+            let before = state.epochs.get(task).map_or(0, |(epoch, _)| *epoch);
+            Ok(take(&mut state, task, None, before))
         })
+    }
+
+    async fn claim_again(&mut self, held: &TaskFence) -> Result<TaskFence, Error> {
+        self.faults.around(Call::Claim, || {
+            let mut state = self.database.lock();
+            match check_holder(&state, held) {
+                Err(error) if error.is_taken_over() => Err(error),
+                Ok(()) | Err(_) => {
+                    let (task, holder) = (&held.task, Some(held.holder.as_str()));
+                    Ok(take(&mut state, task, holder, held.epoch))
+                }
+            }
+        })
+    }
+
+    async fn check(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        check_holder(&self.database.lock(), fence)
     }
 
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
         self.faults.around(Call::LoadRecords, || {
             let state = self.database.lock();
+            check_fence(&state, fence)?;
             let ours = state
                 .records
                 .iter()
@@ -107,23 +154,74 @@ impl Target for MemoryTarget {
         self.faults.around(Call::WriteControl, || {
             let mut state = self.database.lock();
             let rows = state.control.entry(write.table.name).or_default();
-            rows.retain(|row| !row.starts_with(&write.replaces));
+            rows.retain(|row| write.replaces.is_empty() || !row.starts_with(&write.replaces));
             rows.extend(write.rows.iter().cloned());
             Ok(())
         })
     }
 
-    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {
+    async fn clear(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        self.faults.hang(Call::Clear).await;
+        self.faults.around(Call::Clear, || {
+            let mut state = self.database.lock();
+            check_fence(&state, fence)?;
+            state.records.retain(|(task, _), _| *task != fence.task);
+            state.checkpoints.remove(&fence.task);
+            state.fed.retain(|_, task| *task != fence.task);
+            Ok(())
+        })
+    }
+
+    async fn fed_by_others(
+        &mut self,
+        task: &str,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error> {
+        Ok(fed_by_others(&self.database.lock(), task, tables))
+    }
+
+    async fn feed(
+        &mut self,
+        fence: &TaskFence,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error> {
+        let mut state = self.database.lock();
+        check_fence(&state, fence)?;
+        let others = fed_by_others(&state, &fence.task, tables);
+        if others.is_empty() {
+            state.fed.retain(|_, task| *task != fence.task);
+            let fed = tables.iter().cloned();
+            state
+                .fed
+                .extend(fed.map(|table| (table, fence.task.clone())));
+        }
+        Ok(others)
+    }
+
+    async fn unrecord(&mut self, fence: &TaskFence, tables: &[&TableName]) -> Result<(), Error> {
+        self.faults.around(Call::Unrecord, || {
+            let mut state = self.database.lock();
+            check_fence(&state, fence)?;
+            let is_meant = |(task, table): &(String, TableName)| {
+                *task == fence.task && tables.contains(&table)
+            };
+            state.records.retain(|key, _| !is_meant(key));
+            Ok(())
+        })
+    }
+
+    async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
         self.faults.around(Call::Forget, || {
             let mut state = self.database.lock();
             if !state.epochs.contains_key(&fence.task) {
-                return Ok(());
+                return Ok(Vec::new());
             }
             check_fence(&state, fence)?;
             state.records.retain(|(task, _), _| *task != fence.task);
             state.epochs.remove(&fence.task);
             state.checkpoints.remove(&fence.task);
-            Ok(())
+            state.fed.retain(|_, task| *task != fence.task);
+            Ok(Vec::new())
         })
     }
 
@@ -139,6 +237,7 @@ impl Target for MemoryTarget {
         planned_at: &Position,
         chunks: &[ChunkBounds],
     ) -> Result<(), Error> {
+        self.faults.hang(Call::Prepare).await;
         self.faults.around(Call::Prepare, || {
             let mut state = self.database.lock();
             check_fence(&state, fence)?;
@@ -172,6 +271,7 @@ impl Target for MemoryTarget {
     }
 
     async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {
+        self.faults.hang(Call::Connect).await;
         self.faults.around(Call::Connect, || {
             Ok(Box::new(MemoryLoader {
                 database: self.database.clone(),
@@ -251,7 +351,7 @@ fn made(table: &TargetTable) -> MemoryTable {
             name: table.name.clone(),
             columns: columns.collect(),
             primary_key: Vec::new(),
-            ..table.source.clone()
+            ..table.model().clone()
         },
         rows: Vec::new(),
         has_key: false,
@@ -290,6 +390,7 @@ struct OpenChunk {
     chunk: ChunkId,
     rows: Vec<Row>,
     bytes: u64,
+    sifts: bool,
 }
 
 #[async_trait]
@@ -303,6 +404,7 @@ impl Loader for MemoryLoader {
                 chunk: load.chunk,
                 rows: Vec::new(),
                 bytes: 0,
+                sifts: load.sifts,
             })
         })?;
         self.open = Some(open);
@@ -314,14 +416,25 @@ impl Loader for MemoryLoader {
             .open
             .as_mut()
             .ok_or_else(|| Error::Fatal("no open chunk".to_owned()))?;
-        self.faults.around(Call::Write, || {
-            open.bytes += block.byte_count() as u64;
+        let rows_before = open.rows.len();
+        let database = &self.database;
+        let written = self.faults.around(Call::Write, || {
             block.decode(&mut |row| {
                 open.rows
                     .push(row.iter().map(Cell::of).collect::<Result<_, _>>()?);
                 Ok(())
-            })
-        })
+            })?;
+            match database.lock().tables.get(&open.table.name) {
+                Some(loaded) if open.sifts => with_rows(loaded, open).map(drop),
+                _ => Ok(()),
+            }
+        });
+        match &written {
+            Ok(()) => open.bytes += block.byte_count() as u64,
+            Err(Error::Row(_)) if open.sifts => open.rows.truncate(rows_before),
+            Err(_) => {}
+        }
+        written
     }
 
     async fn commit(&mut self) -> Result<ChunkCommit, Error> {
@@ -359,7 +472,7 @@ fn commit(state: &mut State, fence: &TaskFence, open: &OpenChunk) -> Result<Chun
                 .find(|chunk| chunk.id == open.chunk)
         })
         .filter(|chunk| chunk.done.is_none())
-        .ok_or_else(|| Error::table(source, "the chunk is recorded as loaded already"))?;
+        .ok_or_else(|| Error::record_lost(source))?;
     let commit = ChunkCommit {
         row_count,
         byte_count: open.bytes,
@@ -392,6 +505,7 @@ fn with_rows(loaded: &MemoryTable, open: &OpenChunk) -> Result<Vec<Row>, Error> 
             table: open.table.source.name.clone(),
             key: None,
             column: None,
+            kind: RefusalKind::Constraint,
             reason: "its key is there already".to_owned(),
         }));
     }

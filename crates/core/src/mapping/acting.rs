@@ -4,7 +4,7 @@ use super::error::Place;
 use super::selection::{Kinds, SelectionRule};
 use super::table_settings::{ParallelLoad, TableSettings};
 use super::transformation::{Action, NameChange, Target, Transformation};
-use super::{MappingError, TableMappings};
+use super::{MappingError, Mask, TableMappings};
 
 /// Something that a rule asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(super) enum Feature {
     PrimaryKeys,
     BeforeImages,
     Masks,
+    RandomDigits,
     ValidationFunctions,
     PostProcessing,
     ObjectMapping,
@@ -37,23 +38,14 @@ pub(super) struct Use {
     pub(super) path: String,
 }
 
-/// What is read, checked and resolved, and that no part of a run acts on yet. Selection and the renaming of schemas and tables act.
-const DOES_NOT_ACT: &[Feature] = &[
+/// What is read, checked and resolved, and that no part of a run acts on yet.
+pub(super) const DOES_NOT_ACT: &[Feature] = &[
     Feature::Views,
-    Feature::Filters,
-    Feature::TableSettings,
     Feature::PartitionSegments,
     Feature::RangeSegments,
-    Feature::LobSettings,
     Feature::NameExpressions,
     Feature::Tablespaces,
-    Feature::ColumnRenames,
-    Feature::RemovedColumns,
-    Feature::AddedColumns,
-    Feature::DataTypes,
-    Feature::PrimaryKeys,
-    Feature::BeforeImages,
-    Feature::Masks,
+    Feature::RandomDigits,
     Feature::ValidationFunctions,
     Feature::PostProcessing,
     Feature::ObjectMapping,
@@ -72,8 +64,7 @@ pub(super) fn refuse_what_does_not_act(mappings: &TableMappings) -> Result<(), M
             reason: format!("{} not supported by this version.", used.feature.subject()),
             place: Place {
                 path: used.path.clone(),
-                expected: "selection rules without filters, and renames of schemas and tables"
-                    .to_owned(),
+                expected: "a rule of those that act (docs/mappings.md lists them)".to_owned(),
             },
         }),
     }
@@ -97,6 +88,7 @@ impl Feature {
             Self::PrimaryKeys => "Rule action define-primary-key is",
             Self::BeforeImages => "Rule action add-before-image-columns is",
             Self::Masks => "Data masking is",
+            Self::RandomDigits => "Rule action data-masking-digits-randomize is",
             Self::ValidationFunctions => "Rule type validation is",
             Self::PostProcessing => "Rule type post-processing is",
             Self::ObjectMapping => "Rule type object-mapping is",
@@ -131,6 +123,7 @@ impl Feature {
             Action::ChangeDataType(_) => Some(Self::DataTypes),
             Action::DefinePrimaryKey(_) => Some(Self::PrimaryKeys),
             Action::AddBeforeImage(_) => Some(Self::BeforeImages),
+            Action::Mask(Mask::RandomDigits) => Some(Self::RandomDigits),
             Action::Mask(_) => Some(Self::Masks),
         });
         features

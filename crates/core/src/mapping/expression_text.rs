@@ -62,6 +62,22 @@ fn sql(text: &str) -> Option<Part<'_>> {
     (!text.is_empty()).then_some(Part::Sql(text))
 }
 
+/// The words, quoted texts and other characters of a part of SQL that [`parts`] gave, without blanks and comments.
+pub fn tokens(sql: &str) -> impl Iterator<Item = &str> {
+    let mut rest = sql;
+    let all = std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = end_of_token(rest, 0).unwrap_or(rest.len());
+        let (token, behind) = rest.split_at(end);
+        rest = behind;
+        Some(token)
+    });
+    let is_comment = |token: &str| token.starts_with("--") || token.starts_with("/*");
+    all.filter(move |token| !token.trim().is_empty() && !is_comment(token))
+}
+
 /// The end of what begins here: a quoted text, a comment, a word, or one character.
 fn end_of_token(text: &str, at: usize) -> Result<usize, String> {
     let rest = &text[at..];
@@ -148,6 +164,12 @@ mod tests {
             })
             .collect();
         assert_eq!(whole, text);
+    }
+
+    #[test]
+    fn tokens_are_words_quoted_texts_and_characters() {
+        let all: Vec<&str> = tokens(" || Upper('a b') /* x */-- y\n+1").collect();
+        assert_eq!(all, ["|", "|", "Upper", "(", "'a b'", ")", "+", "1"]);
     }
 
     #[test]

@@ -295,6 +295,23 @@ fn read_timestamp(text: &str, engine: Engine) -> Option<(Day, i64)> {
     Some((day, read_clock(clock, 23)?))
 }
 
+/// A date, with a time perhaps, as values have it; infinities and dates that are none are left to engines.
+pub(super) fn read_moment(text: &str) -> Option<Timestamp> {
+    let (day, micros) = read_timestamp(text.trim_matches(' '), Engine::Postgres)?;
+    let midnight = match day {
+        Day::NegInfinity => return Some(Timestamp::NegInfinity),
+        Day::Infinity => return Some(Timestamp::Infinity),
+        Day::Civil(year, month, day) => CivilDate { year, month, day }.to_days()?,
+    };
+    let midnight = i64::from(midnight).checked_mul(crate::MICROS_PER_DAY)?;
+    Some(Timestamp::Micros(midnight.checked_add(micros)?))
+}
+
+/// A time of day or a duration, in microseconds.
+pub(super) fn read_time_of_any(text: &str) -> Option<i64> {
+    read_time(text.trim_matches(' '), Engine::MySql)
+}
+
 fn read_uuid(text: &str) -> Option<[u8; 16]> {
     let bytes = text.as_bytes();
     let mut digits = Vec::with_capacity(32);

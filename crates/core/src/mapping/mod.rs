@@ -8,6 +8,7 @@
 //! acts on in this version, so that no rule is ever ignored.
 
 mod acting;
+mod conversion;
 mod data_type;
 mod document;
 mod error;
@@ -28,9 +29,10 @@ mod table_rules;
 mod table_settings;
 mod transformation;
 
+pub use conversion::{Conversion, ConversionError, Converted};
 pub use data_type::{DataType, TypeName, is_lob};
 pub use error::{MappingError, Place};
-pub use expression_text::{Part, indicates_operation, parts};
+pub use expression_text::{Part, indicates_operation, parts, tokens};
 pub use filter::TestedColumn;
 pub use literal::{Day, Literal};
 pub use masking::{Mask, MaskError, MaskSecret};

@@ -1,6 +1,7 @@
 //! Conditions on rows, evaluated on values here and written as SQL by a source.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use super::{Literal, TestedColumn};
 use crate::Value;
@@ -81,6 +82,23 @@ impl Predicate {
         }
     }
 
+    /// Conditions that must all hold: a source may ask for some of them and leave the others to us.
+    pub fn conjuncts(&self) -> Vec<&Self> {
+        match self {
+            Self::All(parts) => parts.iter().flat_map(Self::conjuncts).collect(),
+            other => vec![other],
+        }
+    }
+
+    /// The columns that it looks at.
+    pub fn columns(&self) -> Vec<&TestedColumn> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::columns).collect(),
+            Self::Not(part) | Self::IsTrue(part) => part.columns(),
+            Self::IsNull(column) | Self::Compare { column, .. } => vec![column],
+        }
+    }
+
     fn truth(&self, row: &[Value<'_>]) -> Truth {
         match self {
             Self::All(parts) => parts
@@ -110,6 +128,42 @@ impl Predicate {
                     None => Truth::ANY,
                 },
             },
+        }
+    }
+}
+
+impl fmt::Display for Predicate {
+    /// In words that are the same as long as the condition is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |f: &mut fmt::Formatter<'_>, parts: &[Self], between: &str, none: &str| match parts {
+                [] => f.write_str(none),
+                [one] => write!(f, "{one}"),
+                [first, rest @ ..] => {
+                    write!(f, "({first}")?;
+                    for part in rest {
+                        write!(f, " {between} {part}")?;
+                    }
+                    f.write_str(")")
+                }
+            };
+        match self {
+            Self::All(parts) => list(f, parts, "and", "true"),
+            Self::Any(parts) => list(f, parts, "or", "false"),
+            Self::Not(part) => write!(f, "not {part}"),
+            Self::IsTrue(part) => write!(f, "{part} is true"),
+            Self::IsNull(column) => write!(f, "{} is null", column.name),
+            Self::Compare {
+                column,
+                comparison,
+                literal,
+            } => write!(
+                f,
+                "{} {} {:?}",
+                column.name,
+                comparison.symbol(),
+                literal.text()
+            ),
         }
     }
 }

@@ -174,6 +174,14 @@ fn renamed(
     Ok(new)
 }
 
+/// What a column holds at the target, and how that is hidden.
+struct Typed {
+    ty: ColumnType,
+    mask: Option<Mask>,
+    retyped: Option<ColumnType>,
+    retyped_by: Option<u64>,
+}
+
 struct Resolver<'a> {
     table: &'a Table,
     names: &'a dyn NameExpressions,
@@ -236,18 +244,26 @@ impl<'a> Resolver<'a> {
             Some((rule, change)) => renamed(change, &column.name, self.names, &source)
                 .map_err(|expected| self.error(rule, expected))?,
         };
-        let (ty, mask) = self.type_and_mask(column)?;
+        let Typed {
+            ty,
+            mask,
+            retyped,
+            retyped_by,
+        } = self.type_and_mask(column)?;
         Ok(TargetColumn {
             name,
             origin: Origin::Source(place),
             is_retyped: ty != column.ty,
             ty,
+            retyped,
+            retyped_by,
             nullable: column.nullable,
             mask,
+            named_by: rename.map(|(rule, _)| rule.id),
         })
     }
 
-    fn type_and_mask(&self, column: &Column) -> Result<(ColumnType, Option<Mask>), ResolveError> {
+    fn type_and_mask(&self, column: &Column) -> Result<Typed, ResolveError> {
         let change = self.rule_for(column, |action| match action {
             Action::ChangeDataType(data_type) => Some(data_type.column_type()),
             _ => None,
@@ -276,9 +292,16 @@ impl<'a> Resolver<'a> {
             );
             return Err(self.error(change, expected));
         }
-        let ty = change.map_or_else(|| column.ty.clone(), |(_, ty)| ty);
+        let retyped_by = change.as_ref().map(|(rule, _)| rule.id);
+        let retyped = change.map(|(_, ty)| ty);
+        let ty = retyped.clone().unwrap_or_else(|| column.ty.clone());
         let Some((rule, mask)) = mask else {
-            return Ok((ty, None));
+            return Ok(Typed {
+                ty,
+                mask: None,
+                retyped,
+                retyped_by,
+            });
         };
         if !mask.hides(&ty) {
             // A value that is not hidden would be seen.
@@ -288,7 +311,12 @@ impl<'a> Resolver<'a> {
             );
             return Err(self.error(rule, expected));
         }
-        Ok((mask.masked_type(&ty), Some(mask)))
+        Ok(Typed {
+            ty: mask.masked_type(&ty),
+            mask: Some(mask),
+            retyped,
+            retyped_by,
+        })
     }
 
     /// Named after the columns at the target, of their types, masked like them.
@@ -303,7 +331,7 @@ impl<'a> Resolver<'a> {
                 Action::AddBeforeImage(before) => Some(before),
                 _ => None,
             });
-            let Some((_, before)) = rule.filter(|_| column.is_loaded()) else {
+            let Some((rule, before)) = rule.filter(|_| column.is_loaded()) else {
                 continue;
             };
             let has_image = match before.filter {
@@ -316,6 +344,7 @@ impl<'a> Resolver<'a> {
                     name: format!("{}{}{}", before.prefix, of.name, before.suffix),
                     origin: Origin::Before(place),
                     nullable: true,
+                    named_by: Some(rule.id),
                     ..of.clone()
                 });
             }
@@ -341,8 +370,11 @@ impl<'a> Resolver<'a> {
                 },
                 ty: new.data_type.column_type(),
                 is_retyped: true,
+                retyped: None,
+                retyped_by: None,
                 nullable: true,
                 mask: None,
+                named_by: Some(rule.id),
             });
         }
         Ok(added)

@@ -39,10 +39,16 @@ pub struct TargetColumn {
     pub ty: ColumnType,
     /// Whether it has another type than its column at the source. What the catalog says of the type there does not hold then.
     pub is_retyped: bool,
+    /// The type that a rule gives to the values of its column at the source, before they are hidden; `None`: they have their own.
+    pub retyped: Option<ColumnType>,
+    /// The rule that does.
+    pub retyped_by: Option<u64>,
     /// Whether NULL is allowed.
     pub nullable: bool,
     /// How its values are hidden. The mask is put on values of the column's new type.
     pub mask: Option<Mask>,
+    /// The rule that gave it its name; `None`: it has that of the source.
+    pub named_by: Option<u64>,
 }
 
 /// Where the values of a column of the target come from.

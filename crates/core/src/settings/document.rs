@@ -9,6 +9,8 @@ use super::layout::{
     SEVERITIES,
 };
 
+use crate::objects::{ObjectKind, ObjectSelection};
+
 type Object = Map<String, Value>;
 
 /// The two spellings of one setting.
@@ -57,13 +59,14 @@ impl Default for SettingsDocument {
                 .filter_map(|member| Some((member.name.to_owned(), default_of(member)?)));
             Value::Object(pairs.collect())
         };
-        let document = LAYOUT.iter().map(|entry| match *entry {
-            Entry::Group(name, members) => (name.to_owned(), group(members)),
-            Entry::Value(ref member) => (
+        let document = LAYOUT.iter().filter_map(|entry| match *entry {
+            Entry::Group(name, members) => Some((name.to_owned(), group(members))),
+            Entry::Value(ref member) => Some((
                 member.name.to_owned(),
                 default_of(member).unwrap_or_default(),
-            ),
-            Entry::Unsupported { name, .. } => (name.to_owned(), Value::Null),
+            )),
+            Entry::Unsupported { name, .. } => Some((name.to_owned(), Value::Null)),
+            Entry::Own(..) => None,
         });
         Self {
             members: document.collect(),
@@ -179,6 +182,9 @@ impl SettingsDocument {
                 Entry::Group(name, members) => {
                     merge_group(&mut merged.members, name, members, &sent)?;
                     merged.note_given(name, members, &sent);
+                }
+                Entry::Own(name, members) => {
+                    merge_group(&mut merged.members, name, members, &sent)?;
                 }
                 Entry::Value(ref member) => {
                     if let Some(value) = sent.get(member.name).filter(|value| !value.is_null()) {
@@ -329,8 +335,18 @@ fn check(path: &str, kind: Kind, value: &Value) -> Result<(), SettingsError> {
             )),
         },
         Kind::LogName => Err(SettingsError::LogNamesGiven),
+        Kind::Objects => check_objects(path, value),
         Kind::LogComponents => check_components(path, value),
     }
+}
+
+fn check_objects(path: &str, value: &Value) -> Result<(), SettingsError> {
+    if let Some(Ok(_)) = value.as_str().map(ObjectSelection::parse) {
+        return Ok(());
+    }
+    let kinds = ObjectKind::ALL.map(ObjectKind::as_str).join(", ");
+    let allowed = format!("all, none, or some of {kinds} with commas between");
+    Err(invalid(path, allowed, value))
 }
 
 fn check_components(path: &str, value: &Value) -> Result<(), SettingsError> {

@@ -1,6 +1,6 @@
 //! The table of all settings: order of the echo, defaults, allowed values.
 
-use Kind::{Bool, Int, OneOf, Text};
+use Kind::{Bool, Int, Objects, OneOf, Text};
 
 /// What a member may hold.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub(super) enum Kind {
     LogName,
     /// The list of log components with their severities.
     LogComponents,
+    /// Kinds of objects, as on the command line.
+    Objects,
 }
 
 /// One member of a group.
@@ -30,6 +32,8 @@ pub(super) struct Member {
 pub(super) enum Entry {
     Group(&'static str, &'static [Member]),
     Value(Member),
+    /// A group that the service does not have: echoed only when it was sent, so that other clients never see it.
+    Own(&'static str, &'static [Member]),
     /// A group that is null by default. `switch`: the member that turns it on; without one any content does.
     Unsupported {
         name: &'static str,
@@ -124,7 +128,11 @@ pub(super) const LAYOUT: &[Entry] = &[
         name: "TTSettings",
         switch: Some("EnableTT"),
     },
+    Entry::Own("WhimbrelSettings", WHIMBREL),
 ];
+
+/// What is of this service alone.
+const WHIMBREL: &[Member] = &[optional("Objects", Objects)];
 
 const TARGET_METADATA: &[Member] = &[
     member("TargetSchema", Text, "\"\""),

@@ -12,8 +12,9 @@ mod typed;
 pub use document::SettingsDocument;
 pub use error::SettingsError;
 pub use typed::{
-    CachedChanges, ControlTableSettings, DdlHandling, ErrorPolicy, RecoverableErrors,
-    TablePrepMode, TaskSettings,
+    ApplyMode, CachedChanges, ControlTableSettings, DataErrorSettings, DdlHandling, ErrorPolicy,
+    EscalationSettings, OpenTransactions, RecoverableErrors, TablePrepMode, TaskSettings,
+    TruncateHandling, ValidationSettings,
 };
 
 #[cfg(test)]

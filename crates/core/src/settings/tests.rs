@@ -203,3 +203,67 @@ fn what_the_user_gave_is_known_from_what_stands_there_by_default() {
     let old = stored.replace("10000", "500");
     assert_eq!(rate(&serde_json::from_str(&old).unwrap()), Some(500));
 }
+
+/// The service has no such group: other clients must not meet it.
+#[test]
+fn our_own_settings_are_echoed_only_where_they_were_given() {
+    use crate::objects::{ObjectKind, ObjectSelection};
+    let default = SettingsDocument::for_create(None).unwrap();
+    assert!(!default.to_json().contains("Whimbrel"));
+    let objects = TaskSettings::of(&default).objects;
+    assert_eq!(objects, ObjectSelection::of_tables());
+    let sent = r#"{"WhimbrelSettings":{"Objects":"indexes,checks"}}"#;
+    let given = SettingsDocument::for_create(Some(sent)).unwrap();
+    assert!(
+        given
+            .to_json()
+            .contains(r#""WhimbrelSettings":{"Objects":"indexes,checks"}"#)
+    );
+    let objects = TaskSettings::of(&given).objects;
+    assert!(objects.has(ObjectKind::Index) && !objects.has(ObjectKind::ForeignKey));
+    let kept = given
+        .for_modify(r#"{"Logging":{"EnableLogging":true}}"#)
+        .unwrap();
+    assert_eq!(TaskSettings::of(&kept).objects, objects);
+    for wrong in [r#""vistas""#, "7"] {
+        let sent = format!(r#"{{"WhimbrelSettings":{{"Objects":{wrong}}}}}"#);
+        let error = SettingsDocument::for_create(Some(&sent))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("WhimbrelSettings.Objects"), "{error}");
+    }
+}
+
+#[test]
+fn what_loses_rows_or_takes_time_acts_where_it_is_given_alone() {
+    let of = |sent: &str| TaskSettings::of(&SettingsDocument::for_create(Some(sent)).unwrap());
+    let silent = of("{}");
+    assert_eq!(silent.data_errors.refused, None);
+    assert_eq!(silent.data_errors.too_long, None);
+    assert_eq!(silent.data_errors.escalation, None);
+    assert_eq!((silent.batch_wait, silent.memory_limit_bytes), (None, None));
+    assert_eq!(silent.apply_mode, ApplyMode::AsFits);
+    assert_eq!(silent.open_transactions.wait, None);
+    assert!(!silent.recoverable_errors.stops_at_max);
+
+    // A document as the service gives it out, sent back whole.
+    let whole = of(&SettingsDocument::default().to_json());
+    assert_eq!(whole.data_errors.refused, Some(ErrorPolicy::LogError));
+    assert_eq!(whole.data_errors.too_long, Some(ErrorPolicy::LogError));
+    assert_eq!(whole.data_errors.escalation, None);
+    assert_eq!(whole.apply_mode, ApplyMode::InOrder);
+    assert_eq!(whole.batch_changes_min, Some(1000));
+    assert_eq!(whole.memory_limit_bytes, Some(1024 << 20));
+    assert!(whole.recoverable_errors.stops_at_max);
+
+    let one_by_one = of(r#"{"TargetMetadata":{"BatchApplyEnabled":false}}"#);
+    assert_eq!(one_by_one.apply_mode, ApplyMode::OneByOne);
+    let counted = of(
+        r#"{"ErrorBehavior":{"DataErrorEscalationCount":7,"DataErrorEscalationPolicy":"STOP_TASK"}}"#,
+    );
+    let escalation = counted.data_errors.escalation.unwrap();
+    assert_eq!(
+        (escalation.count.get(), escalation.policy),
+        (7, ErrorPolicy::StopTask)
+    );
+}

@@ -11,10 +11,11 @@ use whimbrel_connector::{
 use whimbrel_core::{Position, TableName};
 
 use super::batch::Batch;
-use super::exceptions;
 use super::fold::{NetKind, NetTable, Segment, Step, TableSteps, fold};
 use super::tables::StreamTable;
-use super::{ApplyErrors, RowPolicy};
+use super::{ApplyErrors, CdcSpec, RowPolicy};
+use crate::data_errors::{Class, Tally};
+use crate::{DataErrors, exceptions};
 
 /// Up to so many changes are applied one by one in the order of the log: cheaper than staging them, and with less delay.
 const SINGLES_MAX: usize = 50;
@@ -80,6 +81,23 @@ impl ChangeCounts {
         *left_out += count;
     }
 
+    /// So many were counted of rows that were not there, and need not be.
+    fn take_back(&mut self, kind: NetKind, count: u64) {
+        let counted = match kind {
+            NetKind::Update => &mut self.updates,
+            NetKind::Delete | NetKind::Insert => &mut self.deletes,
+        };
+        *counted = counted.saturating_sub(count);
+    }
+
+    fn take_back_one(&mut self, kind: SingleKind) {
+        match kind {
+            SingleKind::Update { .. } => self.take_back(NetKind::Update, 1),
+            SingleKind::Delete { .. } => self.take_back(NetKind::Delete, 1),
+            SingleKind::Insert { .. } | SingleKind::Truncate => {}
+        }
+    }
+
     /// One that was counted was not applied.
     fn leave_out(&mut self, kind: SingleKind) {
         let (applied, left_out) = match kind {
@@ -121,6 +139,11 @@ pub(super) struct BatchWriter {
     /// A piece of a transaction was applied that goes on in the next batch.
     is_open: bool,
     errors: ApplyErrors,
+    data_errors: DataErrors,
+    /// Large batches are applied in sets.
+    folds: bool,
+    /// How many changes were left out since the run began.
+    tally: Tally,
     /// Tables that are followed no more; the follower hears of them with the batch.
     suspended: HashSet<TableName>,
     newly_suspended: Vec<(TableName, String)>,
@@ -130,11 +153,14 @@ pub(super) struct BatchWriter {
 }
 
 impl BatchWriter {
-    pub(super) fn new(applier: Box<dyn Applier>, errors: ApplyErrors) -> Self {
+    pub(super) fn new(applier: Box<dyn Applier>, spec: &CdcSpec, tally: &Tally) -> Self {
         Self {
             applier,
             is_open: false,
-            errors,
+            errors: spec.on_apply_error,
+            data_errors: spec.load.data_errors,
+            folds: spec.folds,
+            tally: tally.renewed(),
             suspended: HashSet::new(),
             newly_suspended: Vec::new(),
             held_back: Vec::new(),
@@ -188,6 +214,7 @@ impl BatchWriter {
     async fn commit_part(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         reach(Point::ChangesApplied).await;
         self.applier.commit(checkpoint).await?;
+        self.tally.commit();
         self.is_open = false;
         reach(Point::BatchCommitted).await;
         Ok(())
@@ -257,7 +284,7 @@ impl BatchWriter {
             by_table: BTreeMap::new(),
         };
         counts.count_all();
-        if batch.changes.len() <= SINGLES_MAX {
+        if batch.changes.len() <= SINGLES_MAX || !self.folds {
             let all: Vec<u32> = (0..).take(batch.changes.len()).collect();
             self.in_order(batch, &all, &mut counts).await?;
         } else {
@@ -328,11 +355,15 @@ impl BatchWriter {
         };
         match self.applier.apply_net(changes).await {
             Ok(applied) => {
+                let mut missing = |kind, rows: usize, found: u64| {
+                    let missing = (rows as u64).saturating_sub(found);
+                    let in_order = missing.min(net.may_miss(kind));
+                    counts.of(&table.name).take_back(kind, in_order);
+                    missing - in_order
+                };
                 let missing = Missing {
-                    updates: updates.row_count() as u64
-                        - applied.updated.min(updates.row_count() as u64),
-                    deletes: deletes.row_count() as u64
-                        - applied.deleted.min(deletes.row_count() as u64),
+                    updates: missing(NetKind::Update, updates.row_count(), applied.updated),
+                    deletes: missing(NetKind::Delete, deletes.row_count(), applied.deleted),
                 };
                 self.report_missing(table, missing, counts).await
             }
@@ -369,9 +400,25 @@ impl BatchWriter {
                 statement: format!("{verb} {} (a batch of changes)", table.target.name),
                 error: format!("{count} rows were not there"),
             };
+            let policy = self.escalated(table, Class::Apply, count, policy);
             self.left_out(table, policy, exception).await?;
         }
         Ok(())
+    }
+
+    /// What becomes of a table of which changes are left out, with those that were left out before.
+    fn escalated(
+        &mut self,
+        table: &StreamTable,
+        class: Class,
+        count: u64,
+        policy: RowPolicy,
+    ) -> RowPolicy {
+        let escalation = match class {
+            Class::Data => self.data_errors.escalation,
+            Class::Apply => self.errors.escalation,
+        };
+        policy.escalated(escalation, self.tally.add(&table.name, class, count))
     }
 
     /// Applies changes in the order of the log. A change that is refused is found by halving.
@@ -440,8 +487,13 @@ impl BatchWriter {
                 continue;
             }
             let table = batch.table(change);
+            if change.may_miss {
+                counts.of(&table.name).take_back_one(change.kind);
+                continue;
+            }
             counts.of(&table.name).leave_out(change.kind);
             let exception = exceptions::of(&batch.single(index), "the row is not there")?;
+            let policy = self.escalated(table, Class::Apply, 1, policy);
             self.left_out(table, policy, exception).await?;
         }
         Ok(())
@@ -455,10 +507,13 @@ impl BatchWriter {
         counts: &mut Counts<'_>,
     ) -> Result<(), Error> {
         let change = &batch.changes[index as usize];
-        let policy = match change.kind {
-            SingleKind::Insert { .. } => self.errors.insert,
-            SingleKind::Update { .. } => self.errors.update,
-            SingleKind::Delete { .. } | SingleKind::Truncate => self.errors.delete,
+        let (class, policy) = match (self.data_errors.of_change(refusal.kind), change.kind) {
+            (Some(policy), _) => (Class::Data, policy),
+            (None, SingleKind::Insert { .. }) => (Class::Apply, self.errors.insert),
+            (None, SingleKind::Update { .. }) => (Class::Apply, self.errors.update),
+            (None, SingleKind::Delete { .. } | SingleKind::Truncate) => {
+                (Class::Apply, self.errors.delete)
+            }
         };
         if policy == RowPolicy::StopTask {
             return Err(refusal.into());
@@ -466,6 +521,7 @@ impl BatchWriter {
         let table = batch.table(change);
         counts.of(&table.name).leave_out(change.kind);
         let exception = exceptions::of(&batch.single(index), &refusal.to_string())?;
+        let policy = self.escalated(table, class, 1, policy);
         self.left_out(table, policy, exception).await
     }
 

@@ -1,11 +1,12 @@
 //! What was captured and waits to be applied.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use whimbrel_connector::{ChangeRows, LogPlace, RowAt, SingleChange, SingleKind};
 
+use super::filtering::Wish;
 use super::tables::StreamTable;
-use crate::shaping::{Shaped, ShapedRows};
+use crate::shaping::{ChangeOrigin, CommitPoint, EventRow, MergedRow, Shaped, ShapedRows};
 
 /// A row version and the block it lies in.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Change {
     /// Index into the batch's blocks.
     pub(super) block: u32,
     pub(super) kind: SingleKind,
+    /// Its row may not be there, which is in order.
+    pub(super) may_miss: bool,
 }
 
 /// Where a batch of whole transactions ends.
@@ -83,6 +86,10 @@ pub(super) struct Collector {
     byte_count: usize,
     /// The block that is being read.
     current: Option<Arc<dyn ChangeRows>>,
+    /// The commit of the open transaction, for those of its rows that ask for it.
+    commit: Option<Arc<OnceLock<CommitPoint>>>,
+    /// Changes that were taken, so far.
+    change_count: u64,
     /// Where its rows are kept, once there is a change of ours in it: those of one table in their own shape, or all others as they came.
     kept: Vec<(Option<u32>, u32)>,
 }
@@ -95,9 +102,82 @@ impl Collector {
     }
 
     /// Takes a change whose rows lie in the block that was begun last.
-    pub(super) fn push(&mut self, table: u32, kind: SingleKind, shape: Option<&Arc<Shaped>>) {
-        let block = self.keep(shape.map(|shape| (table, shape)));
-        self.open.push(Change { table, block, kind });
+    pub(super) fn push(&mut self, table: u32, wish: Wish, shape: Option<&Arc<Shaped>>) {
+        let Wish { kind, may_miss, .. } = wish;
+        self.change_count += 1;
+        if let Some(shape) = shape.filter(|shape| shape.asks_for_events()) {
+            let block = self.keep_event(wish, shape);
+            self.open.push(Change {
+                table,
+                block,
+                kind,
+                may_miss,
+            });
+            return;
+        }
+        let mut block = self.keep(shape.map(|shape| (table, shape)));
+        if let (Some(older), SingleKind::Insert { after: newer }) = (wish.filled_from, kind) {
+            block = self.keep_merged(older, newer, shape).unwrap_or(block);
+        }
+        self.open.push(Change {
+            table,
+            block,
+            kind,
+            may_miss,
+        });
+    }
+
+    /// Keeps the rows of one change with what is known of it.
+    fn keep_event(&mut self, wish: Wish, shape: &Arc<Shaped>) -> u32 {
+        // Here its bytes are counted.
+        let whole_block = self.keep(None);
+        let Some(rows) = self.current.clone() else {
+            return whole_block;
+        };
+        let no_row = RowAt {
+            shape: u32::MAX,
+            offset: u32::MAX,
+            is_whole: false,
+        };
+        let (arrives, older, operation) =
+            wish.arriving()
+                .unwrap_or((no_row, None, crate::shaping::Operation::Delete));
+        let event = EventRow {
+            rows,
+            shape: Arc::clone(shape),
+            operation,
+            arrives,
+            older,
+            change: ChangeOrigin {
+                number: self.change_count,
+                commit: Arc::clone(self.commit.get_or_insert_default()),
+            },
+        };
+        self.byte_count += event.byte_count();
+        let block = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.blocks.push(Arc::new(event));
+        block
+    }
+
+    /// Keeps a row that lies in two versions, both in the block that is being read, whose bytes are counted already.
+    fn keep_merged(
+        &mut self,
+        older: RowAt,
+        newer: RowAt,
+        shape: Option<&Arc<Shaped>>,
+    ) -> Option<u32> {
+        let rows = Arc::clone(self.current.as_ref()?);
+        let merged = Arc::new(MergedRow { rows, older, newer });
+        let block = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.blocks.push(match shape {
+            None => merged,
+            Some(shape) => Arc::new(ShapedRows {
+                rows: merged,
+                shape: Arc::clone(shape),
+                counts_bytes: false,
+            }),
+        });
+        Some(block)
     }
 
     /// Keeps the rows of the block that is being read, for one table in its shape or for all that have none. Answers where they are.
@@ -129,6 +209,13 @@ impl Collector {
     /// The open transaction is complete. One without changes of ours only moves the end on.
     pub(super) fn commit(&mut self, end: BatchEnd) {
         self.transaction_count += u64::from(!self.open.is_empty());
+        if let Some(commit) = self.commit.take() {
+            // Set by nobody else, and once.
+            commit.get_or_init(|| CommitPoint {
+                position: end.place.position().as_str().to_owned(),
+                committed_at_us: end.committed_at_us,
+            });
+        }
         self.complete.append(&mut self.open);
         self.end = Some(end);
     }
@@ -148,6 +235,7 @@ impl Collector {
 
     /// Leaves the transaction out whose commit has not come.
     pub(super) fn drop_open(&mut self) {
+        self.commit = None;
         self.open.clear();
     }
 
@@ -189,6 +277,8 @@ impl Collector {
     pub(super) fn take_piece(&mut self, tables: &[Arc<StreamTable>]) -> Batch {
         self.byte_count = 0;
         self.kept.clear();
+        // The place before the transaction must not be committed with a part of it.
+        self.end = None;
         Batch {
             tables: tables.to_vec(),
             blocks: std::mem::take(&mut self.blocks),
@@ -196,5 +286,31 @@ impl Collector {
             end: None,
             transaction_count: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::Position;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Before;
+
+    impl LogPlace for Before {
+        fn position(&self) -> Position {
+            Position::new("before")
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_transaction_is_not_committed_under_the_place_before_it() {
+        let mut collector = Collector::default();
+        collector.idle(Arc::new(Before));
+        assert!(collector.end().is_some());
+        assert!(collector.take_piece(&[]).end.is_none());
+        assert!(collector.end().is_none());
+        assert!(collector.take_complete(&[]).end.is_none());
     }
 }

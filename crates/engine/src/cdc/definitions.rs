@@ -116,7 +116,14 @@ impl Follower<'_> {
             self.leave(id, &before, definitions);
             return Ok(());
         }
-        match reshape(&before.target, &after.target) {
+        let reshape = if before.is_ruled_like(&after) {
+            reshape(&before.target, &after.target)
+        } else {
+            Reshape::Reload(
+                "the mappings choose other rows of it, or hide other columns".to_owned(),
+            )
+        };
+        match reshape {
             Reshape::InPlace(columns) => {
                 if !self.spec.on_ddl.alters && (!columns.is_empty() || is_renamed) {
                     return self.suspend(id, "its definition changed at the source, and the task is told not to change it at the target (HandleSourceTableAltered); make the same change there and load the table again");
@@ -383,6 +390,7 @@ impl Follower<'_> {
             }
             (Controlled::Done { .. }, Then::Leave(id) | Then::Reload(id)) => {
                 self.tables.leave(id).map_err(RunError::Source)?;
+                self.spec.load.check_tables_in_error(self.progress)?;
             }
             (Controlled::Done { .. }, Then::Nothing) => {}
         }

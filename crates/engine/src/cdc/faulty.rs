@@ -49,7 +49,7 @@ impl Run<'_> {
 
     /// Writes down that nothing is applied to a table any more. `None` if its error ends the task.
     async fn leave_alone(&mut self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
-        let Some(fence) = self.held.clone() else {
+        let Some(fence) = self.hold.fence() else {
             return Ok(None);
         };
         if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
@@ -97,7 +97,7 @@ impl Run<'_> {
         });
         let applier = target.applier(&fence, &self.spec.apply).await;
         let applier = applier.map_err(RunError::Target)?;
-        let mut writer = BatchWriter::new(applier, self.spec.on_apply_error);
+        let mut writer = BatchWriter::new(applier, self.spec, self.tally);
         let changes: Vec<_> = change.into_iter().collect();
         let written = writer.record(&changes, &checkpoint).await;
         written.map_err(RunError::Target)?;
@@ -105,6 +105,7 @@ impl Run<'_> {
             entry.state = TableState::Error;
             entry.message = Some(fault.message.clone());
         });
+        self.spec.load.check_tables_in_error(self.progress)?;
         Ok(Some(FollowEnd::Rejoin))
     }
 }

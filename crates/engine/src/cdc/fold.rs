@@ -6,6 +6,9 @@
 //! before, and when no version has it, the target's own cell stays. Different keys of one table do not touch each other,
 //! so net changes may be written in any order: deletes first, so that values of unique columns are free again.
 //!
+//! Of a table of which some rows alone arrive, a row that goes or changes may not have been there. One that went so and came again is
+//! deleted and inserted, and not updated.
+//!
 //! A change that cannot be expressed so (no key, a moved key with cells that nobody sent, an order that a correct source does not
 //! produce) is applied as it came, between the folded changes before and after it.
 
@@ -16,7 +19,7 @@ use std::sync::Arc;
 use whimbrel_connector::{ChangeRows, Error, RowAt, RowSet, RowVisitor, SingleKind};
 use whimbrel_core::{RowHash, RowHasher, Value};
 
-use super::batch::{Batch, Located};
+use super::batch::{Batch, Change, Located};
 use super::tables::StreamTable;
 
 /// Changes of one table, in steps that must be applied one after another.
@@ -39,12 +42,37 @@ pub(super) struct NetTable {
     places: HashMap<RowHash, u32, BuildHasherDefault<KeyHasher>>,
     /// Indexes of the folded changes, in order.
     pub(super) changes: Vec<u32>,
+    /// Whether the rows that its changes meet may not be there. The target tells how many rows it met and not which, so that a row that
+    /// has to be there is not counted with those that need not.
+    may_miss: Option<bool>,
+}
+
+/// Whether a row was there before the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Was {
+    Absent,
+    There,
+    /// The filter of its table may have selected it, or not.
+    PerhapsThere,
+}
+
+impl Was {
+    /// As a change tells it that meets the row first.
+    fn met(may_miss: bool) -> Self {
+        if may_miss {
+            Self::PerhapsThere
+        } else {
+            Self::There
+        }
+    }
 }
 
 /// What became of one key.
 struct Entry {
-    was_there: bool,
+    was: Was,
     is_there: bool,
+    /// It went and came again as another row.
+    is_anew: bool,
     /// Where the key's cells are.
     key: Located,
     /// The row's versions, oldest first; a later one may leave out cells of an earlier one.
@@ -156,7 +184,7 @@ impl<'b> Folder<'b> {
                 _ => false,
             }
         } else {
-            steps.net().push(index, change.kind, at, &mut keys)?
+            steps.net_of(&change).push(index, &change, at, &mut keys)?
         };
         if !is_folded {
             steps.in_order(index);
@@ -174,6 +202,24 @@ impl TableSteps {
             Some(Step::Net(net)) => net,
             _ => unreachable!("a net step was just made sure of"),
         }
+    }
+
+    /// The net changes that a change can be folded into.
+    fn net_of(&mut self, change: &Change) -> &mut NetTable {
+        let meets_a_row = matches!(
+            change.kind,
+            SingleKind::Update { .. } | SingleKind::Delete { .. }
+        );
+        if !meets_a_row {
+            return self.net();
+        }
+        let others = self.net().may_miss.unwrap_or(change.may_miss);
+        if others != change.may_miss {
+            self.steps.push(Step::Net(NetTable::default()));
+        }
+        let net = self.net();
+        net.may_miss = Some(change.may_miss);
+        net
     }
 
     fn net_of_inserts(&mut self) -> &mut NetTable {
@@ -196,18 +242,22 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// The hash of a row's key; `None` when a cell of it was not sent.
+    /// The hash of a row's key; `None` when a cell of it was not sent, or the row cannot be had.
     fn of(&mut self, row: RowAt) -> Result<Option<RowHash>, Error> {
         let (hasher, table) = (&mut *self.hasher, self.table);
         let mut hash = None;
-        self.rows.decode(row, &mut |cells| {
+        let decoded = self.rows.decode(row, &mut |cells| {
             let key = || table.key.iter().map(|&(place, ref ty)| (&cells[place], ty));
             if !key().any(|(cell, _)| matches!(cell, Value::NotSent)) {
                 hash = Some(hasher.hash(key()));
             }
             Ok(())
-        })?;
-        Ok(hash)
+        });
+        match decoded {
+            // A rule finds no value for it: that is told where it is applied by itself.
+            Err(Error::Row(_)) => Ok(None),
+            decoded => decoded.map(|()| hash),
+        }
     }
 }
 
@@ -222,37 +272,36 @@ impl NetTable {
     fn push(
         &mut self,
         index: u32,
-        kind: SingleKind,
+        change: &Change,
         at: impl Fn(RowAt) -> Located,
         keys: &mut Keys<'_>,
     ) -> Result<bool, Error> {
-        let is_folded = match kind {
+        let may_miss = change.may_miss;
+        let is_folded = match change.kind {
             SingleKind::Insert { after } => match keys.of(after)? {
                 Some(key) => self.insert(key, at(after), Vec::new()),
                 None => false,
             },
             SingleKind::Delete { before } => match keys.of(before)? {
-                Some(key) => self.delete(key, at(before)),
+                Some(key) => self.delete(key, at(before), may_miss),
                 None => false,
             },
-            SingleKind::Update {
-                before: None,
-                after,
-            } => match keys.of(after)? {
-                Some(key) => self.update(key, at(after), None),
-                None => false,
-            },
-            SingleKind::Update {
-                before: Some(before),
-                after,
-            } => {
-                let (old, new) = (keys.of(before)?, keys.of(after)?);
-                match (old, new) {
-                    (None, _) => false,
+            SingleKind::Update { before, after } => {
+                let new = keys.of(after)?;
+                let old = match before {
+                    Some(before) => keys.of(before)?,
+                    None => new,
+                };
+                match (before, old, new) {
                     // The key was not sent again.
-                    (Some(old), None) => self.update(old, at(after), Some(at(before))),
-                    (Some(old), Some(new)) if old == new => self.update(old, at(after), None),
-                    (Some(old), Some(new)) => self.move_key(old, new, at(before), at(after)),
+                    (_, Some(old), None) => self.update(old, at(after), before.map(&at), may_miss),
+                    (_, Some(old), Some(new)) if old == new => {
+                        self.update(old, at(after), None, may_miss)
+                    }
+                    (Some(before), Some(old), Some(new)) if !may_miss => {
+                        self.move_key(old, new, at(before), at(after))
+                    }
+                    _ => false,
                 }
             }
             SingleKind::Truncate => false,
@@ -279,6 +328,7 @@ impl NetTable {
             Some(entry) if entry.is_there => return false,
             Some(entry) => {
                 entry.is_there = true;
+                entry.is_anew = true;
                 entry.first = first;
                 entry.later = later;
             }
@@ -287,9 +337,10 @@ impl NetTable {
         true
     }
 
-    fn delete(&mut self, key: RowHash, before: Located) -> bool {
+    fn delete(&mut self, key: RowHash, before: Located, may_miss: bool) -> bool {
         match self.find(key) {
-            Some(entry) if !entry.is_there => return false,
+            // It is known not to be there.
+            Some(entry) if !entry.is_there => return may_miss,
             Some(entry) => {
                 entry.is_there = false;
                 entry.key = before;
@@ -298,8 +349,9 @@ impl NetTable {
             None => self.add_entry(
                 key,
                 Entry {
-                    was_there: true,
+                    was: Was::met(may_miss),
                     is_there: false,
+                    is_anew: false,
                     key: before,
                     first: before,
                     later: Vec::new(),
@@ -310,14 +362,22 @@ impl NetTable {
     }
 
     /// `key_row` has the key's cells when `after` does not.
-    fn update(&mut self, key: RowHash, after: Located, key_row: Option<Located>) -> bool {
+    fn update(
+        &mut self,
+        key: RowHash,
+        after: Located,
+        key_row: Option<Located>,
+        may_miss: bool,
+    ) -> bool {
         match self.find(key) {
-            Some(entry) if !entry.is_there => return false,
+            // It is known not to be there.
+            Some(entry) if !entry.is_there => return may_miss,
             Some(entry) => entry.change(after),
             None => {
                 let mut entry = Entry {
-                    was_there: true,
+                    was: Was::met(may_miss),
                     is_there: true,
+                    is_anew: false,
                     key: key_row.unwrap_or(after),
                     first: key_row.unwrap_or(after),
                     later: Vec::new(),
@@ -350,12 +410,20 @@ impl NetTable {
         let Some((first, later)) = versions else {
             return false;
         };
-        self.delete(old, before) && self.insert(new, first, later)
+        self.delete(old, before, false) && self.insert(new, first, later)
+    }
+
+    /// How many rows of a kind may not be there, which is in order.
+    pub(super) fn may_miss(&self, kind: NetKind) -> u64 {
+        let entries = self.entries.iter();
+        entries
+            .filter(|entry| entry.was == Was::PerhapsThere && entry.takes(kind))
+            .count() as u64
     }
 
     /// The net changes of one kind.
     pub(super) fn rows<'a>(&'a self, batch: &'a Batch, kind: NetKind) -> NetRows<'a> {
-        let wanted = |entry: &&Entry| entry.kind() == Some(kind);
+        let wanted = |entry: &&Entry| entry.takes(kind);
         NetRows {
             entries: self.entries.iter().filter(wanted).collect(),
             kind,
@@ -375,8 +443,9 @@ pub(super) enum NetKind {
 impl Entry {
     fn inserted(first: Located, later: Vec<Located>) -> Self {
         Self {
-            was_there: false,
+            was: Was::Absent,
             is_there: true,
+            is_anew: true,
             key: first,
             first,
             later,
@@ -392,12 +461,15 @@ impl Entry {
         }
     }
 
-    fn kind(&self) -> Option<NetKind> {
-        match (self.was_there, self.is_there) {
-            (true, false) => Some(NetKind::Delete),
-            (true, true) => Some(NetKind::Update),
-            (false, true) => Some(NetKind::Insert),
-            (false, false) => None,
+    /// Whether a row of this kind is made of it.
+    fn takes(&self, kind: NetKind) -> bool {
+        let was_there = self.was != Was::Absent;
+        // An update would not find the row, or find another one.
+        let is_replaced = self.was == Was::PerhapsThere && self.is_there && self.is_anew;
+        match kind {
+            NetKind::Delete => was_there && (!self.is_there || is_replaced),
+            NetKind::Update => was_there && self.is_there && !is_replaced,
+            NetKind::Insert => self.is_there && (!was_there || is_replaced),
         }
     }
 }
@@ -461,5 +533,53 @@ impl NetRows<'_> {
                 None => visit(&merged),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the changes lie in steps, by their number in each.
+    fn steps(changes: &[(bool, bool)]) -> Vec<usize> {
+        let row = RowAt {
+            shape: 0,
+            offset: 0,
+            is_whole: true,
+        };
+        let mut steps = TableSteps {
+            table: 0,
+            steps: Vec::new(),
+        };
+        for &(is_insert, may_miss) in changes {
+            let kind = if is_insert {
+                SingleKind::Insert { after: row }
+            } else {
+                SingleKind::Delete { before: row }
+            };
+            let change = Change {
+                table: 0,
+                block: 0,
+                kind,
+                may_miss,
+            };
+            steps.net_of(&change).changes.push(0);
+        }
+        let counts = steps.steps.iter().map(|step| match step {
+            Step::Net(net) => net.changes.len(),
+            Step::InOrder(changes) => changes.len(),
+        });
+        counts.collect()
+    }
+
+    #[test]
+    fn a_row_that_has_to_be_there_is_not_counted_with_those_that_need_not() {
+        let (comes, goes, goes_perhaps) = ((true, false), (false, false), (false, true));
+        assert_eq!(steps(&[comes, goes, comes, goes]), [4]);
+        assert_eq!(
+            steps(&[goes_perhaps, comes, goes_perhaps, goes, goes, comes]),
+            [3, 3]
+        );
+        assert_eq!(steps(&[goes, goes_perhaps, goes]), [1, 1, 1]);
     }
 }

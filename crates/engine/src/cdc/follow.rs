@@ -17,18 +17,26 @@ use whimbrel_connector::{
     ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, LogEvent, LogPlace, Mutation,
     SingleKind, TableId, Target,
 };
-use whimbrel_core::{Position, TableName};
+use whimbrel_core::{Engine, Position, TableName};
 
 use super::apply::{BatchWriter, ChangeCounts, Control, Controlled};
 use super::batch::{Batch, BatchEnd, Collector};
 use super::definitions::Barrier;
+use super::events::{self, Asked};
+use super::filtering::{self, Judged, Wish, judged};
 use super::newcomers::Newcomers;
 use super::tables::{Fate, StreamTables};
-use super::{CdcOutcome, CdcSpec, StopTime};
+use super::{CdcOutcome, CdcSpec, OnTruncate, StopTime};
 use crate::{Progress, RunError};
 
 /// A checkpoint that moved without changes is written this often, so that a quiet source can drop its log.
 const QUIET_CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+
+/// A stop waits this long for what is being written. What is not there by then waits for somebody else, or for a server that is gone.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// A source of which nothing came for so long is quiet: well above the time between two transactions of a busy one, and little beside the
+/// seconds in which users count the waits of batches.
+const QUIET_AFTER: Duration = Duration::from_millis(300);
 
 /// How following a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +79,30 @@ pub(super) struct Follower<'a> {
     pub(super) newcomers: Newcomers,
     /// When the first of the changes was found that wait for more.
     pub(super) gathered_since: Option<Instant>,
+    /// When the last change was received.
+    pub(super) changed_at: Option<Instant>,
+    /// Why the run ends, once all before it is applied.
+    pub(super) failure: Option<RunError>,
     /// Changes of rows that the transaction at hand has had so far.
     pub(super) changes_in_transaction: u64,
     /// Changes of the first transaction that were applied before.
     pub(super) applied_before: u64,
+    pub(super) waiting_since: WaitingSince,
+}
+
+/// When the source committed the oldest transactions that are not applied: microseconds since 1970 by its clock.
+#[derive(Debug, Default)]
+pub(super) struct WaitingSince {
+    /// Of those that the target is applying.
+    writing_us: Option<i64>,
+    /// Of those that wait for it.
+    gathered_us: Option<i64>,
+}
+
+impl WaitingSince {
+    fn oldest_us(&self) -> Option<i64> {
+        self.writing_us.or(self.gathered_us)
+    }
 }
 
 type Applied = Result<Done, Error>;
@@ -105,6 +133,7 @@ impl Follower<'_> {
         let mut idle = Some(writer);
         let mut writing: Option<Writing> = None;
         let mut wrote_at = Instant::now();
+        let mut give_up_at = None;
         loop {
             if self.stop.is_cancelled() && writing.is_none() {
                 return Ok(FollowEnd::Run(CdcOutcome::Stopped));
@@ -119,12 +148,18 @@ impl Follower<'_> {
                 match self.next_work(wrote_at) {
                     Some(work) => {
                         self.confirm_too_early(&work);
+                        if matches!(&work, Work::Batch(batch) if batch.end.is_some()) {
+                            self.waiting_since.writing_us = self.waiting_since.gathered_us.take();
+                        }
                         let kept_from = self.newcomers.begin_write();
                         writing = Some(Writing::start(writer, work, kept_from));
+                        // What waited behind a transaction that is applied by itself.
+                        self.go_on()?;
                     }
-                    None => match self.ended {
-                        Some(outcome) => return Ok(FollowEnd::Run(outcome)),
-                        None => idle = Some(writer),
+                    None => match (self.failure.take(), self.ended) {
+                        (Some(failure), _) => return Err(failure),
+                        (None, Some(outcome)) => return Ok(FollowEnd::Run(outcome)),
+                        (None, None) => idle = Some(writer),
                     },
                 }
             }
@@ -136,7 +171,13 @@ impl Follower<'_> {
                     reach(Point::PositionConfirmed).await;
                     wrote_at = Instant::now();
                 }
-                () = self.stop.cancelled(), if !self.stop.is_cancelled() => {}
+                () = self.stop.cancelled(), if give_up_at.is_none() => {
+                    give_up_at = Some(Instant::now() + STOP_PATIENCE);
+                }
+                () = until_instant(give_up_at) => {
+                    info!("the target has not answered since the stop; what is open there is rolled back");
+                    return Ok(FollowEnd::Run(CdcOutcome::Stopped));
+                }
                 () = until_time(self.spec.stop_at), if self.ended.is_none() => {
                     info!("the time has come at which the task is to stop");
                     self.end(CdcOutcome::ServerTime);
@@ -151,6 +192,7 @@ impl Follower<'_> {
                 block = self.stream.next(), if may_read => {
                     self.take(block.map_err(RunError::Source)?)?;
                 }
+                () = self.progress.checkpoint_wanted(), if idle.is_some() => {}
                 () = tokio::time::sleep(pause), if idle.is_some() => {}
             }
         }
@@ -170,7 +212,13 @@ impl Follower<'_> {
             && !self.stop.is_cancelled()
             && self.barrier.is_none()
             && !self.is_at_reopening()
+            && !self.holds_one()
             && !self.is_full()
+    }
+
+    /// Whether a transaction waits that is to be applied by itself, so that nothing is taken in behind it.
+    fn holds_one(&self) -> bool {
+        self.spec.is_one_at_a_time && self.collector.has_changes()
     }
 
     /// Whether all is taken in that this stream has to give.
@@ -188,6 +236,7 @@ impl Follower<'_> {
             return Some(Work::Batch(batch));
         }
         if self.collector.size().1 > 0 {
+            self.must_commit = true;
             let piece = self.collector.take_piece(self.tables.shapes());
             return Some(Work::Batch(piece));
         }
@@ -199,26 +248,33 @@ impl Follower<'_> {
     }
 
     fn next_batch(&mut self, wrote_at: Instant) -> Option<Batch> {
-        let is_quiet = wrote_at.elapsed() >= QUIET_CHECKPOINT_EVERY
+        let waits = self.collector.has_changes() && self.waits_for_more();
+        let is_quiet = (wrote_at.elapsed() >= QUIET_CHECKPOINT_EVERY && !waits)
             || self.must_commit
+            || self.progress.is_checkpoint_wanted()
             || self.has_reached_end()
             || self.is_at_reopening();
-        let is_due = self.collector.has_changes() && !self.waits_for_more();
+        let is_due = self.collector.has_changes() && !waits;
         if is_due || (is_quiet && self.collector.end().is_some()) {
             self.gathered_since = None;
             return Some(self.collector.take_complete(self.tables.shapes()));
         }
-        self.is_full()
-            .then(|| self.collector.take_piece(self.tables.shapes()))
+        if !self.is_full() {
+            return None;
+        }
+        // Once the transaction's end is there, it is not left open at the target.
+        self.must_commit = true;
+        Some(self.collector.take_piece(self.tables.shapes()))
     }
 
     /// How long nothing need be done while nothing comes.
     fn pause(&self) -> Duration {
-        let wait = self
-            .spec
-            .batch_wait
-            .filter(|_| self.collector.has_changes());
-        wait.unwrap_or(QUIET_CHECKPOINT_EVERY)
+        let waits = self.collector.has_changes();
+        let wait = self.spec.batch_wait.filter(|_| waits);
+        match (wait, self.spec.batch_wait_max) {
+            (Some(wait), Some(_)) => wait.min(QUIET_AFTER),
+            (wait, _) => wait.unwrap_or(QUIET_CHECKPOINT_EVERY),
+        }
     }
 
     /// Whether the task wants more changes in a batch than there are, and has waited for them less than it wants to.
@@ -229,6 +285,12 @@ impl Follower<'_> {
         let since = *self.gathered_since.get_or_insert_with(Instant::now);
         let enough = self.spec.batch_changes_min;
         let is_enough = enough.is_some_and(|enough| self.collector.size().1 >= enough);
+        let keeps_coming = self.changed_at.is_some_and(|at| at.elapsed() < QUIET_AFTER);
+        let wait = self
+            .spec
+            .batch_wait_max
+            .filter(|_| keeps_coming)
+            .map_or(wait, |max| max.max(wait));
         since.elapsed() < wait && !is_enough && !self.is_full() && !self.has_reached_end()
     }
 
@@ -258,6 +320,7 @@ impl Follower<'_> {
             Done::Batch(counts, suspended) => {
                 for (table, reason) in suspended {
                     self.suspended(&table, reason).map_err(RunError::Source)?;
+                    self.spec.load.check_tables_in_error(self.progress)?;
                 }
                 let latencies_ms = end.as_ref().map(latencies_ms);
                 for (table, counts) in &counts {
@@ -267,7 +330,12 @@ impl Follower<'_> {
                     });
                 }
                 let waiting_count = self.collector.size().1 as u64;
+                if end.is_some() {
+                    self.waiting_since.writing_us = None;
+                }
+                let oldest_waiting_us = self.waiting_since.oldest_us();
                 self.progress.follow(|cdc| {
+                    cdc.oldest_waiting_us = oldest_waiting_us;
                     cdc.byte_count += byte_count;
                     cdc.waiting_count = waiting_count;
                 });
@@ -288,7 +356,9 @@ impl Follower<'_> {
         self.committed = Checkpoint::at(position.clone());
         self.newcomers.is_blocked = false;
         self.must_commit = false;
-        self.stream.confirm(kept_from.unwrap_or(&position));
+        let needed_from = kept_from.unwrap_or(&position);
+        self.stream.confirm(needed_from);
+        self.progress.need_log(needed_from);
         let latency_ms = latency_ms(end.committed_at_us);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(position.as_str().to_owned());
@@ -327,6 +397,7 @@ impl Follower<'_> {
         while self.barrier.is_none()
             && self.ended.is_none()
             && !self.is_at_reopening()
+            && !self.holds_one()
             && let Some(event) = self.waiting.pop_front()
         {
             self.event(event)?;
@@ -377,7 +448,10 @@ impl Follower<'_> {
             }
             LogEvent::Idle { place } => {
                 self.collector.idle(place);
+                // What an earlier stream had taken in, and the target did not take, was told again or had been applied.
+                let oldest_waiting_us = self.waiting_since.oldest_us();
                 self.progress.follow(|cdc| {
+                    cdc.oldest_waiting_us = oldest_waiting_us;
                     cdc.source_latency_ms = 0;
                     cdc.is_caught_up = true;
                 });
@@ -391,10 +465,15 @@ impl Follower<'_> {
             Fate::Apply(shape) => {
                 self.changes_in_transaction += 1;
                 let was_applied = self.changes_in_transaction <= self.applied_before;
-                let is_left_out = kind == SingleKind::Truncate && !self.spec.on_ddl.truncates;
+                let on_truncate = self.spec.on_ddl.on_truncate;
+                let is_left_out = kind == SingleKind::Truncate && on_truncate == OnTruncate::Keep;
+                if kind == SingleKind::Truncate && !was_applied && on_truncate == OnTruncate::Fail {
+                    self.fail_on_truncate(table)?;
+                    return Ok(());
+                }
                 if !was_applied && !is_left_out {
-                    let rows = self.tables.shapes()[shape as usize].shape.as_ref();
-                    self.collector.push(shape, kind, rows);
+                    self.touch(shape, kind);
+                    return self.wish(table, shape, kind);
                 }
             }
             Fate::Held => self.changes_in_transaction += 1,
@@ -406,6 +485,78 @@ impl Follower<'_> {
         Ok(())
     }
 
+    /// The task ends with an error once everything before is applied.
+    fn fail_on_truncate(&mut self, table: TableId) -> Result<(), RunError> {
+        let (_, table) = self.tables.followed_as(table).map_err(RunError::Source)?;
+        self.failure = Some(RunError::Table(format!(
+            "table {} was truncated at the source, which is to end the task (ApplyErrorFailOnTruncationDdl); set that to false and resume it, so that HandleSourceTableTruncated decides",
+            table.name
+        )));
+        self.end(CdcOutcome::Stopped);
+        Ok(())
+    }
+
+    /// Takes what a change asks for at the target, which has some rows of a table alone where the mappings say so.
+    fn wish(&mut self, table: TableId, shape: u32, kind: SingleKind) -> Result<(), RunError> {
+        let as_it_is = || Judged::One(Wish::sure(kind));
+        let shaped = self.tables.shapes()[shape as usize].shape.clone();
+        let judged = match (&shaped, &self.rows) {
+            (Some(shaped), Some(rows)) if shaped.filter().is_some() => {
+                judged(shaped, &**rows, kind).map_err(RunError::Source)?
+            }
+            _ => as_it_is(),
+        };
+        match judged {
+            Judged::Nothing => Ok(()),
+            Judged::One(wish) => self.take_wish(table, shape, wish),
+            Judged::Replaced(goes, comes) => {
+                self.take_wish(table, shape, goes)?;
+                self.take_wish(table, shape, comes)
+            }
+            Judged::Undecidable => self.cannot_tell(table, filtering::remedy),
+        }
+    }
+
+    /// Takes what is to be done for a change; of a table whose columns are made of more than a row's cells, what that asks for.
+    fn take_wish(&mut self, table: TableId, shape: u32, wish: Wish) -> Result<(), RunError> {
+        let shaped = self.tables.shapes()[shape as usize].shape.clone();
+        let cells = shaped.filter(|shaped| shaped.changes_cells());
+        let asked = match (&cells, &self.rows) {
+            (Some(cells), Some(rows)) if cells.asks_for_events() => {
+                events::asked(cells, &**rows, wish).map_err(RunError::Source)?
+            }
+            _ => Asked::One(wish),
+        };
+        match asked {
+            Asked::One(wish) => self.collector.push(shape, wish, cells.as_ref()),
+            Asked::InOrder(wishes) => {
+                for wish in wishes {
+                    self.collector.push(shape, wish, cells.as_ref());
+                }
+            }
+            Asked::Undecidable => return self.cannot_tell(table, events::remedy),
+        }
+        Ok(())
+    }
+
+    /// Follows a table no more whose log does not tell enough.
+    fn cannot_tell(
+        &mut self,
+        table: TableId,
+        remedy: fn(Engine) -> &'static str,
+    ) -> Result<(), RunError> {
+        let (_, followed) = self.tables.followed_as(table).map_err(RunError::Source)?;
+        self.suspend(table, remedy(followed.target.source.engine))
+    }
+
+    /// Keeps which rows change, for a task that validates.
+    fn touch(&self, shape: u32, kind: SingleKind) {
+        if let (Some(touched), Some(rows)) = (&self.spec.touched, &self.rows) {
+            let table = &self.tables.shapes()[shape as usize].target.source.name;
+            touched.note(table, kind, &**rows);
+        }
+    }
+
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
         if matches!(self.spec.stop_at, Some(StopTime::Commit(limit)) if committed_at_us > limit) {
             info!("the log has reached the time at which the task is to stop");
@@ -413,7 +564,11 @@ impl Follower<'_> {
             return;
         }
         if self.changes_in_transaction > 0 {
+            self.changed_at = Some(Instant::now());
             self.applied_before = 0;
+            self.waiting_since
+                .gathered_us
+                .get_or_insert(committed_at_us);
         }
         self.changes_in_transaction = 0;
         self.is_in_transaction = false;
@@ -424,7 +579,9 @@ impl Follower<'_> {
         });
         let waiting_count = self.collector.size().1 as u64;
         let latency_ms = latency_ms(committed_at_us);
+        let oldest_waiting_us = self.waiting_since.oldest_us();
         self.progress.follow(|cdc| {
+            cdc.oldest_waiting_us = oldest_waiting_us;
             cdc.source_latency_ms = latency_ms;
             cdc.is_caught_up = false;
             cdc.received_at_us = Some(committed_at_us);
@@ -516,6 +673,14 @@ async fn finished(writing: &mut Option<Writing>) -> Result<Finished, RunError> {
     })
 }
 
+/// For ever without one.
+async fn until_instant(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits until the clock shows the time; for ever without one.
 async fn until_time(stop_at: Option<StopTime>) {
     let Some(StopTime::Server(at_us)) = stop_at else {
@@ -540,6 +705,6 @@ fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
 }
 
 /// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.
-fn latency_ms(committed_at_us: i64) -> u64 {
+pub(crate) fn latency_ms(committed_at_us: i64) -> u64 {
     u64::try_from((now_us() - committed_at_us) / 1000).unwrap_or(0)
 }

@@ -27,10 +27,12 @@
 mod apply;
 mod batch;
 mod definitions;
-mod exceptions;
+mod events;
 mod faulty;
+mod filtering;
 mod fold;
 mod follow;
+mod log_watch;
 mod newcomers;
 mod reshape;
 mod session;
@@ -44,21 +46,29 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeLog, Checkpoint, Connector, Error, FollowState, LoadRecord, RecordChange, Source,
-    StartPoint, Target, TaskFence,
+    ChangeLog, Checkpoint, Connector, Error, FollowState, KeyNotRestored, LoadRecord, RecordChange,
+    Source, StartPoint, TableFault, Target, TaskFence,
 };
 use whimbrel_core::{Table, TableName};
 
 pub use apply::{ChangeCounts, LeftOut};
 use follow::FollowEnd;
+pub(crate) use follow::latency_ms;
+use log_watch::LogWatcher;
 pub use spec::{
-    ApplyErrors, BATCH_BYTES, CdcEnd, CdcSpec, CdcStart, DdlPolicy, Reloads, RowPolicy, StopTime,
+    ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcSpec, CdcStart, DdlPolicy, OnTruncate,
+    Reloads, RowPolicy, StopTime,
 };
 
+use crate::data_errors::Tally;
+use crate::feeding;
 use crate::full_load::unfollowable;
+use crate::hold::Hold;
+use crate::objects::{Building, Built, Stage};
+use crate::retry::Headway;
 use crate::{
-    FullLoadSpec, Joining, LoadOutcome, Progress, RunError, StartKind, TableErrorPolicy,
-    run_full_load,
+    FullLoadSpec, Joining, LoadOutcome, Progress, RetryPolicy, RunError, StartKind,
+    TableErrorPolicy, run_full_load,
 };
 
 /// How a run that follows its source ended.
@@ -92,7 +102,10 @@ pub async fn run_cdc(
 ) -> Result<CdcOutcome, RunError> {
     let mut start = spec.start.clone();
     let mut retry_number = 0;
-    let mut held = None;
+    let mut headway = Headway::default();
+    let hold = Hold::new(spec.load.held.clone());
+    let _watcher = LogWatcher::start(source, &spec.load.task, progress);
+    let tally = Tally::default();
     loop {
         let mut run = Run {
             source,
@@ -102,25 +115,30 @@ pub async fn run_cdc(
             stop,
             batches_committed: 0,
             has_begun: false,
-            held,
+            hold: &hold,
             faulted: None,
+            tally: &tally,
         };
         let error = match run.once(&start).await {
             Ok(outcome) => return Ok(outcome),
-            Err(_) if stop.is_cancelled() => return Ok(CdcOutcome::Stopped),
-            Err(error) => run.taken_over().await.unwrap_or(error),
+            Err(error) => tokio::select! {
+                () = stop.cancelled() => error,
+                taken_over = hold.taken_over(&**target) => taken_over.unwrap_or(error),
+            },
         };
+        // What cannot be connected to may be going away with us; what no retry mends is told all the same.
+        if stop.is_cancelled() && (error.is_transient() || error.is_of_connecting()) {
+            warn!(task = spec.load.task, %error, "the task is stopped and was just being interrupted");
+            return Ok(CdcOutcome::Stopped);
+        }
         if run.has_begun {
             start = CdcStart::Resume;
         }
-        held = run.held.take();
-        if run.batches_committed > 0 {
+        if run.batches_committed > 0 || headway.grew(progress, false) {
             retry_number = 0;
         }
         retry_number += 1;
-        let passes =
-            error.is_transient() || matches!(&error, RunError::Target(error) if is_put_back(error));
-        if !passes || retry_number > spec.load.retry.retries_max {
+        if !error.is_transient() || retry_number > spec.load.retry.retries_max {
             return Err(error);
         }
         let wait = progress.interrupted(&error, retry_number, &spec.load.retry);
@@ -134,13 +152,15 @@ pub async fn run_cdc(
 
 /// Removes what a task left behind: at the source its hold on the log, at the target its record and checkpoint.
 ///
+/// Answers the foreign keys of the target that were put aside and are not whole again.
+///
 /// # Errors
 /// That of the first end that cannot be reached; the other is cleaned all the same.
 pub async fn forget_cdc(
     source: &Arc<dyn Connector>,
     target: &Arc<dyn Connector>,
     task: &str,
-) -> Result<(), RunError> {
+) -> Result<Vec<KeyNotRestored>, RunError> {
     let at_source = async {
         let mut log = source.change_log(task).await?;
         log.remove().await
@@ -155,13 +175,6 @@ pub async fn forget_cdc(
     target.map_err(RunError::Target)
 }
 
-/// Epochs only grow at one target: one older than ours is from before our claim, and so is all that the target holds. Its checkpoint is as old as
-/// its rows, and the log is read on from there, if it reaches back so far. Should another have claimed the task from there meanwhile, one
-/// of the two loses it to the other; rows of both never meet, because every commit asks for its own epoch.
-fn is_put_back(error: &Error) -> bool {
-    matches!(error, Error::Fenced { ours, theirs } if theirs < ours)
-}
-
 struct Run<'a> {
     source: &'a Arc<dyn Connector>,
     target: &'a Arc<dyn Connector>,
@@ -171,58 +184,63 @@ struct Run<'a> {
     batches_committed: u64,
     /// The checkpoint is at the target: another attempt goes on from it.
     has_begun: bool,
-    /// What an attempt that followed held. Whoever took the task over since must not lose it to our next attempt.
-    held: Option<TaskFence>,
+    /// The task at the target.
+    hold: &'a Hold,
     /// Tables that failed as a whole, and the checkpoint behind which they did.
     faulted: Option<(Checkpoint, BTreeSet<TableName>)>,
+    /// Changes that were left out.
+    tally: &'a Tally,
+}
+
+/// What a stop does not wait for; `None` when it came first. What was under way at either end is given up with its connection, as in a crash.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    call: impl Future<Output = Result<T, RunError>>,
+) -> Result<Option<T>, RunError> {
+    tokio::select! {
+        () = stop.cancelled() => Ok(None),
+        done = call => done.map(Some),
+    }
 }
 
 impl Run<'_> {
-    /// Whether another worker took the task over while this one followed; then that is why it failed, whatever it saw of it: a slot
-    /// that is not its own any more, a session that was ended.
-    async fn taken_over(&self) -> Option<RunError> {
-        let fence = self.held.as_ref()?;
-        let mut target = self.target.target().await.ok()?;
-        let error = target.applier(fence, &self.spec.apply).await.err()?;
-        let is_taken_over = matches!(error, Error::Fenced { .. }) && !is_put_back(&error);
-        is_taken_over.then_some(RunError::Target(error))
-    }
-
-    /// Claims nothing that was taken over. The check after the failure may not have reached the target.
-    async fn let_go(&mut self, target: &mut dyn Target) -> Result<(), RunError> {
-        if let Some(fence) = &self.held {
-            match target.applier(fence, &self.spec.apply).await {
-                Ok(_) => {}
-                Err(error) if is_put_back(&error) => {
-                    warn!(task = fence.task, %error, "the target is as it was before this worker claimed the task: it was put back, or fails over to a standby that was behind");
-                }
-                Err(error) => return Err(RunError::Target(error)),
-            }
-        }
-        self.held = None;
-        Ok(())
-    }
-
-    async fn once(&mut self, start: &CdcStart) -> Result<CdcOutcome, RunError> {
+    /// Opens both ends, and begins or finds what was begun.
+    async fn opened(
+        &mut self,
+        start: &CdcStart,
+    ) -> Result<(Box<dyn ChangeLog>, Vec<Table>), RunError> {
         let (source, target) = tokio::join!(self.source.source(), self.target.target());
         let mut source = source.map_err(RunError::Source)?;
         let mut target = target.map_err(RunError::Target)?;
-        self.let_go(&mut *target).await?;
         let mut log = self
             .source
             .change_log(&self.spec.load.task)
             .await
             .map_err(RunError::Source)?;
-        let tables = self.tables(&mut *source).await?;
+        if let Some(wait) = self.spec.running_wait {
+            log.wait_for_running(wait);
+        }
+        let mut tables = self.tables(&mut *source).await?;
         match start {
-            CdcStart::Resume => self.check_begun(&mut *target).await?,
+            CdcStart::Resume => {
+                let taken = self.check_begun(&mut *log, &mut *target, &tables).await?;
+                tables.retain(|table| !taken.contains(&table.name));
+            }
             CdcStart::Fresh { from } => {
                 self.begin(&mut *log, &mut *target, &tables, from.as_ref())
                     .await?;
             }
         }
         self.has_begun = true;
-        drop((source, target));
+        Ok((log, tables))
+    }
+
+    async fn once(&mut self, start: &CdcStart) -> Result<CdcOutcome, RunError> {
+        let stop = self.stop;
+        let opened = unless_stopped(stop, Box::pin(self.opened(start))).await?;
+        let Some((mut log, tables)) = opened else {
+            return Ok(CdcOutcome::Stopped);
+        };
         if !self.spec.loads {
             self.progress
                 .add(tables.iter().map(|table| table.name.clone()));
@@ -232,11 +250,32 @@ impl Run<'_> {
         let until = match self.spec.end {
             CdcEnd::Never => None,
             CdcEnd::AfterLoad => return Ok(CdcOutcome::Loaded),
-            CdcEnd::AfterCachedChanges => Some(log.end().await.map_err(RunError::Source)?),
+            CdcEnd::AfterCachedChanges => {
+                let end = async { log.end().await.map_err(RunError::Source) };
+                match unless_stopped(stop, end).await? {
+                    Some(end) => Some(end),
+                    None => return Ok(CdcOutcome::Stopped),
+                }
+            }
         };
         loop {
-            match self.follow(&mut *log, until.clone()).await? {
-                FollowEnd::Run(outcome) => return Ok(outcome),
+            let end = match self.follow(&mut *log, until.clone()).await {
+                Err(error) if error.is_transient() && log.wants_another_form() => {
+                    info!(task = self.spec.load.task, %error, "the stream is opened in another form");
+                    continue;
+                }
+                end => end?,
+            };
+            match end {
+                FollowEnd::Run(CdcOutcome::Stopped) => return Ok(CdcOutcome::Stopped),
+                FollowEnd::Run(outcome) => {
+                    let built = self.build_objects(Stage::Ended).await?;
+                    return Ok(if built == Built::All {
+                        outcome
+                    } else {
+                        CdcOutcome::Stopped
+                    });
+                }
                 FollowEnd::Rejoin => info!(
                     task = self.spec.load.task,
                     "tables that were loaded meanwhile join"
@@ -269,21 +308,30 @@ impl Run<'_> {
             Some(start) => Some(log.locate(start).await.map_err(RunError::Source)?),
             None => None,
         };
+        feeding::check(target, &self.spec.load, tables).await?;
+        // Whose the task is comes first: the log may be kept for another worker by now.
+        let fence = self.claim(target).await?;
         log.remove().await.map_err(RunError::Source)?;
-        let fence = self.claim(target).await?;
-        target.forget(&fence).await.map_err(RunError::Target)?;
-        let fence = self.claim(target).await?;
+        target.clear(&fence).await.map_err(RunError::Target)?;
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
         reach(Point::LogKept).await;
-        let unfollowable = tables.iter().filter_map(unfollowable);
-        let mut refused = unfollowable
-            .filter(|_| self.spec.loads)
-            .chain(begun.refused);
-        if let Some(fault) = refused.next() {
+        let needing = self.spec.load.needing_old_rows(tables);
+        let mut told = begun.refused;
+        if !needing.is_empty() {
+            let untold = log.old_rows_untold(&needing).await;
+            told.splice(..0, untold.map_err(RunError::Source)?);
+        }
+        let refused = match self.refusal(tables, told) {
+            Some(refused) => Err(refused),
+            None => feeding::take(target, &fence, &self.spec.load, tables).await,
+        };
+        if let Err(refused) = refused {
             // Nothing has started, so nothing is to be kept.
-            log.remove().await.map_err(RunError::Source)?;
-            target.forget(&fence).await.map_err(RunError::Target)?;
-            return Err(RunError::Source(Error::Table(Box::new(fault))));
+            if !refused.is_transient() {
+                log.remove().await.map_err(RunError::Source)?;
+                self.hold.forget(target, &fence).await?;
+            }
+            return Err(refused);
         }
         let position = from.unwrap_or(begun.position);
         info!(task = fence.task, %position, "changes are kept from here on");
@@ -291,11 +339,14 @@ impl Run<'_> {
         let mut applier = applier.map_err(RunError::Target)?;
         applier.begin().await.map_err(RunError::Target)?;
         if !self.spec.loads {
-            let shaping = self.spec.load.shaping;
-            let adopted = tables.iter().map(|table| adopt(shaping.described(table)));
-            let adopted: Vec<RecordChange> = adopted.collect();
+            let shaper = self.spec.load.shaper();
+            let described = tables.iter().map(|table| shaper.described(table));
+            let adopted = described.map(|table| table.map(adopt));
+            let adopted: Result<Vec<RecordChange>, Error> = adopted.collect();
+            let adopted = adopted.map_err(RunError::Source)?;
             applier.record(&adopted).await.map_err(RunError::Target)?;
         }
+        self.progress.need_log(&position);
         let checkpoint = Checkpoint::at(position);
         let committed = applier.commit(&checkpoint).await;
         committed.map_err(RunError::Target)?;
@@ -303,19 +354,83 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn claim(&self, target: &mut dyn Target) -> Result<TaskFence, RunError> {
-        target
-            .claim(&self.spec.load.task)
-            .await
-            .map_err(RunError::Target)
+    /// Why the first of the tables that cannot be followed cannot be. `told`: what the log says.
+    fn refusal(&self, tables: &[Table], told: Vec<TableFault>) -> Option<RunError> {
+        let unfollowable = tables.iter().filter_map(unfollowable);
+        let untellable = tables.iter().filter_map(|table| {
+            let refused = self.spec.load.untellable(table);
+            refused.err().and_then(of_table)
+        });
+        let mut refused = unfollowable
+            .filter(|_| self.spec.loads)
+            .chain(untellable)
+            .chain(told);
+        let fault = refused.next()?;
+        Some(RunError::Source(Error::Table(Box::new(fault))))
     }
 
-    async fn check_begun(&self, target: &mut dyn Target) -> Result<(), RunError> {
+    async fn claim(&self, target: &mut dyn Target) -> Result<TaskFence, RunError> {
+        self.hold.claim(target, &self.spec.load.task).await
+    }
+
+    /// Finds the checkpoint, and that the source's log is still the one that it is of: before anything is loaded from there. Answers the
+    /// tables that are in error because another task feeds them; the others go on.
+    async fn check_begun(
+        &self,
+        log: &mut dyn ChangeLog,
+        target: &mut dyn Target,
+        tables: &[Table],
+    ) -> Result<BTreeSet<TableName>, RunError> {
         let fence = self.claim(target).await?;
-        match target.checkpoint(&fence).await.map_err(RunError::Target)? {
-            Some(_) => Ok(()),
-            None => Err(RunError::NothingToResume),
+        let checkpoint = target.checkpoint(&fence).await.map_err(RunError::Target)?;
+        let checkpoint = checkpoint.ok_or(RunError::NothingToResume)?;
+        log.reaches_back(&checkpoint.position)
+            .await
+            .map_err(RunError::Source)?;
+        let needed_from = checkpoint.kept_from.unwrap_or(checkpoint.position);
+        self.progress.need_log(&needed_from);
+        let load = &self.spec.load;
+        let taken = feeding::take_what_is_free(target, &fence, load, tables.to_vec()).await?;
+        for (table, reason) in &taken {
+            self.progress.add([table.clone()]);
+            self.progress.update(table, |entry| {
+                entry.state = crate::TableState::Error;
+                entry.message = Some(reason.clone());
+            });
         }
+        Ok(taken.into_iter().map(|(table, _)| table).collect())
+    }
+
+    /// Makes objects of the tables, where the rows are the task's own.
+    async fn build_objects(&self, stage: Stage) -> Result<Built, RunError> {
+        if !self.spec.loads {
+            return Ok(Built::All);
+        }
+        let mut target = self.target.target().await.map_err(RunError::Target)?;
+        let fence = match self.hold.fence() {
+            Some(fence) => fence,
+            None => self.claim(&mut *target).await?,
+        };
+        let refused = if stage == Stage::Ended {
+            let refused = tokio::select! {
+                () = self.stop.cancelled() => return Ok(Built::Stopped),
+                refused = target.restore_keys(&fence) => refused,
+            };
+            refused.map_err(RunError::Target)?
+        } else {
+            Vec::new()
+        };
+        drop(target);
+        let building = Building {
+            source: self.source,
+            target: self.target,
+            spec: &self.spec.load,
+            fence: &fence,
+            progress: self.progress,
+            stop: self.stop,
+        };
+        building.tell_keys(refused);
+        building.run(stage).await
     }
 
     /// Tables that are followed no more, as an earlier run wrote down.
@@ -332,18 +447,23 @@ impl Run<'_> {
         }
     }
 
+    /// What the target has of the task's tables.
+    async fn recorded(&self) -> Result<(TaskFence, Vec<LoadRecord>), RunError> {
+        let mut target = self.target.target().await.map_err(RunError::Target)?;
+        let fence = self.claim(&mut *target).await?;
+        let records = target.load_records(&fence).await;
+        Ok((fence, records.map_err(RunError::Target)?))
+    }
+
     /// Loads what is not loaded yet, keeping the record of every table with the position of its view.
     async fn load(
         &self,
         log: &mut dyn ChangeLog,
         tables: &[Table],
     ) -> Result<LoadOutcome, RunError> {
-        let mut target = self.target.target().await.map_err(RunError::Target)?;
-        let fence = self.claim(&mut *target).await?;
-        let records = target
-            .load_records(&fence)
-            .await
-            .map_err(RunError::Target)?;
+        let Some((fence, records)) = unless_stopped(self.stop, self.recorded()).await? else {
+            return Ok(LoadOutcome::Stopped);
+        };
         let (loaded, missing): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(|table| {
             records
                 .iter()
@@ -353,10 +473,17 @@ impl Run<'_> {
             .add(loaded.iter().map(|table| table.name.clone()));
         self.show_suspended(&records);
         if missing.is_empty() {
-            return Ok(LoadOutcome::Finished { tables_errored: 0 });
+            let built = self.build_objects(Stage::Resumed).await?;
+            return Ok(match built {
+                Built::All => LoadOutcome::Finished { tables_errored: 0 },
+                Built::Stopped => LoadOutcome::Stopped,
+            });
         }
         // Tables may have come to be since the log was first kept.
-        log.prepare(tables).await.map_err(RunError::Source)?;
+        let prepared = async { log.prepare(tables).await.map_err(RunError::Source) };
+        if unless_stopped(self.stop, prepared).await?.is_none() {
+            return Ok(LoadOutcome::Stopped);
+        }
         let spec = FullLoadSpec {
             start: StartKind::Resume {
                 completed: std::collections::HashSet::new(),
@@ -364,9 +491,16 @@ impl Run<'_> {
             },
             is_followed: true,
             fails_without_tables: false,
+            // This run's own attempts are those of its load.
+            retry: RetryPolicy {
+                retries_max: 0,
+                ..self.spec.load.retry
+            },
             joining: Some(Joining {
-                fence,
+                is_later: false,
+                fence: Some(fence),
                 tables: missing.iter().map(|table| table.name.clone()).collect(),
+                completed: std::collections::HashSet::new(),
             }),
             ..self.spec.load.clone()
         };
@@ -385,6 +519,13 @@ impl Run<'_> {
 fn is_of(record: &LoadRecord, table: &Table) -> bool {
     let has_same_id = |state: &FollowState| table.id.is_some() && state.shape.id == table.id;
     record.table == table.name || record.follow.as_ref().is_some_and(has_same_id)
+}
+
+fn of_table(error: Error) -> Option<TableFault> {
+    match error {
+        Error::Table(fault) => Some(*fault),
+        _ => None,
+    }
 }
 
 /// A table whose rows are at the target already.

@@ -21,6 +21,7 @@ use whimbrel_connector::{Connector, LoadRecord, PrepareMode, TaskFence};
 use whimbrel_core::{Position, TableName};
 
 use super::CdcSpec;
+use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
 
 /// What loading a newcomer takes.
@@ -176,12 +177,18 @@ async fn load(
         .map_err(RunError::Source)?;
     let started = log.prepare(&captured).await.map_err(RunError::Source)?;
     let mut wanted = tables;
-    for fault in started.refused {
-        if wanted.remove(&fault.table) {
-            parts.progress.add([fault.table.clone()]);
-            parts.progress.update(&fault.table, |entry| {
+    let mut target = parts.target.target().await.map_err(RunError::Target)?;
+    let taken =
+        feeding::take_what_is_free(&mut *target, &parts.fence, &spec.load, captured).await?;
+    drop(target);
+    let refused = started.refused.into_iter();
+    let refused = refused.map(|fault| (fault.table, fault.message));
+    for (table, message) in refused.chain(taken) {
+        if wanted.remove(&table) {
+            parts.progress.add([table.clone()]);
+            parts.progress.update(&table, |entry| {
                 entry.state = TableState::Error;
-                entry.message = Some(fault.message.clone());
+                entry.message = Some(message.clone());
             });
         }
     }
@@ -199,8 +206,10 @@ async fn load(
             PrepareMode::DoNothing
         },
         joining: Some(Joining {
-            fence: parts.fence.clone(),
+            fence: Some(parts.fence.clone()),
             tables: wanted,
+            is_later: true,
+            completed: std::collections::HashSet::new(),
         }),
         ..spec.load
     };
@@ -240,6 +249,7 @@ mod tests {
             fence: TaskFence {
                 task: "task".to_owned(),
                 epoch: 1,
+                holder: String::new(),
             },
         };
         Newcomers::new(parts, BTreeSet::new(), None)

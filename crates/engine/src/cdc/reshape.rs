@@ -20,8 +20,8 @@ pub(super) enum Reshape {
 
 /// Compares a table as its changes were applied with what it is now. Both are planned for the same target.
 pub(super) fn reshape(before: &TargetTable, after: &TargetTable) -> Reshape {
-    let old: Vec<&Column> = before.source.loaded_columns().collect();
-    let new: Vec<&Column> = after.source.loaded_columns().collect();
+    let old: Vec<&Column> = before.model().loaded_columns().collect();
+    let new: Vec<&Column> = after.model().loaded_columns().collect();
     let mut changes = Vec::new();
     // Where each old column is now.
     let mut moved = HashMap::new();
@@ -58,6 +58,16 @@ pub(super) fn reshape(before: &TargetTable, after: &TargetTable) -> Reshape {
     let gone = (0..old.len()).filter(|was| !moved.contains_key(was));
     let gone: Vec<ColumnChange> = gone.map(|before| ColumnChange::Drop { before }).collect();
     for &place in &added {
+        let was_left_out = before
+            .source
+            .loaded_columns()
+            .any(|old| is_same_column(old, new[place]));
+        if was_left_out {
+            return reload(
+                new[place],
+                "was left out by a rule under its name of before",
+            );
+        }
         if !comes_empty(new[place]) {
             return reload(new[place], "is new and its rows may have values");
         }
@@ -79,7 +89,7 @@ fn reload(column: &Column, why: &str) -> Reshape {
 }
 
 /// By the source's own number for it, whatever its name; by name where there is none.
-fn is_same_column(old: &Column, new: &Column) -> bool {
+pub(super) fn is_same_column(old: &Column, new: &Column) -> bool {
     match (old.id, new.id) {
         (Some(old), Some(new)) => old == new,
         _ => old.name == new.name,
@@ -97,7 +107,7 @@ fn comes_empty(column: &Column) -> bool {
 /// The columns that the target computes as the source does.
 fn computed(table: &TargetTable) -> Vec<(&str, &str)> {
     let columns = table
-        .source
+        .model()
         .columns
         .iter()
         .filter(|column| !column.is_loaded());

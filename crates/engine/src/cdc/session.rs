@@ -13,10 +13,10 @@ use whimbrel_core::{Position, Table, TableName};
 
 use super::apply::{BatchWriter, Control, Controlled};
 use super::batch::Collector;
-use super::follow::{FollowEnd, Follower};
+use super::follow::{FollowEnd, Follower, WaitingSince};
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
-use super::{Run, is_of};
+use super::{CdcOutcome, Run, is_of, unless_stopped};
 use crate::{RunError, TableState};
 
 /// Where a stream begins, and the tables that it follows.
@@ -63,22 +63,45 @@ impl Session {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Opens a stream at the checkpoint, with all tables that are loaded, and follows it.
     pub(super) async fn follow(
         &mut self,
         log: &mut dyn ChangeLog,
         until: Option<Position>,
     ) -> Result<FollowEnd, RunError> {
+        let opened = unless_stopped(self.stop, Box::pin(self.open(log, until))).await?;
+        let Some((mut follower, writer)) = opened else {
+            return Ok(FollowEnd::Run(CdcOutcome::Stopped));
+        };
+        let outcome = follower.run(writer).await;
+        if let Some(barrier) = &follower.barrier {
+            // Nothing but the request says so.
+            self.spec.reloads.ask(barrier.asked_for().iter().cloned());
+        }
+        self.batches_committed += follower.batches_committed;
+        // With it goes what is open at the target.
+        drop(follower);
+        if !matches!(outcome, Ok(FollowEnd::Run(_))) {
+            // Until the next stream says otherwise.
+            self.progress.follow(|cdc| cdc.is_loading = true);
+        }
+        self.without_faulty(outcome).await
+    }
+
+    /// Opens a stream at the checkpoint, and takes in the tables that are loaded by now.
+    async fn open(
+        &self,
+        log: &mut dyn ChangeLog,
+        until: Option<Position>,
+    ) -> Result<(Follower<'a>, BatchWriter), RunError> {
         let mut target = self.target.target().await.map_err(RunError::Target)?;
-        self.let_go(&mut *target).await?;
         let fence = self.claim(&mut *target).await?;
-        self.held = Some(fence.clone());
         reach(Point::FollowerClaimed).await;
         let applier = target.applier(&fence, &self.spec.apply).await;
-        let mut writer =
-            BatchWriter::new(applier.map_err(RunError::Target)?, self.spec.on_apply_error);
-        let mut session = self.join(log, &mut *target, &mut writer).await?;
+        let applier = applier.map_err(RunError::Target)?;
+        let mut writer = BatchWriter::new(applier, self.spec, self.tally);
+        let mut session = self.join(log, &mut *target, &mut writer, &fence).await?;
         reach(Point::TablesJoined).await;
         let selected = self.selected().await?;
         session.take_out_made_anew(&selected);
@@ -124,39 +147,13 @@ impl Run<'_> {
             barrier: None,
             newcomers,
             gathered_since: None,
+            changed_at: None,
+            failure: None,
             changes_in_transaction: 0,
+            waiting_since: WaitingSince::default(),
         };
         follower.start_newcomers();
-        let outcome = follower.run(writer).await;
-        if let Some(barrier) = &follower.barrier {
-            // Nothing but the request says so.
-            self.spec.reloads.ask(barrier.asked_for().iter().cloned());
-        }
-        self.batches_committed += follower.batches_committed;
-        // With it goes what is open at the target.
-        drop(follower);
-        if !matches!(outcome, Ok(FollowEnd::Run(_))) {
-            // Until the next stream says otherwise.
-            self.progress.follow(|cdc| cdc.is_loading = true);
-        }
-        self.without_faulty(outcome).await
-    }
-
-    /// Changes in another shape than that of the loaded rows would not find them.
-    fn check_shapes(&self, loaded: &[LoadRecord]) -> Result<(), RunError> {
-        let shaping = self.spec.load.shaping;
-        let is_other = |record: &&LoadRecord| {
-            let state = record.follow.as_ref();
-            state
-                .is_some_and(|state| state.suspended.is_none() && !shaping.is_that_of(&state.shape))
-        };
-        let Some(record) = loaded.iter().find(is_other) else {
-            return Ok(());
-        };
-        Err(RunError::Table(format!(
-            "table {} was loaded under other settings of its values (LobMaxSize, MapBooleanAsBoolean, MapUnboundedNumericAsString) than the task has now; set them back, or load the tables again with reload-target",
-            record.table
-        )))
+        Ok((follower, writer))
     }
 
     fn show_opened(&self, shapes: &[Table], session: &Session) {
@@ -196,8 +193,8 @@ impl Run<'_> {
         log: &mut dyn ChangeLog,
         target: &mut dyn Target,
         writer: &mut BatchWriter,
+        fence: &TaskFence,
     ) -> Result<Session, RunError> {
-        let fence = self.held.as_ref().ok_or(RunError::NothingToResume)?;
         let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
         let mut checkpoint = checkpoint.ok_or(RunError::NothingToResume)?;
         let records = target.load_records(fence).await.map_err(RunError::Target)?;
@@ -205,7 +202,9 @@ impl Run<'_> {
             .into_iter()
             .partition(|record| record.is_finished && record.follow.is_some());
         let loaded = finished.clone();
-        self.check_shapes(&loaded)?;
+        for record in &loaded {
+            self.spec.load.check_shape(record)?;
+        }
         let (mut followed, newcomers): (Vec<_>, Vec<_>) = finished
             .into_iter()
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
@@ -282,7 +281,7 @@ impl Run<'_> {
         selected.map_err(RunError::Source)
     }
 
-    /// What removes the rest of interrupted loads of tables that are gone at the source.
+    /// What removes the rest of interrupted loads of tables that are gone at the source, and the records of those that the mappings select no more.
     fn leftovers(
         &self,
         session: &Session,
@@ -300,12 +299,18 @@ impl Run<'_> {
             commits: true,
         };
         let interrupted = session.interrupted.iter().filter(is_gone);
-        let interrupted = interrupted.map(|record| (record, may_drop));
+        let is_selected = |record: &LoadRecord| self.spec.load.mappings.selects(&record.table);
+        let interrupted = interrupted.map(|record| (record, may_drop && is_selected(record)));
         // The log tells of their end too, but of a table that nobody follows.
         let made_anew = session.made_anew.iter();
         let made_anew = made_anew.map(|record| (record, self.spec.on_ddl.drops));
         for (record, may_drop) in interrupted.chain(made_anew) {
-            info!(table = %record.table, may_drop, "the record of a table that is gone at the source is removed");
+            let why = if is_selected(record) {
+                "it is gone at the source"
+            } else {
+                "the table mappings do not select it any more"
+            };
+            info!(table = %record.table, may_drop, why, "the record of a table is removed");
             control.records.push(RecordChange::Remove {
                 table: record.table.clone(),
             });

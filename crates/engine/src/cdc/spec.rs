@@ -5,18 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use whimbrel_connector::{ApplySettings, StartPoint};
+use whimbrel_connector::{ApplySettings, RunningWait, StartPoint};
 use whimbrel_core::TableName;
 
-use crate::FullLoadSpec;
+use crate::{Escalation, FullLoadSpec, Touched};
 
 /// Bytes of changes that may wait for the target.
 pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Changes that may wait for the target.
-const BATCH_CHANGES: usize = 40_000;
+pub const BATCH_CHANGES: usize = 40_000;
 
-/// What becomes of a change that cannot be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What becomes of a row or a change that cannot be applied, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowPolicy {
     /// It is left out.
     Ignore,
@@ -41,6 +41,8 @@ pub struct ApplyErrors {
     pub missing_update: RowPolicy,
     /// Deletes of rows that are not there.
     pub missing_delete: RowPolicy,
+    /// When many changes of a table were left out.
+    pub escalation: Option<Escalation>,
 }
 
 impl Default for ApplyErrors {
@@ -52,6 +54,7 @@ impl Default for ApplyErrors {
             delete: RowPolicy::StopTask,
             missing_update: RowPolicy::Report,
             missing_delete: RowPolicy::Report,
+            escalation: None,
         }
     }
 }
@@ -107,16 +110,26 @@ pub struct CdcSpec {
     pub on_ddl: DdlPolicy,
     /// Tables that are to be loaded again while the others are followed.
     pub reloads: Arc<Reloads>,
+    /// How long transactions that run at the source are waited for when the task begins; as the source has it when not given.
+    pub running_wait: Option<RunningWait>,
     /// For the connection that applies.
     pub apply: ApplySettings,
     /// How long changes are gathered before they are applied; not at all when not given.
     pub batch_wait: Option<Duration>,
+    /// While more keep coming they are gathered longer, up to this; no longer than `batch_wait` when not given.
+    pub batch_wait_max: Option<Duration>,
     /// So many changes are enough not to wait for more.
     pub batch_changes_min: Option<usize>,
+    /// Large batches are folded to the net change of each key and applied in sets. Otherwise each change is applied in the order of the log.
+    pub folds: bool,
+    /// Each transaction of the source is one of the target.
+    pub is_one_at_a_time: bool,
     /// Bytes of changes that may wait for the target.
     pub batch_bytes_max: usize,
     /// Changes that may wait for the target.
     pub batch_changes_max: usize,
+    /// Keeps which rows have changed, for a task that validates.
+    pub touched: Option<Arc<Touched>>,
 }
 
 impl CdcSpec {
@@ -130,12 +143,17 @@ impl CdcSpec {
             stop_at: None,
             on_apply_error: ApplyErrors::default(),
             batch_wait: None,
+            batch_wait_max: None,
             batch_changes_min: None,
+            folds: true,
+            is_one_at_a_time: false,
             on_ddl: DdlPolicy::default(),
             reloads: Arc::default(),
+            running_wait: None,
             apply: ApplySettings::default(),
             batch_bytes_max: BATCH_BYTES,
             batch_changes_max: BATCH_CHANGES,
+            touched: None,
         }
     }
 }
@@ -145,10 +163,21 @@ impl CdcSpec {
 pub struct DdlPolicy {
     /// A table that is dropped is dropped there. Otherwise it stays as it is.
     pub drops: bool,
-    /// A table that is emptied is emptied there. Otherwise its rows stay.
-    pub truncates: bool,
+    /// What becomes of a table that is emptied.
+    pub on_truncate: OnTruncate,
     /// A table that is altered is altered there. Otherwise its changes are followed no more.
     pub alters: bool,
+}
+
+/// What an emptied table of the source does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTruncate {
+    /// It is emptied at the target.
+    Truncate,
+    /// Its rows stay there.
+    Keep,
+    /// The task ends with an error, once all that comes before it is applied.
+    Fail,
 }
 
 impl Default for DdlPolicy {
@@ -156,13 +185,13 @@ impl Default for DdlPolicy {
     fn default() -> Self {
         Self {
             drops: true,
-            truncates: true,
+            on_truncate: OnTruncate::Truncate,
             alters: true,
         }
     }
 }
 
-/// Tables that somebody wants loaded again while the task runs. They wait here until the run takes them.
+/// Tables that somebody wants loaded or compared again while the task runs. They wait here until the run takes them.
 #[derive(Debug, Default)]
 pub struct Reloads {
     tables: Mutex<BTreeSet<TableName>>,
@@ -184,8 +213,14 @@ impl Reloads {
         std::mem::take(&mut *waiting)
     }
 
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        let waiting = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.is_empty()
+    }
+
     /// Waits until something was asked for since the last wait.
-    pub(super) async fn asked(&self) {
+    pub async fn asked(&self) {
         self.added.notified().await;
     }
 }

@@ -8,6 +8,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{Column, ColumnType, Engine, Table, TableName};
 
+use super::reshape::is_same_column;
 use crate::FullLoadSpec;
 use crate::shaping::Shaped;
 
@@ -18,7 +19,7 @@ pub(super) struct StreamTable {
     pub(super) target: TargetTable,
     /// The key's columns within a row, with their types; empty without a key.
     pub(super) key: Vec<(usize, ColumnType)>,
-    /// Rows get another shape on their way.
+    /// Some rows alone arrive, or rows get another shape on their way.
     pub(super) shape: Option<Arc<Shaped>>,
 }
 
@@ -28,12 +29,11 @@ impl StreamTable {
         target: &dyn Target,
         spec: &FullLoadSpec,
     ) -> Result<Self, Error> {
+        spec.untellable(table)?;
         let target = spec.plan_table(table, target)?;
-        let shape = spec.shaping.of(table);
-        let loaded: Vec<&ColumnType> = match &shape {
-            Some(shape) => shape.types().collect(),
-            None => table.loaded_columns().map(|column| &column.ty).collect(),
-        };
+        let shape = spec.shaper().of_rows(table)?;
+        let loaded = target.model().loaded_columns();
+        let loaded: Vec<&ColumnType> = loaded.map(|column| &column.ty).collect();
         let key = target.primary_key.iter();
         let key = key.map(|&place| (place, loaded[place].clone())).collect();
         Ok(Self {
@@ -42,6 +42,22 @@ impl StreamTable {
             key,
             shape,
         })
+    }
+
+    /// Whether the mappings choose its rows by the same filter, and make the columns that both have of the same.
+    pub(super) fn is_ruled_like(&self, other: &Self) -> bool {
+        let filter = |table: &Self| {
+            let shape = table.shape.as_ref()?;
+            shape.filter().map(ToString::to_string)
+        };
+        let made = |table: &Self, column: &Column| table.shape.as_ref()?.making_of(&column.name);
+        let mut columns = self.target.model().loaded_columns();
+        let is_made_like = columns.all(|column| {
+            let mut others = other.target.model().loaded_columns();
+            let same = others.find(|other| is_same_column(column, other));
+            same.is_none_or(|same| made(self, column) == made(other, same))
+        });
+        is_made_like && filter(self) == filter(other)
     }
 }
 

@@ -12,22 +12,31 @@
 //! A resume reads the open chunks under a new snapshot. The source connector is asked whether the recorded bounds still
 //! cover every row ([`whimbrel_connector::Snapshot::plan_holds`]); where they do not, the table starts again.
 
+mod apart;
+mod conclude;
 mod coordinator;
+mod feeder;
 mod plan;
+mod settle;
+mod sift;
 mod subtask;
 
+pub use apart::{are_one_database, check_ends_are_apart};
 pub(crate) use plan::unfollowable;
 pub use plan::{LoadPlan, PlannedTable, plan_full_load};
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use whimbrel_connector::Connector;
+use whimbrel_core::TableName;
 
-use crate::{FullLoadSpec, Progress, RunError, StartKind, TableState};
+use crate::hold::Hold;
+use crate::retry::Headway;
+use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind};
 
 /// How a full load ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,31 +67,123 @@ pub async fn run_full_load(
     progress: &Arc<Progress>,
     stop: &CancellationToken,
 ) -> Result<LoadOutcome, RunError> {
-    let mut start = spec.start.clone();
-    let mut retry_number = 0;
-    let owns_record = AtomicBool::new(false);
-    loop {
-        let chunks_committed = Arc::new(AtomicU64::new(0));
-        let attempt = coordinator::Attempt {
+    let hold = Hold::new(spec.held.clone());
+    load(source, target, spec, progress, stop, &hold).await
+}
+
+/// A load whose tables may be loaded again. The task stays in its hands from one load to the next.
+pub struct RepeatedLoad<'a> {
+    source: &'a Arc<dyn Connector>,
+    target: &'a Arc<dyn Connector>,
+    spec: &'a FullLoadSpec,
+    progress: &'a Arc<Progress>,
+    stop: &'a CancellationToken,
+    hold: Hold,
+}
+
+impl<'a> RepeatedLoad<'a> {
+    /// A load that has not begun.
+    pub fn new(
+        source: &'a Arc<dyn Connector>,
+        target: &'a Arc<dyn Connector>,
+        spec: &'a FullLoadSpec,
+        progress: &'a Arc<Progress>,
+        stop: &'a CancellationToken,
+    ) -> Self {
+        Self {
             source,
             target,
             spec,
+            progress,
+            stop,
+            hold: Hold::new(spec.held.clone()),
+        }
+    }
+
+    /// Loads everything, like [`run_full_load`].
+    ///
+    /// # Errors
+    /// Those of [`run_full_load`].
+    pub async fn load(&self) -> Result<LoadOutcome, RunError> {
+        self.run(self.spec).await
+    }
+
+    /// Loads some tables once more; what is recorded of the others stays.
+    ///
+    /// # Errors
+    /// Those of [`run_full_load`].
+    pub async fn load_again(&self, tables: BTreeSet<TableName>) -> Result<LoadOutcome, RunError> {
+        let mut completed = match &self.spec.start {
+            StartKind::Fresh => HashSet::new(),
+            StartKind::Resume { completed, .. } => completed.clone(),
+        };
+        completed.retain(|table| !tables.contains(table));
+        let again = FullLoadSpec {
+            start: StartKind::Fresh,
+            joining: Some(Joining {
+                fence: None,
+                tables,
+                is_later: true,
+                completed,
+            }),
+            // They may be gone at the source, and the others are loaded.
+            fails_without_tables: false,
+            ..self.spec.clone()
+        };
+        self.run(&again).await
+    }
+
+    async fn run(&self, spec: &FullLoadSpec) -> Result<LoadOutcome, RunError> {
+        let (source, target) = (self.source, self.target);
+        let (progress, stop) = (self.progress, self.stop);
+        load(source, target, spec, progress, stop, &self.hold).await
+    }
+}
+
+async fn load(
+    source: &Arc<dyn Connector>,
+    target: &Arc<dyn Connector>,
+    spec: &FullLoadSpec,
+    progress: &Arc<Progress>,
+    stop: &CancellationToken,
+    hold: &Hold,
+) -> Result<LoadOutcome, RunError> {
+    let mut spec = spec.clone();
+    let mut start = spec.start.clone();
+    let mut retry_number = 0;
+    let mut headway = Headway::default();
+    let owns_record = AtomicBool::new(false);
+    let has_listed = AtomicBool::new(false);
+    loop {
+        let attempt = coordinator::Attempt {
+            source,
+            target,
+            spec: &spec,
             start: &start,
             progress,
             stop,
-            chunks_committed: &chunks_committed,
+            hold,
             owns_record: &owns_record,
+            has_listed: &has_listed,
         };
-        let error = match coordinator::run_once(attempt).await {
+        // Boxed: it is large, and part of what whoever runs a task awaits.
+        let error = match Box::pin(coordinator::run_once(attempt)).await {
             Ok(outcome) => return Ok(outcome),
-            Err(_) if stop.is_cancelled() => return Ok(LoadOutcome::Stopped),
-            Err(error) => error,
+            Err(error) => tokio::select! {
+                () = stop.cancelled() => error,
+                taken_over = hold.taken_over(&**target) => taken_over.unwrap_or(error),
+            },
         };
-        if chunks_committed.load(Ordering::Relaxed) > 0 {
+        // What cannot be connected to may be going away with us.
+        if stop.is_cancelled() && (passes(&error, &spec) || error.is_of_connecting()) {
+            warn!(task = spec.task, %error, "the load is stopped and was just being interrupted");
+            return Ok(LoadOutcome::Stopped);
+        }
+        if headway.grew(progress, !spec.is_followed) {
             retry_number = 0;
         }
         retry_number += 1;
-        if !error.is_transient() || retry_number > spec.retry.retries_max {
+        if !passes(&error, &spec) || retry_number > spec.retry.retries_max {
             return Err(error);
         }
         let wait = progress.interrupted(&error, retry_number, &spec.retry);
@@ -92,25 +193,38 @@ pub async fn run_full_load(
             () = tokio::time::sleep(wait) => {}
         }
         if owns_record.load(Ordering::Relaxed) {
-            start = retry_start(start, progress);
+            start = retry_start(start);
         }
+        take_in_lost(&mut spec, progress);
     }
+}
+
+/// Whether another attempt may succeed. One that joins a task that is followed holds what its follower has claimed, and nothing newer.
+fn passes(error: &RunError, spec: &FullLoadSpec) -> bool {
+    let joining = spec.joining.as_ref();
+    let holds_older = joining.is_some_and(|joining| joining.fence.is_some());
+    let is_put_back = matches!(error, RunError::Target(error) if error.is_put_back());
+    error.is_transient() && !(is_put_back && holds_older)
+}
+
+/// A load that holds the task alone answers for all of it: what was found to be lost while some tables were loaded again is loaded with them.
+fn take_in_lost(spec: &mut FullLoadSpec, progress: &Progress) {
+    let joining = spec.joining.as_mut();
+    let Some(joining) = joining.filter(|joining| joining.fence.is_none()) else {
+        return;
+    };
+    let tables = progress.snapshot().tables.into_iter();
+    let open = tables.filter(|(_, table)| !table.state.is_over());
+    joining.tables.extend(open.map(|(name, _)| name));
 }
 
 /// What an attempt starts from once the record at the target is this run's own. Before that, a fresh start stays one: what it
 /// would find is the record of an earlier run, whose rows it was told to load again.
-///
-/// Tables that are completed stay so, although the record may have gone: removing it may have succeeded and its answer been lost.
-fn retry_start(start: StartKind, progress: &Progress) -> StartKind {
-    let mut completed = match start {
+fn retry_start(start: StartKind) -> StartKind {
+    let completed = match start {
         StartKind::Fresh => HashSet::new(),
         StartKind::Resume { completed, .. } => completed,
     };
-    let tables = progress.snapshot().tables;
-    let done = tables
-        .into_iter()
-        .filter(|(_, table)| table.state == TableState::Completed);
-    completed.extend(done.map(|(name, _)| name));
     StartKind::Resume {
         completed,
         needs_record: false,

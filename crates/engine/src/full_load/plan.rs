@@ -45,11 +45,10 @@ pub async fn plan_full_load(
     target: &mut dyn Target,
     spec: &FullLoadSpec,
 ) -> Result<LoadPlan, RunError> {
-    let selects = |name: &TableName| spec.selects(name);
-    let mut tables = source.tables(&selects).await.map_err(RunError::Source)?;
-    if tables.is_empty() && spec.fails_without_tables {
-        return Err(RunError::NoTables);
-    }
+    // All of the task, though some of them alone may be loaded: none of these may take the place of another at the target.
+    let is_of_task = |name: &TableName| spec.mappings.selects(name);
+    let tables = source.tables(&is_of_task).await;
+    let mut tables = tables.map_err(RunError::Source)?;
     tables.sort_by_key(|table| {
         let order = spec.mappings.load_order(&table.name).unwrap_or(0);
         (
@@ -58,18 +57,14 @@ pub async fn plan_full_load(
             table.name.clone(),
         )
     });
-    let types = match tables.first() {
-        Some(first) if first.engine == target.engine() => source
-            .type_definitions(&tables)
-            .await
-            .map_err(RunError::Source)?,
-        _ => Vec::new(),
-    };
     let mut planned: Vec<PlannedTable> = tables
         .into_iter()
         .map(|source| {
             let planned = match unfollowable(&source) {
                 Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
+                _ if spec.is_followed => spec
+                    .untellable(&source)
+                    .and_then(|()| spec.plan_table(&source, target)),
                 _ => spec.plan_table(&source, target),
             };
             let target = planned.map_err(|error| match error {
@@ -80,6 +75,18 @@ pub async fn plan_full_load(
         })
         .collect();
     refuse_shared_targets(&mut planned);
+    planned.retain(|table| spec.selects(&table.source.name));
+    if planned.is_empty() && spec.fails_without_tables {
+        return Err(RunError::NoTables);
+    }
+    let tables: Vec<Table> = planned.iter().map(|table| table.source.clone()).collect();
+    let types = match tables.first() {
+        Some(first) if first.engine == target.engine() => source
+            .type_definitions(&tables)
+            .await
+            .map_err(RunError::Source)?,
+        _ => Vec::new(),
+    };
     Ok(LoadPlan {
         tables: planned,
         types,

@@ -9,12 +9,14 @@ use tracing::{debug, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChunkCommit, ChunkLoad, ChunkReader, Error, Loader, ReadFormat, ReadRequest, RowBlock,
+    RowRefusal,
 };
 use whimbrel_core::{ChunkBounds, ChunkId};
 
 use super::coordinator::{Job, Shared, TableRun, table_message};
+use super::sift::Sifter;
 use crate::shaping::ShapedBlock;
-use crate::{RunError, TableState};
+use crate::{RowPolicy, RunError, TableState};
 
 /// Tries of one chunk within an attempt, on new connections under the same snapshot.
 const CHUNK_TRIES_MAX: u32 = 3;
@@ -23,9 +25,11 @@ const CHUNK_TRIES_MAX: u32 = 3;
 const LARGE_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a chunk was not loaded.
-enum ChunkError {
+pub(super) enum ChunkError {
     /// The run is to halt; nothing is wrong with the chunk.
     Halted,
+    /// A row was refused, which is to end the task.
+    Policy(RowRefusal),
     Source(Error),
     Target(Error),
 }
@@ -60,14 +64,24 @@ impl Subtask {
             }
             match self.run_job(&job).await {
                 Ok(()) | Err(ChunkError::Halted) => {}
+                Err(ChunkError::Policy(refusal)) => self.stop_task(&refusal),
                 Err(ChunkError::Source(error)) => self.fail(&job.table, error, RunError::Source),
                 Err(ChunkError::Target(error)) => self.fail(&job.table, error, RunError::Target),
             }
         }
     }
 
+    fn stop_task(&self, refusal: &RowRefusal) {
+        self.shared.fail(RunError::Table(format!(
+            "{refusal}; the task's policy for data errors ends it"
+        )));
+    }
+
     fn fail(&self, table: &TableRun, error: Error, of_end: fn(Error) -> RunError) {
         match error {
+            Error::Row(refusal) if self.policy(&refusal) == Some(RowPolicy::StopTask) => {
+                self.stop_task(&refusal);
+            }
             Error::Row(_) | Error::Table(_) => {
                 if table.fail_once() {
                     self.shared.fail_table(&table.name, &table_message(error));
@@ -79,10 +93,24 @@ impl Subtask {
         }
     }
 
+    /// What the user wants to become of a row that was refused.
+    fn policy(&self, refusal: &RowRefusal) -> Option<RowPolicy> {
+        self.shared.spec.data_errors.of_row(refusal.kind)
+    }
+
+    /// Whether a chunk with a row that was refused is to be loaded without it.
+    fn sifts_out(&self, error: &ChunkError) -> bool {
+        let (ChunkError::Source(Error::Row(refusal)) | ChunkError::Target(Error::Row(refusal))) =
+            error
+        else {
+            return false;
+        };
+        self.policy(refusal).is_some_and(RowPolicy::leaves_out)
+    }
+
     async fn run_job(&mut self, job: &Job) -> Result<(), ChunkError> {
         if let Some((id, bounds)) = &job.chunk {
             self.load_with_retries(&job.table, *id, bounds).await?;
-            self.shared.chunks_committed.fetch_add(1, Ordering::Relaxed);
             self.shared
                 .progress
                 .count(&job.table.name, |entry| entry.chunks_done += 1);
@@ -95,20 +123,40 @@ impl Subtask {
 
     /// The table's last chunk is committed: builds its keys.
     async fn finish(&mut self, table: &TableRun) -> Result<(), ChunkError> {
-        let mut target = self.shared.target().await.map_err(ChunkError::Target)?;
-        reach(Point::TableFinishing).await;
-        let finished = tokio::select! {
-            () = self.shared.halt.cancelled() => return Err(ChunkError::Halted),
-            finished = target.finish(&self.shared.fence, &table.target) => finished,
-        };
-        finished.map_err(ChunkError::Target)?;
+        let mut tries = 1;
+        while let Err(error) = self.finish_once(table).await {
+            let is_transient = matches!(&error, ChunkError::Target(Error::Transient(_)));
+            if !is_transient || tries >= CHUNK_TRIES_MAX {
+                return Err(error);
+            }
+            tries += 1;
+            self.shared.forget_idle_targets().await;
+            warn!(table = %table.name, tries, "the table is finished again on a new connection");
+        }
         reach(Point::TableFinished).await;
-        self.shared.give_back(target).await;
+        let left_out = table.left_out.load(Ordering::Relaxed);
+        if left_out > 0 {
+            warn!(table = %table.name, left_out, "the table is loaded without rows that the target refused, as the task's policy for data errors says");
+        }
         self.shared.progress.update(&table.name, |entry| {
             entry.state = TableState::Completed;
             entry.ended_at = Some(SystemTime::now());
         });
         Ok(())
+    }
+
+    async fn finish_once(&mut self, table: &TableRun) -> Result<(), ChunkError> {
+        let finished = async {
+            let mut target = self.shared.target().await?;
+            reach(Point::TableFinishing).await;
+            target.finish(&self.shared.fence, &table.target).await?;
+            self.shared.give_back(target).await;
+            Ok(())
+        };
+        tokio::select! {
+            () = self.shared.halt.cancelled() => Err(ChunkError::Halted),
+            finished = finished => finished.map_err(ChunkError::Target),
+        }
     }
 
     /// Loads a chunk; after a lost connection again, unless the target says that the commit went through.
@@ -118,10 +166,11 @@ impl Subtask {
         id: ChunkId,
         bounds: &ChunkBounds,
     ) -> Result<(), ChunkError> {
-        let mut tries = 1;
+        let (mut tries, mut sifts) = (1, false);
         loop {
             let mut counted = Counted::default();
-            let loaded = self.load(table, id, bounds, &mut counted).await;
+            let chunk = Chunk { id, bounds, sifts };
+            let loaded = self.load(table, chunk, &mut counted).await;
             let (reason, error) = match loaded {
                 Ok(commit) => {
                     debug!(table = %table.name, chunk = id.0, rows = commit.row_count, "chunk committed");
@@ -137,63 +186,124 @@ impl Subtask {
                 &error,
                 ChunkError::Source(Error::Transient(_)) | ChunkError::Target(Error::Transient(_))
             );
-            if is_transient && self.was_committed(table, id).await? {
+            // Its rows may be there twice, or its table may not be there at all.
+            let may_be_lost = matches!(&error, ChunkError::Target(Error::Table(_) | Error::Row(_)));
+            let fate = if is_transient || may_be_lost {
+                self.fate(table, id).await
+            } else {
+                Ok(Fate::Open)
+            };
+            if let Ok(Fate::Committed(commit)) = fate {
+                self.shared.progress.count(&table.name, |entry| {
+                    entry.row_count =
+                        entry.row_count.saturating_sub(counted.rows) + commit.row_count;
+                    entry.byte_count =
+                        entry.byte_count.saturating_sub(counted.bytes) + commit.byte_count;
+                });
                 return Ok(());
             }
             self.shared.progress.count(&table.name, |entry| {
                 entry.row_count = entry.row_count.saturating_sub(counted.rows);
                 entry.byte_count = entry.byte_count.saturating_sub(counted.bytes);
+                entry.error_row_count = entry.error_row_count.saturating_sub(counted.left_out);
             });
+            table
+                .left_out
+                .fetch_sub(counted.left_out, Ordering::Relaxed);
+            if fate? == Fate::Lost {
+                // What else is wrong with the table comes of that.
+                return Err(ChunkError::Target(Error::record_lost(&table.name)));
+            }
+            if !sifts && self.sifts_out(&error) {
+                warn!(table = %table.name, chunk = id.0, "a row was refused: the chunk is loaded again without such rows");
+                sifts = true;
+                continue;
+            }
             if !is_transient || tries >= CHUNK_TRIES_MAX {
                 return Err(error);
             }
             tries += 1;
+            self.shared.forget_idle_targets().await;
             warn!(table = %table.name, chunk = id.0, tries, reason, "the chunk is tried again on new connections");
         }
     }
 
-    /// Asks the target for the fate of a chunk whose connection was lost.
-    async fn was_committed(&mut self, table: &TableRun, id: ChunkId) -> Result<bool, ChunkError> {
-        let mut target = self
-            .shared
-            .target_connector
-            .target()
-            .await
-            .map_err(ChunkError::Target)?;
-        let records = target
-            .load_records(&self.shared.fence)
-            .await
-            .map_err(ChunkError::Target)?;
-        self.shared.give_back(target).await;
-        Ok(records
-            .iter()
-            .filter(|record| record.table == table.name)
-            .flat_map(|record| &record.chunks)
-            .any(|chunk| chunk.id == id && chunk.done.is_some()))
+    /// Asks the target for the fate of a chunk that failed.
+    async fn fate(&mut self, table: &TableRun, id: ChunkId) -> Result<Fate, ChunkError> {
+        let records = async {
+            // An idle connection may have been lost with that of the chunk.
+            let mut target = self.shared.target_connector.target().await?;
+            target.load_records(&self.shared.fence).await
+        };
+        let records = tokio::select! {
+            () = self.shared.halt.cancelled() => return Err(ChunkError::Halted),
+            records = records => records.map_err(ChunkError::Target)?,
+        };
+        let of_table = records.iter().find(|record| record.table == table.name);
+        let mut chunks = of_table.into_iter().flat_map(|record| &record.chunks);
+        Ok(match chunks.find(|chunk| chunk.id == id) {
+            None => Fate::Lost,
+            Some(chunk) => chunk.done.map_or(Fate::Open, Fate::Committed),
+        })
     }
 
     async fn load(
         &mut self,
         table: &TableRun,
-        id: ChunkId,
-        bounds: &ChunkBounds,
+        chunk: Chunk<'_>,
         counted: &mut Counted,
     ) -> Result<ChunkCommit, ChunkError> {
         let shared = Arc::clone(&self.shared);
         let halted = shared.halt.cancelled();
         tokio::select! {
             () = halted => Err(ChunkError::Halted),
-            loaded = self.load_unguarded(table, id, bounds, counted) => loaded,
+            loaded = self.load_unguarded(table, chunk, counted) => loaded,
         }
     }
 
     async fn load_unguarded(
         &mut self,
         table: &TableRun,
-        id: ChunkId,
-        bounds: &ChunkBounds,
+        chunk: Chunk<'_>,
         counted: &mut Counted,
     ) -> Result<ChunkCommit, ChunkError> {
+        self.connect().await?;
+        let (Some(reader), Some(loader)) = (&mut self.reader, &mut self.loader) else {
+            unreachable!("both were just made")
+        };
+        // Rows that are looked at one by one have to be decoded.
+        let raw = table.raw.filter(|_| !chunk.sifts);
+        let request = ReadRequest {
+            table: &table.source,
+            bounds: chunk.bounds,
+            filter: table.shape.as_ref().and_then(|shape| shape.filter()),
+            format: raw.map_or(ReadFormat::Decoded, ReadFormat::Raw),
+            block_bytes: self.shared.spec.block_bytes,
+        };
+        let load = ChunkLoad {
+            table: &table.target,
+            chunk: chunk.id,
+            is_only_chunk: table.is_only_chunk,
+            raw,
+            statement_rows_max: self.shared.spec.statement_rows_max,
+            sifts: chunk.sifts,
+        };
+        let (opened, begun) = tokio::join!(reader.open(request), loader.begin(load));
+        opened.map_err(ChunkError::Source)?;
+        begun.map_err(ChunkError::Target)?;
+        let (reader, loader) = (&mut **reader, &mut **loader);
+        if chunk.sifts {
+            sift(&self.shared, table, reader, loader, counted).await?;
+        } else {
+            pass_all(&self.shared, table, reader, loader, counted).await?;
+        }
+        reach(Point::ChunkWritten).await;
+        let commit = loader.commit().await.map_err(ChunkError::Target)?;
+        reach(Point::ChunkCommitted).await;
+        Ok(commit)
+    }
+
+    async fn connect(&mut self) -> Result<(), ChunkError> {
         if self.reader.is_none() {
             let reader = self
                 .shared
@@ -212,50 +322,64 @@ impl Subtask {
             self.shared.give_back(target).await;
             self.loader = Some(loader);
         }
-        let (Some(reader), Some(loader)) = (&mut self.reader, &mut self.loader) else {
-            unreachable!("both were just made")
-        };
-        let request = ReadRequest {
-            table: &table.source,
-            bounds,
-            format: table.raw.map_or(ReadFormat::Decoded, ReadFormat::Raw),
-            block_bytes: self.shared.block_bytes,
-        };
-        let load = ChunkLoad {
-            table: &table.target,
-            chunk: id,
-            is_only_chunk: table.is_only_chunk,
-            raw: table.raw,
-            statement_rows_max: self.shared.statement_rows_max,
-        };
-        let (opened, begun) = tokio::join!(reader.open(request), loader.begin(load));
-        opened.map_err(ChunkError::Source)?;
-        begun.map_err(ChunkError::Target)?;
-        let mut next = reader.next().await.map_err(ChunkError::Source)?;
-        while let Some(block) = next {
-            let (row_count, byte_count) = (block.row_count(), block.byte_count());
-            next = pass(&mut **reader, &mut **loader, table.shaped(block)).await?;
-            self.shared.progress.count(&table.name, |entry| {
-                counted.add(row_count as u64, byte_count as u64, entry);
-            });
-        }
-        reach(Point::ChunkWritten).await;
-        let commit = loader.commit().await.map_err(ChunkError::Target)?;
-        reach(Point::ChunkCommitted).await;
-        Ok(commit)
+        Ok(())
     }
+}
+
+/// A chunk, and whether rows of it are left out that the target refuses.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    id: ChunkId,
+    bounds: &'a ChunkBounds,
+    sifts: bool,
+}
+
+/// Writes every block of a chunk.
+async fn pass_all(
+    shared: &Shared,
+    table: &TableRun,
+    reader: &mut dyn ChunkReader,
+    loader: &mut dyn Loader,
+    counted: &mut Counted,
+) -> Result<(), ChunkError> {
+    let mut next = reader.next().await.map_err(ChunkError::Source)?;
+    while let Some(block) = next {
+        let block = table.shaped(block).map_err(ChunkError::Source)?;
+        let (row_count, byte_count) = (block.row_count(), block.byte_count());
+        next = pass(reader, loader, block).await?;
+        shared.progress.count(&table.name, |entry| {
+            counted.add(row_count as u64, byte_count as u64, entry);
+        });
+    }
+    Ok(())
+}
+
+/// Writes the rows of a chunk that the target takes.
+async fn sift(
+    shared: &Shared,
+    table: &TableRun,
+    reader: &mut dyn ChunkReader,
+    loader: &mut dyn Loader,
+    counted: &mut Counted,
+) -> Result<(), ChunkError> {
+    let mut sifter = Sifter {
+        shared,
+        table,
+        exceptions: Vec::new(),
+    };
+    while let Some(block) = reader.next().await.map_err(ChunkError::Source)? {
+        sifter.write(loader, block, counted).await?;
+    }
+    sifter.write_down().await
 }
 
 impl TableRun {
     /// The rows as the target is to have them.
-    fn shaped(&self, block: Box<dyn RowBlock>) -> Box<dyn RowBlock> {
-        match &self.shape {
+    pub(super) fn shaped(&self, block: Box<dyn RowBlock>) -> Result<Box<dyn RowBlock>, Error> {
+        Ok(match &self.shape {
             None => block,
-            Some(shape) => Box::new(ShapedBlock {
-                block,
-                shape: Arc::clone(shape),
-            }),
-        }
+            Some(shape) => Box::new(ShapedBlock::new(block, Arc::clone(shape))?),
+        })
     }
 }
 
@@ -277,15 +401,27 @@ async fn pass(
     read.map_err(ChunkError::Source)
 }
 
+/// What the target records of a chunk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Its rows are there.
+    Committed(ChunkCommit),
+    /// None of its rows are there.
+    Open,
+    /// It does not record it at all.
+    Lost,
+}
+
 /// What of an open chunk has been shown in the progress.
 #[derive(Default)]
-struct Counted {
+pub(super) struct Counted {
     rows: u64,
     bytes: u64,
+    pub(super) left_out: u64,
 }
 
 impl Counted {
-    fn add(&mut self, rows: u64, bytes: u64, entry: &mut crate::TableProgress) {
+    pub(super) fn add(&mut self, rows: u64, bytes: u64, entry: &mut crate::TableProgress) {
         self.rows += rows;
         self.bytes += bytes;
         entry.row_count += rows;

@@ -1,96 +1,188 @@
-use whimbrel_connector::Error;
-use whimbrel_core::{Decimal, Value};
+//! What becomes of single cells.
 
-/// What becomes of the cells of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CellShape {
-    Keep,
+use whimbrel_connector::Error;
+use whimbrel_core::mapping::{Conversion, ConversionError, Mask, MaskSecret};
+use whimbrel_core::{ColumnType, Decimal, Value};
+
+use super::scratch::{Cell, Scratch};
+
+/// What becomes of the cells of a column: they are made others, then hidden, then cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CellShape {
+    pub(super) make: Make,
+    /// How they are hidden.
+    pub(super) mask: Option<Mask>,
     /// Text and byte strings end after so many bytes, text at the end of a character.
-    Cut {
-        bytes_max: usize,
-    },
+    pub(super) bytes_max: Option<usize>,
+}
+
+/// What is made of a cell's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Make {
+    #[default]
+    Same,
+    /// A value of another type, as a rule says.
+    Converted(Conversion),
     /// `true` or `false`.
     BooleanText,
     /// All digits of a number.
     NumberText,
     /// A number with so many digits behind the point at most.
-    Rounded {
-        scale: usize,
-    },
+    Rounded { scale: usize },
 }
+
+/// Why there is no cell.
+#[derive(Debug)]
+pub(super) enum NoCell {
+    /// The column cannot hold the value.
+    Refused(ConversionError),
+    /// It is longer than the settings let it be.
+    TooLong,
+    /// The expression gives none, for this reason.
+    NoValue(String),
+    /// The expression asks for the commit of a transaction whose end has not come.
+    NotYet,
+    Failed(Error),
+}
+
+/// The masks that act depend on no secret.
+const NO_SECRET: [u8; 32] = [0; 32];
 
 impl CellShape {
+    /// Whether cells arrive as they are.
+    pub(super) fn is_same(self) -> bool {
+        self == Self::default()
+    }
+
     /// For people who read a plan.
-    pub(super) fn note(self) -> Option<String> {
-        Some(match self {
-            Self::Keep => return None,
-            Self::Cut { bytes_max } => {
-                format!("values of more than {bytes_max} bytes are cut, as LobMaxSize says")
-            }
-            Self::BooleanText => {
-                "booleans become the texts true and false, as MapBooleanAsBoolean says".to_owned()
-            }
-            Self::NumberText => {
-                "numbers become texts, as MapUnboundedNumericAsString says".to_owned()
-            }
-            Self::Rounded { scale } => format!(
-                "numbers are rounded to {scale} digits behind the point, as MapUnboundedNumericAsString says"
+    pub(super) fn notes(self) -> impl Iterator<Item = String> {
+        let made = match self.make {
+            // Rules say so themselves.
+            Make::Same | Make::Converted(_) => None,
+            Make::BooleanText => Some(
+                "booleans become the texts true and false, as MapBooleanAsBoolean says".to_owned(),
             ),
-        })
-    }
-
-    /// Whether numbers need text to be made.
-    pub(super) fn makes_text(self) -> bool {
-        matches!(self, Self::NumberText | Self::Rounded { .. })
-    }
-
-    /// Appends the text of a number, if it is needed. Answers whether digits were lost.
-    pub(super) fn write(self, number: &Decimal<'_>, out: &mut String) -> Option<bool> {
-        let scale = match self {
-            Self::NumberText => None,
-            Self::Rounded { scale } => Some(scale),
-            Self::Keep | Self::Cut { .. } | Self::BooleanText => return None,
+            Make::NumberText => {
+                Some("numbers become texts, as MapUnboundedNumericAsString says".to_owned())
+            }
+            Make::Rounded { scale } => Some(format!(
+                "numbers are rounded to {scale} digits behind the point, as MapUnboundedNumericAsString says"
+            )),
         };
-        let mut text = Vec::new();
-        number.write_text(&mut text);
-        let text = String::from_utf8_lossy(&text);
-        let rounded = scale.and_then(|scale| rounded(&text, scale));
-        out.push_str(rounded.as_deref().unwrap_or(&text));
-        Some(rounded.is_some_and(|rounded| !is_same_number(&rounded, &text)))
+        let cut = self.bytes_max.map(|bytes_max| {
+            format!("values of more than {bytes_max} bytes are cut, as LobMaxSize says")
+        });
+        made.into_iter().chain(cut)
     }
 
-    /// The cell's value, for which [`Self::write`] may have made `text`; and whether it lost something.
-    pub(super) fn value<'v>(
+    /// The cell that a value becomes, and whether it lost something.
+    pub(super) fn cell<'v>(
         self,
         value: &Value<'v>,
-        text: Option<&'v str>,
-    ) -> Result<(Value<'v>, bool), Error> {
-        Ok(match (self, *value) {
-            (Self::BooleanText, Value::Bool(flag)) => {
-                (Value::Text(if flag { "true" } else { "false" }), false)
+        scratch: &mut Scratch,
+    ) -> Result<(Cell<'v>, Loss), NoCell> {
+        let (made, is_rounded) = self.made(value, scratch)?;
+        let hidden = match self.mask {
+            None => made,
+            Some(mask) => masked(mask, &made, scratch)?,
+        };
+        let (cell, is_cut) = match self.bytes_max {
+            None => (hidden, false),
+            Some(bytes_max) => cut(hidden, bytes_max, scratch),
+        };
+        Ok((cell, Loss { is_rounded, is_cut }))
+    }
+
+    fn made<'v>(
+        self,
+        value: &Value<'v>,
+        scratch: &mut Scratch,
+    ) -> Result<(Cell<'v>, bool), NoCell> {
+        let begin = scratch.text.len();
+        Ok(match (self.make, *value) {
+            (Make::Converted(conversion), _) => {
+                let converted = conversion
+                    .convert(value, &mut scratch.text)
+                    .map_err(NoCell::Refused)?;
+                (scratch.converted(begin, converted), false)
             }
-            (Self::NumberText, Value::Decimal(_)) => (Value::Text(made(text)?), false),
-            (Self::Rounded { .. }, Value::Decimal(_)) => {
-                let text = made(text)?;
-                // What is no number of digits stays what it is: NaN, the infinities.
-                let number = Decimal::from_text(text).map_or(*value, Value::Decimal);
-                (number, false)
+            (Make::BooleanText, Value::Bool(flag)) => {
+                let text = Value::Text(if flag { "true" } else { "false" });
+                (Cell::AsItIs(text), false)
             }
-            (Self::Cut { bytes_max }, Value::Text(text)) => {
-                let short = &text[..text.floor_char_boundary(bytes_max)];
-                (Value::Text(short), short.len() < text.len())
+            (Make::NumberText, Value::Decimal(number)) => {
+                write_number(&number, None, &mut scratch.text);
+                (Cell::Text(begin..scratch.text.len()), false)
             }
-            (Self::Cut { bytes_max }, Value::Bytes(bytes)) => {
-                let short = &bytes[..bytes.len().min(bytes_max)];
-                (Value::Bytes(short), short.len() < bytes.len())
+            (
+                Make::Rounded { .. },
+                Value::Decimal(Decimal::NaN | Decimal::Infinity | Decimal::NegInfinity),
+            ) => (Cell::AsItIs(*value), false),
+            (Make::Rounded { scale }, Value::Decimal(number)) => {
+                let loses = write_number(&number, Some(scale), &mut scratch.text);
+                (Cell::Decimal(begin..scratch.text.len()), loses)
             }
-            (_, other) => (other, false),
+            _ => (Cell::AsItIs(*value), false),
         })
     }
 }
 
-fn made(text: Option<&str>) -> Result<&str, Error> {
-    text.ok_or_else(|| Error::Fatal("a number was not written as text".to_owned()))
+/// What a value lost on its way, as settings say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) is_rounded: bool,
+    pub(super) is_cut: bool,
+}
+
+/// Appends a number. Answers whether digits were lost.
+fn write_number(number: &Decimal<'_>, scale: Option<usize>, out: &mut String) -> bool {
+    let mut text = Vec::new();
+    number.write_text(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    let rounded = scale.and_then(|scale| rounded(&text, scale));
+    out.push_str(rounded.as_deref().unwrap_or(&text));
+    rounded.is_some_and(|rounded| !is_same_number(&rounded, &text))
+}
+
+fn masked<'v>(mask: Mask, cell: &Cell<'v>, scratch: &mut Scratch) -> Result<Cell<'v>, NoCell> {
+    let mut masked = String::new();
+    let ty = ColumnType::Text { bytes_max: None };
+    let secret = MaskSecret::new(NO_SECRET);
+    let value = cell.value(scratch);
+    match mask.apply(&value, &ty, &secret, &mut masked) {
+        Ok(Value::Text(text)) => {
+            let begin = scratch.text.len();
+            scratch.text.push_str(text);
+            Ok(Cell::Text(begin..scratch.text.len()))
+        }
+        Ok(_) => Ok(cell.clone()),
+        Err(error) => Err(NoCell::Failed(Error::Fatal(error.to_string()))),
+    }
+}
+
+fn cut<'v>(cell: Cell<'v>, bytes_max: usize, scratch: &Scratch) -> (Cell<'v>, bool) {
+    match cell {
+        Cell::AsItIs(Value::Text(text)) => {
+            let short = &text[..text.floor_char_boundary(bytes_max)];
+            (Cell::AsItIs(Value::Text(short)), short.len() < text.len())
+        }
+        Cell::AsItIs(Value::Bytes(bytes)) => {
+            let short = &bytes[..bytes.len().min(bytes_max)];
+            (Cell::AsItIs(Value::Bytes(short)), short.len() < bytes.len())
+        }
+        Cell::Text(range) => {
+            let length = scratch.text[range.clone()].floor_char_boundary(bytes_max);
+            let short = range.start..range.start + length;
+            let is_cut = short.end < range.end;
+            (Cell::Text(short), is_cut)
+        }
+        Cell::Bytes(range) => {
+            let short = range.start..range.end.min(range.start.saturating_add(bytes_max));
+            let is_cut = short.end < range.end;
+            (Cell::Bytes(short), is_cut)
+        }
+        other => (other, false),
+    }
 }
 
 /// A number with so many digits behind the point, the last one rounded half away from zero as PostgreSQL does. `None` when it has no more
@@ -144,42 +236,101 @@ fn is_same_number(rounded: &str, text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn cut(text: &str, bytes_max: usize) -> (String, bool) {
-        let value = CellShape::Cut { bytes_max }.value(&Value::Text(text), None);
-        match value.unwrap() {
-            (Value::Text(text), is_cut) => (text.to_owned(), is_cut),
-            other => panic!("{other:?}"),
+    fn shaped(shape: CellShape, value: &Value<'_>) -> (String, Loss) {
+        let mut scratch = Scratch::default();
+        let (cell, loss) = shape.cell(value, &mut scratch).unwrap();
+        (format!("{:?}", cell.value(&scratch)), loss)
+    }
+
+    fn making(make: Make) -> CellShape {
+        CellShape {
+            make,
+            ..CellShape::default()
+        }
+    }
+
+    fn cutting(bytes_max: usize) -> CellShape {
+        CellShape {
+            bytes_max: Some(bytes_max),
+            ..CellShape::default()
+        }
+    }
+
+    const CUT: Loss = Loss {
+        is_rounded: false,
+        is_cut: true,
+    };
+
+    #[test]
+    fn text_is_cut_at_the_end_of_a_character() {
+        for (text, bytes_max, expected, loss) in [
+            ("abc", 3, "abc", Loss::default()),
+            ("abcd", 3, "abc", CUT),
+            ("aé𝄞", 2, "a", CUT),
+            ("aé𝄞", 6, "aé", CUT),
+            ("aé𝄞", 7, "aé𝄞", Loss::default()),
+            ("", 1, "", Loss::default()),
+        ] {
+            let cut = shaped(cutting(bytes_max), &Value::Text(text));
+            assert_eq!(cut, (format!("{:?}", Value::Text(expected)), loss));
         }
     }
 
     #[test]
-    fn text_is_cut_at_the_end_of_a_character() {
-        assert_eq!(cut("abc", 3), ("abc".to_owned(), false));
-        assert_eq!(cut("abcd", 3), ("abc".to_owned(), true));
-        assert_eq!(cut("aé𝄞", 2), ("a".to_owned(), true));
-        assert_eq!(cut("aé𝄞", 6), ("aé".to_owned(), true));
-        assert_eq!(cut("aé𝄞", 7), ("aé𝄞".to_owned(), false));
-        assert_eq!(cut("", 1), (String::new(), false));
-    }
-
-    #[test]
     fn bytes_are_cut_and_nothing_else_is() {
-        let shape = CellShape::Cut { bytes_max: 2 };
-        let cut = shape.value(&Value::Bytes(&[1, 0, 3]), None).unwrap();
-        assert_eq!(cut, (Value::Bytes(&[1, 0]), true));
+        let cut = shaped(cutting(2), &Value::Bytes(&[1, 0, 3]));
+        assert_eq!(cut, ("Bytes([1, 0])".to_owned(), CUT));
         for other in [
             Value::Null,
             Value::NotSent,
             Value::Int(12345),
             Value::Json("{}  "),
         ] {
-            assert_eq!(shape.value(&other, None).unwrap(), (other, false));
+            let same = (format!("{other:?}"), Loss::default());
+            assert_eq!(shaped(cutting(2), &other), same);
         }
     }
 
     #[test]
+    fn values_are_converted_then_masked_then_cut() {
+        let text = ColumnType::Text { bytes_max: None };
+        let to_text = Make::Converted(Conversion::to(&text).unwrap());
+        let masking = |make, bytes_max| CellShape {
+            make,
+            mask: Some(Mask::Digits('#')),
+            bytes_max,
+        };
+        let of = |shape, value: &Value<'_>| shaped(shape, value);
+        let none = Loss::default();
+        let a = Value::Text("a1é2");
+        assert_eq!(
+            of(masking(Make::Same, None), &a),
+            ("Text(\"a#é#\")".into(), none)
+        );
+        assert_eq!(
+            of(masking(Make::Same, Some(4)), &a),
+            ("Text(\"a#é\")".into(), CUT)
+        );
+        let number = Value::Decimal(Decimal::Text("-12.5"));
+        assert_eq!(
+            of(masking(to_text, None), &number),
+            ("Text(\"-##.#\")".into(), none)
+        );
+        assert_eq!(
+            of(masking(to_text, Some(2)), &Value::Int(123)),
+            ("Text(\"##\")".into(), CUT)
+        );
+        assert_eq!(
+            of(masking(to_text, None), &Value::Null),
+            ("Null".into(), none)
+        );
+        let unmasked = masking(Make::Same, None).cell(&Value::Int(1), &mut Scratch::default());
+        assert!(unmasked.is_err());
+    }
+
+    #[test]
     fn numbers_are_rounded_half_away_from_zero() {
-        let shape = CellShape::Rounded { scale: 2 };
+        let shape = making(Make::Rounded { scale: 2 });
         for (text, expected, loses) in [
             ("1.005", "1.01", true),
             ("-1.005", "-1.01", true),
@@ -190,14 +341,14 @@ mod tests {
             ("1.2", "1.2", false),
             ("12", "12", false),
         ] {
-            let mut out = String::new();
-            let number = Decimal::Text(text);
-            assert_eq!(shape.write(&number, &mut out), Some(loses), "{text}");
-            assert_eq!(out, expected);
+            let (number, loss) = shaped(shape, &Value::Decimal(Decimal::Text(text)));
+            assert_eq!(number, format!("Decimal(Text({expected:?}))"));
+            assert_eq!(loss.is_rounded, loses, "{text}");
         }
-        let mut out = String::new();
-        assert_eq!(shape.write(&Decimal::NaN, &mut out), Some(false));
         let value = Value::Decimal(Decimal::NaN);
-        assert_eq!(shape.value(&value, Some(&out)).unwrap(), (value, false));
+        assert_eq!(
+            shaped(shape, &value),
+            ("Decimal(NaN)".to_owned(), Loss::default())
+        );
     }
 }

@@ -1,18 +1,57 @@
 use std::sync::Arc;
 
 use whimbrel_connector::{ChangeRows, Error, RawRows, RowAt, RowBlock, RowVisitor};
+use whimbrel_core::Value;
 
-use super::Shaped;
+use super::{ChangeOrigin, Event, Operation, Scratch, Shaped, Wanted};
 
-/// A block of a load whose rows get another shape as they are decoded.
+/// A block of a load of which the rows that are wanted get another shape as they are decoded.
 pub(crate) struct ShapedBlock {
-    pub(crate) block: Box<dyn RowBlock>,
-    pub(crate) shape: Arc<Shaped>,
+    block: Box<dyn RowBlock>,
+    shape: Arc<Shaped>,
+    /// For each row whether it is wanted; `None`: all are.
+    wanted: Option<Vec<bool>>,
+    row_count: usize,
+}
+
+impl ShapedBlock {
+    /// Looks at each row whether it is wanted.
+    pub(crate) fn new(block: Box<dyn RowBlock>, shape: Arc<Shaped>) -> Result<Self, Error> {
+        let mut row_count = block.row_count();
+        let mut wanted = None;
+        if shape.filter().is_some() {
+            let mut rows = Vec::with_capacity(row_count);
+            block.decode(&mut |row| {
+                rows.push(is_wanted(&shape, row)?);
+                Ok(())
+            })?;
+            row_count = rows.iter().filter(|&&is_wanted| is_wanted).count();
+            wanted = Some(rows);
+        }
+        Ok(Self {
+            block,
+            shape,
+            wanted,
+            row_count,
+        })
+    }
+}
+
+/// Whether a row of a load is wanted, in which every cell is told.
+pub(crate) fn is_wanted(shape: &Shaped, row: &[Value<'_>]) -> Result<bool, Error> {
+    match shape.wants(row) {
+        Wanted::Yes => Ok(true),
+        Wanted::No => Ok(false),
+        Wanted::Unknown => Err(Error::table(
+            &shape.table().name,
+            "a filter of the table mappings looks at a column whose values are not of the type that the catalog gives it; exclude the table, or filter by another column",
+        )),
+    }
 }
 
 impl RowBlock for ShapedBlock {
     fn row_count(&self) -> usize {
-        self.block.row_count()
+        self.row_count
     }
 
     fn byte_count(&self) -> usize {
@@ -25,9 +64,18 @@ impl RowBlock for ShapedBlock {
     }
 
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        let mut scratch = String::new();
-        self.block
-            .decode(&mut |row| self.shape.row(row, &mut scratch, visit))
+        let mut scratch = Scratch::default();
+        let mut place = 0;
+        self.block.decode(&mut |row| {
+            let wanted = self.wanted.as_ref();
+            let is_wanted = wanted.is_none_or(|rows| rows.get(place) == Some(&true));
+            place += 1;
+            if is_wanted {
+                self.shape.row(row, &mut scratch, visit)
+            } else {
+                Ok(())
+            }
+        })
     }
 }
 
@@ -50,8 +98,91 @@ impl ChangeRows for ShapedRows {
     }
 
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        let mut scratch = String::new();
+        let mut scratch = Scratch::default();
         self.rows
             .decode(row, &mut |row| self.shape.row(row, &mut scratch, visit))
+    }
+}
+
+/// One row whose cells lie in two versions of it: what the newer one does not tell is as it was. Every row of it is this one.
+#[derive(Debug)]
+pub(crate) struct MergedRow {
+    pub(crate) rows: Arc<dyn ChangeRows>,
+    pub(crate) older: RowAt,
+    pub(crate) newer: RowAt,
+}
+
+impl ChangeRows for MergedRow {
+    /// They are counted where the versions are.
+    fn byte_count(&self) -> usize {
+        0
+    }
+
+    fn decode(&self, _: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        self.rows.decode(self.newer, &mut |newer| {
+            self.rows
+                .decode(self.older, &mut |older| visit(&filled(newer, older)))
+        })
+    }
+}
+
+/// A row whose cells that were not sent are those of an older version.
+pub(crate) fn filled<'v>(newer: &[Value<'v>], older: &[Value<'v>]) -> Vec<Value<'v>> {
+    let cells = newer.iter().zip(older);
+    cells
+        .map(|(new, old)| match new {
+            Value::NotSent => *old,
+            sent => *sent,
+        })
+        .collect()
+}
+
+/// The rows of one change of a table whose columns are made of more than a row's cells.
+#[derive(Debug)]
+pub(crate) struct EventRow {
+    pub(crate) rows: Arc<dyn ChangeRows>,
+    pub(crate) shape: Arc<Shaped>,
+    pub(crate) operation: Operation,
+    /// The row that arrives; the other one that is asked for is its old version.
+    pub(crate) arrives: RowAt,
+    /// What it was, as far as the log tells: its cells stand in for those that were not sent.
+    pub(crate) older: Option<RowAt>,
+    pub(crate) change: ChangeOrigin,
+}
+
+impl ChangeRows for EventRow {
+    /// What it takes itself: the block is counted where its other rows are.
+    fn byte_count(&self) -> usize {
+        size_of::<Self>()
+    }
+
+    fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let mut scratch = Scratch::default();
+        let arrives = (self.arrives.shape, self.arrives.offset) == (row.shape, row.offset);
+        if !arrives {
+            return self
+                .rows
+                .decode(row, &mut |old| self.shape.old_row(old, &mut scratch, visit));
+        }
+        let event = Event {
+            operation: self.operation,
+            before: None,
+            change: Some(&self.change),
+        };
+        let Some(older) = self.older else {
+            return self.rows.decode(row, &mut |row| {
+                self.shape.row_of(event, row, &mut scratch, visit)
+            });
+        };
+        self.rows.decode(row, &mut |newer| {
+            self.rows.decode(older, &mut |older| {
+                let event = Event {
+                    before: Some(older),
+                    ..event
+                };
+                let whole = filled(newer, older);
+                self.shape.row_of(event, &whole, &mut scratch, visit)
+            })
+        })
     }
 }

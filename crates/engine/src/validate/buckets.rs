@@ -41,26 +41,32 @@ impl Buckets {
         self.counts.iter().sum()
     }
 
-    /// The buckets that differ, as far as their rows at both ends stay within `rows_max` (at least one), and whether that is all.
-    pub(super) fn differing(&self, other: &Self, rows_max: u64) -> (Vec<bool>, bool) {
+    /// The buckets from `from` on that differ, as far as their rows at both ends stay within `rows_max` (at least one), and the bucket at
+    /// which to go on, if that is not all.
+    pub(super) fn differing(
+        &self,
+        other: &Self,
+        rows_max: u64,
+        from: usize,
+    ) -> (Vec<bool>, Option<usize>) {
         let mut differing = vec![false; BUCKET_COUNT];
-        let (mut rows, mut is_all, mut is_first) = (0, true, true);
+        let (mut rows, mut is_first) = (0, true);
         let here = self.sums.iter().zip(&self.counts);
         let there = other.sums.iter().zip(&other.counts);
-        for ((mine, yours), differs) in here.zip(there).zip(&mut differing) {
+        let pairs = here.zip(there).zip(&mut differing).enumerate();
+        for (bucket, ((mine, yours), differs)) in pairs.skip(from) {
             if mine == yours {
                 continue;
             }
             let both = mine.1 + yours.1;
             if !is_first && rows + both > rows_max {
-                is_all = false;
-                break;
+                return (differing, Some(bucket));
             }
             is_first = false;
             rows += both;
             *differs = true;
         }
-        (differing, is_all)
+        (differing, None)
     }
 }
 
@@ -82,16 +88,19 @@ mod tests {
             .for_each(|&(key, row)| backward.add(key, row));
         assert_eq!(forward, backward);
         backward.add(RowHash(77), RowHash(5));
-        let (differing, is_all) = forward.differing(&backward, 10);
-        assert!(is_all && differing[77] && differing.iter().filter(|d| **d).count() == 1);
+        let (differing, next) = forward.differing(&backward, 10, 0);
+        assert!(next.is_none() && differing[77] && differing.iter().filter(|d| **d).count() == 1);
     }
 
     #[test]
     fn rows_read_again_are_bounded() {
         let (mut many, none) = (Buckets::new(), Buckets::new());
         (0..5000_u128).for_each(|i| many.add(RowHash(i), RowHash(i + 1)));
-        let (differing, is_all) = many.differing(&none, 100);
-        assert!(!is_all);
+        let (differing, next) = many.differing(&none, 100, 0);
+        assert_eq!(next, Some(100));
         assert_eq!(differing.iter().filter(|d| **d).count(), 100);
+        let (differing, next) = many.differing(&none, 100, 4950);
+        assert_eq!(next, None);
+        assert_eq!(differing.iter().filter(|d| **d).count(), 50);
     }
 }

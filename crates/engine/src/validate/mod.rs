@@ -17,9 +17,11 @@ use whimbrel_connector::{Connector, Error, Snapshot, Source};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::{Table, TableName};
 
+use crate::shaping::Shaper;
 use crate::{RunError, Shaping};
 use compare::compare_table;
-use layout::Layout;
+pub(crate) use compare::{Compared, RowView, Side, compare};
+pub(crate) use layout::Layout;
 
 /// Rows of differing buckets that are held at once and compared by key; further buckets are only counted.
 pub const ROWS_COMPARED_MAX: u64 = 100_000;
@@ -88,15 +90,15 @@ pub enum DifferenceKind {
     ExtraAtTarget,
     /// At both, with other values in these columns.
     Changed {
-        /// Their names at the source.
+        /// Their names, as rules give them.
         columns: Vec<String>,
     },
 }
 
 /// One end of a comparison: a snapshot and its tables.
-struct End {
-    snapshot: Box<dyn Snapshot>,
-    tables: Vec<Table>,
+pub(crate) struct End {
+    pub(crate) snapshot: Box<dyn Snapshot>,
+    pub(crate) tables: Vec<Table>,
 }
 
 /// Told of each table as it is done: its index, how many there are, and the report.
@@ -143,21 +145,21 @@ pub async fn validate(
         }
         let name = &names[index];
         let counterpart = target_end.tables.iter().find(|table| table.name == *name);
-        let done = match counterpart.map(|counterpart| Layout::of(table, counterpart, spec.shaping))
-        {
-            Some(Ok(layout)) => {
-                let compared = compare_table(&source_end, &target_end, layout, spec);
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    compared = compared => match compared {
-                        Ok(compared) => compared,
-                        Err(error) => not_comparable(table, name, unreadable(error)?),
-                    },
+        let done =
+            match counterpart.map(|counterpart| Layout::of(table, counterpart, spec.shaper())) {
+                Some(Ok(layout)) => {
+                    let compared = compare_table(&source_end, &target_end, layout, spec);
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        compared = compared => match compared {
+                            Ok(compared) => compared,
+                            Err(error) => not_comparable(table, name, unreadable(error)?),
+                        },
+                    }
                 }
-            }
-            Some(Err(reason)) => not_comparable(table, name, reason),
-            None => not_comparable(table, name, "the target has no such table".to_owned()),
-        };
+                Some(Err(reason)) => not_comparable(table, name, reason),
+                None => not_comparable(table, name, "the target has no such table".to_owned()),
+            };
         report(index, names.len(), &done);
         reports.push(done);
     }
@@ -174,11 +176,15 @@ async fn open(
 }
 
 /// What is wrong with one table says nothing of the others: it becomes the reason why that one cannot be compared.
-fn unreadable(error: RunError) -> Result<String, RunError> {
+pub(crate) fn unreadable(error: RunError) -> Result<String, RunError> {
     let (end, of_table) = match error {
         RunError::Source(error) => ("source", of_one_table(error).map_err(RunError::Source)?),
         RunError::Target(error) => ("target", of_one_table(error).map_err(RunError::Target)?),
-        other @ (RunError::NoTables | RunError::NothingToResume | RunError::Table(_)) => {
+        other @ (RunError::SameDatabase(_)
+        | RunError::NoTables
+        | RunError::NothingToResume
+        | RunError::FedByAnother { .. }
+        | RunError::Table(_)) => {
             return Err(other);
         }
     };
@@ -207,6 +213,14 @@ fn not_comparable(table: &Table, target: &TableName, reason: String) -> TableRep
 }
 
 impl ValidateSpec {
+    fn shaper(&self) -> Shaper<'_> {
+        Shaper {
+            settings: self.shaping,
+            mappings: &self.mappings,
+            target_schema: self.target_schema.as_deref(),
+        }
+    }
+
     fn target_name(&self, table: &TableName) -> TableName {
         let mapped = self.mappings.target_name(table);
         match &self.target_schema {

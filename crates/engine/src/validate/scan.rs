@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 use whimbrel_connector::{Error, ReadFormat, ReadRequest, Snapshot};
 use whimbrel_core::{ChunkBounds, Table, Value};
 
-use crate::shaping::Shaped;
+use crate::shaping::{Scratch, Shaped, is_wanted};
 use crate::spec::{BLOCK_BYTES, CHUNK_BYTES};
 
 /// What a scan does with the rows: each reader has its own, fed row by row.
@@ -37,7 +37,7 @@ async fn read<S: RowSink>(
     mut sink: S,
 ) -> Result<S, Error> {
     let mut reader = snapshot.reader().await?;
-    let mut scratch = String::new();
+    let mut scratch = Scratch::default();
     loop {
         let next = waiting
             .lock()
@@ -47,6 +47,7 @@ async fn read<S: RowSink>(
         let request = ReadRequest {
             table,
             bounds: &bounds,
+            filter: shape.and_then(Shaped::filter),
             format: ReadFormat::Decoded,
             block_bytes: BLOCK_BYTES,
         };
@@ -54,6 +55,7 @@ async fn read<S: RowSink>(
         while let Some(block) = reader.next().await? {
             block.decode(&mut |row| match shape {
                 None => sink.row(row),
+                Some(shape) if !is_wanted(shape, row)? => Ok(()),
                 Some(shape) => shape.row(row, &mut scratch, &mut |row| sink.row(row)),
             })?;
             // Hashing a block takes milliseconds: the other end's reader gets its turn in between.

@@ -78,7 +78,7 @@ pub(crate) async fn follow(
     }
 }
 
-fn assert_equal(pair: &Pair, place: &str) {
+pub(crate) fn assert_equal(pair: &Pair, place: &str) {
     for table in ["orders", "items", "empty", "events"] {
         assert_eq!(
             pair.target.rows(&name(table)),
@@ -154,6 +154,24 @@ async fn a_lost_connection_at_any_call_loses_and_doubles_nothing() {
         }
     }
     assert!(struck > 180, "only {struck} faults struck");
+}
+
+/// What the log cannot be told in costs none of the tries that are for faults.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_asks_for_another_form_is_opened_again_without_a_retry() {
+    let pair = pair();
+    let source = pair.source.clone().told_in_form(2);
+    let pair = Pair { source, ..pair };
+    let faults = Faults::none();
+    let mut spec = cdc();
+    spec.load.retry.retries_max = 0;
+    let outcome = follow(&pair, &spec, &faults, async |_| {
+        work(&pair, 1, 25, 80).await;
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    assert_equal(&pair, "another form");
+    assert!(faults.count(Call::LogOpen) >= 3);
 }
 
 /// The run ends at any call and is resumed.
@@ -314,6 +332,7 @@ fn policies(refused: RowPolicy, missing: RowPolicy) -> ApplyErrors {
         delete: refused,
         missing_update: missing,
         missing_delete: missing,
+        escalation: None,
     }
 }
 

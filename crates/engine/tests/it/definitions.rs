@@ -11,7 +11,7 @@ use whimbrel_connector::memory::{
 };
 use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
 use whimbrel_engine::{
-    CdcOutcome, CdcSpec, CdcStart, DdlPolicy, Progress, RowPolicy, RunError, TableState,
+    CdcOutcome, CdcSpec, CdcStart, DdlPolicy, OnTruncate, Progress, RowPolicy, RunError, TableState,
 };
 
 use crate::cdc::{caught_up, cdc, follow};
@@ -427,7 +427,7 @@ async fn what_the_policy_leaves_out_stays_as_it_was() {
     let spec = CdcSpec {
         on_ddl: DdlPolicy {
             drops: false,
-            truncates: false,
+            on_truncate: OnTruncate::Keep,
             alters: false,
         },
         ..cdc()

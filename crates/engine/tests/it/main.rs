@@ -1,11 +1,21 @@
 //! The engine over databases in memory: every call of the contracts is made to fail.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod apart;
+mod apply_modes;
 mod cdc;
 mod control_tables;
+mod data_errors;
 mod definitions;
+mod events;
+mod feeding;
 mod full_load;
+mod interruptions;
+mod log_watch;
+mod reloads;
+mod rules;
 mod shaping;
 mod support;
+mod validating;
 mod validation;
 mod workload;

@@ -65,6 +65,14 @@ pub(crate) async fn left_out(
     Ok(faults.collect())
 }
 
+/// Whether the log tells every column of rows before an update, unless a session says otherwise for itself.
+pub(super) async fn tells_old_rows(connection: &mut Connection) -> Result<bool, Error> {
+    let settings = settings(connection).await;
+    let settings = settings.map_err(|error| general(error, DOING))?;
+    let image = settings.get("binlog_row_image");
+    Ok(image.is_none_or(|image| image == "FULL"))
+}
+
 /// Refuses a table whose rows change without an event.
 fn changed_unsaid(table: &Table, keys: &[UnloggedKey]) -> Option<TableFault> {
     let key = keys.iter().find(|key| key.table == table.name)?;

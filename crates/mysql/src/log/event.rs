@@ -20,6 +20,8 @@ pub(super) struct Header {
     /// Seconds since 1970.
     pub(super) seconds: u32,
     pub(super) kind: u8,
+    /// The server that wrote it first.
+    pub(super) server_id: u32,
     /// Of the whole event.
     pub(super) bytes: u32,
     /// Where the next event begins, its lower 32 bits; 0 for events that are not in the file.
@@ -32,10 +34,11 @@ impl Header {
         let mut reader = Reader::new(event);
         let seconds = reader.u32()?;
         let kind = reader.u8()?;
-        reader.u32()?;
+        let server_id = reader.u32()?;
         Ok(Self {
             seconds,
             kind,
+            server_id,
             bytes: reader.u32()?,
             next_offset: reader.u32()?,
             flags: reader.u16()?,

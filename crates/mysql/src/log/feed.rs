@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use whimbrel_connector::Error;
 
 use super::event::{
@@ -25,8 +24,17 @@ const AHEAD_BYTES: u32 = 8 << 20;
 const CHUNK_BYTES: usize = 256 << 10;
 /// A server with nothing to tell gives a sign of life this often.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A server that has sent nothing for so long is gone.
+/// A server that has sent no byte for so long is gone, unless its own limit for such a silence (`replica_net_timeout`, of which this is the
+/// default) is another one.
 const SILENCE: Duration = Duration::from_mins(1);
+/// Bounds of that limit: some signs of life may be late, and nobody waits for ever.
+const SILENCE_BOUNDS: [Duration; 2] = [Duration::from_secs(6), Duration::from_mins(10)];
+
+/// How long a server may be silent, by what it waits for others itself, in seconds.
+pub(super) fn silence_max(of_server_s: Option<u64>) -> Duration {
+    let [min, max] = SILENCE_BOUNDS;
+    of_server_s.map_or(SILENCE, |limit| Duration::from_secs(limit).clamp(min, max))
+}
 
 pub(super) const DOING: &str = "read the source's binary log";
 
@@ -54,11 +62,10 @@ impl Feed {
         let room = Arc::new(Semaphore::new(AHEAD_BYTES as usize));
         let reader = tokio::spawn(async move {
             loop {
-                let arrived = match timeout(SILENCE, connection.arrived(CHUNK_BYTES)).await {
-                    Ok(Ok(Some(packets))) => Ok(packets),
-                    Ok(Ok(None)) => Err(WireError::Closed),
-                    Ok(Err(error)) => Err(error),
-                    Err(_) => Err(WireError::Io(std::io::ErrorKind::TimedOut.into())),
+                let arrived = match connection.arrived(CHUNK_BYTES).await {
+                    Ok(Some(packets)) => Ok(packets),
+                    Ok(None) => Err(WireError::Closed),
+                    Err(error) => Err(error),
                 };
                 let packets = match arrived {
                     Ok(packets) => packets,
@@ -289,6 +296,11 @@ fn read_error(error: WireError) -> Error {
         WireError::Server(error) if error.code == 1236 => Error::Fatal(format!(
             "cannot {DOING}: {error}; the log that the task needs next is no longer there, or is damaged. Load the tables again, and keep the log longer (binlog_expire_logs_seconds)"
         )),
+        WireError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            Error::Transient(format!(
+                "cannot {DOING}: the source has sent nothing for a long while, not even a sign of life; the connection is given up"
+            ))
+        }
         other => general(other, DOING),
     }
 }
@@ -319,6 +331,15 @@ mod tests {
             };
             drain(packets).ok();
         }
+    }
+
+    #[test]
+    fn a_server_may_be_silent_as_long_as_it_bears_itself_within_bounds() {
+        let seconds = |limit| silence_max(limit).as_secs();
+        assert_eq!(seconds(None), 60);
+        assert_eq!(seconds(Some(60)), 60);
+        assert_eq!(seconds(Some(1)), 6);
+        assert_eq!(seconds(Some(u64::MAX)), 600);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{ChangeRows, Error, RowAt, RowRefusal, RowVisitor};
+use whimbrel_connector::{ChangeRows, Error, RefusalKind, RowAt, RowRefusal, RowVisitor};
 use whimbrel_core::{Engine, Table, Value};
 
 use super::charset::Charsets;
@@ -309,6 +309,7 @@ impl Image {
             table: self.layout.table.name.clone(),
             key: None,
             column: column.map(|column| column.name.clone()),
+            kind: RefusalKind::Value,
             reason: format!("the source's log holds {}", bad.what),
         })
     }

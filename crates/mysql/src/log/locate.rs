@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 
-use whimbrel_connector::Error;
-use whimbrel_core::{
-    DAYS_1970_TO_2000, Engine, MICROS_PER_DAY, MICROS_PER_SECOND, Position, Timestamp, Value,
-    write_text,
-};
+use whimbrel_connector::{Error, LogPlace};
+use whimbrel_core::{Engine, Position};
 
 use super::event::kind;
 use super::feed::{Event, bad};
 use super::gtid::{GtidReader, GtidSet, GtidTrack};
 use super::head::{Head, is_head};
-use super::place::{LogFile, Parsed};
+use super::place::{FileId, LogFile, Parsed, Place};
 use super::replica::FIRST_OFFSET;
+use super::times::moment;
 use super::walk::Walk;
 use crate::errors::general;
 use crate::options::Options;
@@ -115,13 +113,9 @@ impl<'a> Search<'a> {
 
     /// When a file was begun, in seconds since 1970.
     async fn begun_at_s(&self, index: usize) -> Result<u64, Error> {
-        let mut walk = self.walk(index).await?;
-        loop {
-            let event = walk.next().await?;
-            if event.header.kind == kind::FORMAT_DESCRIPTION {
-                return Ok(event.header.seconds.into());
-            }
-        }
+        let file = self.file(index)?;
+        let begun = begun(self.options, file).await?;
+        Ok(begun.seconds.into())
     }
 
     /// The transactions before a file, as it tells them at its beginning.
@@ -142,10 +136,9 @@ impl<'a> Search<'a> {
             .ok_or_else(|| bad("a list of transactions that cannot be read"))
     }
 
-    async fn walk(&self, index: usize) -> Result<Walk, Error> {
+    fn file(&self, index: usize) -> Result<LogFile, Error> {
         let file = self.files.get(index).cloned();
-        let file = file.ok_or_else(|| bad("no files"))?;
-        Walk::open(self.options, file, FIRST_OFFSET.into()).await
+        file.ok_or_else(|| bad("no files"))
     }
 
     /// The first transaction from a file on for which `is_it` holds, or the log's end, and the transactions before it.
@@ -155,7 +148,7 @@ impl<'a> Search<'a> {
         is_it: impl Fn(&Head, &Event) -> bool,
     ) -> Result<(Found, Option<GtidSet>), Error> {
         let mut ids = GtidTrack::new(Some(self.ids_before(index).await?));
-        let mut walk = self.walk(index).await?;
+        let mut walk = Walk::open(self.options, self.file(index)?, FIRST_OFFSET.into()).await?;
         let mut reader = GtidReader::default();
         loop {
             let event = walk.next().await?;
@@ -182,6 +175,41 @@ impl<'a> Search<'a> {
     }
 }
 
+/// When a file was begun.
+pub(super) async fn begun(options: &Options, file: LogFile) -> Result<FileId, Error> {
+    let mut walk = Walk::open(options, file, FIRST_OFFSET.into()).await?;
+    loop {
+        let event = walk.next().await?;
+        if event.header.kind == kind::FORMAT_DESCRIPTION {
+            return Ok(FileId::of(&event.header));
+        }
+    }
+}
+
+/// Checks that the file of a place is the one that the place tells, if it tells.
+pub(super) async fn check_file(options: &Options, place: &Parsed) -> Result<(), Error> {
+    match place.begun {
+        Some(ours) => {
+            let found = begun(options, place.file.clone()).await?;
+            ours.check(&place.to_string(), found)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A position that tells which file it is in.
+pub(super) async fn bound(
+    options: &Options,
+    engine: Engine,
+    position: &Position,
+) -> Result<Position, Error> {
+    let mut parsed = Parsed::new(position, engine)?;
+    if parsed.begun.is_none() {
+        parsed.begun = Some(begun(options, parsed.file.clone()).await?);
+    }
+    Ok(Place::from(parsed).position())
+}
+
 /// Between two transactions.
 struct Found {
     file: Arc<str>,
@@ -193,16 +221,6 @@ impl Found {
         let ids = ids.map_or_else(String::new, ToString::to_string);
         source::written(&self.file, &self.offset.to_string(), &ids)
     }
-}
-
-fn moment(seconds: u64) -> String {
-    let since_1970 = i64::try_from(seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(MICROS_PER_SECOND);
-    let micros = since_1970.saturating_sub(i64::from(DAYS_1970_TO_2000) * MICROS_PER_DAY);
-    let mut text = Vec::new();
-    write_text(&Value::TimestampTz(Timestamp::Micros(micros)), &mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// A set of transactions in what a user gave, if it is one.

@@ -9,7 +9,8 @@
 //! Why nothing is lost and nothing comes twice: a stream begins at a place between two transactions and hands over the
 //! transactions behind it in the log's order, each with the place behind it. Every event is either understood, or of a kind
 //! known to matter to nobody, or an error; its checksum is verified; and a log that no longer reaches back to the place is
-//! refused by the server. Which transactions a snapshot holds, places tell exactly; see `place`.
+//! refused by the server. Which transactions a snapshot holds, places tell exactly, and whether a log is the one that was read before; see
+//! `place`.
 //!
 //! Why values are what a full load gives: rows are only decoded by a layout on which the log and the catalog agree, and
 //! every form of value has a test that compares both ways on real servers.
@@ -45,9 +46,12 @@ mod stream;
 mod table_map;
 mod times;
 mod walk;
+mod watch;
 
 use async_trait::async_trait;
-use whimbrel_connector::{ChangeLog, ChangeStream, Error, LogStart, SnapshotView, StartPoint};
+use whimbrel_connector::{
+    ChangeLog, ChangeStream, Error, LogStart, SnapshotView, StartPoint, TableFault,
+};
 use whimbrel_core::{Position, Table};
 
 pub(crate) use self::assembler::Voids;
@@ -58,6 +62,7 @@ use self::gtid::GtidTrack;
 use self::locate::Search;
 use self::place::{Parsed, Place, View};
 use self::stream::MysqlStream;
+pub(crate) use self::watch::FileWatch;
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
@@ -114,38 +119,55 @@ impl ChangeLog for MysqlLog {
         let options = self.options.clone();
         let found = checks::check(&options, self.connection().await?, tables).await?;
         tracing::debug!(task = %self.task, "the source's log can be captured from");
+        let position = self.current().await?;
+        let engine = self.connection().await?.engine();
         Ok(LogStart {
-            position: self.current().await?,
+            position: locate::bound(&options, engine, &position).await?,
             refused: found,
         })
+    }
+
+    async fn old_rows_untold(&mut self, tables: &[Table]) -> Result<Vec<TableFault>, Error> {
+        if checks::tells_old_rows(self.connection().await?).await? {
+            return Ok(Vec::new());
+        }
+        let fault = |table: &Table| {
+            TableFault {
+            table: table.name.clone(),
+            message: "the log does not tell all of its rows before an update, for which rules of the table mappings ask; set binlog_row_image = FULL at the source".to_owned(),
+        }
+        };
+        Ok(tables.iter().map(fault).collect())
     }
 
     async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error> {
         let options = self.options.clone();
         let connection = self.connection().await?;
         let engine = connection.engine();
-        match start {
+        let position = match start {
             StartPoint::Time(at_us) => {
                 let mut search = Search::begin(&options, connection).await?;
-                search.time(*at_us).await
+                search.time(*at_us).await?
             }
             StartPoint::Given(given) => {
                 if let Some(ids) = locate::ids_of(given, engine) {
                     let mut search = Search::begin(&options, connection).await?;
-                    return search.ids(&ids).await;
+                    search.ids(&ids).await?
+                } else {
+                    let position = Position::new(given.as_str());
+                    self.reaches_back(&position).await?;
+                    position
                 }
-                let position = Position::new(given.as_str());
-                let parsed = Parsed::new(&position, engine)?;
-                checks::reaches_back(connection, &parsed).await?;
-                Ok(position)
             }
-        }
+        };
+        locate::bound(&options, engine, &position).await
     }
 
     async fn reaches_back(&mut self, to: &Position) -> Result<(), Error> {
         let connection = self.connection().await?;
         let parsed = Parsed::new(to, connection.engine())?;
-        checks::reaches_back(connection, &parsed).await
+        checks::reaches_back(connection, &parsed).await?;
+        locate::check_file(&self.options, &parsed).await
     }
 
     async fn open(
@@ -176,6 +198,7 @@ impl ChangeLog for MysqlLog {
             place: Place {
                 file: parsed.file.clone(),
                 offset: replica::first_offset(parsed.offset),
+                begun: parsed.begun,
                 gtids: GtidTrack::new(parsed.gtids.clone()),
             },
             skips_to: parsed.offset,

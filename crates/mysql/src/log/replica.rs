@@ -4,7 +4,7 @@ use rand::Rng;
 use whimbrel_connector::Error;
 use whimbrel_core::Engine;
 
-use super::feed::{DOING, HEARTBEAT, Input};
+use super::feed::{DOING, HEARTBEAT, Input, silence_max};
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
@@ -26,8 +26,9 @@ pub(super) async fn dump(options: &Options, file: &str, offset: u64) -> Result<I
     let id = free_id(&mut connection).await.map_err(failed)?;
     register(&mut connection, id).await?;
     let offset = u32::try_from(offset).unwrap_or(FIRST_OFFSET);
+    let limit = own_limit(&mut connection).await.map_err(failed)?;
     connection
-        .begin_dump(id, file, offset)
+        .begin_dump(id, (file, offset), silence_max(limit))
         .await
         .map_err(failed)?;
     Ok(Input::new(connection))
@@ -56,6 +57,15 @@ async fn introduce(connection: &mut Connection) -> Result<(), WireError> {
             .await?;
     }
     Ok(())
+}
+
+/// The seconds after which the server as a replica takes a silent source for gone.
+async fn own_limit(connection: &mut Connection) -> Result<Option<u64>, WireError> {
+    // MySQL renamed it in 8.0.26, MariaDB has the old name alone.
+    let sql =
+        "SHOW GLOBAL VARIABLES WHERE variable_name IN ('slave_net_timeout', 'replica_net_timeout')";
+    let row = connection.row(sql).await?;
+    Ok(row.and_then(|row| row.number(1)))
 }
 
 /// A random number that no replica has that the server knows of.

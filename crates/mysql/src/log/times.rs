@@ -4,7 +4,10 @@
 //! fraction in as few bytes as its digits need. MariaDB has forms of its own for columns made with
 //! `mysql56_temporal_format` off.
 
-use whimbrel_core::{CivilDate, Date, MICROS_PER_DAY, MICROS_PER_SECOND, Time, Timestamp};
+use whimbrel_core::{
+    CivilDate, DAYS_1970_TO_2000, Date, MICROS_PER_DAY, MICROS_PER_SECOND, Time, Timestamp, Value,
+    write_text,
+};
 
 /// Bytes of the fraction for each count of digits; also of MariaDB's own form of instants.
 const FRACTION_BYTES: [usize; 7] = [0, 1, 1, 2, 2, 3, 3];
@@ -296,6 +299,17 @@ pub(super) enum JsonTime {
     Date,
     Time,
     DateTime,
+}
+
+/// Seconds since 1970 as people read them.
+pub(super) fn moment(seconds: u64) -> String {
+    let since_1970 = i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(MICROS_PER_SECOND);
+    let micros = since_1970.saturating_sub(i64::from(DAYS_1970_TO_2000) * MICROS_PER_DAY);
+    let mut text = Vec::new();
+    write_text(&Value::TimestampTz(Timestamp::Micros(micros)), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]

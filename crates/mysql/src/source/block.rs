@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use whimbrel_connector::{Error, RawRows, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_connector::{Error, RawRows, RefusalKind, RowBlock, RowRefusal, RowVisitor};
 use whimbrel_core::TableName;
 
 use crate::types::RowDecoder;
@@ -46,6 +46,7 @@ impl RowBlock for MysqlBlock {
                 table: table.clone(),
                 key: None,
                 column: columns.get(bad.column).cloned(),
+                kind: RefusalKind::Value,
                 reason: format!("the source sent {}", bad.what),
             })
         };

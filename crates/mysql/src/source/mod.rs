@@ -3,6 +3,8 @@
 mod axis;
 mod block;
 mod changed;
+mod filter;
+mod lookup;
 mod plan;
 mod pool;
 mod position;
@@ -13,7 +15,9 @@ mod snapshot;
 pub(crate) use position::{current as current_position, is_exact, written};
 
 use async_trait::async_trait;
-use whimbrel_connector::{Error, Snapshot, Source, TypeDefinition};
+use whimbrel_connector::expression::{self, Dialect};
+use whimbrel_connector::{Error, KeyLookup, RowVisitor, Snapshot, Source, TypeDefinition};
+use whimbrel_core::objects::SchemaObjects;
 use whimbrel_core::{Table, TableName};
 
 use crate::catalog;
@@ -57,6 +61,14 @@ impl Source for MysqlSource {
         Ok(Vec::new())
     }
 
+    async fn objects(&mut self, tables: &[Table]) -> Result<SchemaObjects, Error> {
+        let mut objects = catalog::schema_objects(&mut self.connection, tables)
+            .await
+            .map_err(|error| general(error, "read the objects of the tables"))?;
+        expression::read_all(&mut objects, tables, Dialect::MySql);
+        Ok(objects)
+    }
+
     async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
         let snapshot = snapshot::open(
             &self.options,
@@ -66,5 +78,13 @@ impl Source for MysqlSource {
         )
         .await?;
         Ok(Box::new(snapshot))
+    }
+
+    async fn rows_by_key(
+        &mut self,
+        lookup: KeyLookup<'_>,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        lookup::rows(&mut self.connection, lookup, visit).await
     }
 }

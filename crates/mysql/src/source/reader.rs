@@ -5,12 +5,13 @@ use whimbrel_connector::{ChunkReader, Error, ReadFormat, ReadRequest, RowBlock};
 use whimbrel_core::Table;
 
 use super::block::{BlockLayout, MysqlBlock};
+use super::filter;
 use super::pool::Loan;
 use super::range::KeyRange;
 use crate::errors::of_table;
 use crate::quote;
 use crate::types::RowDecoder;
-use crate::wire::Statement;
+use crate::wire::{ResultColumn, Statement};
 
 const DOING: &str = "read rows of the table";
 
@@ -49,7 +50,7 @@ impl MysqlReader {
 }
 
 /// The rows of a chunk in the order of the primary key, in which the target's own key is built fastest.
-fn select(table: &Table, range: &KeyRange) -> Result<String, Error> {
+fn select(table: &Table, range: &KeyRange, wanted: Option<String>) -> Result<String, Error> {
     let stale = || {
         Error::table(
             &table.name,
@@ -64,9 +65,11 @@ fn select(table: &Table, range: &KeyRange) -> Result<String, Error> {
         // Without the hint a server may read the whole table and sort it.
         sql.extend([" FORCE INDEX (", &quote::identifier(&index), ")"]);
     }
-    if !condition.is_empty() {
+    let in_range = (!condition.is_empty()).then_some(condition);
+    let conditions: Vec<String> = in_range.into_iter().chain(wanted).collect();
+    if !conditions.is_empty() {
         sql.push_str(" WHERE ");
-        sql.push_str(&condition);
+        sql.push_str(&conditions.join(" AND "));
     }
     if !order.is_empty() {
         sql.push_str(" ORDER BY ");
@@ -75,12 +78,31 @@ fn select(table: &Table, range: &KeyRange) -> Result<String, Error> {
     Ok(sql)
 }
 
+/// How rows of all loaded columns are decoded that the server has announced so.
+pub(super) fn layout(table: &Table, announced: &[ResultColumn]) -> Result<BlockLayout, Error> {
+    let decoder = RowDecoder::new(table.loaded_columns(), announced).map_err(|what| {
+        Error::table(
+            &table.name,
+            format!("it was altered since it was described ({what}); start the load again"),
+        )
+    })?;
+    Ok(BlockLayout {
+        table: table.name.clone(),
+        columns: table
+            .loaded_columns()
+            .map(|column| column.name.clone())
+            .collect(),
+        decoder,
+    })
+}
+
 #[async_trait]
 impl ChunkReader for MysqlReader {
     async fn open(&mut self, request: ReadRequest<'_>) -> Result<(), Error> {
         let ReadRequest {
             table,
             bounds,
+            filter,
             format,
             block_bytes,
         } = request;
@@ -92,25 +114,13 @@ impl ChunkReader for MysqlReader {
         self.give_up().await?;
         let range = KeyRange::from_bounds(bounds)
             .ok_or_else(|| Error::table(&table.name, "the chunk's range cannot be understood"))?;
-        let sql = select(table, &range)?;
+        let wanted = filter.and_then(|filter| filter::condition(filter, table));
+        let sql = select(table, &range, wanted)?;
         let failed = |error| of_table(error, &table.name, DOING);
         let connection = self.loan.connection().map_err(failed)?;
         let statement = connection.prepare(&sql).await.map_err(failed)?;
         let announced = connection.open(&statement).await.map_err(failed)?;
-        let decoder = RowDecoder::new(table.loaded_columns(), &announced).map_err(|what| {
-            Error::table(
-                &table.name,
-                format!("it was altered since it was described ({what}); start the load again"),
-            )
-        })?;
-        let layout = BlockLayout {
-            table: table.name.clone(),
-            columns: table
-                .loaded_columns()
-                .map(|column| column.name.clone())
-                .collect(),
-            decoder,
-        };
+        let layout = layout(table, &announced)?;
         self.open = Some(OpenChunk {
             statement,
             layout: Arc::new(layout),

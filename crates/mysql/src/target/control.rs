@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use whimbrel_connector::{
     ApplyException, ApplySettings, Checkpoint, ChunkCommit, ChunkRecord, Error, FollowState,
-    LoadRecord, Mutation, RecordChange, TaskFence,
+    LoadRecord, Mutation, NOBODY, RecordChange, TaskFence,
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, Table, TableName};
 
@@ -25,7 +25,7 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Chunks recorded per statement: far below `max_allowed_packet`, few round trips.
 const CHUNKS_PER_STATEMENT: usize = 200;
 
-fn tables(engine: Engine) -> [String; 4] {
+fn tables(engine: Engine) -> [String; 5] {
     // The collation compares names as the API does, by their characters alone.
     let collation = match engine {
         Engine::MariaDb => "utf8mb4_nopad_bin",
@@ -35,7 +35,7 @@ fn tables(engine: Engine) -> [String; 4] {
     [
         format!(
             "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_task_epoch (\
-             task_name varchar(128) NOT NULL PRIMARY KEY, epoch bigint NOT NULL) {end}"
+             task_name varchar(128) NOT NULL PRIMARY KEY, epoch bigint NOT NULL, holder varchar(36) NULL) {end}"
         ),
         format!(
             "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_load_table (\
@@ -55,11 +55,16 @@ fn tables(engine: Engine) -> [String; 4] {
              task_name varchar(128) NOT NULL PRIMARY KEY, epoch bigint NOT NULL, \
              state_time datetime(6) NOT NULL, checkpoint mediumtext NOT NULL) {end}"
         ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_fed_table (\
+             table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL, \
+             PRIMARY KEY (table_owner, table_name)) {end}"
+        ),
     ]
 }
 
 /// Takes the lock under which control tables come and go.
-async fn lock(connection: &mut Connection) -> Result<(), Error> {
+pub(super) async fn lock(connection: &mut Connection) -> Result<(), Error> {
     let sql = format!("SELECT get_lock('{DATABASE}', {LOCK_SECONDS})");
     let row = connection
         .row(&sql)
@@ -73,7 +78,7 @@ async fn lock(connection: &mut Connection) -> Result<(), Error> {
     ))
 }
 
-async fn unlock(connection: &mut Connection) -> Result<(), Error> {
+pub(super) async fn unlock(connection: &mut Connection) -> Result<(), Error> {
     let sql = format!("SELECT release_lock('{DATABASE}')");
     connection
         .row(&sql)
@@ -88,19 +93,15 @@ pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<Tas
     if connection.is_ready() {
         unlock(connection).await?;
     }
-    let epoch = claimed.map_err(|error| {
+    claimed.map_err(|error| {
         general(
             error,
             "make the control tables and claim the task at the target",
         )
-    })?;
-    Ok(TaskFence {
-        task: task.to_owned(),
-        epoch,
     })
 }
 
-async fn claim_locked(connection: &mut Connection, task: &str) -> Result<i64, WireError> {
+async fn claim_locked(connection: &mut Connection, task: &str) -> Result<TaskFence, WireError> {
     // Asked first, because even IF NOT EXISTS needs the right to create.
     let exists =
         format!("SELECT 1 FROM information_schema.schemata WHERE schema_name = '{DATABASE}'");
@@ -112,23 +113,115 @@ async fn claim_locked(connection: &mut Connection, task: &str) -> Result<i64, Wi
     for sql in tables(connection.engine()) {
         connection.execute(&sql).await?;
     }
+    add_holder(connection).await?;
     connection.execute("START TRANSACTION").await?;
-    let clock = connection
-        .row("SELECT CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)")
-        .await?;
-    let clock: i64 = clock.and_then(|row| row.number(0)).unwrap_or(0);
+    let clock = clock(connection).await?;
     let name = literal(task);
     // The epoch never falls back, even after the task was forgotten: it is at least the clock.
     connection
         .execute(&format!(
-            "INSERT INTO {DATABASE}.awsdms_task_epoch (task_name, epoch) VALUES ({name}, {clock}) \
-             ON DUPLICATE KEY UPDATE epoch = greatest(epoch + 1, {clock})"
+            "INSERT INTO {DATABASE}.awsdms_task_epoch (task_name, epoch, holder) VALUES ({name}, {clock}, uuid()) \
+             ON DUPLICATE KEY UPDATE epoch = greatest(epoch + 1, {clock}), holder = uuid()"
         ))
         .await?;
-    let row = connection.row(&epoch_of(task, "")).await?;
+    let row = connection.row(&holder_of(task, "")).await?;
     connection.execute("COMMIT").await?;
-    row.and_then(|row| row.number(0))
-        .ok_or_else(|| WireError::protocol("no epoch after it was written"))
+    let row = row.ok_or_else(|| WireError::protocol("no epoch after it was written"))?;
+    Ok(TaskFence {
+        task: task.to_owned(),
+        epoch: row
+            .number(0)
+            .ok_or_else(|| WireError::protocol("an epoch that is no number"))?,
+        holder: row.text(1).to_owned(),
+    })
+}
+
+/// Adds what tables of earlier versions lack.
+async fn add_holder(connection: &mut Connection) -> Result<(), WireError> {
+    let exists = format!(
+        "SELECT 1 FROM information_schema.columns \
+         WHERE table_schema = '{DATABASE}' AND table_name = 'awsdms_task_epoch' AND column_name = 'holder'"
+    );
+    if connection.row(&exists).await?.is_none() {
+        let add =
+            format!("ALTER TABLE {DATABASE}.awsdms_task_epoch ADD COLUMN holder varchar(36) NULL");
+        connection.execute(&add).await?;
+    }
+    Ok(())
+}
+
+fn holder_of(task: &str, lock: &str) -> String {
+    format!(
+        "SELECT epoch, holder FROM {DATABASE}.awsdms_task_epoch WHERE task_name = {}{lock}",
+        literal(task)
+    )
+}
+
+/// Takes the task anew for a worker that held it, unless another has taken it since.
+pub(super) async fn claim_again(
+    connection: &mut Connection,
+    held: &TaskFence,
+) -> Result<TaskFence, Error> {
+    let doing = |error| general(error, "claim the task again at the target");
+    connection
+        .execute("START TRANSACTION")
+        .await
+        .map_err(doing)?;
+    let theirs = match compare_holder(connection, held, " FOR UPDATE").await {
+        Ok(epoch) => epoch,
+        Err(Error::Fenced { theirs, .. }) if theirs <= held.epoch => held.epoch,
+        Err(error) => return Err(error),
+    };
+    let epoch = clock(connection).await.map_err(doing)?.max(theirs + 1);
+    let sql = format!(
+        "UPDATE {DATABASE}.awsdms_task_epoch SET epoch = {epoch}, holder = {} WHERE task_name = {}",
+        literal(&held.holder),
+        literal(&held.task)
+    );
+    connection.execute(&sql).await.map_err(doing)?;
+    connection.execute("COMMIT").await.map_err(doing)?;
+    Ok(TaskFence {
+        epoch,
+        ..held.clone()
+    })
+}
+
+/// Checks that the task is still its holder's.
+pub(super) async fn check_holder(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<(), Error> {
+    compare_holder(connection, fence, "").await.map(drop)
+}
+
+/// The task's epoch, if its holder has it.
+async fn compare_holder(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    lock: &str,
+) -> Result<i64, Error> {
+    let row = match connection.row(&holder_of(&fence.task, lock)).await {
+        Ok(row) => row,
+        Err(WireError::Server(error)) if error.is_missing() => None,
+        Err(error) => return Err(general(error, "check the task's epoch at the target")),
+    };
+    let is_ours = row.as_ref().is_some_and(|row| row.text(1) == fence.holder);
+    let theirs = row.and_then(|row| row.number(0)).unwrap_or(NOBODY);
+    if is_ours && theirs >= fence.epoch || Mutation::NoEpochCheck.is_on() {
+        return Ok(theirs);
+    }
+    Err(Error::Fenced {
+        ours: fence.epoch,
+        theirs,
+    })
+}
+
+/// The server's clock in microseconds since 1970.
+async fn clock(connection: &mut Connection) -> Result<i64, WireError> {
+    let clock = connection
+        .row("SELECT CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)")
+        .await?;
+    Ok(clock.and_then(|row| row.number(0)).unwrap_or(0))
 }
 
 pub(super) fn epoch_of(task: &str, lock: &str) -> String {
@@ -147,9 +240,6 @@ pub(super) enum Held {
     /// commit is left: a worker that stops in the middle of its rows must not keep others from taking over.
     UntilCommit,
 }
-
-/// Stands for the epoch of a task that has none: later than every epoch.
-const NOBODY: i64 = i64::MAX;
 
 /// Checks that the task is still ours.
 pub(super) async fn check_fence(
@@ -267,6 +357,50 @@ pub(super) async fn unrecord_table(
     Ok(())
 }
 
+/// Removes all that is recorded of the task but the task itself.
+pub(super) async fn clear(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+    let doing = |error| general(error, "remove the record of the load");
+    connection
+        .execute("START TRANSACTION")
+        .await
+        .map_err(doing)?;
+    let names = [
+        "awsdms_load_chunk",
+        "awsdms_load_table",
+        "awsdms_txn_state",
+        "awsdms_fed_table",
+    ];
+    for name in names {
+        let sql = format!(
+            "DELETE FROM {DATABASE}.{name} WHERE task_name = {}",
+            literal(&fence.task)
+        );
+        connection.execute(&sql).await.map_err(doing)?;
+    }
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    connection.execute("COMMIT").await.map(drop).map_err(doing)
+}
+
+/// Removes the records of some tables.
+pub(super) async fn unrecord(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    tables: &[&TableName],
+) -> Result<(), Error> {
+    let doing = |error| general(error, "remove records of the load at the target");
+    connection
+        .execute("START TRANSACTION")
+        .await
+        .map_err(doing)?;
+    for table in tables {
+        unrecord_table(connection, fence, table)
+            .await
+            .map_err(doing)?;
+    }
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    connection.execute("COMMIT").await.map(drop).map_err(doing)
+}
+
 /// Writes the record of a prepared table into the open transaction.
 pub(super) async fn record_table(
     connection: &mut Connection,
@@ -361,7 +495,7 @@ pub(super) async fn record_finished(
 /// epoch gives NULL, which the column does not take, and the server runs nothing of a script after a statement that failed.
 /// The epoch stays locked until the COMMIT, which follows at once whatever becomes of this process.
 pub(super) fn write_checkpoint(fence: &TaskFence, checkpoint: &Checkpoint) -> String {
-    let TaskFence { task, epoch } = fence;
+    let TaskFence { task, epoch, .. } = fence;
     let position = literal(&checkpoint.to_text(task));
     let is_ours = if Mutation::NoEpochCheck.is_on() {
         "TRUE".to_owned()
@@ -510,6 +644,7 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
         "awsdms_load_chunk",
         "awsdms_load_table",
         "awsdms_txn_state",
+        "awsdms_fed_table",
         "awsdms_task_epoch",
     ];
     for name in names {

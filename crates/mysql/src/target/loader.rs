@@ -44,6 +44,8 @@ struct OpenChunk {
     /// Rows in `text`.
     statement_rows: u64,
     is_loading: bool,
+    /// Each block is taken whole or not at all.
+    sifts: bool,
     total: ChunkCommit,
 }
 
@@ -201,6 +203,73 @@ impl OpenChunk {
         block: &dyn RowBlock,
     ) -> Result<(), Error> {
         let cuts = self.encode(block)?;
+        self.send_cut(connection, cuts).await?;
+        if self.text.len() >= STATEMENT_BYTES {
+            self.end_last(connection).await?;
+        } else {
+            self.send(connection, self.text.len()).await?;
+        }
+        self.total.byte_count += block.byte_count() as u64;
+        Ok(())
+    }
+
+    /// Writes a block in statements of its own, to be undone without the rest of the chunk.
+    async fn write_sifted(
+        &mut self,
+        connection: &mut Connection,
+        block: &dyn RowBlock,
+    ) -> Result<(), Error> {
+        let before = self.total;
+        let cuts = match self.encode(block) {
+            Ok(cuts) => cuts,
+            Err(error) => {
+                self.drop_text();
+                return Err(error);
+            }
+        };
+        self.run(connection, "SAVEPOINT sifted").await?;
+        let written = async {
+            self.send_cut(connection, cuts).await?;
+            self.end_last(connection).await
+        };
+        match written.await {
+            Ok(()) => self.total.byte_count += block.byte_count() as u64,
+            Err(Error::Row(refusal)) => {
+                self.total = before;
+                self.drop_text();
+                self.run(connection, "ROLLBACK TO SAVEPOINT sifted").await?;
+                return Err(Error::Row(refusal));
+            }
+            Err(error) => return Err(error),
+        }
+        self.run(connection, "RELEASE SAVEPOINT sifted").await
+    }
+
+    /// Forgets the rows that were not taken.
+    fn drop_text(&mut self) {
+        self.text.clear();
+        self.sent = 0;
+        self.statement_rows = 0;
+    }
+
+    async fn run(&self, connection: &mut Connection, sql: &str) -> Result<(), Error> {
+        let done = connection.execute(sql).await;
+        done.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Ends the statement that is open, with all rows that there are.
+    async fn end_last(&mut self, connection: &mut Connection) -> Result<(), Error> {
+        let cut = Cut {
+            at: self.text.len(),
+            rows: self.statement_rows,
+        };
+        self.end_statement(connection, cut).await?;
+        self.statement_rows = 0;
+        Ok(())
+    }
+
+    /// Ends statements where a bound on their rows wants it.
+    async fn send_cut(&mut self, connection: &mut Connection, cuts: Vec<Cut>) -> Result<(), Error> {
         let mut gone = 0;
         for Cut { at, rows } in cuts {
             self.end_statement(
@@ -213,17 +282,6 @@ impl OpenChunk {
             .await?;
             gone = at;
         }
-        if self.text.len() >= STATEMENT_BYTES {
-            let cut = Cut {
-                at: self.text.len(),
-                rows: self.statement_rows,
-            };
-            self.end_statement(connection, cut).await?;
-            self.statement_rows = 0;
-        } else {
-            self.send(connection, self.text.len()).await?;
-        }
-        self.total.byte_count += block.byte_count() as u64;
         Ok(())
     }
 
@@ -233,21 +291,14 @@ impl OpenChunk {
         connection: &mut Connection,
         fence: &TaskFence,
     ) -> Result<ChunkCommit, Error> {
-        let cut = Cut {
-            at: self.text.len(),
-            rows: self.statement_rows,
-        };
-        self.end_statement(connection, cut).await?;
+        self.end_last(connection).await?;
         let source = &self.layout.source;
         let recorded = control::record_chunk(connection, fence, source, self.chunk, self.total)
             .await
             .map_err(|error| of_table(error, source, "record a chunk of"))?;
         control::check_fence(connection, fence, Held::UntilCommit).await?;
         if !recorded {
-            return Err(Error::Fatal(format!(
-                "chunk {} of table {source} is recorded as loaded already, or not at all; its rows were rolled back",
-                self.chunk.0
-            )));
+            return Err(Error::record_lost(source));
         }
         Ok(self.total)
     }
@@ -279,6 +330,7 @@ impl Loader for MysqlLoader {
             sent: 0,
             statement_rows: 0,
             is_loading: false,
+            sifts: load.sifts,
             total: ChunkCommit {
                 row_count: 0,
                 byte_count: 0,
@@ -293,8 +345,15 @@ impl Loader for MysqlLoader {
                 "rows were written without an open chunk".to_owned(),
             ));
         };
-        match open.write(&mut self.connection, block).await {
+        let sifts = open.sifts;
+        let written = if sifts {
+            open.write_sifted(&mut self.connection, block).await
+        } else {
+            open.write(&mut self.connection, block).await
+        };
+        match written {
             Ok(()) => Ok(()),
+            Err(Error::Row(refusal)) if sifts => Err(Error::Row(refusal)),
             Err(error) => Err(self.give_up(error).await),
         }
     }

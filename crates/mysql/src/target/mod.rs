@@ -2,18 +2,23 @@
 
 mod apply;
 mod control;
+mod fed;
 mod layout;
 mod loader;
+mod objects;
 mod prepare;
 mod reports;
+mod sessions;
 mod verdict;
 
 use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
+use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
-    RawFormat, Target, TargetColumn, TargetTable, TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, FedTable, KeyNotRestored, KeyPolicy, LoadRecord,
+    Loader, PrepareMode, RawFormat, Target, TargetColumn, TargetTable, TaskFence, TypeDefinition,
 };
+use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
 use self::apply::MysqlApplier;
@@ -29,6 +34,8 @@ use crate::wire::{Connection, Purpose};
 pub(crate) struct MysqlTarget {
     options: Options,
     connection: Connection,
+    /// Whoever takes the task over finds the connection, and ends it.
+    is_marked: bool,
 }
 
 impl MysqlTarget {
@@ -36,6 +43,7 @@ impl MysqlTarget {
         Self {
             options,
             connection,
+            is_marked: false,
         }
     }
 
@@ -48,6 +56,15 @@ impl MysqlTarget {
             tracing::debug!(%error, "the rollback failed too");
         }
         result
+    }
+
+    /// Whoever takes the task over finds the connection, and ends it.
+    async fn mark(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        if !self.is_marked {
+            sessions::mark(&mut self.connection, fence).await?;
+            self.is_marked = true;
+        }
+        Ok(())
     }
 }
 
@@ -126,6 +143,7 @@ impl Target for MysqlTarget {
         Ok(TargetTable {
             name,
             source: source.clone(),
+            shaped: None,
             columns,
             primary_key,
             keys,
@@ -142,8 +160,29 @@ impl Target for MysqlTarget {
     }
 
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {
+        sessions::end_all(&mut self.connection, task).await?;
         let claimed = control::claim(&mut self.connection, task).await;
-        self.clean_up(claimed).await
+        let fence = self.clean_up(claimed).await?;
+        self.mark(&fence).await?;
+        sessions::end_older(&mut self.connection, &fence).await?;
+        Ok(fence)
+    }
+
+    async fn claim_again(&mut self, held: &TaskFence) -> Result<TaskFence, Error> {
+        // A connection that was lost may still hold the task's row, and the claim would wait for it in vain.
+        match sessions::end_older(&mut self.connection, held).await {
+            Ok(()) | Err(Error::Fenced { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let claimed = control::claim_again(&mut self.connection, held).await;
+        let fence = self.clean_up(claimed).await?;
+        self.mark(&fence).await?;
+        sessions::end_older(&mut self.connection, &fence).await?;
+        Ok(fence)
+    }
+
+    async fn check(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        control::check_holder(&mut self.connection, fence).await
     }
 
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
@@ -159,8 +198,39 @@ impl Target for MysqlTarget {
         reports::write(&mut self.connection, home, write).await
     }
 
-    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {
-        control::forget(&mut self.connection, fence).await
+    async fn clear(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        self.mark(fence).await?;
+        let cleared = control::clear(&mut self.connection, fence).await;
+        self.clean_up(cleared).await
+    }
+
+    async fn unrecord(&mut self, fence: &TaskFence, tables: &[&TableName]) -> Result<(), Error> {
+        self.mark(fence).await?;
+        let removed = control::unrecord(&mut self.connection, fence, tables).await;
+        self.clean_up(removed).await
+    }
+
+    async fn fed_by_others(
+        &mut self,
+        task: &str,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error> {
+        fed::by_others(&mut self.connection, task, tables).await
+    }
+
+    async fn feed(
+        &mut self,
+        fence: &TaskFence,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error> {
+        self.mark(fence).await?;
+        fed::feed(&mut self.connection, fence, tables).await
+    }
+
+    async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.mark(fence).await?;
+        control::forget(&mut self.connection, fence).await?;
+        Ok(Vec::new())
     }
 
     async fn create_types(&mut self, _: &[TypeDefinition]) -> Result<(), Error> {
@@ -176,6 +246,7 @@ impl Target for MysqlTarget {
         planned_at: &Position,
         chunks: &[ChunkBounds],
     ) -> Result<(), Error> {
+        self.mark(fence).await?;
         let prepared =
             prepare::prepare(&mut self.connection, fence, table, mode, planned_at, chunks).await;
         self.clean_up(prepared).await
@@ -183,13 +254,50 @@ impl Target for MysqlTarget {
 
     async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {
         control::check_fence(&mut self.connection, fence, Held::Now).await?;
-        let connection = connect(&self.options, Purpose::Write).await?;
+        let mut connection = connect(&self.options, Purpose::Write).await?;
+        sessions::mark(&mut connection, fence).await?;
         Ok(Box::new(MysqlLoader::new(connection, fence.clone())))
     }
 
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error> {
+        self.mark(fence).await?;
         let finished = prepare::finish(&mut self.connection, fence, table).await;
         self.clean_up(finished).await
+    }
+
+    fn plan_objects(
+        &self,
+        objects: &SchemaObjects,
+        tables: &[TargetTable],
+        wanted: &ObjectSelection,
+    ) -> ObjectPlan {
+        objects::plan(objects, tables, wanted, self.engine())
+    }
+
+    async fn make_object(
+        &mut self,
+        fence: &TaskFence,
+        step: &ObjectStep,
+    ) -> Result<ObjectOutcome, Error> {
+        self.mark(fence).await?;
+        let made = objects::make(&mut self.connection, fence, step).await;
+        self.clean_up(made).await
+    }
+
+    async fn unmake_object(&mut self, fence: &TaskFence, step: &ObjectStep) -> Result<bool, Error> {
+        self.mark(fence).await?;
+        let gone = objects::unmake(&mut self.connection, fence, step).await;
+        self.clean_up(gone).await
+    }
+
+    async fn make_together(
+        &mut self,
+        fence: &TaskFence,
+        steps: &[ObjectStep],
+    ) -> Result<Option<Vec<ObjectOutcome>>, Error> {
+        self.mark(fence).await?;
+        let made = objects::make_together(&mut self.connection, fence, steps).await;
+        self.clean_up(made).await
     }
 
     async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {

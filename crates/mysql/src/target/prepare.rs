@@ -6,7 +6,10 @@ use super::run;
 use crate::catalog;
 use crate::errors::of_table;
 use crate::quote;
-use crate::wire::Connection;
+use crate::wire::{Connection, WireError};
+
+/// The server's code for a key where there is one already.
+const MULTIPLE_PRIMARY_KEY: u16 = 1068;
 
 /// The statements that a load would run, in order.
 pub(super) fn preview(table: &TargetTable, mode: PrepareMode, engine: Engine) -> Vec<String> {
@@ -42,7 +45,7 @@ fn key_columns(table: &TargetTable) -> String {
     let parts: Vec<String> = parts
         .filter_map(|(place, &column)| {
             let name = quote::identifier(&table.columns.get(column)?.name);
-            Some(match table.source.key_prefix(place) {
+            Some(match table.model().key_prefix(place) {
                 Some(length) => format!("{name}({length})"),
                 None => name,
             })
@@ -58,7 +61,7 @@ fn key_columns(table: &TargetTable) -> String {
 fn create_table(table: &TargetTable, engine: Engine) -> String {
     let mut planned = table.columns.iter();
     let mut lines = Vec::new();
-    for column in &table.source.columns {
+    for column in &table.model().columns {
         if column.is_loaded() {
             lines.extend(planned.next().map(planned_column));
         } else if table.source.engine == engine {
@@ -245,7 +248,7 @@ pub(super) async fn finish(
             .await
             .map_err(|error| of_table(error, source, "look for the key of"))?;
         if key.is_empty() {
-            run(connection, source, "build the primary key of", &sql).await?;
+            build_key(connection, table, &sql).await?;
         }
     }
     run(connection, source, "begin to record", "START TRANSACTION").await?;
@@ -254,6 +257,23 @@ pub(super) async fn finish(
         .map_err(|error| of_table(error, source, "record the end of"))?;
     control::check_fence(connection, fence, Held::UntilCommit).await?;
     run(connection, source, "commit the record of", "COMMIT").await
+}
+
+/// Builds the key. The server may still be at it for a worker that is gone: then ours waits for that, and there is a key afterwards.
+async fn build_key(
+    connection: &mut Connection,
+    table: &TargetTable,
+    sql: &str,
+) -> Result<(), Error> {
+    match connection.execute(sql).await {
+        Ok(_) => Ok(()),
+        Err(WireError::Server(error)) if error.code == MULTIPLE_PRIMARY_KEY => Ok(()),
+        Err(error) => Err(of_table(
+            error,
+            &table.source.name,
+            "build the primary key of",
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -294,6 +314,7 @@ mod tests {
                 outside_snapshot: None,
                 notes: Vec::new(),
             },
+            shaped: None,
             columns: vec![
                 column("a", "int", false),
                 column("b`", "timestamp(6)", true),

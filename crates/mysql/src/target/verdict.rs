@@ -4,7 +4,7 @@
 //! changed, a row whose key is taken is left out. So the counts that it reports must be those of the rows that were sent,
 //! without a warning; otherwise the warnings tell which row was to blame, and the transaction is rolled back.
 
-use whimbrel_connector::RowRefusal;
+use whimbrel_connector::{RefusalKind, RowRefusal};
 
 use super::layout::Layout;
 use crate::wire::{Done, MyError, TextRow};
@@ -80,6 +80,7 @@ pub(super) fn refusal(
             table: layout.source.clone(),
             key: None,
             column: None,
+            kind: RefusalKind::Value,
             reason: format!(
                 "the server took {} rows and says nothing of the others",
                 done.affected_rows
@@ -121,6 +122,7 @@ pub(super) fn explain(layout: &Layout, text: &[u8], code: u16, message: &str) ->
         table: layout.source.clone(),
         key,
         column,
+        kind: kind(code),
         reason,
     }
 }
@@ -135,6 +137,16 @@ pub(super) fn only_key(layout: &Layout, text: &[u8]) -> Option<String> {
 
 fn written(key: &[String]) -> Option<String> {
     (!key.is_empty()).then(|| format!("({})", key.join(", ")))
+}
+
+fn kind(code: u16) -> RefusalKind {
+    match code {
+        1265 | 1406 => RefusalKind::TooLong,
+        1022 | 1048 | 1062 | 1263 | 1364 | 1452 | 1526 | 1586 | 1748 | 3819 | 4025 => {
+            RefusalKind::Constraint
+        }
+        _ => RefusalKind::Value,
+    }
 }
 
 fn reason(code: u16) -> Option<&'static str> {

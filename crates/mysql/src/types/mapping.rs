@@ -36,7 +36,10 @@ pub(crate) fn plan_columns(
     let mut columns = Vec::new();
     let mut types: Vec<Planned> = Vec::new();
     for column in source.loaded_columns() {
-        let planned = if source.engine == target {
+        let planned = if column.native.is_empty() {
+            // A type that rules change is known by what it holds alone.
+            native_type(&column.ty, target)
+        } else if source.engine == target {
             Planned::fixed(column.native.clone())
         } else if source.engine != Engine::Postgres {
             translate(column, target)

@@ -4,6 +4,8 @@
 //! packet that ends it or tells an error.
 //! <https://dev.mysql.com/doc/dev/mysql-server/9.7.0/page_protocol_replication.html>
 
+use std::time::Duration;
+
 use super::connection::{Command, Connection, State};
 use super::rows::{Front, front};
 use super::stream::READ_BYTES;
@@ -22,12 +24,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks for the log from a place on; its events are then taken by [`Self::arrived`].
+    /// Asks for the log from a place on; its events are then taken by [`Self::arrived`]. A server that sends no byte for `silence_max` while
+    /// it is listened to is given up, with an error of [`std::io::ErrorKind::TimedOut`].
     pub(crate) async fn begin_dump(
         &mut self,
         server_id: u32,
-        file: &str,
-        offset: u32,
+        (file, offset): (&str, u32),
+        silence_max: Duration,
     ) -> Result<(), WireError> {
         let mut body = Vec::with_capacity(10 + file.len());
         body.extend_from_slice(&offset.to_le_bytes());
@@ -37,6 +40,7 @@ impl Connection {
         body.extend_from_slice(file.as_bytes());
         self.command(Command::BinlogDump, &body).await?;
         self.state = State::Rows;
+        self.stream.give_up_after(silence_max);
         Ok(())
     }
 

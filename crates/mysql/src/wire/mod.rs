@@ -16,11 +16,9 @@ mod packet;
 mod rows;
 mod sign_in;
 mod stream;
-mod tls;
 
 pub(crate) use connection::{Answer, Connection, Done, Purpose, Statement};
 pub(crate) use error::{MyError, WireError};
 pub(crate) use packet::{Malformed, Reader};
 pub(crate) use rows::{ResultColumn, RowPackets, TextRow};
 pub(crate) use sign_in::StartError;
-pub(crate) use tls::TlsFailure;

@@ -2,14 +2,14 @@
 
 use tokio::net::TcpStream;
 use whimbrel_core::Secret;
+use whimbrel_net::{Io, TlsFailure, TlsMode, encrypt};
 
 use super::auth::{Plugin, caching_sha2_proof, clear, encrypted, native_proof};
 use super::handshake::{Greeting, answer, answer_head, capability};
 use super::packet::Reader;
-use super::stream::{Io, Stream};
-use super::tls::{TlsFailure, encrypt};
+use super::stream::Stream;
 use super::{MyError, WireError};
-use crate::options::{Options, TlsMode};
+use crate::options::Options;
 
 /// Packets that a sign-in may take; a server that asks for more is not one.
 const SIGN_IN_PACKETS_MAX: usize = 16;
@@ -58,13 +58,12 @@ pub(super) async fn sign_in(
     if encrypts {
         stream.send(&answer_head(capabilities)).await?;
         let (socket, sequence) = stream.into_plain()?;
-        let encrypted = encrypt(socket, options).await.map_err(StartError::Tls)?;
-        tls = encrypted
-            .get_ref()
-            .1
-            .protocol_version()
-            .map(|version| version.as_str().unwrap_or("TLS").replace('_', "."));
-        stream = Stream::encrypted(Io::Tls(Box::new(encrypted)), sequence);
+        let encrypted = encrypt(socket, options.tls_settings())
+            .await
+            .map_err(StartError::Tls)?;
+        let io = Io::Tls(Box::new(encrypted));
+        tls = io.tls_version();
+        stream = Stream::encrypted(io, sequence);
     }
     let challenge = Challenge {
         // A plugin that we do not know may be only the server's default: the user's own is asked for by a switch.

@@ -1,10 +1,10 @@
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio::time::timeout;
+use whimbrel_net::Io;
 
 use super::WireError;
 
@@ -20,58 +20,14 @@ const PACKET_BYTES_MAX: usize = (1 << 30) + PART_BYTES_MAX;
 /// Room for a packet of several parts, whose length nobody knows before its end.
 const LONG_PACKET_ROOM: usize = 256 << 20;
 
-/// A plain or encrypted socket.
-pub(super) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
-    }
-}
-
 /// A socket with the bytes read ahead of it, and the sequence number of the next packet to write.
 pub(super) struct Stream {
     io: Io,
     inbox: BytesMut,
     outbox: Vec<u8>,
     sequence: u8,
+    /// How long a read may wait for the next byte.
+    silence_max: Option<Duration>,
 }
 
 impl Stream {
@@ -81,7 +37,13 @@ impl Stream {
             inbox: BytesMut::new(),
             outbox: Vec::new(),
             sequence: 0,
+            silence_max: None,
         }
+    }
+
+    /// From now on, a read that waits so long for the next byte fails with [`std::io::ErrorKind::TimedOut`].
+    pub(super) fn give_up_after(&mut self, silence_max: Duration) {
+        self.silence_max = Some(silence_max);
     }
 
     /// Gives the socket back for its encryption. Bytes read ahead would have come in plain: they are refused.
@@ -118,7 +80,7 @@ impl Stream {
     /// Waits for more bytes and appends them to the inbox. Cancel safe.
     pub(super) async fn fill(&mut self) -> Result<(), WireError> {
         self.inbox.reserve(READ_BYTES);
-        match self.io.read_buf(&mut self.inbox).await? {
+        match within(self.silence_max, self.io.read_buf(&mut self.inbox)).await? {
             0 => Err(WireError::Closed),
             _ => Ok(()),
         }
@@ -174,7 +136,7 @@ impl Stream {
         let mut rest = (&mut self.io).take((length - here) as u64);
         joined.reserve(length - here);
         while rest.limit() > 0 {
-            if rest.read_buf(joined).await? == 0 {
+            if within(self.silence_max, rest.read_buf(joined)).await? == 0 {
                 return Err(WireError::Closed);
             }
         }
@@ -211,6 +173,20 @@ impl Stream {
         self.outbox.clear();
         self.outbox.shrink_to(READ_BYTES);
         Ok(())
+    }
+}
+
+/// Waits for a read, but not for ever.
+async fn within(
+    silence_max: Option<Duration>,
+    read: impl Future<Output = std::io::Result<usize>>,
+) -> std::io::Result<usize> {
+    match silence_max {
+        None => read.await,
+        Some(limit) => match timeout(limit, read).await {
+            Ok(read) => read,
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        },
     }
 }
 

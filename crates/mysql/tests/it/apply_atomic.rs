@@ -75,9 +75,11 @@ async fn an_older_epoch_can_neither_begin_nor_commit() {
             .await
             .unwrap();
 
-        // The old worker stops here, with its rows locked. Nobody has to wait for it, neither to claim …
-        let mut new = it.pair.to.target().await.unwrap();
-        let fence = new.claim(&it.pair.task).await.unwrap();
+        // Taken by somebody who ends no connections.
+        it.ask(&format!(
+                "update awsdms_control.awsdms_task_epoch set epoch = epoch + 1, holder = 'another' where task_name = '{}'",
+                it.pair.task
+            ));
         fenced(
             &it.applier
                 .commit(&Checkpoint::at(Position::new("zombie")))
@@ -85,17 +87,15 @@ async fn an_older_epoch_can_neither_begin_nor_commit() {
                 .unwrap_err(),
         );
         fenced(&it.applier.begin().await.unwrap_err());
-        fenced(
-            &it.target
-                .applier(&it.fence, &ApplySettings::default())
-                .await
-                .err()
-                .unwrap(),
-        );
+        let settings = ApplySettings::default();
+        let applier = it.target.applier(&it.fence, &settings).await;
+        fenced(&applier.err().unwrap());
         fenced(&it.target.checkpoint(&it.fence).await.unwrap_err());
         assert_eq!(it.ask("select count(*) from t"), "0");
 
-        // … nor to write the same rows.
+        // The old worker stops here, with its rows locked. Nobody has to wait for it, neither to claim nor to write the same rows.
+        let mut new = it.pair.to.target().await.unwrap();
+        let fence = new.claim(&it.pair.task).await.unwrap();
         it.applier = new
             .applier(&fence, &ApplySettings::default())
             .await

@@ -271,6 +271,7 @@ pub(crate) async fn rows_of(pair: &Pair, table: &whimbrel_core::Table) -> Vec<Ro
             .open(ReadRequest {
                 table,
                 bounds,
+                filter: None,
                 format: ReadFormat::Decoded,
                 block_bytes: 1 << 16,
             })

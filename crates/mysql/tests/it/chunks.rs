@@ -117,6 +117,7 @@ async fn read(snapshot: &dyn Snapshot, table: &Table, bounds: &ChunkBounds) -> V
     let request = ReadRequest {
         table,
         bounds,
+        filter: None,
         format: ReadFormat::Decoded,
         block_bytes: 10_000,
     };

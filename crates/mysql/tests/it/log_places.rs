@@ -83,6 +83,7 @@ async fn each_transaction_is_in_the_snapshot_or_in_the_stream() {
                 let request = ReadRequest {
                     table: &tap.tables[0],
                     bounds: &bounds,
+                    filter: None,
                     format: ReadFormat::Decoded,
                     block_bytes: 1 << 20,
                 };

@@ -190,6 +190,7 @@ impl Tap {
             let request = ReadRequest {
                 table: &tables[0],
                 bounds: &bounds,
+                filter: None,
                 format: ReadFormat::Decoded,
                 block_bytes: 1 << 20,
             };

@@ -183,10 +183,12 @@ async fn an_older_epoch_is_refused_everywhere() {
         let block = reader.next().await.unwrap().unwrap();
         loader.write(&*block).await.unwrap();
 
-        // The old worker stops in the middle of its rows; nobody has to wait for it.
-        let mut new = pair.to.target().await.unwrap();
-        let fence = new.claim(&pair.task).await.unwrap();
-        assert!(fence.epoch > old_fence.epoch);
+        // Taken by somebody who ends no connections.
+        let taken = format!(
+            "update awsdms_control.awsdms_task_epoch set epoch = epoch + 1, holder = 'another' where task_name = '{}'",
+            pair.task
+        );
+        pair.target.sql(&taken).unwrap();
         refused(&loader.commit().await.unwrap_err());
         refused(
             &loader
@@ -196,6 +198,7 @@ async fn an_older_epoch_is_refused_everywhere() {
                     is_only_chunk: true,
                     raw: None,
                     statement_rows_max: None,
+                    sifts: false,
                 })
                 .await
                 .unwrap_err(),
@@ -203,6 +206,10 @@ async fn an_older_epoch_is_refused_everywhere() {
         refuses_everything(&mut *old, &old_fence, &planned, snapshot.position()).await;
         assert_eq!(pair.target.sql("select count(*) from t").unwrap(), "0\n");
 
+        // The old worker stops in the middle of its rows; nobody has to wait for it.
+        let mut new = pair.to.target().await.unwrap();
+        let fence = new.claim(&pair.task).await.unwrap();
+        assert!(fence.epoch > old_fence.epoch);
         let mut loader = new.loader(&fence).await.unwrap();
         assert_eq!(chunk.load(&mut *reader, &mut *loader).await.unwrap(), 3);
         new.forget(&fence).await.unwrap();

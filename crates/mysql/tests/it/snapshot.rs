@@ -16,6 +16,7 @@ async fn rows_of(snapshot: &dyn Snapshot, table: &Table) -> Vec<(i64, i64)> {
     let request = ReadRequest {
         table,
         bounds: &plan[0],
+        filter: None,
         format: ReadFormat::Decoded,
         block_bytes: 1000,
     };
@@ -162,6 +163,7 @@ async fn a_reader_given_up_half_way_makes_room_under_the_same_view() {
             let request = ReadRequest {
                 table: &table,
                 bounds: &plan[0],
+                filter: None,
                 format: ReadFormat::Decoded,
                 block_bytes: 5000,
             };
@@ -176,6 +178,7 @@ async fn a_reader_given_up_half_way_makes_room_under_the_same_view() {
             .open(ReadRequest {
                 table: &table,
                 bounds: &plan[0],
+                filter: None,
                 format: ReadFormat::Decoded,
                 block_bytes: 5000,
             })
@@ -203,6 +206,7 @@ async fn a_lost_connection_or_an_altered_table_is_told_apart() {
         let request = ReadRequest {
             table: &tables[0],
             bounds: &plan[0],
+            filter: None,
             format: ReadFormat::Decoded,
             block_bytes: 5000,
         };

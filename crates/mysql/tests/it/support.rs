@@ -189,6 +189,7 @@ impl Chunk<'_> {
             .open(ReadRequest {
                 table: &self.table.source,
                 bounds: self.bounds,
+                filter: None,
                 format: ReadFormat::Decoded,
                 block_bytes: self.how.block_bytes,
             })
@@ -200,6 +201,7 @@ impl Chunk<'_> {
                 is_only_chunk: self.is_only,
                 raw: None,
                 statement_rows_max: self.how.statement_rows_max,
+                sifts: false,
             })
             .await
     }

@@ -109,6 +109,7 @@ async fn sum(snapshot: &dyn Snapshot, table: &Table) -> i64 {
         let request = ReadRequest {
             table,
             bounds,
+            filter: None,
             format: ReadFormat::Decoded,
             block_bytes: 1000,
         };

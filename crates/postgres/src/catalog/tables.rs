@@ -115,6 +115,16 @@ pub(crate) async fn schemas(connection: &mut Connection) -> Result<Vec<String>, 
         .collect()
 }
 
+/// Schema and name of every table, and whether the user is its owner or has the owner's rights.
+pub(crate) async fn names_with_owners(
+    connection: &mut Connection,
+) -> Result<Vec<TextRow>, WireError> {
+    let sql = format!(
+        "select t.nspname, t.relname, pg_has_role(o.relowner, 'USAGE'), t.oid from ({TABLES}) t join pg_class o on o.oid = t.oid"
+    );
+    connection.query(&sql).await
+}
+
 /// Describes the tables that are wanted, sorted by name.
 pub(crate) async fn describe_tables(
     connection: &mut Connection,

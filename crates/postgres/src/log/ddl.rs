@@ -5,8 +5,8 @@
 //! message may come before it. That does no harm, because each row comes with the columns that it has: the table is told with the row, and
 //! the message tells it again.
 //!
-//! Making event triggers takes a superuser. Without them the stream tells a table's new columns when its next row comes, and
-//! nothing of tables that come or go.
+//! Making event triggers takes a superuser. Without them the stream tells a table's new columns when its next row comes, tables that come
+//! when the catalog is looked at ([`super::newcomers`]), and nothing of tables that go.
 
 use whimbrel_connector::Error;
 use whimbrel_core::{Engine, Table, TableName};
@@ -102,13 +102,7 @@ pub(super) async fn install(
             "make the event triggers that tell changes of definitions",
         )
     };
-    let found = connection
-        .query(&format!(
-            "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new') AND evtenabled <> 'D'"
-        ))
-        .await
-        .map_err(failed)?;
-    if found.iter().flatten().flatten().next().map(String::as_str) == Some("3") {
+    if is_installed(connection, name).await? {
         return Ok(true);
     }
     match connection.query(&install_sql(name, schema)).await {
@@ -117,13 +111,23 @@ pub(super) async fn install(
             connection.query("ROLLBACK").await.map_err(failed)?;
             tracing::warn!(
                 %error,
-                "changes of definitions are only seen at the next row of their table, and tables that come or go not at all: event triggers \
-                 cannot be made at the source, which takes a superuser"
+                "changes of definitions are only seen at the next row of their table, tables that come when the catalog is looked at, and tables that go \
+                 not at all: event triggers cannot be made at the source, which takes a superuser"
             );
             Ok(false)
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Whether the source tells definitions in its log.
+pub(super) async fn is_installed(connection: &mut Connection, name: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new') AND evtenabled <> 'D'"
+    );
+    let found = connection.query(&sql).await;
+    let found = found.map_err(|error| general(error, "look for the task's event triggers"))?;
+    Ok(found.iter().flatten().flatten().next().map(String::as_str) == Some("3"))
 }
 
 /// Removes what [`install`] made, if it is there.

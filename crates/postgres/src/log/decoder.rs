@@ -14,21 +14,25 @@
 //! the stream and goes with it; a place is confirmed only when everything that was committed before is applied, and the commit of what is
 //! still kept lies behind that place. So the next stream brings all of it again, from its first row on.
 
+mod change;
+mod kept;
+
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use whimbrel_connector::{ChangeBlock, Error, LogEvent, RowAt, TableId};
-use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY, Table};
+use whimbrel_connector::{ChangeBlock, Error, LogEvent, TableId};
+use whimbrel_core::Table;
 
-use super::control::{Control, Ending};
-use super::message::{Message, OldTuple, RelationMessage, TupleAt};
-use super::place::{Lsn, mark};
-use super::relations::{Relations, State};
+use super::control::Ending;
+use super::message::RelationMessage;
+use super::place::{Lsn, Place};
+use super::relations::Relations;
 use super::rows::{LogRows, Shape};
 use super::spill::{Done, Job};
-use super::spool::{ARRIVAL, Aborted, Next, RECORD_HEAD_BYTES, Spools};
+use super::spool::{ARRIVAL, Next, RECORD_HEAD_BYTES, Spools};
+use super::witness::Witness;
 
 /// Type byte and length of a CopyData message.
 const FRAME_BYTES: usize = 5;
@@ -85,8 +89,9 @@ pub(super) struct Captured {
 pub(super) struct Decoder {
     /// Of messages about definitions.
     prefix: String,
-    /// Transactions committed before this place are passed over.
-    from: Lsn,
+    /// Transactions committed before this place are passed over. Its log and its last transaction are those of the last place that was told.
+    from: Place,
+    witness: Witness,
     relations: Relations,
     spools: Spools,
     /// Asks for whole transactions in the streams to come.
@@ -95,6 +100,8 @@ pub(super) struct Decoder {
     shapes: Arc<Vec<Arc<Shape>>>,
     /// Whether a transaction is open, and whether it is passed over.
     transaction: Option<Passing>,
+    /// Whether it has changes, told or not.
+    has_changes: bool,
     block: Bytes,
     /// How far the block has been read.
     at: usize,
@@ -120,7 +127,7 @@ struct Leaving {
 
 impl Decoder {
     pub(super) fn new(
-        from: Lsn,
+        (from, witness): (Place, Witness),
         prefix: String,
         first: Vec<LogEvent>,
         spools: Spools,
@@ -129,11 +136,13 @@ impl Decoder {
         Self {
             prefix,
             from,
+            witness,
             relations: Relations::default(),
             spools,
             wants_whole,
             shapes: Arc::default(),
             transaction: None,
+            has_changes: false,
             block: Bytes::new(),
             at: 0,
             arrival: 0,
@@ -151,7 +160,12 @@ impl Decoder {
 
     /// How far the server may let go of its log when everything before `place` is applied.
     pub(super) fn let_go(&mut self, place: Lsn) -> Lsn {
-        self.spools.let_go(place)
+        self.witness.let_go(self.spools.let_go(place))
+    }
+
+    /// A place of this log, behind what was told so far.
+    fn place(&self, lsn: Lsn) -> Arc<Place> {
+        Arc::new(Place { lsn, ..self.from })
     }
 
     /// Goes on until a block is complete or something is missing.
@@ -270,21 +284,6 @@ impl Decoder {
         Ok(())
     }
 
-    fn no_disk(&self, error: &io::Error) -> Error {
-        self.whole(&format!(
-            "the rows of transactions that are not over yet cannot be kept in {}: {error}; make room there, or set WHIMBREL_SPOOL_DIR to a folder with more",
-            self.spools.dir()
-        ))
-    }
-
-    /// Gives the stream up for one in which the server keeps transactions on its own disk until their commit.
-    fn whole(&self, why: &str) -> Error {
-        self.wants_whole.store(true, Ordering::Relaxed);
-        Error::Transient(format!(
-            "{why}; the source is asked for whole transactions from here on"
-        ))
-    }
-
     /// Where the message at the cursor ends; `None` when there is none.
     fn message_end(&self) -> Result<Option<usize>, Error> {
         let rest = self.block.get(self.at..).unwrap_or_default();
@@ -322,7 +321,14 @@ impl Decoder {
         };
         // Within a transaction the server is past places that we are not. One that is in progress commits behind them.
         if self.transaction.is_none() && !self.spools.is_open() {
-            let place = Arc::new(Lsn(u64::from_be_bytes(*place)).max(self.from));
+            let place = Lsn(u64::from_be_bytes(*place));
+            if self.witness.is_watching() {
+                if place < self.from.lsn {
+                    return Ok(());
+                }
+                self.witness.arrive()?;
+            }
+            let place = self.place(place.max(self.from.lsn));
             if let Some(LogEvent::Idle { place: last }) = self.events.last_mut() {
                 *last = place;
             } else {
@@ -331,320 +337,6 @@ impl Decoder {
         }
         Ok(())
     }
-
-    /// A message of the stream: about a transaction that is kept, of one, or a change.
-    fn message(&mut self, start: usize, end: usize) -> Result<Option<Step>, Error> {
-        let bytes = &self.block[start..end];
-        let kind = bytes.first().copied();
-        let broken = |why| malformed("change", kind.as_ref(), why);
-        if let Some(control) = Control::parse(bytes).map_err(broken)? {
-            if self.transaction.is_some() {
-                return Err(broken("a transaction is open"));
-            }
-            self.control(control, end).map_err(|error| match error {
-                Refused::Malformed(why) => broken(why),
-                Refused::Error(error) => error,
-            })?;
-            return Ok(None);
-        }
-        if !self.spools.is_open() {
-            return self.change(start, end);
-        }
-        self.spools
-            .keep(bytes, &mut self.relations)
-            .map_err(broken)?;
-        if self.spools.is_too_fine() {
-            return Err(self.whole("transactions that are not over yet have more savepoints than are told apart in memory"));
-        }
-        Ok(None)
-    }
-
-    /// What is kept goes to the disk until what is left fits into memory, before more is kept.
-    fn overflow(&mut self) -> Result<Option<Step>, Error> {
-        if !self.spools.is_open() {
-            return Ok(None);
-        }
-        let job = self.spools.overflow();
-        let job = job.map_err(|error| self.no_disk(&error))?;
-        Ok(job.map(Step::Disk))
-    }
-
-    fn control(&mut self, control: Control, message_end: usize) -> Result<(), Refused> {
-        match control {
-            Control::StreamStart {
-                transaction,
-                is_first,
-            } => self.spools.start(transaction, is_first)?,
-            Control::StreamStop => self.spools.stop()?,
-            Control::StreamAbort { transaction, sub } => {
-                if self.spools.abort(transaction, sub)? == Aborted::Unclear {
-                    return Err(Refused::Error(self.whole(
-                        "a transaction that is not over yet changed a definition and rolled back to a savepoint, and its pieces do not tell whether before or after",
-                    )));
-                }
-            }
-            Control::StreamCommit { transaction, end } => {
-                self.spools.commit(transaction)?;
-                self.hand_over(transaction, end, message_end)?;
-            }
-            Control::StreamPrepare(prepared) => self.spools.stream_prepare(&prepared)?,
-            Control::BeginPrepare(prepared) => self.spools.begin_prepare(&prepared)?,
-            Control::Prepare(prepared) => self.spools.prepare(&prepared)?,
-            Control::CommitPrepared {
-                transaction,
-                name,
-                end,
-            } => {
-                let is_there = self.spools.commit_prepared(transaction, end.end)?;
-                if end.commit < self.from {
-                    self.spools.pass_over();
-                } else if is_there {
-                    self.hand_over(transaction, end, message_end)?;
-                } else {
-                    return Err(Refused::Error(lost(&name, end.commit)));
-                }
-            }
-            Control::RollbackPrepared { transaction } => self.spools.rollback_prepared(transaction),
-        }
-        Ok(())
-    }
-
-    /// Goes on with a transaction that was kept, and then behind its commit.
-    fn hand_over(
-        &mut self,
-        transaction: u32,
-        end: Ending,
-        message_end: usize,
-    ) -> Result<(), Error> {
-        let rest = self.block.split_off(message_end);
-        self.leaving = Some(Leaving { end, rest });
-        self.relations.enter();
-        self.begin(end.commit, transaction)
-    }
-
-    fn change(&mut self, start: usize, end: usize) -> Result<Option<Step>, Error> {
-        let bytes = &self.block[start..end];
-        let message =
-            Message::parse(bytes).map_err(|why| malformed("change", bytes.first(), why))?;
-        if let Some(unknown) = self.unknown(&message)? {
-            return Ok(Some(Step::Unknown(unknown)));
-        }
-        match message {
-            Message::Begin {
-                commit,
-                transaction,
-            } => self.begin(commit, transaction)?,
-            Message::Commit(end) => self.commit(end)?,
-            Message::Relation(relation) if self.leaving.is_some() => {
-                self.relations.hear_own(relation, bytes, self.arrival);
-            }
-            Message::Relation(relation) => self.relations.hear(relation, bytes),
-            Message::Insert { relation, new } => {
-                if let Some(captured) = self.captured(relation) {
-                    let after = row_at(captured, new, start)?;
-                    let table = captured.id;
-                    self.events.push(LogEvent::Insert { table, after });
-                }
-            }
-            Message::Update { relation, old, new } => {
-                if let Some(captured) = self.captured(relation) {
-                    let before = old.map(|old| old_at(captured, old, start)).transpose()?;
-                    let after = row_at(captured, new, start)?;
-                    let table = captured.id;
-                    self.events.push(LogEvent::Update {
-                        table,
-                        before,
-                        after,
-                    });
-                }
-            }
-            Message::Delete { relation, old } => {
-                if let Some(captured) = self.captured(relation) {
-                    let before = old_at(captured, old, start)?;
-                    let table = captured.id;
-                    self.events.push(LogEvent::Delete { table, before });
-                }
-            }
-            Message::Truncate { relations } => {
-                for relation in relations {
-                    if let Some(captured) = self.captured(relation) {
-                        let table = captured.id;
-                        self.events.push(LogEvent::Truncate { table });
-                    }
-                }
-            }
-            Message::Logical { prefix, content } => {
-                if prefix == self.prefix && self.transaction == Some(Passing::On) {
-                    let content = start + content.start..start + content.end;
-                    return Ok(Some(Step::Defined(self.block.slice(content))));
-                }
-            }
-            Message::Other => {}
-        }
-        Ok(None)
-    }
-
-    /// The first table of a change that is to be looked up.
-    fn unknown(&self, message: &Message) -> Result<Option<RelationMessage>, Error> {
-        let (kind, relations) = match message {
-            Message::Insert { relation, .. } => (b'I', std::slice::from_ref(relation)),
-            Message::Update { relation, .. } => (b'U', std::slice::from_ref(relation)),
-            Message::Delete { relation, .. } => (b'D', std::slice::from_ref(relation)),
-            Message::Truncate { relations } => (b'T', relations.as_slice()),
-            _ => return Ok(None),
-        };
-        let refuse = |why| Err(malformed("change", Some(&kind), why));
-        if self.transaction.is_none() {
-            return refuse("no transaction is open");
-        }
-        for &relation in relations {
-            match self.relations.state(relation) {
-                None => return refuse("its table was not described before"),
-                Some(State::Unknown) if self.transaction == Some(Passing::On) => {
-                    return Ok(self.relations.message(relation).cloned());
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    fn begin(&mut self, commit: Lsn, transaction: u32) -> Result<(), Error> {
-        if self.transaction.is_some() {
-            return Err(malformed("change", Some(&b'B'), "a transaction is open"));
-        }
-        // A record that begins before the end of one that was applied is that one or an earlier one.
-        if commit < self.from {
-            self.transaction = Some(Passing::Over);
-            return Ok(());
-        }
-        self.transaction = Some(Passing::On);
-        let mark = mark(transaction, commit);
-        self.events.push(LogEvent::Begin { mark });
-        Ok(())
-    }
-
-    fn commit(&mut self, end: Ending) -> Result<(), Error> {
-        const US_1970_TO_2000: i64 = DAYS_1970_TO_2000 as i64 * MICROS_PER_DAY;
-        match self.transaction.take() {
-            Some(Passing::On) => self.events.push(LogEvent::Commit {
-                place: Arc::new(end.end),
-                committed_at_us: end.committed_at_us.saturating_add(US_1970_TO_2000),
-            }),
-            Some(Passing::Over) => {}
-            None => return Err(malformed("change", Some(&b'C'), "no transaction is open")),
-        }
-        Ok(())
-    }
-
-    /// The table of a change, if the change is to be told.
-    fn captured(&self, relation: u32) -> Option<Captured> {
-        match self.relations.state(relation) {
-            Some(State::Captured(captured)) if self.transaction == Some(Passing::On) => {
-                Some(captured)
-            }
-            _ => None,
-        }
-    }
-
-    /// Answers [`Step::Unknown`].
-    pub(super) fn learn(&mut self, relation: &RelationMessage, known: Known) {
-        let state = match known {
-            Known::Ignored => State::Ignored,
-            Known::Captured {
-                id,
-                table,
-                is_key,
-                is_news,
-            } => {
-                let shapes = Shape::pair(&table, &is_key);
-                let column_count = shapes[0].column_count();
-                let next = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
-                Arc::make_mut(&mut self.shapes).extend(shapes);
-                if is_news {
-                    self.events.push(LogEvent::Table { id, table });
-                }
-                State::Captured(Captured {
-                    id,
-                    row_shape: next,
-                    key_shape: next + 1,
-                    column_count,
-                    is_all_key: is_key.iter().all(|is_key| *is_key),
-                })
-            }
-        };
-        self.relations.learn(relation, state);
-    }
-
-    /// Answers [`Step::Defined`]: goes on behind the message.
-    pub(super) fn defined(&mut self, events: Vec<LogEvent>) -> Result<(), Error> {
-        for event in &events {
-            if let LogEvent::Table { id, .. } = event {
-                self.relations.look_up_again(*id);
-            }
-        }
-        self.events.extend(events);
-        let end = if self.leaving.is_some() {
-            self.record_end()?
-        } else {
-            self.message_end()?
-        };
-        self.at = end.unwrap_or(self.at);
-        Ok(())
-    }
-}
-
-/// Why a message about a transaction is not taken.
-enum Refused {
-    Malformed(&'static str),
-    Error(Error),
-}
-
-impl From<&'static str> for Refused {
-    fn from(why: &'static str) -> Self {
-        Self::Malformed(why)
-    }
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-/// The server sends the rows of a prepared transaction once, and to a later reader not again.
-fn lost(name: &str, commit: Lsn) -> Error {
-    Error::Fatal(format!(
-        "transaction {name}, which was prepared and then committed at {commit}, cannot be told: its rows were sent to an earlier reader of the replication slot, and a slot with two_phase does not send them again; load the tables again, with a slot made without two_phase"
-    ))
-}
-
-fn row_at(captured: Captured, tuple: TupleAt, start: usize) -> Result<RowAt, Error> {
-    place(captured, tuple, captured.row_shape, start)
-}
-
-fn old_at(captured: Captured, old: OldTuple, start: usize) -> Result<RowAt, Error> {
-    if !old.is_key {
-        return place(captured, old.tuple, captured.row_shape, start);
-    }
-    let mut row = place(captured, old.tuple, captured.key_shape, start)?;
-    row.is_whole &= captured.is_all_key;
-    Ok(row)
-}
-
-fn place(captured: Captured, tuple: TupleAt, shape: u32, start: usize) -> Result<RowAt, Error> {
-    if usize::from(tuple.column_count) != captured.column_count {
-        return Err(Error::Fatal(
-            "the source's log has a row with another number of columns than its table; nothing of it was passed over".to_owned(),
-        ));
-    }
-    let offset = u32::try_from(start + tuple.offset)
-        .map_err(|_| Error::Fatal("a block of the source's log is longer than 4 GiB".to_owned()))?;
-    Ok(RowAt {
-        shape,
-        offset,
-        is_whole: tuple.is_whole,
-    })
 }
 
 fn malformed(what: &str, kind: Option<&u8>, why: &str) -> Error {

@@ -1,5 +1,8 @@
 //! The task that owns the connection of a stream: it reads ahead by a bounded number of bytes, and tells the server that we live
 //! and what was confirmed, whether anybody takes what it read or not.
+//!
+//! A server that has nothing to say is asked for an answer, which it gives at once, so that silence means that it is gone, or that
+//! something on the way has forgotten the connection. While nobody takes what was read, nothing is read, and silence means nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use whimbrel_connector::Error;
 use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY};
 
@@ -22,6 +25,9 @@ const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 const BLOCK_BYTES: usize = 256 * 1024;
 /// The server hears from us at least this often.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// A silent server is given up after the limit that it has for silent readers, since it would give us up as well, but never later than this;
+/// one without a limit may be busy with a long transaction for as long.
+const SILENCE_MAX: Duration = Duration::from_mins(10);
 /// A confirmation is told this long after the last word at the latest; not at once, because each costs the server some work.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
 
@@ -62,12 +68,15 @@ impl Feed {
         let (sender, blocks) = mpsc::unbounded_channel();
         let (confirm, confirmed) = watch::channel(confirmed);
         let queue = Arc::new(Queue::default());
+        let silence_max = server_timeout.map_or(SILENCE_MAX, |limit| limit.min(SILENCE_MAX));
         let pump = Pump {
             replication,
             queue: Arc::clone(&queue),
             confirmed,
-            status_every: server_timeout.map_or(STATUS_EVERY, |limit| STATUS_EVERY.min(limit / 4)),
+            status_every: STATUS_EVERY.min(silence_max / 4),
+            silence_max,
             spoke_at: Instant::now(),
+            heard_at: Instant::now(),
             pace: Pace::default(),
             questions: Questions::default(),
         };
@@ -127,7 +136,10 @@ struct Pump {
     queue: Arc<Queue>,
     confirmed: watch::Receiver<Lsn>,
     status_every: Duration,
+    silence_max: Duration,
     spoke_at: Instant,
+    /// When something came, or might not have been read.
+    heard_at: Instant,
     pace: Pace,
     questions: Questions,
 }
@@ -214,7 +226,9 @@ impl Pump {
                 continue;
             }
             if ready == 0 && self.replication.is_blocked() {
-                if let Some(notice) = self.replication.take_other().await.map_err(lost)? {
+                let other = timeout(self.silence_max, self.replication.take_other()).await;
+                let other = other.map_err(|_| self.silent())?;
+                if let Some(notice) = other.map_err(lost)? {
                     check_notice(&notice)?;
                 }
                 continue;
@@ -227,6 +241,9 @@ impl Pump {
             };
             let may_read = ready < BLOCK_BYTES && !self.replication.is_blocked();
             let pause = self.pace.pause();
+            if !may_read || pause.is_some() {
+                self.heard_at = Instant::now();
+            }
             tokio::select! {
                 biased;
                 () = sleep_until(self.spoke_at + wait) => self.speak(heard.received).await?,
@@ -240,7 +257,12 @@ impl Pump {
                     self.pace.go_on();
                 }
                 read = self.replication.read(), if may_read && pause.is_none() => {
-                    self.pace.count(read.map_err(lost)?, Instant::now());
+                    self.heard_at = Instant::now();
+                    self.pace.count(read.map_err(lost)?, self.heard_at);
+                }
+                // Last: what has come is read first, however late.
+                () = sleep_until(self.heard_at + self.silence_max), if may_read && pause.is_none() => {
+                    return Err(self.silent());
                 }
             }
         }
@@ -253,15 +275,22 @@ impl Pump {
         ready > 0 && (queued == 0 || (is_complete && queued < QUEUE_BYTES))
     }
 
-    /// Tells the server what was received and what was confirmed.
+    /// Tells the server what was received and what was confirmed, and asks a silent one for an answer.
     async fn speak(&mut self, received: u64) -> Result<(), Error> {
         let confirmed = *self.confirmed.borrow_and_update();
-        let status = status(received, confirmed);
         self.spoke_at = Instant::now();
-        self.replication
-            .send(&status)
-            .await
-            .map_err(|error| general(error, "confirm the source's log"))
+        let is_silent = self.spoke_at >= self.heard_at + self.status_every / 2;
+        let status = status(received, confirmed, is_silent);
+        let sent = timeout(self.silence_max, self.replication.send(&status)).await;
+        let sent = sent.map_err(|_| self.silent())?;
+        sent.map_err(|error| general(error, "confirm the source's log"))
+    }
+
+    fn silent(&self) -> Error {
+        Error::Transient(format!(
+            "read the source's log: the source has said nothing for {} s, though it was asked to; the connection is given up",
+            self.silence_max.as_secs()
+        ))
     }
 }
 
@@ -274,11 +303,11 @@ async fn watch_changes(
     Ok(())
 }
 
-/// A standby status update: places written, flushed and applied, our clock, no wish for an answer.
+/// A standby status update: places written, flushed and applied, our clock, whether an answer is wanted.
 ///
 /// Only what was confirmed counts as flushed, which is what the server goes by. What was received is told as written; if it were
 /// not, the server would send a keepalive at every turn.
-fn status(received: u64, confirmed: Lsn) -> Vec<u8> {
+fn status(received: u64, confirmed: Lsn, wants_answer: bool) -> Vec<u8> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -290,7 +319,7 @@ fn status(received: u64, confirmed: Lsn) -> Vec<u8> {
     message.extend_from_slice(&confirmed.0.to_be_bytes());
     message.extend_from_slice(&confirmed.0.to_be_bytes());
     message.extend_from_slice(&clock_us.to_be_bytes());
-    message.push(0);
+    message.push(u8::from(wants_answer));
     message
 }
 
@@ -312,11 +341,13 @@ mod tests {
 
     #[test]
     fn only_what_was_confirmed_is_told_as_flushed() {
-        let message = status(9, Lsn(5));
+        let message = status(9, Lsn(5), false);
         let place = |at: usize| u64::from_be_bytes(message[at..at + 8].try_into().unwrap());
         assert_eq!(message.len(), 34);
         assert_eq!((message[0], place(1), place(9), place(17)), (b'r', 9, 5, 5));
-        assert_eq!(status(3, Lsn(5))[8], 5);
+        assert_eq!(message[33], 0);
+        let message = status(3, Lsn(5), true);
+        assert_eq!((message[8], message[33]), (5, 1));
     }
 
     #[test]

@@ -83,6 +83,15 @@ impl Identities {
         Some(&root.identity)
     }
 
+    /// Whether the log tells every column of rows before an update, of all relations that hold rows of the table.
+    pub(super) fn tells_old_rows(&self, table: &TableName) -> bool {
+        let members = self.0.get(table);
+        members.is_some_and(|members| {
+            let mut holders = members.iter().filter(|member| member.kind != 'p');
+            holders.all(|member| member.identity == Identity::Full)
+        })
+    }
+
     /// Why a table cannot be captured, with the remedy.
     pub(super) fn refusal(&self, table: &TableName) -> Option<TableFault> {
         let message = match self.0.get(table) {

@@ -46,6 +46,20 @@ pub(super) enum Message {
     Other,
 }
 
+impl Message {
+    /// Whether a transaction that has it is not empty: servers send it with all of its changes, whatever the form of the stream.
+    pub(super) fn is_change(&self) -> bool {
+        match self {
+            Self::Insert { .. }
+            | Self::Update { .. }
+            | Self::Delete { .. }
+            | Self::Truncate { .. }
+            | Self::Logical { .. } => true,
+            Self::Begin { .. } | Self::Commit(_) | Self::Relation(_) | Self::Other => false,
+        }
+    }
+}
+
 /// A table as it was at this point of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RelationMessage {

@@ -21,6 +21,8 @@
 //! 4. *Later.* The slot lets go only of what was confirmed, which is what the target has committed. A slot that is gone, lost, or
 //!    further than the target is an error that names the gap ([`slot`]); none is ever made in its place, because the slot's
 //!    position would then be past the target's, which is what `open` checks.
+//! 5. *In the same log.* A position names the log that it is of: the server, its timeline, and the last transaction before it. What tells
+//!    another one is found before anything is told ([`history`], [`witness`]).
 //!
 //! The server tells commits in the order of their records; a stream that begins at the end of one goes on with the next. Small transactions
 //! come whole at their commit. Those for which the server has no memory (`logical_decoding_work_mem`) come in pieces while they run, from
@@ -36,7 +38,8 @@
 //! *Origins.* Changes that another replication wrote at the source are told as all others (`origin 'any'`, the default): the target is to be
 //! what the source is. Where they came from is read and passed over.
 //!
-//! Definitions come as messages that event triggers write ([`ddl`]), or, where these cannot be made, with the next row of the table.
+//! Definitions come as messages that event triggers write ([`ddl`]), or, where these cannot be made, with the next row of the table; new tables are
+//! then found by looks at the catalog ([`newcomers`]).
 //!
 //! What the log does not tell: TRUNCATE, DETACH and DROP of a single partition. Truncating the partitioned table itself is told.
 
@@ -44,9 +47,12 @@ mod control;
 mod ddl;
 mod decoder;
 mod feed;
+mod form;
 mod heartbeat;
+mod history;
 mod identity;
 mod message;
+mod newcomers;
 mod place;
 mod publication;
 mod relation;
@@ -57,34 +63,42 @@ mod slot;
 mod spill;
 mod spool;
 mod stream;
+mod watch;
+mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use whimbrel_connector::{
-    ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, SnapshotView, StartPoint, TableId,
+    ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, RunningWait, SnapshotView,
+    StartPoint, TableFault, TableId,
 };
-use whimbrel_core::{ColumnType, Position, Table};
+use whimbrel_core::{Position, Table};
 
 use crate::connect::{connect, connect_for};
 use crate::errors::general;
 use crate::options::Options;
 use crate::quote;
-use crate::wire::{Connection, Purpose, Replication, WireError};
+use crate::wire::{Connection, Purpose, WireError};
 use decoder::Decoder;
 use feed::Feed;
+use form::{Form, TIMEOUT, start_sql, timeout_of};
 use heartbeat::Heartbeat;
+use history::LogId;
 use identity::{Identities, Identity};
-use place::{Lsn, UpTo, View};
+use newcomers::CatalogLook;
+use place::{Last, Lsn, Place, UpTo, View};
 use publication::{Change, Publication};
 use relation::Describer;
 use slot::Slot;
 use spill::Spill;
 use spool::Spools;
-use stream::PostgresStream;
+use stream::{ANSWER_WITHIN, PostgresStream};
+pub(crate) use watch::{SlotWatch, unread};
+use witness::Witness;
 
 /// How often a slot that another reader takes first is waited for again.
 const OPEN_ATTEMPTS: usize = 5;
@@ -97,6 +111,35 @@ pub(crate) struct PostgresLog {
     /// Of publication, event triggers, and slot, unless that was given.
     name: String,
     wishes: Arc<Wishes>,
+    /// The wishes that the last stream was opened with.
+    heeded: Option<Heeded>,
+    running: RunningWait,
+}
+
+/// [`Wishes`] as they were when a stream was opened. They only grow, and a process that begins anew learns them anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heeded {
+    text: bool,
+    whole: bool,
+}
+
+impl Wishes {
+    fn now(&self) -> Heeded {
+        Heeded {
+            text: self.text.load(Ordering::Relaxed),
+            whole: self.whole.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What looks after the slot of a task.
+pub(crate) fn watch_of(options: &Arc<Options>, task: &str) -> SlotWatch {
+    let slot = options.slot.clone();
+    let slot = slot.unwrap_or_else(|| name_of(task, &options.database));
+    SlotWatch {
+        options: Arc::clone(options),
+        slot,
+    }
 }
 
 /// What streams to come are to look like, because of what an earlier one met.
@@ -116,14 +159,12 @@ struct Kept {
     is_two_phase: bool,
 }
 
-/// How a stream is asked for.
-#[derive(Clone, Copy, Debug)]
-struct Form {
-    /// Of the protocol.
-    version: u32,
-    is_binary: bool,
-    /// Whether transactions are sent while they run.
-    is_streaming: bool,
+/// A stream that was begun.
+struct Begun {
+    /// The place that it goes on from, in the log that is there.
+    from: Place,
+    witness: Witness,
+    feed: Feed,
 }
 
 impl PostgresLog {
@@ -139,6 +180,8 @@ impl PostgresLog {
             connection: Some(connection),
             name,
             wishes,
+            heeded: None,
+            running: slot::RUNNING_WAIT,
         }
     }
 
@@ -165,25 +208,6 @@ impl PostgresLog {
         found.map(kept).transpose()
     }
 
-    /// Each version of the protocol came with a version of the server.
-    fn form(&self, server_version: u32, tables: &[Arc<Table>]) -> Form {
-        let version = match server_version {
-            ..14 => 1,
-            14 => 2,
-            15 => 3,
-            16.. => 4,
-        };
-        let wants = |wish: &AtomicBool| wish.load(Ordering::Relaxed);
-        Form {
-            version,
-            is_binary: !wants(&self.wishes.text)
-                && !tables.iter().any(|table| has_text_only(table)),
-            is_streaming: version >= 3
-                && self.options.takes_open_transactions
-                && !wants(&self.wishes.whole),
-        }
-    }
-
     /// A slot that the task makes keeps nothing of what is past.
     async fn check_not_past(&mut self, from: Lsn) -> Result<(), Error> {
         let mut connection = self.connection().await?;
@@ -207,22 +231,60 @@ impl PostgresLog {
         }
     }
 
+    /// A connection for replication to the server whose log a place is of, and that log.
+    async fn reader(&self, place: &Place) -> Result<(Connection, LogId), Error> {
+        let mut connection = connect_for(&self.options, Purpose::Replication).await?;
+        let log = history::check(&mut connection, place).await?;
+        Ok((connection, log))
+    }
+
     /// Starts to stream, once no other reader is there.
     async fn start(
         &self,
         side: &mut Connection,
-        from: Lsn,
+        reader: (Connection, LogId),
+        from: &Place,
         form: Form,
-    ) -> Result<(Replication, Option<Duration>), Error> {
-        let sql = start_sql(self.slot(), &self.name, from, form);
+    ) -> Result<Begun, Error> {
         let during = "begin to stream the source's log";
+        let mut reader = Some(reader);
         for _ in 0..OPEN_ATTEMPTS {
             slot::free(side, self.slot()).await?;
-            let mut connection = connect_for(&self.options, Purpose::Replication).await?;
+            // Only now: a reader that was there may have heard until its end what was confirmed to it.
+            let kept = self.kept(side, from.lsn).await?;
+            let witness = Witness::new(from, kept.from);
+            // What was prepared before the task's place, and is committed behind it, comes from where the slot stands.
+            let begin = if kept.is_two_phase {
+                kept.from
+            } else {
+                witness.begin()
+            };
+            let sql = start_sql(self.slot(), &self.name, begin, form);
+            let (mut connection, log) = match reader.take() {
+                Some(reader) => reader,
+                None => self.reader(from).await?,
+            };
             let rows = connection.query(TIMEOUT).await;
             let rows = rows.map_err(|error| general(error, during))?;
-            match connection.start_replication(&sql).await {
-                Ok(replication) => return Ok((replication, timeout_of(&rows))),
+            let started = timeout(ANSWER_WITHIN, connection.start_replication(&sql)).await;
+            match started.map_err(|_| stream::silent(during))? {
+                Ok(replication) => {
+                    // Whatever comes behind the place is told from now on.
+                    let none_since = Last {
+                        commit: from.lsn,
+                        committed_at_us: None,
+                    };
+                    return Ok(Begun {
+                        from: Place {
+                            lsn: from.lsn,
+                            log: Some(log),
+                            last: from.last.or(Some(none_since)),
+                        },
+                        witness,
+                        // Nothing is confirmed before the task says so: tables that are loaded have the log kept from before this.
+                        feed: Feed::start(replication, kept.from, timeout_of(&rows)),
+                    });
+                }
                 // Another reader was faster.
                 Err(WireError::Server(error)) if error.code == "55006" => {}
                 Err(error) => return Err(general(error, during)),
@@ -234,17 +296,11 @@ impl PostgresLog {
         )))
     }
 
-    /// Checks that the log holds everything from `from` on for these tables.
-    async fn check(
-        &self,
-        side: &mut Connection,
-        tables: &[Table],
-        from: Lsn,
-    ) -> Result<Kept, Error> {
-        let name = &self.name;
+    /// The slot, if it reaches back to a place.
+    async fn kept(&self, side: &mut Connection, from: Lsn) -> Result<Kept, Error> {
         let end = log_end(side).await?;
         let Some(kept) = self.find_slot(side).await? else {
-            return Err(slot::missing(name, from, end));
+            return Err(slot::missing(&self.name, from, end));
         };
         slot::check_reach(self.slot(), kept.from, from)?;
         if from > end {
@@ -252,6 +308,13 @@ impl PostgresLog {
                 "the source's log ends at {end}, before {from}, up to which the target has its changes: the source is another server, or was restored from a backup; load the tables again"
             )));
         }
+        Ok(kept)
+    }
+
+    /// Checks that the log holds everything from `from` on for these tables.
+    async fn check(&self, side: &mut Connection, tables: &[Table], from: Lsn) -> Result<(), Error> {
+        let name = &self.name;
+        self.kept(side, from).await?;
         let Some(publication) = Publication::find(side, name).await? else {
             return Err(Error::Fatal(format!(
                 "publication {name} was dropped, so that changes may be missing from {from} on; remove what the task left at the source, and load the tables again"
@@ -261,12 +324,16 @@ impl PostgresLog {
         for table in tables.iter().filter(missing) {
             tracing::warn!(table = %table.name, "its changes are not published: it was dropped or renamed, or cannot be captured");
         }
-        Ok(kept)
+        Ok(())
     }
 }
 
 #[async_trait]
 impl ChangeLog for PostgresLog {
+    fn wait_for_running(&mut self, wait: RunningWait) {
+        self.running = wait;
+    }
+
     async fn prepare(&mut self, tables: &[Table]) -> Result<LogStart, Error> {
         let mut connection = self.connection().await?;
         let name = &self.name;
@@ -292,32 +359,59 @@ impl ChangeLog for PostgresLog {
             ddl::install(&mut connection, name, &self.options.ddl_schema).await?;
         }
         let position = match kept {
-            None => slot::create(&mut connection, name).await?,
+            None => slot::create(&mut connection, name, self.running).await?,
             Some(kept) => {
                 if change == Change::Grown {
-                    slot::wait_for_running(&mut connection).await?;
+                    slot::wait_for_running(&mut connection, self.running).await?;
                 } else {
-                    slot::wait_for_commits(&mut connection).await?;
+                    slot::wait_for_commits(&mut connection, self.running).await?;
                 }
                 kept
             }
         };
         self.connection = Some(connection);
+        let place = Place::from(position);
+        let (_, log) = self.reader(&place).await?;
         Ok(LogStart {
-            position: position.position(),
+            position: Place {
+                log: Some(log),
+                ..place
+            }
+            .position(),
             refused,
         })
+    }
+
+    async fn old_rows_untold(&mut self, tables: &[Table]) -> Result<Vec<TableFault>, Error> {
+        let mut connection = self.connection().await?;
+        let identities = Identities::read(&mut connection, tables).await?;
+        self.connection = Some(connection);
+        let untold = tables
+            .iter()
+            .filter(|table| !identities.tells_old_rows(&table.name));
+        let faults = untold.map(|table| TableFault {
+            table: table.name.clone(),
+            message: format!(
+                "the log tells its rows before an update by their key alone, and rules of the table mappings ask for other columns of them; run ALTER TABLE {} REPLICA IDENTITY FULL at the source",
+                quote::table(&table.name)
+            ),
+        });
+        Ok(faults.collect())
     }
 
     async fn locate(&mut self, start: &StartPoint) -> Result<Position, Error> {
         match start {
             StartPoint::Given(given) => {
-                let position = Position::new(given.as_str());
-                let from = Lsn::of(&position)?;
+                let place = Place::of(&Position::new(given.as_str()))?;
+                let mut connection = self.connection().await?;
+                requirements::check(&mut connection, false).await?;
+                self.connection = Some(connection);
+                let (_, log) = self.reader(&place).await?;
                 if self.options.slot.is_none() {
-                    self.check_not_past(from).await?;
+                    self.check_not_past(place.lsn).await?;
                 }
-                Ok(position)
+                let log = Some(log);
+                Ok(Place { log, ..place }.position())
             }
             StartPoint::Time(_) => Err(Error::Fatal(
                 "the log of PostgreSQL cannot be searched for a time; give the LSN to begin at, or begin now".to_owned(),
@@ -325,36 +419,50 @@ impl ChangeLog for PostgresLog {
         }
     }
 
+    /// Of the log itself the stream tells; see [`witness`].
+    async fn reaches_back(&mut self, to: &Position) -> Result<(), Error> {
+        self.reader(&Place::of(to)?).await.map(drop)
+    }
+
     async fn open(
         &mut self,
         tables: &[Table],
         from: &Position,
     ) -> Result<Box<dyn ChangeStream>, Error> {
-        let from = Lsn::of(from)?;
+        let from = Place::of(from)?;
+        // First, since whatever else another server lacks would be told in its place.
+        let reader = self.reader(&from).await?;
         let mut side = connect(&self.options).await?;
-        let kept = self.check(&mut side, tables, from).await?;
+        self.check(&mut side, tables, from.lsn).await?;
         let identities = Identities::read(&mut side, tables).await?;
         let tables: Vec<Arc<Table>> = tables
             .iter()
             .map(|table| Arc::new(with_key(table, identities.of(&table.name))))
             .collect();
-        let form = self.form(side.major_version(), &tables);
+        let wishes = self.wishes.now();
+        self.heeded = Some(wishes);
+        let takes_open = self.options.takes_open_transactions;
+        let form = Form::new(side.major_version(), &tables, wishes, takes_open);
         let spools = Spools::new(
             self.options.open_memory_max,
             Spill::new(self.options.spool_dir.clone(), self.options.spool_bytes_max),
             &ddl::prefix(&self.name),
         );
-        // What was prepared before the task's place, and is committed behind it, comes from where the slot stands.
-        let begin = if kept.is_two_phase { kept.from } else { from };
-        let (replication, timeout) = self.start(&mut side, begin, form).await?;
+        let looks = self.options.captures_ddl && !ddl::is_installed(&mut side, &self.name).await?;
+        let Begun {
+            from,
+            witness,
+            feed,
+        } = self.start(&mut side, reader, &from, form).await?;
         let first = (0..).zip(&tables).map(|(id, table)| LogEvent::Table {
             id: TableId(id),
             table: Arc::clone(table),
         });
+        let catalog = looks.then(|| CatalogLook::start(&self.options, &tables));
         Ok(Box::new(PostgresStream {
-            feed: Feed::start(replication, begin.max(kept.from), timeout),
+            feed,
             decoder: Decoder::new(
-                from,
+                (from, witness),
                 ddl::prefix(&self.name),
                 first.collect(),
                 spools,
@@ -367,6 +475,7 @@ impl ChangeLog for PostgresLog {
                 form.is_binary,
                 Arc::clone(&self.wishes.text),
             ),
+            catalog,
             unknown: None,
             disk: None,
             _heartbeat: self
@@ -374,6 +483,11 @@ impl ChangeLog for PostgresLog {
                 .heartbeat
                 .map(|every| Heartbeat::start(&self.options, every)),
         }))
+    }
+
+    fn wants_another_form(&self) -> bool {
+        self.heeded
+            .is_some_and(|heeded| heeded != self.wishes.now())
     }
 
     /// Commits an empty message first: then everything that was committed before is in the log on disk, even where commits do not
@@ -390,7 +504,7 @@ impl ChangeLog for PostgresLog {
         }
         let end = log_end(&mut connection).await?;
         self.connection = Some(connection);
-        Ok(end.position())
+        Ok(Place::from(end).position())
     }
 
     fn view(&self, snapshot: &Position) -> Result<Box<dyn SnapshotView>, Error> {
@@ -418,43 +532,11 @@ impl ChangeLog for PostgresLog {
     }
 }
 
-/// The time after which the server gives up a reader that is silent, in milliseconds.
-const TIMEOUT: &str = "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'";
-
-fn timeout_of(rows: &[Vec<Option<String>>]) -> Option<Duration> {
-    let setting = rows.iter().flatten().flatten().next()?;
-    let limit = setting.parse().ok().filter(|&limit| limit > 0);
-    limit.map(Duration::from_millis)
-}
-
-/// Names consist of letters, digits and underscores alone.
-fn start_sql(slot: &str, name: &str, from: Lsn, form: Form) -> String {
-    let slot = quote::identifier(slot);
-    let Form {
-        version, is_binary, ..
-    } = form;
-    let streaming = if form.is_streaming {
-        ", streaming 'on'"
-    } else {
-        ""
-    };
-    format!(
-        "START_REPLICATION SLOT {slot} LOGICAL {from} (proto_version '{version}', publication_names '{name}', binary '{is_binary}', messages 'true'{streaming})"
-    )
-}
-
 async fn log_end(connection: &mut Connection) -> Result<Lsn, Error> {
     let rows = connection.query("SELECT pg_current_wal_flush_lsn()").await;
     let rows = rows.map_err(|error| general(error, "find the end of the source's log"))?;
     slot::first_lsn(&rows)
         .ok_or_else(|| Error::Fatal("the source's log has no end that it tells".to_owned()))
-}
-
-/// Whether a column has a type whose binary form we do not read.
-fn has_text_only(table: &Table) -> bool {
-    table
-        .loaded_columns()
-        .any(|column| matches!(column.ty, ColumnType::Native { .. }))
 }
 
 /// The table with the key that its changes are told by.
@@ -507,13 +589,5 @@ mod tests {
         assert_ne!(name_of("a b", "d"), name_of("a_b", "d"));
         assert!(name_of(&"long ".repeat(40), "d").len() <= 63);
         assert_eq!(name_of("t", "d"), name_of("t", "d"));
-    }
-
-    #[test]
-    fn the_server_s_timeout_may_be_off() {
-        let rows = |setting: &str| vec![vec![Some(setting.to_owned())]];
-        assert_eq!(timeout_of(&rows("2000")), Some(Duration::from_secs(2)));
-        assert_eq!(timeout_of(&rows("0")), None);
-        assert_eq!(timeout_of(&[]), None);
     }
 }

@@ -9,6 +9,8 @@ use std::fmt;
 use whimbrel_connector::{Error, LogPlace, SnapshotView, TransactionMark};
 use whimbrel_core::Position;
 
+use super::history::LogId;
+
 /// Bytes of a page of the log, and the lengths of a page's head: that of any page, and that of the first of a file.
 const PAGE_BYTES: u64 = 8192;
 const PAGE_HEADS: [u64; 2] = [24, 40];
@@ -28,13 +30,9 @@ impl Lsn {
         Some(Self(u64::from(half(high)?) << 32 | u64::from(half(low)?)))
     }
 
-    /// Reads a position between transactions.
+    /// Reads a position between transactions, whatever tells its log.
     pub(super) fn of(position: &Position) -> Result<Self, Error> {
-        Self::parse(position.as_str()).ok_or_else(|| {
-            Error::Fatal(format!(
-                "cannot read the position `{position}` in the log of a PostgreSQL server; give it as an LSN, such as 16/B374D848"
-            ))
-        })
+        Place::of(position).map(|place| place.lsn)
     }
 
     /// The same place, named as the end of what lies before it: right behind the head of a page is no other place than before it.
@@ -49,9 +47,9 @@ impl Lsn {
 
     /// Whether everything before `position`, of a place or of a snapshot, lies before this place.
     pub(super) fn has_reached(self, position: &Position) -> bool {
-        let text = position.as_str();
-        let lsn = text.split_once(';').map_or(text, |(lsn, _)| lsn);
-        Self::parse(lsn).is_some_and(|lsn| self >= lsn.as_end())
+        let lsn = position.as_str().split([';', '@']).next();
+        lsn.and_then(Self::parse)
+            .is_some_and(|lsn| self >= lsn.as_end())
     }
 }
 
@@ -61,9 +59,94 @@ impl fmt::Display for Lsn {
     }
 }
 
-impl LogPlace for Lsn {
+/// The last transaction with changes before a place, or where the log was begun to be read, if none has come since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    /// Where its commit record begins.
+    pub(super) commit: Lsn,
+    /// By the server's clock, in microseconds since 2000; `None` when it is no transaction.
+    pub(super) committed_at_us: Option<i64>,
+}
+
+/// Stands for no time.
+const NO_TIME: &str = "-";
+
+/// A place between two transactions, and what tells its log from every other.
+///
+/// Written as `LSN@SYSTEM:TIMELINE:COMMIT:TIME`; what is not known is left out from the end on. Users, and earlier versions, give the LSN alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) lsn: Lsn,
+    pub(super) log: Option<LogId>,
+    pub(super) last: Option<Last>,
+}
+
+impl Place {
+    /// Reads a position between transactions.
+    pub(super) fn of(position: &Position) -> Result<Self, Error> {
+        Self::parse(position.as_str()).ok_or_else(|| {
+            Error::Fatal(format!(
+                "cannot read the position `{position}` in the log of a PostgreSQL server; give it as an LSN, such as 16/B374D848, or as a checkpoint tells it"
+            ))
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (lsn, log) = match text.split_once('@') {
+            Some((lsn, log)) => (lsn, Some(log)),
+            None => (text, None),
+        };
+        let mut place = Self {
+            lsn: Lsn::parse(lsn)?,
+            log: None,
+            last: None,
+        };
+        let Some(log) = log else {
+            return Some(place);
+        };
+        let words: Vec<&str> = log.split(':').collect();
+        match words.as_slice() {
+            [system, timeline] => place.log = Some(LogId::parse(system, timeline)?),
+            [system, timeline, commit, time] => {
+                place.log = Some(LogId::parse(system, timeline)?);
+                place.last = Some(Last {
+                    commit: Lsn::parse(commit)?,
+                    committed_at_us: match *time {
+                        NO_TIME => None,
+                        time => Some(time.parse().ok()?),
+                    },
+                });
+            }
+            _ => return None,
+        }
+        Some(place)
+    }
+}
+
+impl From<Lsn> for Place {
+    fn from(lsn: Lsn) -> Self {
+        Self {
+            lsn,
+            log: None,
+            last: None,
+        }
+    }
+}
+
+impl LogPlace for Place {
     fn position(&self) -> Position {
-        Position::new(self.to_string())
+        let Self { lsn, log, last } = self;
+        let Some(log) = log else {
+            return Position::new(lsn.to_string());
+        };
+        let Some(last) = last else {
+            return Position::new(format!("{lsn}@{log}"));
+        };
+        let commit = last.commit;
+        Position::new(match last.committed_at_us {
+            Some(time) => format!("{lsn}@{log}:{commit}:{time}"),
+            None => format!("{lsn}@{log}:{commit}:{NO_TIME}"),
+        })
     }
 }
 
@@ -173,11 +256,38 @@ mod tests {
     }
 
     #[test]
+    fn positions_tell_their_log_if_it_is_known() {
+        for text in [
+            "16/B374D848",
+            "16/B374D848@7512345678901234567:1",
+            "16/B374D848@7512345678901234567:12:16/B374D7F0:846123456789012",
+            "0/8@1:1:0/1:-5",
+            "0/8@1:1:0/1:-",
+        ] {
+            let place = Place::of(&position(text)).unwrap();
+            assert_eq!(place.position().as_str(), text);
+            assert_eq!(Lsn::of(&position(text)).unwrap(), place.lsn);
+            assert!(place.lsn.has_reached(&position(text)));
+        }
+        for text in [
+            "0/8@",
+            "0/8@1",
+            "0/8@1:1:",
+            "0/8@1:1:0/1",
+            "0/8@1:-1",
+            "0/8@1:1:0/1:5:6",
+            "@1:1",
+        ] {
+            assert!(Place::of(&position(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_place_behind_the_head_of_a_page_is_the_end_of_the_page_before() {
         let place = Lsn(5 * PAGE_BYTES);
-        assert!(place.has_reached(&Lsn(5 * PAGE_BYTES + 24).position()));
+        assert!(place.has_reached(&Place::from(Lsn(5 * PAGE_BYTES + 24)).position()));
         assert!(place.has_reached(&position("0/A028;7:9:7")));
-        assert!(!place.has_reached(&Lsn(5 * PAGE_BYTES + 32).position()));
+        assert!(!place.has_reached(&Place::from(Lsn(5 * PAGE_BYTES + 32)).position()));
         assert!(!place.has_reached(&position("nonsense")));
     }
 

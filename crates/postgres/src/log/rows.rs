@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{ChangeRows, Error, Mutation, RowAt, RowRefusal, RowVisitor};
+use whimbrel_connector::{ChangeRows, Error, Mutation, RefusalKind, RowAt, RowRefusal, RowVisitor};
 use whimbrel_core::{ColumnType, Table, TableName, Value};
 
 use crate::types::{decode_cell, decode_text, scratch_bytes};
@@ -53,6 +53,7 @@ impl Shape {
             table: self.table.clone(),
             key: None,
             column: column.map(str::to_owned),
+            kind: RefusalKind::Value,
             reason: format!("the source's log has a row that cannot be read: {reason}"),
         }
         .into()
@@ -162,6 +163,7 @@ impl<'a> Iterator for Cells<'a> {
 }
 
 /// The row versions of a block, in the bytes that came from the socket.
+#[derive(Default)]
 pub(super) struct LogRows {
     pub(super) bytes: Bytes,
     pub(super) shapes: Arc<Vec<Arc<Shape>>>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use whimbrel_connector::Error;
+use whimbrel_connector::{Error, RunningWait};
 
 use super::place::Lsn;
 use crate::errors::general;
@@ -11,7 +11,10 @@ use crate::quote;
 use crate::wire::{Connection, TextRow, WireError};
 
 /// How long to wait for the transactions that run at the source, without which no slot can be made.
-const RUNNING_WAIT: Duration = Duration::from_mins(10);
+pub(super) const RUNNING_WAIT: RunningWait = RunningWait {
+    limit: Duration::from_mins(10),
+    fails: false,
+};
 /// How long to wait until a slot is free for us.
 const FREE_WAIT: Duration = Duration::from_secs(30);
 /// How long a reader of ours that is gone may take to be noticed, before the server is told to end it.
@@ -115,8 +118,13 @@ pub(super) fn missing(name: &str, from: Lsn, end: Lsn) -> Error {
 /// Makes the slot; answers from where on it keeps the log.
 ///
 /// The server first waits for all transactions that are running.
-pub(super) async fn create(connection: &mut Connection, name: &str) -> Result<Lsn, Error> {
-    let limit = format!("SET statement_timeout = {}", RUNNING_WAIT.as_millis());
+pub(super) async fn create(
+    connection: &mut Connection,
+    name: &str,
+    wait: RunningWait,
+) -> Result<Lsn, Error> {
+    // 0 would be no limit.
+    let limit = format!("SET statement_timeout = {}", wait.limit.as_millis().max(1));
     let failed = |error| explain(error, name);
     connection.query(&limit).await.map_err(failed)?;
     let sql = format!(
@@ -130,7 +138,7 @@ pub(super) async fn create(connection: &mut Connection, name: &str) -> Result<Ls
         .map_err(failed)?;
     let rows = match created {
         Err(WireError::Server(error)) if error.code == "57014" => {
-            return Err(still_running(connection).await);
+            return Err(still_running(connection, wait).await);
         }
         created => created.map_err(failed)?,
     };
@@ -155,14 +163,19 @@ fn explain(error: WireError, name: &str) -> Error {
     }
 }
 
-async fn still_running(connection: &mut Connection) -> Error {
+async fn still_running(connection: &mut Connection, wait: RunningWait) -> Error {
     let who = connection.query(RUNNING).await.unwrap_or_default();
     let who = who.into_iter().flatten().flatten().next();
-    Error::Transient(format!(
-        "capture waits for transactions that were running at the source when it began, and they did not end within {} minutes: {}; end them",
-        RUNNING_WAIT.as_secs() / 60,
+    let message = format!(
+        "capture waits for transactions that were running at the source when it began, and they did not end within {} seconds: {}; end them",
+        wait.limit.as_secs(),
         who.unwrap_or_else(|| "none is visible now".to_owned())
-    ))
+    );
+    if wait.fails {
+        Error::Fatal(message)
+    } else {
+        Error::Transient(message)
+    }
 }
 
 /// Transactions of this database that may be in the log while nobody sees them, because their commit waits for a standby. Who may not see what
@@ -173,7 +186,10 @@ WHERE datname = current_database() AND backend_xid IS NOT NULL AND (wait_event =
   AND current_setting('synchronous_standby_names') <> ''";
 
 /// Waits until transactions are visible whose commit waits for a standby.
-pub(super) async fn wait_for_commits(connection: &mut Connection) -> Result<(), Error> {
+pub(super) async fn wait_for_commits(
+    connection: &mut Connection,
+    wait: RunningWait,
+) -> Result<(), Error> {
     let failed = |error| general(error, "wait for commits at the source");
     let first = |rows: Vec<TextRow>| rows.into_iter().flatten().flatten().next();
     let rows = connection.query(COMMITTING).await.map_err(failed)?;
@@ -184,21 +200,24 @@ pub(super) async fn wait_for_commits(connection: &mut Connection) -> Result<(), 
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE backend_xid::text = ANY ({ids}::text[])"
     );
-    let deadline = Instant::now() + RUNNING_WAIT;
+    let deadline = Instant::now() + wait.limit;
     loop {
         let rows = connection.query(&sql).await.map_err(failed)?;
         if first(rows).as_deref() == Some("0") {
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(still_running(connection).await);
+            return Err(still_running(connection, wait).await);
         }
         sleep(POLL_EVERY).await;
     }
 }
 
 /// Waits until every transaction that runs now is over.
-pub(super) async fn wait_for_running(connection: &mut Connection) -> Result<(), Error> {
+pub(super) async fn wait_for_running(
+    connection: &mut Connection,
+    wait: RunningWait,
+) -> Result<(), Error> {
     let failed = |error| general(error, "wait for the transactions that run at the source");
     let id = |rows: Vec<TextRow>| -> Option<u64> {
         rows.into_iter().flatten().flatten().next()?.parse().ok()
@@ -207,7 +226,7 @@ pub(super) async fn wait_for_running(connection: &mut Connection) -> Result<(), 
     // and those that run may be younger.
     let rows = connection.query("SELECT pg_current_xact_id()").await;
     let next = id(rows.map_err(failed)?);
-    let deadline = Instant::now() + RUNNING_WAIT;
+    let deadline = Instant::now() + wait.limit;
     loop {
         let rows = connection
             .query("SELECT pg_snapshot_xmin(pg_current_snapshot())")
@@ -216,7 +235,7 @@ pub(super) async fn wait_for_running(connection: &mut Connection) -> Result<(), 
             return Ok(());
         }
         if Instant::now() > deadline {
-            return Err(still_running(connection).await);
+            return Err(still_running(connection, wait).await);
         }
         sleep(POLL_EVERY).await;
     }

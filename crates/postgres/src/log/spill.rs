@@ -47,6 +47,9 @@ pub(super) enum Job {
     Read {
         file: Arc<File>,
         extent: Extent,
+        /// Where to. Made by the thread that asks: what a thread of the pool makes stays with it until that thread makes more, and
+        /// there are many of them.
+        into: BytesMut,
     },
     /// Gives the room back.
     Close(Arc<File>),
@@ -107,7 +110,8 @@ impl Spill {
     /// Reads a chunk; `None` when there is no file, which its extent rules out.
     pub(super) fn read(&self, extent: Extent) -> Option<Job> {
         let file = Arc::clone(self.file.as_ref()?);
-        Some(Job::Read { file, extent })
+        let into = BytesMut::zeroed(extent.length);
+        Some(Job::Read { file, extent, into })
     }
 
     pub(super) fn release(&mut self, extent: Extent) {
@@ -138,8 +142,11 @@ impl Job {
                 }
                 Ok(Done::Written)
             }
-            Self::Read { file, extent } => {
-                let mut bytes = BytesMut::zeroed(extent.length);
+            Self::Read {
+                file,
+                extent,
+                into: mut bytes,
+            } => {
                 for (slot, part) in extent.slots.iter().zip(bytes.chunks_mut(SLOT_BYTES)) {
                     file.read_exact_at(part, slot * SLOT_BYTES as u64)?;
                 }

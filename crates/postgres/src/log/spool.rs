@@ -15,17 +15,20 @@
 //! 3. *Tables.* A transaction in progress is told its tables itself. One that is prepared goes by those told before it, so that these are
 //!    written down with it; later ones must not be used for its rows.
 
+mod one;
+
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::control::Prepared;
 use super::message::{Malformed, Message};
 use super::place::Lsn;
 use super::relations::Relations;
-use super::spill::{Done, Extent, Job, SLOT_BYTES, Spill};
+use super::spill::{Done, Job, Spill};
+use one::{Chunk, Spool};
 
 /// A record that is no message: when the description of the table that follows came. Types of messages are letters.
 pub(super) const ARRIVAL: u8 = 0;
@@ -34,129 +37,6 @@ const ARRIVAL_BYTES: usize = 1 + 8;
 /// So many sub-transactions are told apart, of all transactions together: some 20 MB. The server needs many times as much for them.
 const SUBS_MAX: usize = 500_000;
 const CUT: Malformed = "it ends too early";
-
-/// Where a record begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Cut {
-    chunk: usize,
-    offset: usize,
-}
-
-#[derive(Debug)]
-enum Chunk {
-    Memory(Bytes),
-    /// `keep`: how many of its bytes were not rolled back.
-    Disk {
-        extent: Extent,
-        keep: usize,
-    },
-}
-
-/// What one transaction has sent.
-#[derive(Debug, Default)]
-struct Spool {
-    chunks: VecDeque<Chunk>,
-    /// The chunk that grows.
-    tail: BytesMut,
-    /// Bytes in memory.
-    memory: usize,
-    /// So many of the first chunks are on the disk.
-    spilled: usize,
-    /// The first record of each sub-transaction, and these in their order.
-    subs: HashMap<u32, Cut>,
-    sub_order: Vec<u32>,
-    /// Messages of ours.
-    messages: Vec<Cut>,
-    /// Tables that were written down with a prepared transaction.
-    described: HashSet<u32>,
-}
-
-impl Spool {
-    /// Where the next record goes.
-    fn room(&mut self, bytes: usize) -> Cut {
-        if !self.tail.is_empty() && self.tail.len() + bytes > SLOT_BYTES {
-            self.close();
-        }
-        Cut {
-            chunk: self.chunks.len(),
-            offset: self.tail.len(),
-        }
-    }
-
-    fn close(&mut self) {
-        let next = BytesMut::with_capacity(SLOT_BYTES);
-        let tail = std::mem::replace(&mut self.tail, next).freeze();
-        self.chunks.push_back(Chunk::Memory(tail));
-    }
-
-    fn push(&mut self, kind: u8, rest: &[u8]) -> Result<(), Malformed> {
-        let length = u32::try_from(1 + rest.len()).map_err(|_| "it is longer than 4 GiB")?;
-        self.tail.put_u32(length);
-        self.tail.put_u8(kind);
-        self.tail.put_slice(rest);
-        self.memory += RECORD_HEAD_BYTES + 1 + rest.len();
-        Ok(())
-    }
-
-    fn push_relation(&mut self, arrival: u64, rest: &[u8]) -> Result<(), Malformed> {
-        self.push(ARRIVAL, &arrival.to_be_bytes())?;
-        self.push(b'R', rest)
-    }
-
-    /// Takes back everything from a record on.
-    fn truncate(&mut self, cut: Cut, spill: &mut Spill) {
-        if cut.chunk == self.chunks.len() {
-            self.memory -= self.tail.len() - cut.offset;
-            self.tail.truncate(cut.offset);
-        } else {
-            self.memory -= self.tail.len();
-            self.tail.clear();
-            while self.chunks.len() > cut.chunk + usize::from(cut.offset > 0) {
-                match self.chunks.pop_back() {
-                    Some(Chunk::Memory(bytes)) => self.memory -= bytes.len(),
-                    Some(Chunk::Disk { extent, .. }) => spill.release(extent),
-                    None => {}
-                }
-            }
-            if cut.offset > 0 {
-                match self.chunks.back_mut() {
-                    Some(Chunk::Memory(bytes)) => {
-                        self.memory -= bytes.len() - cut.offset;
-                        bytes.truncate(cut.offset);
-                    }
-                    Some(Chunk::Disk { keep, .. }) => *keep = cut.offset.min(*keep),
-                    None => {}
-                }
-            }
-        }
-        self.spilled = self.spilled.min(self.chunks.len());
-        while let Some(sub) = self.sub_order.pop() {
-            if self.subs.get(&sub).is_some_and(|first| *first < cut) {
-                self.sub_order.push(sub);
-                break;
-            }
-            self.subs.remove(&sub);
-        }
-    }
-
-    /// Takes the oldest chunk that is in memory.
-    fn oldest(&mut self) -> Option<&mut Chunk> {
-        if self.spilled == self.chunks.len() && !self.tail.is_empty() {
-            self.close();
-        }
-        let chunk = self.chunks.get_mut(self.spilled)?;
-        self.spilled += 1;
-        Some(chunk)
-    }
-
-    fn discard(self, spill: &mut Spill) {
-        for chunk in self.chunks {
-            if let Chunk::Disk { extent, .. } = chunk {
-                spill.release(extent);
-            }
-        }
-    }
-}
 
 /// What messages are kept for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +62,33 @@ pub(super) enum Next {
     End,
 }
 
+/// What transactions take of memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    bytes: usize,
+    subs: usize,
+}
+
+impl Total {
+    /// Counts what became of a transaction.
+    fn change(&mut self, before: Self, after: Self) {
+        self.bytes = self.bytes.saturating_sub(before.bytes) + after.bytes;
+        self.subs = self.subs.saturating_sub(before.subs) + after.subs;
+    }
+
+    /// A transaction that is kept no more.
+    fn leave(&mut self, spool: &Spool) {
+        self.change(Self::of(spool), Self::default());
+    }
+
+    fn of(spool: &Spool) -> Self {
+        Self {
+            bytes: spool.memory,
+            subs: spool.subs.len(),
+        }
+    }
+}
+
 /// All transactions of a stream that are not over.
 #[derive(Debug)]
 pub(super) struct Spools {
@@ -193,6 +100,8 @@ pub(super) struct Spools {
     reading: usize,
     /// Prepared transactions, where their records begin, and where they were committed.
     held: HashMap<u32, (Lsn, Option<Lsn>)>,
+    /// Of all that are kept.
+    total: Total,
     memory_max: usize,
     spill: Spill,
     /// Of the messages that are kept, with the NUL behind.
@@ -208,6 +117,7 @@ impl Spools {
             leaving: None,
             reading: 0,
             held: HashMap::new(),
+            total: Total::default(),
             memory_max,
             spill,
             prefix: [prefix.as_bytes(), &[0]].concat(),
@@ -264,8 +174,10 @@ impl Spools {
             return Err("a transaction is open");
         }
         // From here on it is rolled back as a whole or not at all.
+        let before = Total::of(&spool);
         spool.subs = HashMap::new();
         spool.sub_order = Vec::new();
+        self.total.change(before, Total::of(&spool));
         self.prepared.insert(prepared.transaction, spool);
         self.held.insert(prepared.transaction, (prepared.at, None));
         Ok(())
@@ -306,6 +218,7 @@ impl Spools {
             return Ok(());
         }
         let spool = self.running.get_mut(&transaction).ok_or(CUT)?;
+        let before = Total::of(spool);
         let cut = spool.room(2 * (RECORD_HEAD_BYTES + 1) + ARRIVAL_BYTES + rest.len());
         if label != transaction {
             if let Entry::Vacant(new) = spool.subs.entry(label) {
@@ -316,9 +229,12 @@ impl Spools {
             spool.messages.push(cut);
         }
         if kind == b'R' {
-            return spool.push_relation(relations.next_arrival(), rest);
+            spool.push_relation(relations.next_arrival(), rest)?;
+        } else {
+            spool.push(kind, rest)?;
         }
-        spool.push(kind, rest)
+        self.total.change(before, Total::of(spool));
+        Ok(())
     }
 
     fn keep_prepared(
@@ -329,6 +245,7 @@ impl Spools {
     ) -> Result<(), Malformed> {
         let (&kind, rest) = message.split_first().ok_or(CUT)?;
         let spool = self.prepared.get_mut(&transaction).ok_or(CUT)?;
+        let before = Total::of(spool);
         let parsed = Message::parse(message)?;
         let needed = match parsed {
             Message::Other => return Ok(()),
@@ -359,13 +276,14 @@ impl Spools {
             }
         }
         spool.room(RECORD_HEAD_BYTES + message.len());
-        spool.push(kind, rest)
+        spool.push(kind, rest)?;
+        self.total.change(before, Total::of(spool));
+        Ok(())
     }
 
     /// Whether there are more sub-transactions than are told apart.
     pub(super) fn is_too_fine(&self) -> bool {
-        let subs = self.running.values().map(|spool| spool.subs.len());
-        subs.sum::<usize>() > SUBS_MAX
+        self.total.subs > SUBS_MAX
     }
 
     /// A transaction or one of its sub-transactions was rolled back.
@@ -376,6 +294,7 @@ impl Spools {
         if transaction == sub {
             // Nothing of one that is not there can be told.
             if let Some(spool) = self.running.remove(&transaction) {
+                self.total.leave(&spool);
                 spool.discard(&mut self.spill);
             }
             return Ok(Aborted::Done);
@@ -385,7 +304,9 @@ impl Spools {
         };
         match spool.subs.get(&sub).copied() {
             Some(first) if spool.messages.last().is_none_or(|last| *last < first) => {
+                let before = Total::of(spool);
                 spool.truncate(first, &mut self.spill);
+                self.total.change(before, Total::of(spool));
             }
             None if spool.messages.is_empty() => {}
             _ => return Ok(Aborted::Unclear),
@@ -399,7 +320,9 @@ impl Spools {
             return Err("a transaction is open");
         }
         let spool = self.running.remove(&transaction);
-        self.leaving = Some(spool.ok_or("the transaction was not sent")?);
+        let spool = spool.ok_or("the transaction was not sent")?;
+        self.total.leave(&spool);
+        self.leaving = Some(spool);
         Ok(())
     }
 
@@ -413,6 +336,9 @@ impl Spools {
             return Err("a transaction is open");
         }
         self.leaving = self.prepared.remove(&transaction);
+        if let Some(spool) = &self.leaving {
+            self.total.leave(spool);
+        }
         if let Some((_, committed)) = self.held.get_mut(&transaction) {
             *committed = Some(end);
         }
@@ -423,6 +349,7 @@ impl Spools {
     pub(super) fn rollback_prepared(&mut self, transaction: u32) {
         self.held.remove(&transaction);
         if let Some(spool) = self.prepared.remove(&transaction) {
+            self.total.leave(&spool);
             spool.discard(&mut self.spill);
         }
     }
@@ -445,8 +372,7 @@ impl Spools {
 
     /// What is to be written to the disk before more is kept.
     pub(super) fn overflow(&mut self) -> io::Result<Option<Job>> {
-        let spools = || self.running.values().chain(self.prepared.values());
-        if spools().map(|spool| spool.memory).sum::<usize>() <= self.memory_max {
+        if self.total.bytes <= self.memory_max {
             return Ok(None);
         }
         let spools = self.running.values_mut().chain(self.prepared.values_mut());
@@ -463,6 +389,7 @@ impl Spools {
         let (extent, job) = self.spill.write(std::mem::take(bytes))?;
         *chunk = Chunk::Disk { extent, keep };
         spool.memory -= keep;
+        self.total.bytes = self.total.bytes.saturating_sub(keep);
         Ok(Some(job))
     }
 

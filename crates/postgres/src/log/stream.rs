@@ -1,18 +1,33 @@
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::{JoinHandle, spawn_blocking};
-use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogPlace};
-use whimbrel_core::Position;
+use tokio::time::timeout;
+use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogEvent, LogPlace};
+use whimbrel_core::{Position, TableName};
 
 use super::ddl::DdlMessage;
 use super::decoder::{Decoder, Step};
 use super::feed::Feed;
 use super::heartbeat::Heartbeat;
 use super::message::RelationMessage;
+use super::newcomers::CatalogLook;
 use super::place::Lsn;
 use super::relation::Describer;
+use super::rows::LogRows;
 use super::spill::Done;
+
+/// A source that takes longer for what it has at hand is gone.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+
+pub(super) fn silent(during: &str) -> Error {
+    Error::Transient(format!(
+        "{during}: the source has not answered within {} s",
+        ANSWER_WITHIN.as_secs()
+    ))
+}
 
 /// A running capture.
 pub(super) struct PostgresStream {
@@ -23,8 +38,27 @@ pub(super) struct PostgresStream {
     pub(super) unknown: Option<RelationMessage>,
     /// What the decoder waits for.
     pub(super) disk: Option<JoinHandle<io::Result<Done>>>,
+    /// Finds new tables, where the log does not tell of them.
+    pub(super) catalog: Option<CatalogLook>,
     /// Ends with the stream.
     pub(super) _heartbeat: Option<Heartbeat>,
+}
+
+/// Waits for new tables; for ever where the log tells of them.
+async fn found(catalog: &mut Option<CatalogLook>) -> Vec<TableName> {
+    match catalog {
+        Some(catalog) => catalog.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn created(tables: Vec<TableName>) -> ChangeBlock {
+    let events = tables.into_iter();
+    let events = events.map(|table| LogEvent::Created { table });
+    ChangeBlock {
+        events: events.collect(),
+        rows: Arc::new(LogRows::default()),
+    }
 }
 
 #[async_trait]
@@ -33,7 +67,8 @@ impl ChangeStream for PostgresStream {
     async fn next(&mut self) -> Result<ChangeBlock, Error> {
         loop {
             if let Some(relation) = &self.unknown {
-                let known = self.describer.describe(relation).await?;
+                let known = timeout(ANSWER_WITHIN, self.describer.describe(relation)).await;
+                let known = known.map_err(|_| silent("describe a table of the log"))??;
                 if let Some(relation) = self.unknown.take() {
                     self.decoder.learn(&relation, known);
                 }
@@ -51,10 +86,10 @@ impl ChangeStream for PostgresStream {
                     self.decoder.defined(events)?;
                 }
                 Step::Disk(job) => self.disk = Some(spawn_blocking(move || job.run())),
-                Step::Starved => {
-                    let block = self.feed.next().await?;
-                    self.decoder.feed(block);
-                }
+                Step::Starved => tokio::select! {
+                    block = self.feed.next() => self.decoder.feed(block?),
+                    found = found(&mut self.catalog) => return Ok(created(found)),
+                },
             }
         }
     }
@@ -67,6 +102,6 @@ impl ChangeStream for PostgresStream {
     }
 
     fn has_reached(&self, place: &dyn LogPlace, position: &Position) -> bool {
-        Lsn::parse(place.position().as_str()).is_some_and(|place| place.has_reached(position))
+        Lsn::of(&place.position()).is_ok_and(|place| place.has_reached(position))
     }
 }

@@ -5,6 +5,8 @@
 //! has one place, so ranges that cover all pages cover every row once, and a range is read without touching the others.
 
 mod chunk;
+mod filter;
+mod lookup;
 mod reader;
 mod rows;
 mod snapshot;
@@ -13,7 +15,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use whimbrel_connector::{Error, Snapshot, Source, TypeDefinition};
+use whimbrel_connector::expression::{self, Dialect};
+use whimbrel_connector::{Error, KeyLookup, RowVisitor, Snapshot, Source, TypeDefinition};
+use whimbrel_core::objects::SchemaObjects;
 use whimbrel_core::{Table, TableName};
 
 use crate::catalog::{self, TableDetail};
@@ -67,8 +71,26 @@ impl Source for PostgresSource {
             .map_err(|error| general(error, "read the types that the tables need"))
     }
 
+    async fn objects(&mut self, tables: &[Table]) -> Result<SchemaObjects, Error> {
+        let mut objects = catalog::schema_objects(&mut self.connection, tables)
+            .await
+            .map_err(|error| general(error, "read the objects of the tables"))?;
+        expression::read_all(&mut objects, tables, Dialect::Postgres);
+        Ok(objects)
+    }
+
     async fn snapshot(&mut self, _reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
         let snapshot = PostgresSnapshot::export(&self.options, self.details.clone()).await?;
         Ok(Box::new(snapshot))
+    }
+
+    async fn rows_by_key(
+        &mut self,
+        lookup: KeyLookup<'_>,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        let detail = self.details.get(&lookup.table.name);
+        let is_partitioned = detail.is_some_and(|detail| detail.is_partitioned);
+        lookup::rows(&mut self.connection, lookup, is_partitioned, visit).await
     }
 }

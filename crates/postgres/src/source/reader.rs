@@ -5,6 +5,7 @@ use whimbrel_connector::{ChunkReader, Error, RawFormat, ReadFormat, ReadRequest,
 use whimbrel_core::{ColumnType, Table, TableName};
 
 use super::chunk::ChunkRange;
+use super::filter::Conditions;
 use super::rows::{PgRows, RowLayout};
 use super::snapshot::import_sql;
 use crate::connect::connect;
@@ -135,7 +136,13 @@ impl ChunkReader for PostgresReader {
         self.open = None;
         self.recover().await?;
         let range = ChunkRange::parse(request.bounds)?;
-        let sql = copy_sql(request.table, &range, request.format);
+        let filter = request.filter;
+        let conditions = Conditions {
+            table: request.table,
+            is_utf8: self.connection.parameter("server_encoding") == Some("UTF8"),
+        };
+        let filter = filter.and_then(|filter| conditions.of(filter));
+        let sql = copy_sql(request.table, &range, request.format, filter);
         self.state = State::Copying;
         if let Err(error) = self.connection.copy_out(&sql).await {
             return Err(self.fail(error, &request.table.name));
@@ -183,39 +190,49 @@ fn file_sql(table: &Table, range: &ChunkRange) -> String {
     )
 }
 
+/// What is selected of a row: decoded ones hold as text what no decoder knows.
+pub(super) fn columns_sql(table: &Table, is_decoded: bool) -> String {
+    let columns = table.loaded_columns().map(|column| {
+        let name = quote::identifier(&column.name);
+        match &column.ty {
+            // A cast of `inet` adds the length of the mask even where it is full; everywhere else a value looks as its
+            // type's output function writes it, which is what this answers.
+            ColumnType::Native { kind } if is_decoded && kind == "inet" => {
+                format!("pg_catalog.abbrev({name}::inet)")
+            }
+            ColumnType::Native { .. } if is_decoded => format!("{name}::text"),
+            _ => name,
+        }
+    });
+    columns.collect::<Vec<String>>().join(", ")
+}
+
 /// The COPY that reads a chunk. Names come from the catalog and pass through `quote`; the range holds numbers only.
-fn copy_sql(table: &Table, range: &ChunkRange, format: ReadFormat) -> String {
+fn copy_sql(
+    table: &Table,
+    range: &ChunkRange,
+    format: ReadFormat,
+    filter: Option<String>,
+) -> String {
     let relation = quote::table(range.partition.as_ref().unwrap_or(&table.name));
     let is_decoded = format == ReadFormat::Decoded;
-    let columns: Vec<String> = table
-        .loaded_columns()
-        .map(|column| {
-            let name = quote::identifier(&column.name);
-            match &column.ty {
-                // A cast of `inet` adds the length of the mask even where it is full; everywhere else a value looks as its
-                // type's output function writes it, which is what this answers.
-                ColumnType::Native { kind } if is_decoded && kind == "inet" => {
-                    format!("pg_catalog.abbrev({name}::inet)")
-                }
-                ColumnType::Native { .. } if is_decoded => format!("{name}::text"),
-                _ => name,
-            }
-        })
-        .collect();
-    let columns = columns.join(", ");
+    let columns = columns_sql(table, is_decoded);
     let format = match format {
         ReadFormat::Decoded | ReadFormat::Raw(RawFormat::PgCopyBinary) => "binary",
         ReadFormat::Raw(RawFormat::PgCopyText) => "text",
     };
     // COPY of a table itself skips the executor. It takes no expressions, no table without columns, and no partitioned table,
     // which is what a chunk without a file names.
-    if range.is_whole() && range.file.is_some() && !is_decoded && !columns.is_empty() {
+    let is_table = range.is_whole() && range.file.is_some() && filter.is_none();
+    if is_table && !is_decoded && !columns.is_empty() {
         return format!("COPY {relation} ({columns}) TO STDOUT (FORMAT {format})");
     }
-    let condition = if range.is_whole() {
+    let in_range = (!range.is_whole()).then(|| range.condition());
+    let conditions: Vec<String> = in_range.into_iter().chain(filter).collect();
+    let condition = if conditions.is_empty() {
         String::new()
     } else {
-        format!(" WHERE {}", range.condition())
+        format!(" WHERE {}", conditions.join(" AND "))
     };
     format!("COPY (SELECT {columns} FROM ONLY {relation}{condition}) TO STDOUT (FORMAT {format})")
 }

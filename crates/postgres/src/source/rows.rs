@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use whimbrel_connector::{Error, RawFormat, RawRows, ReadFormat, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_connector::{
+    Error, RawFormat, RawRows, ReadFormat, RefusalKind, RowBlock, RowRefusal, RowVisitor,
+};
 use whimbrel_core::{ColumnType, Table, TableName, Value};
 
 use crate::types::decode_cell;
@@ -65,6 +67,7 @@ impl PgRows {
             table: self.layout.table.clone(),
             key: None,
             column: column.map(str::to_owned),
+            kind: RefusalKind::Value,
             reason: format!("the source sent a row that cannot be read: {reason}"),
         }
         .into()

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use whimbrel_connector::{
-    ApplySettings, Checkpoint, ChunkCommit, ChunkRecord, Error, FollowState, LoadRecord, Mutation,
-    TaskFence,
+    ApplySettings, Checkpoint, ChunkCommit, ChunkRecord, Error, FollowState, KeyNotRestored,
+    LoadRecord, Mutation, NOBODY, TaskFence,
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 
+use super::kept_keys;
 use crate::errors::general;
 use crate::quote::{identifier, literal};
 use crate::wire::{Connection, ServerError, TextRow, WireError};
@@ -20,10 +21,11 @@ const DDL_TRIES_MAX: u32 = 10;
 
 const CREATE: &str = "
 BEGIN;
+SET LOCAL lock_timeout = '60s';
 SELECT pg_advisory_xact_lock(7021853190145);
 CREATE SCHEMA IF NOT EXISTS awsdms_control;
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_task_epoch (
-  task_name varchar(128) PRIMARY KEY, epoch bigint NOT NULL, checkpoint text);
+  task_name varchar(128) PRIMARY KEY, epoch bigint NOT NULL, checkpoint text, holder text);
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_table (
   task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL,
   planned_at text NOT NULL, is_finished boolean NOT NULL, follow_state text,
@@ -31,6 +33,9 @@ CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_table (
 DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''checkpoint''
     AND attrelid = ''awsdms_control.awsdms_task_epoch''::regclass)
   THEN ALTER TABLE awsdms_control.awsdms_task_epoch ADD COLUMN checkpoint text; END IF;
+  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''holder''
+    AND attrelid = ''awsdms_control.awsdms_task_epoch''::regclass)
+  THEN ALTER TABLE awsdms_control.awsdms_task_epoch ADD COLUMN holder text; END IF;
   IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''follow_state''
     AND attrelid = ''awsdms_control.awsdms_load_table''::regclass)
   THEN ALTER TABLE awsdms_control.awsdms_load_table ADD COLUMN follow_state text; END IF; END';
@@ -38,31 +43,38 @@ CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_chunk (
   task_name varchar(128) NOT NULL, table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL,
   chunk integer NOT NULL, chunk_range text NOT NULL, row_estimate bigint NOT NULL, row_count bigint, byte_count bigint,
   PRIMARY KEY (task_name, table_owner, table_name, chunk));
+CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_fed_table (
+  table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL,
+  PRIMARY KEY (table_owner, table_name));
+$kept_keys
 COMMIT";
 
 /// The epoch never falls back, even after the task was forgotten: it is at least the clock.
 const CLAIM: &str = "
-INSERT INTO awsdms_control.awsdms_task_epoch AS e (task_name, epoch)
-VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
-ON CONFLICT (task_name) DO UPDATE SET epoch = greatest(e.epoch + 1, excluded.epoch)
-RETURNING epoch";
+INSERT INTO awsdms_control.awsdms_task_epoch AS e (task_name, epoch, holder)
+VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, gen_random_uuid()::text)
+ON CONFLICT (task_name) DO UPDATE SET epoch = greatest(e.epoch + 1, excluded.epoch), holder = excluded.holder
+RETURNING epoch, holder";
+
+/// Takes the task anew, unless another holder has it in a later epoch.
+/// Parameters: task, the epoch that was held, its holder.
+const CLAIM_AGAIN: &str = "
+UPDATE awsdms_control.awsdms_task_epoch
+SET epoch = greatest(epoch + 1, $2::bigint + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), holder = $3::text
+WHERE task_name = $1 AND (epoch <= $2::bigint OR holder = $3::text)
+RETURNING epoch, holder";
 
 pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<TaskFence, Error> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let claimed = match connection.query(CREATE).await {
+        let create = CREATE.replace("$kept_keys", kept_keys::CREATE);
+        let claimed = match connection.query(&create).await {
             Ok(_) => connection.query_with(CLAIM, &[Some(task)]).await,
             Err(error) => Err(error),
         };
         let error = match claimed {
-            Ok(rows) => {
-                let epoch = number(rows.first(), 0)?;
-                return Ok(TaskFence {
-                    task: task.to_owned(),
-                    epoch,
-                });
-            }
+            Ok(rows) => return fence(task, &rows),
             Err(error) => error,
         };
         if let WireError::Server(_) = error {
@@ -71,15 +83,98 @@ pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<Tas
                 .await
                 .map_err(|e| general(e, "claim the task"))?;
         }
+        if is_locked(&error) {
+            return Err(Error::Transient(
+                "another session has held the lock of the control tables in awsdms_control at the target for a minute; if it stands \
+                 still, end it with pg_terminate_backend (pg_blocking_pids tells which)"
+                    .to_owned(),
+            ));
+        }
         // Somebody dropped the tables between the two statements.
-        let is_race =
-            matches!(&error, WireError::Server(e) if matches!(e.code.as_str(), "42P01" | "3F000"));
-        if !is_race || tries == DDL_TRIES_MAX {
+        if !is_missing(&error) || tries == DDL_TRIES_MAX {
             return Err(general(
                 error,
                 "make the control tables and claim the task at the target",
             ));
         }
+    }
+}
+
+/// Takes the task anew for a worker that held it, unless another has taken it since.
+pub(super) async fn claim_again(
+    connection: &mut Connection,
+    held: &TaskFence,
+) -> Result<TaskFence, Error> {
+    let epoch = held.epoch.to_string();
+    let parameters = [&held.task, &epoch, &held.holder].map(|text| Some(text.as_str()));
+    match connection.query_with(CLAIM_AGAIN, &parameters).await {
+        Ok(rows) if rows.is_empty() => Err(not_ours(connection, held).await),
+        Ok(rows) => fence(&held.task, &rows),
+        Err(error) if is_missing(&error) => Err(forgotten(held)),
+        Err(error) => Err(general(error, "claim the task again at the target")),
+    }
+}
+
+/// Why a task could not be claimed again.
+async fn not_ours(connection: &mut Connection, held: &TaskFence) -> Error {
+    match check_holder(connection, held).await {
+        Err(error) => error,
+        Ok(()) => Error::Transient("the task's epoch changed while it was claimed".to_owned()),
+    }
+}
+
+/// Checks that the task is still its holder's.
+pub(super) async fn check_holder(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<(), Error> {
+    let sql = "SELECT epoch, holder FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1";
+    let rows = match connection.query_with(sql, &[Some(&fence.task)]).await {
+        Ok(rows) => rows,
+        Err(error) if is_missing(&error) => Vec::new(),
+        Err(error) => return Err(general(error, "check the task's epoch at the target")),
+    };
+    let Some(row) = rows.first() else {
+        return Err(forgotten(fence));
+    };
+    let theirs = number(Some(row), 0)?;
+    let is_ours = row.get(1).and_then(Option::as_deref) == Some(fence.holder.as_str());
+    if is_ours && theirs >= fence.epoch || Mutation::NoEpochCheck.is_on() {
+        return Ok(());
+    }
+    Err(Error::Fenced {
+        ours: fence.epoch,
+        theirs,
+    })
+}
+
+fn fence(task: &str, rows: &[TextRow]) -> Result<TaskFence, Error> {
+    Ok(TaskFence {
+        task: task.to_owned(),
+        epoch: number(rows.first(), 0)?,
+        holder: text(
+            rows.first()
+                .ok_or_else(|| Error::Fatal("the claim of the task gave no row".to_owned()))?,
+            1,
+        )?
+        .to_owned(),
+    })
+}
+
+/// Whether the control tables are not there.
+pub(super) fn is_missing(error: &WireError) -> bool {
+    matches!(error, WireError::Server(e) if matches!(e.code.as_str(), "42P01" | "3F000"))
+}
+
+fn is_locked(error: &WireError) -> bool {
+    matches!(error, WireError::Server(e) if e.code == "55P03")
+}
+
+/// Without its row or the control tables a task was forgotten: whoever did that owned it.
+fn forgotten(held: &TaskFence) -> Error {
+    Error::Fenced {
+        ours: held.epoch,
+        theirs: NOBODY,
     }
 }
 
@@ -92,9 +187,6 @@ pub(super) enum Held {
     /// commit is left: a worker that stops in the middle of its rows must not keep others from taking over.
     UntilCommit,
 }
-
-/// Stands for the epoch of a task that has none: later than every epoch.
-const NOBODY: i64 = i64::MAX;
 
 /// Checks that the task is still ours.
 pub(super) async fn check_fence(
@@ -110,17 +202,13 @@ pub(super) async fn check_fence(
         format!("SELECT epoch FROM awsdms_control.awsdms_task_epoch WHERE task_name = $1{lock}");
     let rows = match connection.query_with(&sql, &[Some(&fence.task)]).await {
         Ok(rows) => rows,
-        // Without its control tables the task was forgotten: whoever did that owned it.
-        Err(WireError::Server(error)) if matches!(error.code.as_str(), "42P01" | "3F000") => {
-            Vec::new()
-        }
+        Err(error) if is_missing(&error) => Vec::new(),
         Err(error) => return Err(general(error, "check the task's epoch at the target")),
     };
-    let theirs = if rows.is_empty() {
-        NOBODY
-    } else {
-        number(rows.first(), 0)?
-    };
+    if rows.is_empty() {
+        return Err(forgotten(fence));
+    }
+    let theirs = number(rows.first(), 0)?;
     if theirs == fence.epoch || Mutation::NoEpochCheck.is_on() {
         Ok(())
     } else {
@@ -160,10 +248,15 @@ WITH ours AS (UPDATE awsdms_control.awsdms_task_epoch SET checkpoint = $3::text
   WHERE task_name = $1::text AND epoch = $2::bigint RETURNING epoch)
 SELECT 1 / count(*) FROM ours";
 
-/// A statement with the check of the epoch. Tests can have it left out, to show that they miss it.
-pub(super) fn with_epoch_check(sql: &str) -> Cow<'_, str> {
+/// A statement with the check of the epoch and the checkpoint. Tests can have either left out, to show that they miss it.
+pub(super) fn with_mutations(sql: &str) -> Cow<'_, str> {
     if Mutation::NoEpochCheck.is_on() {
         return sql.replace("epoch = $2", "0 < $2").into();
+    }
+    if Mutation::FirstCheckpointStays.is_on() {
+        return sql
+            .replace("= $3::text", "= coalesce(checkpoint, $3::text)")
+            .into();
     }
     sql.into()
 }
@@ -215,7 +308,7 @@ async fn make_exceptions_in(connection: &mut Connection, home: &str) -> Result<S
         format!("CREATE SCHEMA IF NOT EXISTS {schema};")
     };
     let sql = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock(7021853190145); {make_schema}
+        "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7021853190145); {make_schema}
          CREATE TABLE IF NOT EXISTS {name} (\"TASK_NAME\" varchar(128) NOT NULL, \"TABLE_OWNER\" varchar(128) NOT NULL,
            \"TABLE_NAME\" varchar(128) NOT NULL, \"ERROR_TIME\" timestamp NOT NULL, \"STATEMENT\" text NOT NULL, \"ERROR\" text NOT NULL);
          COMMIT"
@@ -280,6 +373,86 @@ fn chunk_record(row: &TextRow) -> Result<ChunkRecord, Error> {
     })
 }
 
+/// Removes all that is recorded of the task but the task itself.
+pub(super) async fn clear(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+    let cleared = clear_in_transaction(connection, fence).await;
+    if cleared.is_err() {
+        connection
+            .query("ROLLBACK")
+            .await
+            .map_err(|error| general(error, "take the removal of records back"))?;
+    }
+    cleared
+}
+
+async fn clear_in_transaction(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+    let doing = |error| general(error, "remove the record of the load");
+    connection.query("BEGIN").await.map_err(doing)?;
+    for sql in [
+        "DELETE FROM awsdms_control.awsdms_load_chunk WHERE task_name = $1",
+        "DELETE FROM awsdms_control.awsdms_load_table WHERE task_name = $1",
+        "DELETE FROM awsdms_control.awsdms_fed_table WHERE task_name = $1",
+    ] {
+        let removed = connection.query_with(sql, &[Some(&fence.task)]).await;
+        removed.map_err(doing)?;
+    }
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    let sql = "UPDATE awsdms_control.awsdms_task_epoch SET checkpoint = NULL WHERE task_name = $1";
+    let removed = connection.query_with(sql, &[Some(&fence.task)]).await;
+    removed.map_err(doing)?;
+    connection.query("COMMIT").await.map(drop).map_err(doing)
+}
+
+/// Removes the records of some tables.
+pub(super) async fn unrecord(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    tables: &[&TableName],
+) -> Result<(), Error> {
+    let removed = unrecord_in_transaction(connection, fence, tables).await;
+    if removed.is_err() {
+        connection
+            .query("ROLLBACK")
+            .await
+            .map_err(|error| general(error, "take the removal of records back"))?;
+    }
+    removed
+}
+
+async fn unrecord_in_transaction(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    tables: &[&TableName],
+) -> Result<(), Error> {
+    let doing = |error| general(error, "remove records of the load at the target");
+    connection.query("BEGIN").await.map_err(doing)?;
+    for table in tables {
+        let removed = unrecord_table(connection, fence, table).await;
+        removed.map_err(doing)?;
+    }
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    connection.query("COMMIT").await.map(drop).map_err(doing)
+}
+
+/// Removes a table's record within the open transaction.
+async fn unrecord_table(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+) -> Result<(), WireError> {
+    for sql in [
+        "DELETE FROM awsdms_control.awsdms_load_chunk WHERE task_name = $1 AND table_owner = $2 AND table_name = $3",
+        "DELETE FROM awsdms_control.awsdms_load_table WHERE task_name = $1 AND table_owner = $2 AND table_name = $3",
+    ] {
+        connection.query_with(sql, &key_of(fence, table)).await?;
+    }
+    Ok(())
+}
+
+fn key_of<'a>(fence: &'a TaskFence, table: &'a TableName) -> [Option<&'a str>; 3] {
+    [&fence.task, &table.schema, &table.name].map(|text| Some(text.as_str()))
+}
+
 /// Writes the record of a prepared table into the open transaction.
 pub(super) async fn record_table(
     connection: &mut Connection,
@@ -289,17 +462,8 @@ pub(super) async fn record_table(
     chunks: &[ChunkBounds],
 ) -> Result<(), WireError> {
     let table = &shape.name;
-    let key = [
-        Some(fence.task.as_str()),
-        Some(table.schema.as_str()),
-        Some(table.name.as_str()),
-    ];
-    for sql in [
-        "DELETE FROM awsdms_control.awsdms_load_chunk WHERE task_name = $1 AND table_owner = $2 AND table_name = $3",
-        "DELETE FROM awsdms_control.awsdms_load_table WHERE task_name = $1 AND table_owner = $2 AND table_name = $3",
-    ] {
-        connection.query_with(sql, &key).await?;
-    }
+    unrecord_table(connection, fence, table).await?;
+    let key = key_of(fence, table);
     let sql = "INSERT INTO awsdms_control.awsdms_load_table
                (task_name, table_owner, table_name, planned_at, is_finished, follow_state) VALUES ($1, $2, $3, $4, false, $5)";
     let follow = FollowState::loaded(shape.clone()).to_text();
@@ -377,7 +541,11 @@ pub(super) async fn record_finished(
 }
 
 /// Removes the task's rows, and what is empty then. Names are constants, the task's name is bound.
-pub(super) async fn forget(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
+pub(super) async fn forget(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Vec<KeyNotRestored>, Error> {
+    let refused = restore_keys(connection, fence).await?;
     let forgotten = forget_in_transaction(connection, fence).await;
     if forgotten.is_err() {
         connection
@@ -385,7 +553,42 @@ pub(super) async fn forget(connection: &mut Connection, fence: &TaskFence) -> Re
             .await
             .map_err(|error| general(error, "roll back"))?;
     }
-    forgotten
+    forgotten.map(|()| refused)
+}
+
+/// Drops the control tables if neither a task nor a foreign key that was put aside is left in them. Asked once more when they are locked:
+/// another task may have been claimed since.
+/// A worker that was replaced may still hold them in an open transaction. Nobody waits for it: whoever forgets a task next drops them.
+const DROP_UNUSED: &str = "DO 'BEGIN
+  IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key) THEN RETURN; END IF;
+  LOCK TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key,
+    awsdms_control.awsdms_fed_table, awsdms_control.awsdms_task_epoch NOWAIT;
+  IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key) THEN RETURN; END IF;
+  DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key,
+    awsdms_control.awsdms_fed_table, awsdms_control.awsdms_task_epoch;
+  BEGIN DROP SCHEMA awsdms_control; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END;
+EXCEPTION WHEN lock_not_available THEN NULL; END'";
+
+/// Foreign keys that were put aside come back before nobody knows of them. Those that the server refuses stay noted.
+async fn restore_keys(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Vec<KeyNotRestored>, Error> {
+    match check_fence(connection, fence, Held::Now).await {
+        // It was forgotten already.
+        Err(Error::Fenced { theirs: NOBODY, .. }) => return Ok(Vec::new()),
+        checked => checked?,
+    }
+    // A task is not kept from being forgotten by whoever has its tables locked.
+    let failed = |error| general(error, "limit the wait for locks");
+    let limit = "SET lock_timeout = '60s'";
+    connection.query(limit).await.map_err(failed)?;
+    let restored = kept_keys::restore(connection, fence).await;
+    connection
+        .query("SET lock_timeout = 0")
+        .await
+        .map_err(failed)?;
+    restored
 }
 
 async fn forget_in_transaction(
@@ -393,10 +596,7 @@ async fn forget_in_transaction(
     fence: &TaskFence,
 ) -> Result<(), Error> {
     let failed = |error| general(error, "remove the record of the load");
-    connection
-        .query("BEGIN; SELECT pg_advisory_xact_lock(7021853190145)")
-        .await
-        .map_err(failed)?;
+    connection.query("BEGIN").await.map_err(failed)?;
     match check_fence(connection, fence, Held::UntilCommit).await {
         // Nobody owns the task, so it was forgotten already: this call repeats one whose answer was lost.
         Err(Error::Fenced { theirs: NOBODY, .. }) => {
@@ -407,6 +607,7 @@ async fn forget_in_transaction(
     for table in [
         "awsdms_load_chunk",
         "awsdms_load_table",
+        "awsdms_fed_table",
         "awsdms_task_epoch",
     ] {
         let sql = format!("DELETE FROM {SCHEMA}.{table} WHERE task_name = $1");
@@ -415,35 +616,18 @@ async fn forget_in_transaction(
             .await
             .map_err(failed)?;
     }
-    let rows = connection
-        .query("SELECT EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch)")
-        .await
-        .map_err(failed)?;
-    let is_used = rows.iter().flatten().flatten().any(|exists| exists == "t");
-    // A worker that was replaced may still hold the tables in an open transaction. Nobody waits for it: whoever forgets a task
-    // next drops them.
-    let drop = "DO 'BEGIN
-          LOCK TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_task_epoch NOWAIT;
-          DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_task_epoch;
-          BEGIN DROP SCHEMA awsdms_control; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END;
-        EXCEPTION WHEN lock_not_available THEN NULL; END';";
-    let end = if is_used {
-        "COMMIT".to_owned()
-    } else {
-        format!("{drop} COMMIT")
-    };
-    connection
-        .query(&end)
-        .await
-        .map(std::mem::drop)
-        .map_err(failed)
+    // In one request up to the commit: a worker that stands still must not have the lock that all tasks take.
+    let end = format!(
+        "SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7021853190145); {DROP_UNUSED}; COMMIT"
+    );
+    connection.query(&end).await.map(drop).map_err(failed)
 }
 
 pub(super) fn cell(row: &TextRow, column: usize) -> Option<&str> {
     row.get(column).and_then(Option::as_deref)
 }
 
-fn text(row: &TextRow, column: usize) -> Result<&str, Error> {
+pub(super) fn text(row: &TextRow, column: usize) -> Result<&str, Error> {
     row.get(column)
         .and_then(Option::as_deref)
         .ok_or_else(|| Error::Fatal("the control tables of the target hold a NULL".to_owned()))

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RowBlock, RowRefusal, TargetTable, TaskFence,
+    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RefusalKind, RowBlock, RowRefusal,
+    TargetTable, TaskFence,
 };
 use whimbrel_core::{ChunkId, Value, write_text};
 
@@ -11,12 +12,17 @@ use super::cut;
 use super::{ActualColumn, KnownTables, run};
 use crate::errors::of_table;
 use crate::quote::{self, identifier};
-use crate::types::{encode_binary, encode_text};
+use crate::types::{TOO_LONG, encode_binary, encode_text};
 use crate::wire::Connection;
 
 /// Begins and ends a binary COPY: `copyto.c`.
 pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
 pub(super) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
+
+/// Around a block that may be undone.
+const SET_ASIDE: &str = "SAVEPOINT sifted";
+const PUT_BACK: &str = "ROLLBACK TO SAVEPOINT sifted";
+const KEEP: &str = "RELEASE SAVEPOINT sifted";
 
 /// Room for messages that is kept from block to block.
 const MESSAGE_BYTES_KEPT: usize = 1024 * 1024;
@@ -42,6 +48,8 @@ struct OpenChunk {
     statement_rows: u64,
     rows: u64,
     bytes: u64,
+    /// Each block is taken whole or not at all.
+    sifts: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +88,11 @@ impl PostgresLoader {
 
     async fn format_of(&mut self, load: &ChunkLoad<'_>) -> Result<Format, Error> {
         if let Some(raw) = load.raw {
+            if load.sifts {
+                return Err(Error::Fatal(
+                    "rows that are sifted are to be decoded".to_owned(),
+                ));
+            }
             return Ok(Format::Raw(raw));
         }
         let columns = self.known.columns(&mut self.connection, load.table).await?;
@@ -94,6 +107,23 @@ impl PostgresLoader {
     async fn start_statement(&mut self, open: &OpenChunk) -> Result<(), Error> {
         let copied = self.connection.copy_in(&open.copy_sql).await;
         copied.map_err(|error| of_table(error, &open.table.source.name, "begin to load"))
+    }
+
+    /// Begins a statement for rows that are encoded here.
+    async fn start_rows(&mut self, open: &OpenChunk) -> Result<(), Error> {
+        self.start_statement(open).await?;
+        if let Format::Binary(_) = open.format {
+            self.send(open, &framed(&BINARY_HEADER)).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a statement of rows that were encoded here.
+    async fn end_rows(&mut self, open: &mut OpenChunk) -> Result<(), Error> {
+        if let Format::Binary(_) = open.format {
+            self.send(open, &framed(&BINARY_TRAILER)).await?;
+        }
+        self.end_statement(open).await
     }
 
     async fn end_statement(&mut self, open: &mut OpenChunk) -> Result<(), Error> {
@@ -169,6 +199,43 @@ impl PostgresLoader {
         Ok(())
     }
 
+    /// Writes a block in statements of its own, to be undone without the rest of the chunk.
+    async fn write_sifted(
+        &mut self,
+        open: &mut OpenChunk,
+        block: &dyn RowBlock,
+    ) -> Result<(), Error> {
+        self.message.clear();
+        // Before the server hears of it: what is refused here costs it nothing.
+        let pieces = self.encode(open, block)?;
+        let message = std::mem::take(&mut self.message);
+        let source = open.table.source.name.clone();
+        let rows_before = open.rows;
+        run(&mut self.connection, &source, "load", SET_ASIDE).await?;
+        let written = async {
+            self.start_rows(open).await?;
+            self.write_pieces(open, &message, &pieces).await?;
+            self.end_rows(open).await
+        };
+        let written = written.await;
+        match &written {
+            Ok(()) => open.bytes += block.byte_count() as u64,
+            Err(Error::Row(_)) => {
+                open.rows = rows_before;
+                open.statement_rows = 0;
+                let failed = self.connection.copy_in_fail().await;
+                failed.map_err(|error| of_table(error, &source, "give up rows of"))?;
+                run(&mut self.connection, &source, "load", PUT_BACK).await?;
+            }
+            Err(_) => return written,
+        }
+        run(&mut self.connection, &source, "load", KEEP).await?;
+        self.message = message;
+        self.message.clear();
+        self.message.shrink_to(MESSAGE_BYTES_KEPT);
+        written
+    }
+
     async fn write_pieces(
         &mut self,
         open: &mut OpenChunk,
@@ -204,11 +271,9 @@ impl PostgresLoader {
     }
 
     async fn commit_open(&mut self, open: &mut OpenChunk) -> Result<ChunkCommit, Error> {
-        if let Format::Binary(_) = open.format {
-            self.send(open, &framed(&BINARY_TRAILER)).await?;
+        if !open.sifts {
+            self.end_rows(open).await?;
         }
-        self.end_statement(open).await?;
-        control::check_fence(&mut self.connection, &self.fence, Held::UntilCommit).await?;
         let source = &open.table.source.name;
         let commit = ChunkCommit {
             row_count: open.rows,
@@ -223,14 +288,10 @@ impl PostgresLoader {
         )
         .await
         .map_err(|error| of_table(error, source, "record a chunk of"))?;
+        // Last, so that the task is held no longer than the commit takes.
+        control::check_fence(&mut self.connection, &self.fence, Held::UntilCommit).await?;
         if !recorded {
-            return Err(Error::table(
-                source,
-                format!(
-                    "chunk {} is recorded as loaded already; nothing was written",
-                    open.chunk.0
-                ),
-            ));
+            return Err(Error::record_lost(source));
         }
         run(&mut self.connection, source, "commit a chunk of", "COMMIT").await?;
         Ok(commit)
@@ -299,6 +360,9 @@ impl RowEncoder<'_> {
             row[index].kind(),
             reason,
         );
+        if reason == TOO_LONG {
+            refusal.kind = RefusalKind::TooLong;
+        }
         refusal.key = key_text(table, row);
         refusal.into()
     }
@@ -306,7 +370,7 @@ impl RowEncoder<'_> {
 
 /// The row's key as `(a, b)`.
 pub(super) fn key_text(table: &TargetTable, row: &[Value<'_>]) -> Option<String> {
-    let key = table.source.key_in_row();
+    let key = table.model().key_in_row();
     if key.is_empty() {
         return None;
     }
@@ -350,7 +414,8 @@ impl Loader for PostgresLoader {
         run(&mut self.connection, source, "begin to load", "BEGIN").await?;
         let empties = load.is_only_chunk && self.known.is_emptied(&load.table.name);
         let open = OpenChunk {
-            copy_sql: copy_sql(load.table, &format, empties),
+            // The server freezes only what is written outside of savepoints.
+            copy_sql: copy_sql(load.table, &format, empties && !load.sifts),
             table: load.table.clone(),
             chunk: load.chunk,
             format,
@@ -360,6 +425,7 @@ impl Loader for PostgresLoader {
             statement_rows: 0,
             rows: 0,
             bytes: 0,
+            sifts: load.sifts,
         };
         self.message.clear();
         let begun = async {
@@ -368,11 +434,10 @@ impl Loader for PostgresLoader {
                 let sql = format!("TRUNCATE {}", quote::table(&load.table.name));
                 run(&mut self.connection, source, "empty", &sql).await?;
             }
-            self.start_statement(&open).await?;
-            if let Format::Binary(_) = open.format {
-                self.send(&open, &framed(&BINARY_HEADER)).await?;
+            if load.sifts {
+                return Ok(());
             }
-            Ok(())
+            self.start_rows(&open).await
         };
         if let Err(error) = begun.await {
             if !matches!(error, Error::Transient(_)) {
@@ -390,9 +455,15 @@ impl Loader for PostgresLoader {
                 "a block was written without an open chunk".to_owned(),
             ));
         };
-        let written = self.write_block(&mut open, block).await;
+        let sifts = open.sifts;
+        let written = if sifts {
+            self.write_sifted(&mut open, block).await
+        } else {
+            self.write_block(&mut open, block).await
+        };
         self.open = Some(open);
         match written {
+            Err(Error::Row(refusal)) if sifts => Err(Error::Row(refusal)),
             Err(error) if !matches!(error, Error::Transient(_)) => {
                 self.rollback().await?;
                 Err(error)

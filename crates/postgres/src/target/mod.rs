@@ -7,10 +7,14 @@
 mod apply;
 mod control;
 mod cut;
+mod fed;
+mod kept_keys;
 mod load;
+mod objects;
 mod plan;
 mod prepare;
 mod reports;
+mod sessions;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
@@ -18,10 +22,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
+use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Checkpoint, Error, KeyPolicy, LoadRecord, Loader, PrepareMode,
-    RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, FedTable, KeyNotRestored, KeyPolicy, LoadRecord,
+    Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
 };
+use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
 use crate::connect::connect;
@@ -37,6 +43,10 @@ pub(crate) struct PostgresTarget {
     options: Arc<Options>,
     connection: Connection,
     known: Arc<KnownTables>,
+    /// The epoch of which the session has its name.
+    named: Option<i64>,
+    /// Foreign keys to a table that is dropped stay.
+    keeps_references: bool,
 }
 
 /// What this process knows of the target's tables; the targets of one connector and their loaders share it.
@@ -46,6 +56,8 @@ pub(crate) struct KnownTables {
     emptied: Mutex<HashSet<TableName>>,
     /// The types that the columns of a table really have, in the order of the planned columns.
     actual: Mutex<HashMap<TableName, Arc<Vec<ActualColumn>>>>,
+    /// Tables that this process plans to load.
+    planned: Mutex<HashSet<TableName>>,
     /// Whether it was said that triggers of the target act.
     is_warned_of_triggers: AtomicBool,
 }
@@ -125,7 +137,18 @@ impl PostgresTarget {
             options,
             connection,
             known,
+            named: None,
+            keeps_references: true,
         }
+    }
+
+    /// Before anything is asked or changed, so that a successor ends what this connection has open.
+    async fn name(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        if self.named != Some(fence.epoch) {
+            sessions::name(&mut self.connection, fence).await?;
+            self.named = Some(fence.epoch);
+        }
+        Ok(())
     }
 }
 
@@ -141,7 +164,9 @@ impl Target for PostgresTarget {
         name: TableName,
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error> {
-        plan::plan_table(source, name, keys)
+        let planned = plan::plan_table(source, name, keys)?;
+        lock(&self.known.planned).insert(planned.name.clone());
+        Ok(planned)
     }
 
     async fn raw_formats(&mut self, table: &TargetTable) -> Result<Vec<RawFormat>, Error> {
@@ -170,10 +195,26 @@ impl Target for PostgresTarget {
     }
 
     async fn claim(&mut self, task: &str) -> Result<TaskFence, Error> {
-        control::claim(&mut self.connection, task).await
+        sessions::end_all(&mut self.connection, task).await?;
+        let fence = control::claim(&mut self.connection, task).await?;
+        sessions::end_older(&mut self.connection, &fence).await?;
+        self.named = Some(fence.epoch);
+        Ok(fence)
+    }
+
+    async fn claim_again(&mut self, held: &TaskFence) -> Result<TaskFence, Error> {
+        let fence = control::claim_again(&mut self.connection, held).await?;
+        sessions::end_older(&mut self.connection, &fence).await?;
+        self.named = Some(fence.epoch);
+        Ok(fence)
+    }
+
+    async fn check(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        control::check_holder(&mut self.connection, fence).await
     }
 
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
+        control::check_fence(&mut self.connection, fence, control::Held::Now).await?;
         control::load_records(&mut self.connection, fence).await
     }
 
@@ -189,7 +230,45 @@ impl Target for PostgresTarget {
         written
     }
 
-    async fn forget(&mut self, fence: &TaskFence) -> Result<(), Error> {
+    async fn clear(&mut self, fence: &TaskFence) -> Result<(), Error> {
+        self.name(fence).await?;
+        control::clear(&mut self.connection, fence).await
+    }
+
+    async fn unrecord(&mut self, fence: &TaskFence, tables: &[&TableName]) -> Result<(), Error> {
+        self.name(fence).await?;
+        control::unrecord(&mut self.connection, fence, tables).await
+    }
+
+    async fn fed_by_others(
+        &mut self,
+        task: &str,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error> {
+        fed::by_others(&mut self.connection, task, tables).await
+    }
+
+    async fn feed(
+        &mut self,
+        fence: &TaskFence,
+        tables: &[TableName],
+    ) -> Result<Vec<FedTable>, Error> {
+        self.name(fence).await?;
+        let fed = fed::feed(&mut self.connection, fence, tables).await;
+        if fed.is_err() {
+            self.roll_back().await?;
+        }
+        fed
+    }
+
+    async fn restore_keys(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.name(fence).await?;
+        control::check_fence(&mut self.connection, fence, control::Held::Now).await?;
+        kept_keys::restore(&mut self.connection, fence).await
+    }
+
+    async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.name(fence).await?;
         control::forget(&mut self.connection, fence).await
     }
 
@@ -205,6 +284,10 @@ impl Target for PostgresTarget {
         Ok(())
     }
 
+    fn keep_references(&mut self, keeps: bool) {
+        self.keeps_references = keeps;
+    }
+
     async fn prepare(
         &mut self,
         fence: &TaskFence,
@@ -213,9 +296,17 @@ impl Target for PostgresTarget {
         planned_at: &Position,
         chunks: &[ChunkBounds],
     ) -> Result<(), Error> {
+        self.name(fence).await?;
         self.known.forget(&table.name);
-        let prepared =
-            prepare::prepare(&mut self.connection, fence, table, mode, planned_at, chunks).await;
+        let planned = lock(&self.known.planned).clone();
+        let prepare = prepare::Preparation {
+            fence,
+            table,
+            mode,
+            planned: &planned,
+            keeps_references: self.keeps_references,
+        };
+        let prepared = prepare.run(&mut self.connection, planned_at, chunks).await;
         let is_empty = match prepared {
             Ok(is_empty) => is_empty,
             Err(error) => {
@@ -230,7 +321,8 @@ impl Target for PostgresTarget {
     }
 
     async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {
-        let connection = connect(&self.options).await?;
+        let mut connection = connect(&self.options).await?;
+        sessions::name(&mut connection, fence).await?;
         Ok(Box::new(PostgresLoader::new(
             connection,
             fence.clone(),
@@ -239,11 +331,35 @@ impl Target for PostgresTarget {
     }
 
     async fn finish(&mut self, fence: &TaskFence, table: &TargetTable) -> Result<(), Error> {
+        self.name(fence).await?;
         let finished = prepare::finish(&mut self.connection, fence, table).await;
         if finished.is_err() {
             self.roll_back().await?;
         }
         finished
+    }
+
+    fn plan_objects(
+        &self,
+        objects: &SchemaObjects,
+        tables: &[TargetTable],
+        wanted: &ObjectSelection,
+    ) -> ObjectPlan {
+        objects::plan(objects, tables, wanted)
+    }
+
+    async fn make_object(
+        &mut self,
+        fence: &TaskFence,
+        step: &ObjectStep,
+    ) -> Result<ObjectOutcome, Error> {
+        self.name(fence).await?;
+        objects::make(&mut self.connection, fence, step).await
+    }
+
+    async fn unmake_object(&mut self, fence: &TaskFence, step: &ObjectStep) -> Result<bool, Error> {
+        self.name(fence).await?;
+        objects::unmake(&mut self.connection, fence, step).await
     }
 
     async fn checkpoint(&mut self, fence: &TaskFence) -> Result<Option<Checkpoint>, Error> {

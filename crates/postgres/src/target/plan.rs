@@ -39,7 +39,8 @@ pub(super) fn plan_table(
         .iter()
         .map(|column| TargetColumn {
             name: column.name.clone(),
-            native: if is_same_engine {
+            // A type that rules change is known by what it holds alone.
+            native: if is_same_engine && !column.native.is_empty() {
                 column.native.clone()
             } else {
                 native_type(&column.ty)
@@ -54,6 +55,7 @@ pub(super) fn plan_table(
     Ok(TargetTable {
         name,
         source: source.clone(),
+        shaped: None,
         columns,
         primary_key: if has_key { key } else { Vec::new() },
         keys,

@@ -1,7 +1,10 @@
+use std::collections::HashSet;
+
 use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetTable, TaskFence};
-use whimbrel_core::{ChunkBounds, Column, Engine, Position};
+use whimbrel_core::{ChunkBounds, Column, Engine, Position, TableName};
 
 use super::control::{self, Held};
+use super::kept_keys::{self, InTheWay};
 use super::run;
 use crate::errors::of_table;
 use crate::quote::{self, identifier, literal};
@@ -51,7 +54,7 @@ fn create_schema(table: &TargetTable) -> String {
 fn create_table(table: &TargetTable, major_version: u32) -> String {
     let mut planned = table.columns.iter();
     let mut columns = Vec::new();
-    for column in &table.source.columns {
+    for column in &table.model().columns {
         if column.is_loaded() {
             columns.extend(planned.next().map(|column| {
                 let not_null = if column.nullable { "" } else { " NOT NULL" };
@@ -95,46 +98,66 @@ fn add_key(table: &TargetTable) -> Option<String> {
     ))
 }
 
-/// Prepares a table and records its chunks, in one transaction. Answers whether the table is empty by our doing and may be
-/// emptied again together with its only chunk.
-pub(super) async fn prepare(
-    connection: &mut Connection,
-    fence: &TaskFence,
-    table: &TargetTable,
-    mode: PrepareMode,
-    planned_at: &Position,
-    chunks: &[ChunkBounds],
-) -> Result<bool, Error> {
-    let source = &table.source.name;
-    run(connection, source, "begin to prepare", "BEGIN").await?;
-    control::check_fence(connection, fence, Held::Now).await?;
-    if !schema_exists(connection, table).await? {
-        run(
-            connection,
-            source,
-            "create the schema of",
-            &create_schema(table),
-        )
-        .await?;
+/// What is to be prepared, and how.
+pub(super) struct Preparation<'a> {
+    pub(super) fence: &'a TaskFence,
+    pub(super) table: &'a TargetTable,
+    pub(super) mode: PrepareMode,
+    /// Tables that are loaded by the same task.
+    pub(super) planned: &'a HashSet<TableName>,
+    /// Foreign keys to a table that is dropped stay, which is an error then.
+    pub(super) keeps_references: bool,
+}
+
+impl Preparation<'_> {
+    /// Prepares a table and records its chunks, in one transaction. Answers whether the table is empty by our doing and may be
+    /// emptied again together with its only chunk.
+    pub(super) async fn run(
+        &self,
+        connection: &mut Connection,
+        planned_at: &Position,
+        chunks: &[ChunkBounds],
+    ) -> Result<bool, Error> {
+        let Self { fence, table, .. } = *self;
+        let source = &table.source.name;
+        run(connection, source, "begin to prepare", "BEGIN").await?;
+        control::check_fence(connection, fence, Held::Now).await?;
+        if !schema_exists(connection, table).await? {
+            let create = create_schema(table);
+            run(connection, source, "create the schema of", &create).await?;
+        }
+        let existing = existing(connection, table).await?;
+        let name = quote::table(&table.name);
+        let create = create_table(table, connection.major_version());
+        let (sql, is_empty) = match (self.mode, existing) {
+            (_, Existing::Nothing) => (create, true),
+            (PrepareMode::DropAndCreate, _) => {
+                let names = (source, &table.name);
+                kept_keys::drop_notes(connection, fence, names).await?;
+                if !self.keeps_references {
+                    let which = InTheWay::OfOthers;
+                    kept_keys::put_aside(connection, fence, names, self.planned, which).await?;
+                }
+                (format!("DROP TABLE {name}; {create}"), true)
+            }
+            (PrepareMode::Truncate, _) => {
+                let names = (source, &table.name);
+                let which = InTheWay::All;
+                kept_keys::put_aside(connection, fence, names, self.planned, which).await?;
+                (format!("TRUNCATE {name}"), existing == Existing::Table)
+            }
+            (PrepareMode::DoNothing, _) => (String::new(), false),
+        };
+        if !sql.is_empty() {
+            run(connection, source, "prepare the target", &sql).await?;
+        }
+        control::record_table(connection, fence, &table.source, planned_at, chunks)
+            .await
+            .map_err(|error| of_table(error, source, "record the chunks of"))?;
+        control::check_fence(connection, fence, Held::UntilCommit).await?;
+        run(connection, source, "commit the preparation of", "COMMIT").await?;
+        Ok(is_empty)
     }
-    let existing = existing(connection, table).await?;
-    let name = quote::table(&table.name);
-    let create = create_table(table, connection.major_version());
-    let (sql, is_empty) = match (mode, existing) {
-        (_, Existing::Nothing) => (create, true),
-        (PrepareMode::DropAndCreate, _) => (format!("DROP TABLE {name}; {create}"), true),
-        (PrepareMode::Truncate, _) => (format!("TRUNCATE {name}"), existing == Existing::Table),
-        (PrepareMode::DoNothing, _) => (String::new(), false),
-    };
-    if !sql.is_empty() {
-        run(connection, source, "prepare the target", &sql).await?;
-    }
-    control::record_table(connection, fence, &table.source, planned_at, chunks)
-        .await
-        .map_err(|error| of_table(error, source, "record the chunks of"))?;
-    control::check_fence(connection, fence, Held::UntilCommit).await?;
-    run(connection, source, "commit the preparation of", "COMMIT").await?;
-    Ok(is_empty)
 }
 
 /// Asked first, because even IF NOT EXISTS needs the right to create.

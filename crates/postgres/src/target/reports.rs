@@ -65,7 +65,7 @@ async fn ensure(
         format!("CREATE SCHEMA IF NOT EXISTS {};", identifier(schema))
     };
     let sql = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock(7021853190145); {make_schema} {}; COMMIT",
+        "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7021853190145); {make_schema} {}; COMMIT",
         table.create(schema, &DIALECT)
     );
     connection.query(&sql).await.map(drop)

@@ -128,6 +128,9 @@ fn check_seconds(value: &Value<'_>, digits: u32) -> Result<(), Refused> {
     }
 }
 
+/// A text of which the column would hold a part.
+pub(crate) const TOO_LONG: Refused = "it is longer than the column";
+
 fn check_chars(text: &str, most: usize, is_padded: bool) -> Result<(), Refused> {
     if text.len() <= most {
         return Ok(());
@@ -140,7 +143,7 @@ fn check_chars(text: &str, most: usize, is_padded: bool) -> Result<(), Refused> 
     if text.chars().count() <= most {
         Ok(())
     } else {
-        Err("it is longer than the column")
+        Err(TOO_LONG)
     }
 }
 

@@ -11,7 +11,7 @@ mod wire_type;
 
 pub(crate) use decode::decode_cell;
 pub(crate) use encode::{Refused, encode_binary, encode_text, encode_text_parameter};
-pub(crate) use limit::Limit;
+pub(crate) use limit::{Limit, TOO_LONG};
 pub(crate) use mapping::{native_type, notes, refusal};
 pub(crate) use text::{decode_text, scratch_bytes};
 pub(crate) use wire_type::WireType;

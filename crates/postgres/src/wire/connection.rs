@@ -7,17 +7,19 @@ use postgres_protocol::authentication::sasl::{
     ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
 };
 use postgres_protocol::message::frontend;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use whimbrel_net::{Io, TlsFailure, TlsMode, encrypt, notice_silence};
 
+use super::WireError;
 use super::copy::{CopyBlock, Run};
-use super::stream::{Io, Message, Stream};
-use super::{WireError, tls};
-use crate::options::{Options, TlsMode};
+use super::stream::{Message, Stream};
+use crate::options::Options;
 
 /// The name under which the server lists our connections.
 const APPLICATION_NAME: &str = "whimbrel";
+/// A server that sends its log reads our answers all the time.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(crate) type TextRow = Vec<Option<String>>;
 pub(crate) enum StartError {
     /// The server does not offer TLS.
     TlsNotOffered,
-    Tls(tls::TlsFailure),
+    Tls(TlsFailure),
     /// The server wants a way of signing in that is not supported, or a password that was not given.
     SignIn(String),
     Wire(WireError),
@@ -90,12 +92,14 @@ impl Connection {
         options: &Options,
         purpose: Purpose,
     ) -> Result<Self, StartError> {
-        socket.set_nodelay(true)?;
-        notice_lost_peers(&socket)?;
-        let (io, tls) = match options.tls {
-            TlsMode::None => (Io::Plain(socket), None),
+        if purpose == Purpose::Replication {
+            notice_silence(&socket, SILENCE)?;
+        }
+        let io = match options.tls {
+            TlsMode::None => Io::Plain(socket),
             _ => encrypted(socket, options).await?,
         };
+        let tls = io.tls_version();
         let mut connection = Self {
             stream: Stream::new(io),
             parameters: HashMap::new(),
@@ -438,23 +442,7 @@ impl Connection {
     }
 }
 
-/// Times after which the peer of a silent connection is taken for gone: about a minute.
-fn notice_lost_peers(socket: &TcpStream) -> std::io::Result<()> {
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(20))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(4);
-    let socket = SockRef::from(socket);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_mins(1)))?;
-    Ok(())
-}
-
-async fn encrypted(
-    mut socket: TcpStream,
-    options: &Options,
-) -> Result<(Io, Option<String>), StartError> {
+async fn encrypted(mut socket: TcpStream, options: &Options) -> Result<Io, StartError> {
     let mut out = BytesMut::new();
     frontend::ssl_request(&mut out);
     socket.write_all(&out).await?;
@@ -464,15 +452,10 @@ async fn encrypted(
         b'N' => return Err(StartError::TlsNotOffered),
         _ => return Err(WireError::protocol("no answer to the request for TLS").into()),
     }
-    let stream = tls::encrypt(socket, options)
+    let stream = encrypt(socket, options.tls_settings())
         .await
         .map_err(StartError::Tls)?;
-    let version = stream
-        .get_ref()
-        .1
-        .protocol_version()
-        .and_then(|version| version.as_str().map(|name| name.replace('_', ".")));
-    Ok((Io::Tls(Box::new(stream)), version))
+    Ok(Io::Tls(Box::new(stream)))
 }
 
 pub(super) fn unexpected(kind: u8, during: &str) -> WireError {

@@ -41,9 +41,16 @@ impl ServerError {
     }
 
     /// Whether the same statement may succeed later or on another connection: connection and resource trouble, shutdown,
-    /// deadlock, serialisation, cancellation. Classes: <https://www.postgresql.org/docs/18/errcodes-appendix.html>.
+    /// deadlock, serialisation, cancellation, a server that takes no writes for a while. Classes: <https://www.postgresql.org/docs/18/errcodes-appendix.html>.
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self.code.get(..2), Some("08" | "40" | "53" | "57" | "58")) || self.code == "55P03"
+        matches!(self.code.get(..2), Some("08" | "40" | "53" | "57" | "58"))
+            || self.code == "55P03"
+            || self.is_read_only()
+    }
+
+    /// Whether the server takes no writes, as a standby does until it is promoted.
+    fn is_read_only(&self) -> bool {
+        self.code == "25006"
     }
 
     /// Whether the data of a row is to blame: data exceptions and constraint violations.
@@ -57,6 +64,9 @@ impl std::fmt::Display for ServerError {
         write!(f, "{} (SQLSTATE {})", self.message, self.code)?;
         if !self.hint.is_empty() {
             write!(f, "; {}", self.hint)?;
+        }
+        if self.is_read_only() {
+            f.write_str("; the server takes no writes: promote it if it is a standby, or let the endpoint lead to the primary")?;
         }
         Ok(())
     }

@@ -6,15 +6,14 @@
 
 mod connection;
 mod copy;
+mod end_point;
 mod error;
 mod pipeline;
 mod replication;
 mod stream;
-mod tls;
 
 pub(crate) use connection::{Connection, Purpose, StartError, TextRow};
 pub(crate) use copy::CopyBlock;
 pub(crate) use error::{ServerError, WireError};
 pub(crate) use pipeline::{Answers, Begun, FORMAT_BINARY, FORMAT_TEXT, Pipeline};
 pub(crate) use replication::Replication;
-pub(crate) use tls::TlsFailure;

@@ -2,9 +2,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use whimbrel_net::Io;
 
 use super::WireError;
 
@@ -18,52 +17,6 @@ const ANSWER_BYTES: usize = 4 * 1024;
 const MESSAGE_BYTES_MAX: usize = 1 << 30;
 /// Type byte and length.
 pub(super) const HEADER_BYTES: usize = 5;
-
-/// A plain or encrypted socket.
-pub(super) enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
-    }
-}
 
 /// A socket with the bytes read ahead of it.
 pub(super) struct Stream {
@@ -89,7 +42,7 @@ impl Stream {
     pub(super) fn tls_end_point(&self) -> Option<Vec<u8>> {
         match &self.io {
             Io::Plain(_) => None,
-            Io::Tls(stream) => super::tls::end_point(stream.get_ref().1.peer_certificates()?),
+            Io::Tls(stream) => super::end_point::end_point(stream.get_ref().1.peer_certificates()?),
         }
     }
 

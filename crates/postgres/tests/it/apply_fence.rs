@@ -85,12 +85,14 @@ async fn control_tables_without_a_checkpoint_get_one() {
 async fn an_older_epoch_is_refused_before_it_writes_and_when_it_commits() {
     for engine in ENGINES {
         let mut rig = Rig::new(engine, TABLE).await;
-        let mut successor = rig.pair.to.target().await.unwrap();
         // Claimed between the rows and their commit.
         rig.begin().await;
         rig.net("t", vec![], vec![row(1, 1)], vec![]).await.unwrap();
         rig.single(vec![("t", Do::Set(row(2, 1)))]).await.unwrap();
-        let fence = successor.claim(TASK).await.unwrap();
+        // By somebody who ends no sessions.
+        let take =
+            "update awsdms_control.awsdms_task_epoch set epoch = epoch + 1, holder = 'another'";
+        rig.pair.target.sql(take).unwrap();
         let error = rig
             .applier
             .commit(&Checkpoint::at(Position::new("old")))
@@ -127,6 +129,8 @@ async fn an_older_epoch_is_refused_before_it_writes_and_when_it_commits() {
                 .unwrap(),
         );
         assert_eq!(rig.shown("select * from t order by id"), "1\t0\n2\t0");
+        let mut successor = rig.pair.to.target().await.unwrap();
+        let fence = successor.claim(TASK).await.unwrap();
         assert_eq!(successor.checkpoint(&fence).await.unwrap(), None);
         // A task that was forgotten belongs to nobody.
         let mut applier = successor

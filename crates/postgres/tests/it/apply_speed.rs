@@ -37,7 +37,8 @@ fn cpu() -> Duration {
 fn server_cpu(rig: &Rig) -> Duration {
     let pid = rig.shown(
         "select pid from pg_stat_activity
-         where datname = current_database() and application_name like 'whimbrel apply%'",
+         where datname = current_database() and application_name like 'whimbrel %'
+         order by backend_start desc limit 1",
     );
     let stat = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())

@@ -24,6 +24,7 @@ async fn read(
         let request = ReadRequest {
             table: &rig.tables[table].source,
             bounds,
+            filter: None,
             format: ReadFormat::Decoded,
             block_bytes: 64 << 10,
         };
@@ -164,6 +165,8 @@ async fn every_type_is_found_without_a_key_as_it_was_loaded() {
     ] {
         let (mut rig, all) = prepared(from, to, "").await;
         rig.pair.load(how).await.unwrap();
+        // The load took the task over, and ended its sessions.
+        rig.target = rig.pair.to.target().await.unwrap();
         rig.fence = rig.target.claim(crate::support::TASK).await.unwrap();
         rig.applier = rig
             .target

@@ -2,7 +2,7 @@
 
 use whimbrel_testkit::Engine;
 
-use crate::log_support::{Captured, Told};
+use crate::log_support::{Captured, Told, lsn};
 use crate::support::{ENGINES, peak_kb};
 
 const TABLE: &str = "create table t (id int primary key, name text)";
@@ -136,7 +136,8 @@ async fn commits_have_the_time_and_the_place_of_the_server() {
         assert!((0..60_000_000).contains(&late_by), "{late_by}");
         let is_between = format!(
             "select '{}'::pg_lsn > '{}'::pg_lsn and '{0}'::pg_lsn <= pg_current_wal_lsn()",
-            first.position, log.start
+            lsn(&first.position),
+            lsn(&log.start)
         );
         assert_eq!(log.database.sql(&is_between).unwrap(), "t\n");
     }
@@ -173,13 +174,12 @@ async fn what_was_confirmed_is_let_go_of_and_nothing_else() {
         let mut reader = log.open().await;
         let told = reader.transactions(2).await.unwrap();
         let slot = "select confirmed_flush_lsn from pg_replication_slots where database = current_database()";
-        assert_eq!(log.database.sql(slot).unwrap().trim(), log.start.as_str());
+        let start = lsn(&log.start).to_owned();
+        assert_eq!(log.database.sql(slot).unwrap().trim(), start);
         reader.stream.confirm(&told[0].position);
         reader.stream.confirm(&log.start);
-        let confirmed = log
-            .eventually(slot, |answer| answer != log.start.as_str())
-            .await;
-        assert_eq!(confirmed, told[0].position.as_str());
+        let confirmed = log.eventually(slot, |answer| answer != start).await;
+        assert_eq!(confirmed, lsn(&told[0].position));
     }
 }
 
@@ -199,8 +199,7 @@ async fn a_quiet_database_tells_places_so_that_the_log_can_be_let_go_of() {
         let place = reader.place.clone().unwrap();
         reader.stream.confirm(&place);
         let slot = "select confirmed_flush_lsn from pg_replication_slots where database = current_database()";
-        log.eventually(slot, |answer| answer == place.as_str())
-            .await;
+        log.eventually(slot, |answer| answer == lsn(&place)).await;
         drop(reader);
         assert!(log.open_at(&place).await.is_ok());
     }

@@ -6,7 +6,7 @@ use whimbrel_connector::Error;
 use whimbrel_core::Position;
 use whimbrel_testkit::{Engine, Server, ServerOptions, Stop};
 
-use crate::log_support::{Captured, tables};
+use crate::log_support::{Captured, lsn, tables};
 use crate::support::{ENGINES, TASK, connector};
 
 const TABLE: &str = "create table t (id int primary key, name text)";
@@ -91,17 +91,14 @@ async fn a_slot_that_was_dropped_is_an_error_that_names_the_gap() {
         let opened = log.open_at(&start).await;
         assert_fatal(
             opened,
-            &["is not there", start.as_str(), "load the tables again"],
+            &["is not there", lsn(&start), "load the tables again"],
         );
         // One that is made anew does not reach back.
         log.database.sql("insert into t values (2, 'b')").unwrap();
         let again = log.log.prepare(&log.tables).await.unwrap();
         assert_ne!(again.position, start);
         let opened = log.open_at(&start).await;
-        assert_fatal(
-            opened,
-            &["are missing", start.as_str(), again.position.as_str()],
-        );
+        assert_fatal(opened, &["are missing", lsn(&start), lsn(&again.position)]);
     }
 }
 

@@ -156,6 +156,7 @@ async fn a_definition_that_is_rolled_back_to_a_savepoint_is_told_by_whole_transa
             matches!(&error, Error::Transient(text) if text.contains("asked for whole transactions")),
             "{error}"
         );
+        assert!(both.open.log.wants_another_form());
         let told = both.same().await;
         let survivors = [1, 10_001].map(|from| told_rows(from, 3000)).concat();
         assert!(told == [survivors], "other rows, or another column");

@@ -100,6 +100,11 @@ impl Drop for Captured {
     }
 }
 
+/// A position without what tells its log.
+pub(crate) fn lsn(position: &Position) -> &str {
+    position.as_str().split('@').next().unwrap()
+}
+
 /// The tables of a source.
 pub(crate) async fn tables(connector: &dyn Connector) -> Vec<Table> {
     let mut source = connector.source().await.unwrap();

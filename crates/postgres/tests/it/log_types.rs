@@ -81,6 +81,7 @@ async fn loaded(log: &Captured) -> BTreeMap<String, Rows> {
             let request = ReadRequest {
                 table,
                 bounds,
+                filter: None,
                 format: ReadFormat::Decoded,
                 block_bytes: 1 << 16,
             };

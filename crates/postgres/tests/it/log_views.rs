@@ -42,6 +42,7 @@ async fn ids(snapshot: &dyn Snapshot, table: &Table) -> BTreeSet<i64> {
         let request = ReadRequest {
             table,
             bounds,
+            filter: None,
             format: ReadFormat::Decoded,
             block_bytes: 1 << 16,
         };

@@ -189,8 +189,10 @@ async fn a_worker_that_was_replaced_cannot_write() {
         load.load(&mut *old, 0).await.unwrap();
         let before = load.target_count();
         load.half(&mut *old, 1).await;
-        let mut successor = load.pair.to.target().await.unwrap();
-        let fence = successor.claim(TASK).await.unwrap();
+        // Taken by somebody who ends no sessions.
+        let take =
+            "update awsdms_control.awsdms_task_epoch set epoch = epoch + 1, holder = 'another'";
+        load.pair.target.sql(take).unwrap();
         let error = old.commit().await.unwrap_err();
         assert!(
             matches!(error, Error::Fenced { ours, theirs } if ours < theirs),
@@ -219,6 +221,8 @@ async fn a_worker_that_was_replaced_cannot_write() {
             .unwrap_err();
         assert!(matches!(error, Error::Fenced { .. }), "{error:?}");
         assert_eq!(load.target_count(), before);
+        let mut successor = load.pair.to.target().await.unwrap();
+        let fence = successor.claim(TASK).await.unwrap();
         let mut loader = successor.loader(&fence).await.unwrap();
         load.load(&mut *loader, 1).await.unwrap();
     }

@@ -88,6 +88,7 @@ async fn put(pair: &Pair, ty: ColumnType, value: Value<'static>) -> Result<Strin
         is_only_chunk: true,
         raw: None,
         statement_rows_max: None,
+        sifts: false,
     };
     loader.begin(load).await?;
     loader.write(&OneColumn(vec![Value::Null, value])).await?;

@@ -20,6 +20,7 @@ async fn row_count(snapshot: &dyn Snapshot, table: &Table, chunks: &[ChunkBounds
         let request = ReadRequest {
             table,
             bounds,
+            filter: None,
             format: ReadFormat::Decoded,
             block_bytes: 32 << 10,
         };
@@ -141,6 +142,7 @@ async fn a_chunk_may_be_given_up_for_another() {
     let request = ReadRequest {
         table: &tables[0],
         bounds: &chunks[0],
+        filter: None,
         format: ReadFormat::Decoded,
         block_bytes: 8192,
     };

@@ -234,6 +234,7 @@ impl Chunk<'_> {
             .open(ReadRequest {
                 table: &self.table.source,
                 bounds: self.bounds,
+                filter: None,
                 format,
                 block_bytes: self.how.block_bytes,
             })
@@ -245,6 +246,7 @@ impl Chunk<'_> {
                 is_only_chunk: self.is_only,
                 raw: self.raw,
                 statement_rows_max: self.how.statement_rows_max,
+                sifts: false,
             })
             .await
     }

@@ -8,22 +8,27 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use whimbrel_connector::{ApplySettings, ConnectError, Connector, Error, KeyPolicy, PrepareMode};
-use whimbrel_core::TableName;
+use whimbrel_connector::{
+    ApplySettings, ConnectError, Connector, Error, KeyPolicy, NOBODY, PrepareMode, RunningWait,
+    UnreadLog,
+};
 use whimbrel_core::settings::{
-    CachedChanges, ErrorPolicy, RecoverableErrors, TablePrepMode, TaskSettings,
+    ApplyMode, CachedChanges, ErrorPolicy, EscalationSettings, OpenTransactions, RecoverableErrors,
+    TablePrepMode, TaskSettings, TruncateHandling,
 };
 use whimbrel_engine::{
-    ApplyErrors, BATCH_BYTES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ControlTables, DdlPolicy,
-    FullLoadSpec, Joining, LoadOutcome, Progress, ProgressSnapshot, Reloads, RetryPolicy,
-    RowPolicy, RunError, Shaping, StartKind, TableErrorPolicy, UnboundedNumbers,
-    keep_control_tables, plan_full_load, run_cdc, run_full_load,
+    ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ControlTables,
+    DataErrors, DdlPolicy, Escalation, FullLoadSpec, LoadExceptions, LoadOutcome, ObjectProgress,
+    OnCut, OnTruncate, Progress, ProgressSnapshot, RepeatedLoad, RetryPolicy, RowPolicy, RunError,
+    Shaping, StartKind, TableErrorPolicy, UnboundedNumbers, Validator, keep_control_tables,
+    run_cdc,
 };
-use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
+use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, StopReason, TableState};
 
-use super::start::{Start, Starting};
+use super::start::{Start, Started, Starting};
+use super::validation::{self, Settled, Validating};
 use super::{
-    Clearance, ConnectionFailure, DataPlane, EndpointConfig, Following, RunEnd, RunMode,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, Following, Requests, RunEnd, RunMode,
     RunProgress, TableProgress, TaskHandle, TaskSpec,
 };
 
@@ -63,6 +68,9 @@ impl DataPlane for EngineDataPlane {
             tls = server.tls,
             "server answered"
         );
+        if endpoint.role == EndpointRole::Source {
+            warn_of_unread_logs(&*connector, &endpoint.identifier).await;
+        }
         Ok(())
     }
 
@@ -93,6 +101,7 @@ impl DataPlane for EngineDataPlane {
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {
         let signals = Signals::default();
+        let validates = spec.settings.validation.is_some();
         let (sender, end) = oneshot::channel();
         let run = run(Arc::clone(&self.make_connector), spec, signals.clone());
         let span = tracing::info_span!("run");
@@ -106,22 +115,28 @@ impl DataPlane for EngineDataPlane {
         let Signals {
             progress,
             clearance,
-            reloads,
+            requests,
             stop,
         } = signals;
         let cleared = Arc::clone(&clearance);
-        let progress = move || progress_of(&progress.snapshot(), cleared.is_cleared());
-        TaskHandle::new(Arc::new(progress), clearance, reloads, stop, end)
+        let progress = move || {
+            let snapshot = progress.snapshot();
+            RunProgress {
+                validations: validates.then(|| validation::progress_of(&snapshot)),
+                ..progress_of(&snapshot, cleared.is_cleared())
+            }
+        };
+        TaskHandle::new(Arc::new(progress), clearance, requests, stop, end)
     }
 }
 
 /// What a run and its handle tell each other.
 #[derive(Clone, Default)]
-struct Signals {
-    progress: Arc<Progress>,
+pub(super) struct Signals {
+    pub(super) progress: Arc<Progress>,
     clearance: Arc<Clearance>,
-    reloads: Arc<Reloads>,
-    stop: CancellationToken,
+    pub(super) requests: Requests,
+    pub(super) stop: CancellationToken,
 }
 
 impl EngineDataPlane {
@@ -152,7 +167,21 @@ impl EngineDataPlane {
         let mut target = connector.target().await.map_err(failed)?;
         // Claimed first: a worker that is believed dead can then no longer write.
         let fence = target.claim(task).await.map_err(failed)?;
-        target.forget(&fence).await.map_err(failed)
+        target.forget(&fence).await.map_err(failed).map(drop)
+    }
+}
+
+/// Tells of log that the source keeps for tasks that do not run. The connection is none the worse for it.
+async fn warn_of_unread_logs(connector: &dyn Connector, endpoint: &str) {
+    match connector.unread_logs().await {
+        Ok(unread_logs) => {
+            for UnreadLog { message, remedy } in unread_logs {
+                tracing::warn!(endpoint, remedy, "{message}");
+            }
+        }
+        Err(error) => {
+            tracing::debug!(endpoint, %error, "the source does not tell what log it keeps");
+        }
     }
 }
 
@@ -180,21 +209,13 @@ async fn run(make_connector: Arc<MakeConnector>, spec: TaskSpec, signals: Signal
         Err(error) => return failed("target", error),
     };
     let load = full_load_spec(&spec);
-    if let Some(name) = table_read_and_written(&source, &target, &load).await {
-        return RunEnd::Failed {
-            message: format!(
-                "source and target are the same database, and {name} would be read and written at once; name another target, or other \
-                 names there with TargetSchema or renaming rules"
-            ),
-            is_recoverable: false,
-        };
-    }
     let starting = Starting {
+        source: &source,
         target: &target,
+        load: &load,
         task: &spec.task,
         mode: &spec.mode,
         follows: spec.following.is_some(),
-        retry: load.retry,
         progress: &signals.progress,
         clearance: &signals.clearance,
     };
@@ -208,7 +229,8 @@ async fn run(make_connector: Arc<MakeConnector>, spec: TaskSpec, signals: Signal
     );
     let ended = match starting.start(&signals.stop).await {
         Ok(None) => Ok(RunEnd::Stopped),
-        Ok(Some(start)) => {
+        Ok(Some(Started { start, held })) => {
+            let load = FullLoadSpec { held, ..load };
             // Told to end with the run, and waited for: the tables show that it ended.
             let keeper = tokio::spawn(keeper);
             let ended = move_data(&source, &target, &spec, load, start, &signals).await;
@@ -227,9 +249,23 @@ async fn run(make_connector: Arc<MakeConnector>, spec: TaskSpec, signals: Signal
         Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| RunEnd::Failed {
-        message: error.to_string(),
+        message: with_remedy(&error),
         is_recoverable: error.is_transient(),
     })
+}
+
+/// Why a run failed, with what to do where only the caller of the engine knows.
+fn with_remedy(error: &RunError) -> String {
+    match error {
+        RunError::Target(Error::Fenced { theirs: NOBODY, .. }) => {
+            format!("{error}; start the task with reload-target")
+        }
+        RunError::FedByAnother { fed, .. } => format!(
+            "{error}; delete the replication task whose ARN ends in {0}, or give the tables other names at the target. If no such task is there, it belongs to another service or to the command line: whimbrel forget SOURCE TARGET --task {0} ends it, with the source that it has",
+            fed.task
+        ),
+        _ => error.to_string(),
+    }
 }
 
 /// How long the end of a run waits for its tables.
@@ -260,8 +296,12 @@ async fn move_data(
     signals: &Signals,
 ) -> Result<RunEnd, RunError> {
     let Signals { progress, stop, .. } = signals;
+    let validation = validation::spec_of(spec, &load, &signals.requests.revalidations);
+    let validator = |spec| Validator::new(source, target, spec, progress);
+    let touched = validation.as_ref().map(|spec| Arc::clone(&spec.touched));
+    let validator = validation.map(validator);
     let Some(following) = &spec.following else {
-        return load_and_reload(source, target, load, signals).await;
+        return load_and_reload(source, target, &load, validator, signals).await;
     };
     let settings = &spec.settings;
     let spec = CdcSpec {
@@ -275,44 +315,52 @@ async fn move_data(
         stop_at: following.stop_at,
         on_apply_error: apply_errors(settings),
         on_ddl: ddl_policy(settings),
-        reloads: Arc::clone(&signals.reloads),
+        reloads: Arc::clone(&signals.requests.reloads),
+        touched,
         apply: apply_settings(settings),
         batch_wait: settings.batch_wait,
+        batch_wait_max: settings.batch_wait_max,
         batch_changes_min: settings.batch_changes_min,
         batch_bytes_max: batch_bytes_max(settings),
+        batch_changes_max: batch_changes_max(settings),
+        folds: folds(settings),
+        is_one_at_a_time: is_one_at_a_time(settings),
+        running_wait: running_wait(settings),
         ..CdcSpec::new(load)
     };
-    run_cdc(source, target, &spec, progress, stop)
-        .await
-        .map(end_of_following)
+    let validating = validator.map(Validating::start);
+    let outcome = run_cdc(source, target, &spec, progress, stop).await;
+    if let Some(validating) = validating {
+        validating.end().await;
+    }
+    outcome.map(|outcome| objects_told(progress, end_of_following(outcome)))
 }
 
 /// A load, and the loads of tables that were asked for again meanwhile.
 async fn load_and_reload(
     source: &Arc<dyn Connector>,
     target: &Arc<dyn Connector>,
-    mut load: FullLoadSpec,
+    load: &FullLoadSpec,
+    mut validator: Option<Validator>,
     signals: &Signals,
 ) -> Result<RunEnd, RunError> {
     let Signals { progress, stop, .. } = signals;
+    let repeated = RepeatedLoad::new(source, target, load, progress, stop);
+    let mut outcome = repeated.load().await?;
     loop {
-        let outcome = run_full_load(source, target, &load, progress, stop).await?;
         if outcome == LoadOutcome::Stopped {
             return Ok(RunEnd::Stopped);
         }
-        let tables = signals.reloads.take();
-        if tables.is_empty() {
-            return Ok(end_of_load(&outcome));
+        if let Some(validator) = &mut validator
+            && validation::settle(validator, signals).await == Settled::Stopped
+        {
+            return Ok(RunEnd::Stopped);
         }
-        let mut target = target.target().await.map_err(RunError::Target)?;
-        let fence = target.claim(&load.task).await.map_err(RunError::Target)?;
-        target.forget(&fence).await.map_err(RunError::Target)?;
-        let fence = target.claim(&load.task).await.map_err(RunError::Target)?;
-        load.start = StartKind::Resume {
-            completed: HashSet::new(),
-            needs_record: false,
-        };
-        load.joining = Some(Joining { fence, tables });
+        let tables = signals.requests.reloads.take();
+        if tables.is_empty() {
+            return Ok(objects_told(progress, end_of_load(&outcome)));
+        }
+        outcome = repeated.load_again(tables).await?;
     }
 }
 
@@ -320,6 +368,27 @@ fn end_of_load(outcome: &LoadOutcome) -> RunEnd {
     match outcome {
         LoadOutcome::Finished { .. } => RunEnd::Finished(StopReason::FullLoadOnlyFinished),
         LoadOutcome::Stopped => RunEnd::Stopped,
+    }
+}
+
+/// A run that could not make an object does not end as if it had.
+fn objects_told(progress: &Progress, end: RunEnd) -> RunEnd {
+    let snapshot = progress.snapshot();
+    let mut failures = snapshot.objects.iter().flat_map(ObjectProgress::failures);
+    let (RunEnd::Finished(_), Some((first, why))) = (&end, failures.next()) else {
+        return end;
+    };
+    let more = match failures.count() {
+        0 => String::new(),
+        count => format!("; and {count} more, see the service's log"),
+    };
+    RunEnd::Failed {
+        message: format!(
+            "all rows are there, but not all objects: {} {}: {why}{more}; mend the cause and resume the task: rows and objects that are there stay as they are",
+            first.kind.singular(),
+            first.name
+        ),
+        is_recoverable: false,
     }
 }
 
@@ -344,26 +413,67 @@ fn cdc_start(following: &Following, start: Start) -> CdcStart {
 
 /// What becomes of changes that the target refuses or that meet no row.
 pub(super) fn apply_errors(settings: &TaskSettings) -> ApplyErrors {
-    let row = |policy: ErrorPolicy| match policy {
-        ErrorPolicy::IgnoreRecord => RowPolicy::Ignore,
-        ErrorPolicy::LogError => RowPolicy::Report,
-        ErrorPolicy::SuspendTable => RowPolicy::SuspendTable,
-        ErrorPolicy::StopTask => RowPolicy::StopTask,
-    };
-    let [insert, update, delete] = settings.apply_errors.map(row);
+    let [insert, update, delete] = settings.apply_errors.map(row_policy);
     ApplyErrors {
         insert,
         update,
         delete,
         missing_update: update,
         missing_delete: delete,
+        escalation: settings.apply_escalation.map(escalation),
     }
+}
+
+fn row_policy(policy: ErrorPolicy) -> RowPolicy {
+    match policy {
+        ErrorPolicy::IgnoreRecord => RowPolicy::Ignore,
+        ErrorPolicy::LogError => RowPolicy::Report,
+        ErrorPolicy::SuspendTable => RowPolicy::SuspendTable,
+        ErrorPolicy::StopTask => RowPolicy::StopTask,
+    }
+}
+
+fn escalation(settings: EscalationSettings) -> Escalation {
+    Escalation {
+        count: settings.count.into(),
+        then: row_policy(settings.policy),
+    }
+}
+
+/// What becomes of rows that are refused. Where the service leaves rows out by default, only a setting that is given does it here.
+fn data_errors(settings: &TaskSettings) -> DataErrors {
+    DataErrors {
+        refused: settings.data_errors.refused.map(row_policy),
+        too_long: settings.data_errors.too_long.map(row_policy),
+        escalation: settings.data_errors.escalation.map(escalation),
+    }
+}
+
+/// How long transactions are waited for that run at the source.
+pub(super) fn running_wait(settings: &TaskSettings) -> Option<RunningWait> {
+    let OpenTransactions { wait, fails } = settings.open_transactions;
+    let limit = wait.or_else(|| fails.then_some(OPEN_TRANSACTIONS_WAIT))?;
+    Some(RunningWait { limit, fails })
+}
+
+/// Whether large batches are applied in sets.
+pub(super) fn folds(settings: &TaskSettings) -> bool {
+    matches!(settings.apply_mode, ApplyMode::AsFits | ApplyMode::InSets)
+}
+
+/// Whether each transaction of the source is one of the target.
+pub(super) fn is_one_at_a_time(settings: &TaskSettings) -> bool {
+    settings.apply_mode == ApplyMode::OneByOne
 }
 
 pub(super) fn ddl_policy(settings: &TaskSettings) -> DdlPolicy {
     DdlPolicy {
         drops: settings.ddl.drops,
-        truncates: settings.ddl.truncates,
+        on_truncate: match settings.ddl.truncates {
+            TruncateHandling::Truncate => OnTruncate::Truncate,
+            TruncateHandling::Keep => OnTruncate::Keep,
+            TruncateHandling::Fail => OnTruncate::Fail,
+        },
         alters: settings.ddl.alters,
     }
 }
@@ -375,15 +485,26 @@ pub(super) fn apply_settings(settings: &TaskSettings) -> ApplySettings {
     }
 }
 
-/// What may wait for the target: what this version takes anyway, or less where the task says so. A quarter of the total, as reading ahead,
-/// gathering, writing and a row of its own size each take their share.
+/// What may wait for the target. A quarter of the total, as reading ahead, gathering, writing and a row of its own size each take their share.
 pub(super) fn batch_bytes_max(settings: &TaskSettings) -> usize {
-    let total = settings.memory_limit_bytes / 4;
-    let limit = settings
-        .batch_memory_bytes
-        .map_or(total, |batch| batch.min(total));
-    usize::try_from(limit).map_or(BATCH_BYTES, |limit| limit.clamp(1, BATCH_BYTES))
+    let total = settings.memory_limit_bytes.map(|total| total / 4);
+    let limits = settings.batch_memory_bytes.into_iter().chain(total);
+    let limit = limits.min().map_or(BATCH_BYTES, |limit| {
+        usize::try_from(limit).unwrap_or(BATCH_BYTES_MAX)
+    });
+    limit.clamp(1, BATCH_BYTES_MAX)
 }
+
+/// How many changes may wait: no fewer than by default, and more where a batch may be larger.
+fn batch_changes_max(settings: &TaskSettings) -> usize {
+    BATCH_CHANGES * (batch_bytes_max(settings) / BATCH_BYTES).max(1)
+}
+
+/// However much a user allows: what a server takes with one statement is 1 GiB, and rows may be longer there than in the log.
+const BATCH_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// As long as the service waits by default.
+const OPEN_TRANSACTIONS_WAIT: Duration = Duration::from_mins(10);
 
 /// When a task with a load ends by itself.
 pub(super) fn load_end(settings: &TaskSettings) -> CdcEnd {
@@ -394,34 +515,13 @@ pub(super) fn load_end(settings: &TaskSettings) -> CdcEnd {
     }
 }
 
-/// A table that the run would overwrite while it reads it, because both ends are one database, whatever names they have. What cannot be
-/// asked here the run itself will meet, with its own words and retries.
-async fn table_read_and_written(
-    source: &Arc<dyn Connector>,
-    target: &Arc<dyn Connector>,
-    spec: &FullLoadSpec,
-) -> Option<TableName> {
-    let (at_source, at_target) = tokio::join!(source.check(), target.check());
-    let identity = at_source.ok()?.identity?;
-    if at_target.ok()?.identity? != identity {
-        return None;
-    }
-    let (mut source, mut target) = (source.source().await.ok()?, target.target().await.ok()?);
-    let plan = plan_full_load(&mut *source, &mut *target, spec)
-        .await
-        .ok()?;
-    plan.table_read_and_written().cloned()
-}
-
 /// What users want to be different at the target. Where the service changes values by default, only a setting that is given does it here.
 fn shaping(spec: &TaskSpec) -> Shaping {
     let lob_kib_max = spec.settings.lob_kib_max;
     let booleans = [&spec.source, &spec.target].map(|end| end.switch("MapBooleanAsBoolean"));
     Shaping {
         lob_bytes_max: lob_kib_max.and_then(|kib| usize::try_from(u64::from(kib) << 10).ok()),
-        fails_on_cut: [&spec.source, &spec.target]
-            .map(|end| end.switch("FailTasksOnLobTruncation"))
-            .contains(&Some(true)),
+        on_cut: on_cut(spec),
         // Both ends have to map them to booleans.
         booleans_as_text: booleans.contains(&Some(false)),
         unbounded_numbers: match spec.source.switch("MapUnboundedNumericAsString") {
@@ -429,6 +529,19 @@ fn shaping(spec: &TaskSpec) -> Shaping {
             Some(true) => UnboundedNumbers::AsText,
             Some(false) => UnboundedNumbers::Rounded,
         },
+    }
+}
+
+/// What a value does that is longer than `LobMaxSize`.
+fn on_cut(spec: &TaskSpec) -> OnCut {
+    let fails = [&spec.source, &spec.target].map(|end| end.switch("FailTasksOnLobTruncation"));
+    if fails.contains(&Some(true)) {
+        return OnCut::StopTask;
+    }
+    match spec.settings.data_errors.too_long {
+        Some(ErrorPolicy::StopTask) => OnCut::StopTask,
+        Some(ErrorPolicy::SuspendTable) => OnCut::SuspendTable,
+        Some(ErrorPolicy::IgnoreRecord | ErrorPolicy::LogError) | None => OnCut::Cut,
     }
 }
 
@@ -447,6 +560,7 @@ pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
         } else {
             KeyPolicy::Best
         },
+        objects: settings.objects.clone(),
         shaping: shaping(spec),
         subtask_count: usize::from(settings.full_load_subtasks_max),
         statement_rows_max: settings.commit_rate,
@@ -459,6 +573,14 @@ pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
             needs_record: false,
         },
         keeps_record: true,
+        data_errors: data_errors(settings),
+        load_exceptions: settings
+            .control_tables
+            .load_exceptions
+            .then(|| LoadExceptions {
+                home: settings.control_tables.schema.clone(),
+            }),
+        tables_in_error_max: settings.tables_in_error_max,
         on_table_error: match settings.table_errors {
             ErrorPolicy::StopTask => TableErrorPolicy::StopTask,
             ErrorPolicy::IgnoreRecord | ErrorPolicy::LogError | ErrorPolicy::SuspendTable => {
@@ -473,7 +595,7 @@ pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
 
 fn retry_policy(errors: RecoverableErrors) -> RetryPolicy {
     let default = RetryPolicy::default();
-    RetryPolicy {
+    let policy = RetryPolicy {
         retries_max: errors.retries_max.unwrap_or(default.retries_max),
         wait_first: errors.interval,
         wait_max: if errors.doubles {
@@ -481,6 +603,15 @@ fn retry_policy(errors: RecoverableErrors) -> RetryPolicy {
         } else {
             errors.interval
         },
+    };
+    if !errors.doubles || !errors.stops_at_max {
+        return policy;
+    }
+    // Doubled so often, every wait that a setting can name is past every other.
+    let last = (1..=64).find(|number| policy.wait(*number) >= policy.wait_max);
+    RetryPolicy {
+        retries_max: last.map_or(policy.retries_max, |last| policy.retries_max.min(last)),
+        ..policy
     }
 }
 
@@ -489,6 +620,7 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
         let progress = TableProgress {
             state: table_state(table.state),
             rows: i64::try_from(table.row_count).unwrap_or(i64::MAX),
+            error_rows: i64::try_from(table.error_row_count).unwrap_or(i64::MAX),
             started_at: table.started_at.map(epoch_ms),
             ended_at: table.ended_at.map(epoch_ms),
             message: table.message.clone(),
@@ -507,6 +639,8 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
             .as_ref()
             .and_then(|follow| follow.checkpoint.clone()),
         interruption: snapshot.interruption.clone(),
+        log_alarm: snapshot.log_alarm.clone(),
+        validations: None,
     }
 }
 
@@ -536,4 +670,24 @@ fn epoch_ms(time: SystemTime) -> EpochMs {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     EpochMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_end_with_the_first_of_the_longest_waits_where_that_is_wanted() {
+        let errors = |stops_at_max, doubles| RecoverableErrors {
+            retries_max: Some(50),
+            interval: Duration::from_secs(5),
+            doubles,
+            interval_max: Duration::from_mins(1),
+            stops_at_max,
+        };
+        // 5, 10, 20, 40, 60
+        assert_eq!(retry_policy(errors(true, true)).retries_max, 5);
+        assert_eq!(retry_policy(errors(false, true)).retries_max, 50);
+        assert_eq!(retry_policy(errors(true, false)).retries_max, 50);
+    }
 }

@@ -5,11 +5,10 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use whimbrel_core::TableName;
-use whimbrel_engine::Reloads;
 
 use super::{
-    Clearance, ConnectionFailure, DataPlane, EndpointConfig, RunEnd, RunProgress, TaskHandle,
-    TaskSpec,
+    Clearance, ConnectionFailure, DataPlane, EndpointConfig, Requests, RunEnd, RunProgress,
+    TaskHandle, TaskSpec,
 };
 
 /// A data plane without databases, for tests: what it answers is set by server name, and runs do what the test says.
@@ -39,7 +38,7 @@ pub(crate) struct FakeRun {
     pub(crate) spec: TaskSpec,
     progress: Arc<Mutex<RunProgress>>,
     clearance: Arc<Clearance>,
-    reloads: Arc<Reloads>,
+    requests: Requests,
     stop: CancellationToken,
     end: Arc<Mutex<Option<oneshot::Sender<RunEnd>>>>,
 }
@@ -58,7 +57,12 @@ impl FakeRun {
 
     /// The tables that the run was asked to load again since the last call.
     pub(crate) fn reloads(&self) -> Vec<TableName> {
-        self.reloads.take().into_iter().collect()
+        self.requests.reloads.take().into_iter().collect()
+    }
+
+    /// The tables that the run was asked to compare again since the last call.
+    pub(crate) fn revalidations(&self) -> Vec<TableName> {
+        self.requests.revalidations.take().into_iter().collect()
     }
 
     /// Ends the run; later ends are ignored.
@@ -178,7 +182,7 @@ impl DataPlane for FakeDataPlane {
             spec,
             progress: Arc::default(),
             clearance: Arc::default(),
-            reloads: Arc::default(),
+            requests: Requests::default(),
             stop: CancellationToken::new(),
             end: Arc::new(Mutex::new(Some(sender))),
         };
@@ -187,11 +191,11 @@ impl DataPlane for FakeDataPlane {
         let FakeRun {
             progress,
             clearance,
-            reloads,
+            requests,
             stop,
             ..
         } = run;
         let progress = move || lock(&progress).clone();
-        TaskHandle::new(Arc::new(progress), clearance, reloads, stop, end)
+        TaskHandle::new(Arc::new(progress), clearance, requests, stop, end)
     }
 }

@@ -39,9 +39,18 @@ impl Clearance {
 pub struct TaskHandle {
     progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
     clearance: Arc<Clearance>,
-    reloads: Arc<Reloads>,
+    requests: Requests,
     stop: CancellationToken,
     end: oneshot::Receiver<RunEnd>,
+}
+
+/// What users ask of a run while it goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// Tables that are to be loaded again.
+    pub reloads: Arc<Reloads>,
+    /// Tables that are to be compared again.
+    pub revalidations: Arc<Reloads>,
 }
 
 impl TaskHandle {
@@ -49,14 +58,14 @@ impl TaskHandle {
     pub fn new(
         progress: Arc<dyn Fn() -> RunProgress + Send + Sync>,
         clearance: Arc<Clearance>,
-        reloads: Arc<Reloads>,
+        requests: Requests,
         stop: CancellationToken,
         end: oneshot::Receiver<RunEnd>,
     ) -> Self {
         Self {
             progress,
             clearance,
-            reloads,
+            requests,
             stop,
             end,
         }
@@ -67,9 +76,9 @@ impl TaskHandle {
         (self.progress)()
     }
 
-    /// Where tables are asked for that are to be loaded again.
-    pub fn reloads(&self) -> &Arc<Reloads> {
-        &self.reloads
+    /// Where tables are asked for that are to be loaded or compared again.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// What ends the run early when cancelled.

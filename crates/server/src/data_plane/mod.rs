@@ -9,11 +9,12 @@ mod settings_page;
 mod start;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 pub use engine::{EngineDataPlane, MakeConnector};
 #[cfg(test)]
 pub(crate) use fake::{FakeDataPlane, FakeRun};
-pub use handle::{Clearance, TaskHandle};
+pub use handle::{Clearance, Requests, TaskHandle};
 
 use std::collections::BTreeMap;
 
@@ -23,8 +24,10 @@ use whimbrel_connector::StartPoint;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
-use whimbrel_engine::{Interruption, StopTime};
-use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState};
+use whimbrel_engine::{Interruption, LogAlarm, StopTime};
+use whimbrel_store::{
+    ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState, TableValidation,
+};
 
 use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to};
 
@@ -107,7 +110,7 @@ pub enum RunMode {
     Fresh,
     /// What is recorded at the target is of this start. A load goes on from it; where nothing is, it begins.
     Resume {
-        /// Tables known to be complete.
+        /// Tables that are complete and whose record the target has let go of.
         completed: Vec<TableName>,
         /// Whether following may not have begun yet. If it has, a target without a checkpoint is an error, because changes would be lost.
         may_begin: bool,
@@ -142,6 +145,8 @@ pub struct TaskSpec {
     pub mode: RunMode,
     /// For tasks that follow changes.
     pub following: Option<Following>,
+    /// What earlier runs found out when they compared tables.
+    pub validated: BTreeMap<TableName, TableValidation>,
 }
 
 /// How far one table is.
@@ -151,6 +156,8 @@ pub struct TableProgress {
     pub state: TableState,
     /// Rows loaded.
     pub rows: i64,
+    /// Rows that this run left out of the load.
+    pub error_rows: i64,
     /// When its load began.
     pub started_at: Option<EpochMs>,
     /// When it was complete or in error.
@@ -178,6 +185,19 @@ pub struct RunProgress {
     pub checkpoint: Option<String>,
     /// The last fault after which the run was tried again.
     pub interruption: Option<Interruption>,
+    /// What was last told of the log that the source keeps for the task.
+    pub log_alarm: Option<LogAlarm>,
+    /// How far the comparison of the tables is; `None` for a task that does not compare.
+    pub validations: Option<BTreeMap<TableName, ValidationProgress>>,
+}
+
+/// How far the comparison of one table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidationProgress {
+    /// What is known of it.
+    pub known: TableValidation,
+    /// Requests for a comparison that this run has heard of.
+    pub request_count: u32,
 }
 
 /// How a run ended.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use whimbrel_core::Engine;
@@ -11,10 +12,10 @@ use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_store::{EndpointRole, SslMode};
 
 use super::engine::{
-    apply_errors, apply_settings, batch_bytes_max, control_tables, ddl_policy, full_load_spec,
-    load_end,
+    apply_errors, apply_settings, batch_bytes_max, control_tables, ddl_policy, folds,
+    full_load_spec, is_one_at_a_time, load_end, running_wait,
 };
-use super::{EndpointConfig, RunMode, TaskSpec};
+use super::{EndpointConfig, Following, RunMode, TaskSpec, validation};
 use crate::connectors::{self, make_connector};
 use crate::engine_catalog::{self, SettingType};
 
@@ -29,6 +30,9 @@ Where the service loses data by default, Whimbrel does not: values arrive whole.
 texts and byte strings are cut as they would be there; the plan tells of the columns, and the log of values that were cut. The default itself, 32 KB, cuts
 nothing: it stands in every settings document that is copied whole. Keys and JSON documents are never cut.
 
+So it is with rows: of a load none is left out unless `DataErrorPolicy` or `DataTruncationErrorPolicy` is given. A document that is copied whole gives them, as `LOG_ERROR`,
+which leaves rows out as the service does: take the two members out of it to have such rows put their table into error instead.
+
 What a deleted task leaves: its load records in `awsdms_control` at the target go with it, if the target can be reached within half a minute.
 If not, the task is deleted all the same and the service's log says so; the records are rows that carry the task's name.
 
@@ -36,7 +40,12 @@ What waits on disk: a PostgreSQL source, from version 15 on, sends large transac
 file without a name until their commit, in the folder that `WHIMBREL_SPOOL_DIR` names (by default the system's for temporary files: `TMPDIR`, or `/tmp`; choose
 another where that is memory), of `WHIMBREL_SPOOL_MAX_MB` megabytes at most for each task (by default 64 GiB). The file goes with the process,
 however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15: the stream begins
-again, which is one interruption of those that `RecoverableErrorCount` and `--retries` count. What is prepared (`SlotName` with `two_phase`) needs the room in any case.
+again at once, which costs none of the tries that `RecoverableErrorCount` and `--retries` count. What is prepared (`SlotName` with `two_phase`) needs the room in any case.
+
+What the service does not have: a group `WhimbrelSettings` with one member, `Objects`, which says what is made beside rows and primary keys: `tables` (the default),
+`all`, `none`, or some of `extensions`, `types`, `routines`, `indexes`, `foreign-keys`, `checks`, `sequences`, `defaults`, `views`, `triggers`, `policies`, `events`,
+`grants`, `comments`, `statistics` with commas between. It is echoed only where it was
+given, so that other clients never meet it. `docs/objects.md` has the rest.
 
 This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
 ";
@@ -47,11 +56,16 @@ const APPLY_ERRORS: &str = "what becomes of such a change that the target refuse
     Rows that a large batch does not meet are written down by their count";
 const DDL: &str = "`false`: the target's table stays as it is; a table that is altered is then followed no more until it is loaded again. `true`: the target's table \
     is changed in place where that gives no row another value, else its rows are loaded again";
-const BATCH: &str = "changes are folded and applied in sets whenever many wait, whatever it says; `true`: they also wait for BatchApplyTimeoutMin so that more come together";
-const VALIDATION: &str = "tasks do not compare; `whimbrel validate` does, row by row";
+const BATCH: &str = "not given: changes are folded and applied in sets whenever many wait. `true`: they also wait for BatchApplyTimeoutMin so that more come together. `false`, where it is given: each change is applied in the order of the log, and each transaction by itself unless MinTransactionSize or CommitTimeout are given too";
+const VALIDATION: &str = "rows are compared whole and by hashes that engines agree on, without an order or prefixes of keys and values";
 const LOBS: &str = "long values travel like all others, whole and with bounded memory";
 const SESSION: &str = "loads go over the database's own bulk protocol, in streams, not files";
-const GATHERED: &str = "without BatchApplyEnabled, and where one of the two is given as another value than the default: changes wait for each other until there are MinTransactionSize of them or CommitTimeout has passed. Otherwise they are gathered only while the target is busy, so that nothing waits";
+const GATHERED: &str = "without BatchApplyEnabled, and where one of the two is given, also as its default: changes wait for each other until there are MinTransactionSize of them or CommitTimeout has passed; a transaction of the source is never split. Otherwise they are gathered only while the target is busy, so that nothing waits";
+const DATA_ERRORS: &str = "given, also as its default. In a load a row that the target refuses is left out (`IGNORE_RECORD`), left out and told in the log, and in `awsdms_full_load_exceptions` where that is enabled (`LOG_ERROR`), \
+    puts its table into error (`SUSPEND_TABLE`), or ends the task (`STOP_TASK`); FullLoadErrorRows counts what this run left out. Of changes it decides for those with a value that the target cannot hold, in place of the ApplyError policies. \
+    Not given: a refused row puts its table into error, and nothing is left out of a load. Keys that are made after the rows refuse the table, not a row";
+const DATA_ESCALATION: &str = "given another count than 0: so many rows of a table that were left out by DataErrorPolicy or DataTruncationErrorPolicy since the run began put it into error, or end the task";
+const APPLY_ESCALATION: &str = "given another count than 0: so many changes of a table that were left out by the ApplyError policies since the run began end its following (`SUSPEND_TABLE`) or the task (`STOP_TASK`); `LOG_ERROR` writes down those that are passed over from then on";
 const LOGS: &str =
     "the log is the service's own, on its standard error; `WHIMBREL_LOG_LEVEL` sets what it tells";
 
@@ -121,7 +135,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "FullLoadSettings.TransactionConsistencyTimeout",
-        "transactions that are open when a load begins are waited for up to ten minutes",
+        "given: how long a task that follows a PostgreSQL source waits at its start for transactions that are open there; not given: ten minutes. The log cannot be read without their end, so the load does not start before: the task is tried again, or fails where FailOnTransactionConsistencyBreached is given. MySQL and MariaDB need not wait: what is open is in the log with its commit",
     ),
     ("FullLoadSettings.", NOT_HERE),
     (
@@ -147,7 +161,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "ControlTablesSettings.FullLoadExceptionTableEnabled",
-        "in a load a row that the target refuses puts its table into error, and no row is left out",
+        "a row of `awsdms_full_load_exceptions` for each row that DataErrorPolicy or DataTruncationErrorPolicy left out of a load with `LOG_ERROR`, with statement and reason; a chunk that is loaded again after a fault may be told of twice. A load that begins anew removes what it told of the table",
     ),
     (
         "ControlTablesSettings.",
@@ -155,40 +169,31 @@ const NOTES: &[(&str, &str)] = &[
     ),
     ("StreamBufferSettings.", "the log is read ahead by 8 MiB"),
     ("ChangeProcessingDdlHandlingPolicy.", DDL),
-    (
-        "ErrorBehavior.DataErrorPolicy",
-        "in a load a row that the target refuses puts its table into error, and no row is left out; for changes see ApplyErrorInsertPolicy",
-    ),
+    ("ErrorBehavior.DataErrorPolicy", DATA_ERRORS),
     (
         "ErrorBehavior.DataTruncationErrorPolicy",
-        "nothing is truncated: a value that does not fit puts its table into error",
+        "given, also as its default: as DataErrorPolicy, for values that are too long for their column. With LobMaxSize, which cuts: `SUSPEND_TABLE` and `STOP_TASK` in place of the cut. Not given: such a value puts its table into error, and nothing is cut but by LobMaxSize",
     ),
-    (
-        "ErrorBehavior.DataErrorEscalation",
-        "the first such error puts the table into error",
-    ),
+    ("ErrorBehavior.DataErrorEscalation", DATA_ESCALATION),
     ("ErrorBehavior.ApplyErrorInsertPolicy", APPLY_ERRORS),
     ("ErrorBehavior.ApplyErrorUpdatePolicy", APPLY_ERRORS),
     ("ErrorBehavior.ApplyErrorDeletePolicy", APPLY_ERRORS),
-    (
-        "ErrorBehavior.ApplyErrorEscalation",
-        "the policies of single changes decide alone",
-    ),
+    ("ErrorBehavior.ApplyErrorEscalation", APPLY_ESCALATION),
     (
         "ErrorBehavior.ApplyErrorFailOnTruncationDdl",
-        "`HandleSourceTableTruncated` decides",
+        "`true`: a truncation at the source ends the task with an error, once all before it is applied; set back to `false` and resumed, `HandleSourceTableTruncated` decides",
     ),
     (
         "ErrorBehavior.FullLoadIgnoreConflicts",
-        "changes that the loaded rows hold are told exactly, so there are no conflicts to ignore",
+        "changes that the loaded rows hold are told exactly and left out, so that there are no conflicts to ignore; those that there are come of others' writes, and the ApplyError policies decide",
     ),
     (
         "ErrorBehavior.FailOnTransactionConsistencyBreached",
-        "transactions that are open when a load begins are always waited for",
+        "`true`: when TransactionConsistencyTimeout has passed at a PostgreSQL source, the task fails rather than being tried again",
     ),
     (
         "ErrorBehavior.EventErrorPolicy",
-        "events stay within the service",
+        "events are kept in the service's own store, in the transaction of what they tell of: none fails alone",
     ),
     (
         "ErrorBehavior.TableErrorPolicy",
@@ -196,12 +201,12 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "ErrorBehavior.TableErrorEscalation",
-        "`TableErrorPolicy` alone decides",
+        "another count than 0: so many tables in error end the task, which is the one policy that there is",
     ),
     ("ErrorBehavior.RecoverableErrorCount", "-1: nine restarts"),
     (
         "ErrorBehavior.RecoverableErrorStopRetryAfterThrottlingMax",
-        "`RecoverableErrorCount` alone ends the restarts",
+        "`true`, where it is given: the first wait of RecoverableErrorThrottlingMax is the last",
     ),
     (
         "ErrorBehavior.RecoverableError",
@@ -218,19 +223,19 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "ChangeProcessingTuning.BatchApplyTimeoutMax",
-        "a batch is applied as soon as BatchApplyTimeoutMin has passed or it is full",
+        "with BatchApplyEnabled, given, also as its default: while changes keep coming, a batch is gathered longer than BatchApplyTimeoutMin, up to this; it is applied as soon as nothing came for 300 ms. Not given: it is applied when BatchApplyTimeoutMin has passed. A full batch never waits",
     ),
     (
         "ChangeProcessingTuning.BatchApplyMemoryLimit",
-        "with BatchApplyEnabled: an upper bound; this version takes 8 MiB at most anyway",
+        "with BatchApplyEnabled, given, also as its default: the most of a batch, 128 MB at most; not given: 8 MiB",
     ),
     (
         "ChangeProcessingTuning.MemoryLimitTotal",
-        "an upper bound, of which a batch gets a quarter; this version takes 8 MiB at most anyway",
+        "given, also as its default: a batch gets a quarter of it, 128 MB at most, and no more than BatchApplyMemoryLimit; not given: 8 MiB. A larger transaction is applied in pieces within one transaction of the target",
     ),
     (
         "ChangeProcessingTuning.StatementCacheSize",
-        "statements that are kept prepared at a PostgreSQL target",
+        "statements that are kept prepared at a PostgreSQL target; at MySQL and MariaDB changes travel in sets of text, of which none is prepared",
     ),
     (
         "ChangeProcessingTuning.BatchApplyPreserveTransaction",
@@ -242,13 +247,57 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "ChangeProcessingTuning.MemoryKeepTime",
-        "what waits in memory is bounded by bytes, not by time",
+        "what waits in memory is bounded by bytes: what is beyond waits at once on disk (PostgreSQL, see above) or in the log of the source, however old it is",
     ),
     ("ChangeProcessingTuning.MinTransactionSize", GATHERED),
     ("ChangeProcessingTuning.CommitTimeout", GATHERED),
     (
         "ValidationSettings.ValidationOnly",
         "`true` is refused at the start of the task, which would move data",
+    ),
+    (
+        "ValidationSettings.EnableValidation",
+        "each table is compared with its source, row by row, once the load of the task is over; a task that follows changes goes on to look at each row that changes. \
+         A resumed task that follows changes compares again from the beginning, a resumed full load what had no result. Rows that differ are in `awsdms_validation_failures_v1` at the target. \
+         Tables without a primary key are not compared. \
+         A task that ends by itself while it follows changes does not wait for what is still being compared",
+    ),
+    (
+        "ValidationSettings.ValidationMode",
+        "tables are always compared by groups first, and by row where a group differs",
+    ),
+    (
+        "ValidationSettings.ThreadCount",
+        "chunks read at once from each end while a table is compared, each over a connection of its own; 32 at most",
+    ),
+    (
+        "ValidationSettings.PartitionSize",
+        "rows that differed, or changed, are looked at with one statement; 500 at most",
+    ),
+    (
+        "ValidationSettings.FailureMaxCount",
+        "when more rows of the task differ, nothing more is compared: what had no result is `Error`",
+    ),
+    (
+        "ValidationSettings.TableFailureMaxCount",
+        "when more rows of a table differ, it is `Table error` and the rest of it is not looked at",
+    ),
+    (
+        "ValidationSettings.RecordFailureDelayInMinutes",
+        "with changes being followed: a row has failed when it has differed in the same way for so long, seen each time once everything was applied that was committed before. \
+         A full load does not wait",
+    ),
+    (
+        "ValidationSettings.RecordFailureDelayLimitInMinutes",
+        "the delay does not grow with the latency, because a look waits for the changes before it",
+    ),
+    (
+        "ValidationSettings.RecordSuspendDelayInMinutes",
+        "with changes being followed: a row of which nothing could be said for so long, because it kept changing, is suspended",
+    ),
+    (
+        "ValidationSettings.ValidationQueryCdcDelaySeconds",
+        "how long a row is left alone that changed since its table was compared",
     ),
     ("ValidationSettings.", VALIDATION),
     ("PostProcessingRules", "anything but null is refused"),
@@ -293,7 +342,7 @@ const ENDPOINT_NOTES: &[(&str, &str)] = &[
     ("babelfishdatabasename", "see `DatabaseMode`"),
     (
         "captureddls",
-        "`true`: event triggers of the task, where the user may make them, write changes of definitions into the log; `false`: they are only seen at the next row",
+        "`true`: event triggers of the task, where the user may make them, write changes of definitions into the log; `false`: they are only seen at the next row, and new tables when the task is resumed",
     ),
     (
         "ddlartifactsschema",
@@ -424,9 +473,11 @@ fn run_between(
         load_end(&settings),
         ddl_policy(&settings),
         apply_settings(&settings),
-        settings.batch_wait,
+        (settings.batch_wait, settings.batch_wait_max),
         settings.batch_changes_min,
         batch_bytes_max(&settings),
+        (folds(&settings), is_one_at_a_time(&settings)),
+        running_wait(&settings),
     );
     let spec = TaskSpec {
         task: "t".into(),
@@ -435,19 +486,28 @@ fn run_between(
         mappings: TableMappings::of_patterns(&[], &[]),
         settings,
         mode: RunMode::Fresh,
-        following: None,
+        following: Some(Following {
+            loads: true,
+            start: None,
+            stop_at: None,
+        }),
+        validated: BTreeMap::new(),
     };
     let load = full_load_spec(&spec);
-    format!("{load:?} {following:?} {:?}", control_tables(&spec))
+    let validation = validation::spec_of(&spec, &load, &Arc::default());
+    format!(
+        "{load:?} {following:?} {:?} {validation:?}",
+        control_tables(&spec)
+    )
 }
 
 /// Values that the setting may be given instead, as far as one can guess.
 fn others(value: &Value) -> Vec<Value> {
     match value {
-        Value::Bool(flag) => vec![(!flag).into()],
+        // What is the default may act where it is given.
+        Value::Bool(flag) => vec![(!flag).into(), (*flag).into()],
         Value::Number(number) => {
             let number = number.as_i64().unwrap_or_default();
-            // Bounds of memory act where they are narrower than what is taken anyway.
             [number + 1, number - 1, 4, 1].map(Value::from).to_vec()
         }
         Value::String(_) => [
@@ -470,9 +530,21 @@ fn others(value: &Value) -> Vec<Value> {
 
 /// The switch without which a setting has nothing to act on.
 fn needs(name: &str) -> Option<(&'static str, &'static str, Value)> {
+    let validates = ("ValidationSettings", "EnableValidation");
     let (group, member) = match name {
         "BatchApplyTimeoutMin" | "BatchApplyTimeoutMax" | "BatchApplyMemoryLimit" => {
             ("TargetMetadata", "BatchApplyEnabled")
+        }
+        "DataErrorEscalationPolicy" | "ApplyErrorEscalationPolicy" => {
+            let count = if name.starts_with("Data") {
+                "DataErrorEscalationCount"
+            } else {
+                "ApplyErrorEscalationCount"
+            };
+            return Some(("ErrorBehavior", count, 3.into()));
+        }
+        "RecoverableErrorStopRetryAfterThrottlingMax" => {
+            return Some(("ErrorBehavior", "RecoverableErrorThrottlingMax", 20.into()));
         }
         "FullLobMode" | "LimitedSizeLobMode" => {
             return Some(("TargetMetadata", "LobMaxSize", 64.into()));
@@ -480,6 +552,13 @@ fn needs(name: &str) -> Option<(&'static str, &'static str, Value)> {
         "HistoryTimeslotInMinutes" | "historyTimeslotInMinutes" => {
             ("ControlTablesSettings", "HistoryTableEnabled")
         }
+        "ThreadCount"
+        | "PartitionSize"
+        | "FailureMaxCount"
+        | "TableFailureMaxCount"
+        | "RecordFailureDelayInMinutes"
+        | "RecordSuspendDelayInMinutes"
+        | "ValidationQueryCdcDelaySeconds" => validates,
         _ => return None,
     };
     Some((group, member, true.into()))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use whimbrel_connector::{Connector, Error};
-use whimbrel_engine::{Progress, RetryPolicy, RunError};
+use whimbrel_connector::{Connector, Error, Target, TaskFence};
+use whimbrel_engine::{FullLoadSpec, Progress, RunError, check_ends_are_apart};
 
 use super::{Clearance, RunMode};
 
@@ -18,13 +18,20 @@ pub(super) enum Start {
     GoOn,
 }
 
+/// Where a run starts, and what was claimed to find out.
+pub(super) struct Started {
+    pub(super) start: Start,
+    pub(super) held: Option<TaskFence>,
+}
+
 /// What it takes to find out.
 pub(super) struct Starting<'a> {
+    pub(super) source: &'a Arc<dyn Connector>,
     pub(super) target: &'a Arc<dyn Connector>,
+    pub(super) load: &'a FullLoadSpec,
     pub(super) task: &'a str,
     pub(super) mode: &'a RunMode,
     pub(super) follows: bool,
-    pub(super) retry: RetryPolicy,
     pub(super) progress: &'a Progress,
     pub(super) clearance: &'a Clearance,
 }
@@ -32,47 +39,59 @@ pub(super) struct Starting<'a> {
 impl Starting<'_> {
     /// Clears the target for a fresh start and has that written down; or looks what is there to go on from. Tries again after faults of
     /// the environment, as the run itself does. `None`: stopped.
-    pub(super) async fn start(&self, stop: &CancellationToken) -> Result<Option<Start>, RunError> {
+    pub(super) async fn start(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<Option<Started>, RunError> {
         tokio::select! {
             () = stop.cancelled() => Ok(None),
-            start = self.start_unless_stopped() => start.map(Some),
+            started = self.start_unless_stopped() => started.map(Some),
         }
     }
 
-    async fn start_unless_stopped(&self) -> Result<Start, RunError> {
+    async fn start_unless_stopped(&self) -> Result<Started, RunError> {
         let mut retry_number = 0;
+        let mut held = None;
         let start = loop {
-            let error = match self.look().await {
+            let error = match self.look(&mut held).await {
                 Ok(start) => break start,
-                Err(error) => RunError::Target(error),
+                Err(error) => error,
             };
             retry_number += 1;
-            if !error.is_transient() || retry_number > self.retry.retries_max {
+            let retry = &self.load.retry;
+            if !error.is_transient() || retry_number > retry.retries_max {
                 return Err(error);
             }
-            let wait = self.progress.interrupted(&error, retry_number, &self.retry);
-            warn!(task = self.task, %error, retry_number, wait_ms = wait.as_millis(), "the target does not let the task start and is asked again");
+            let wait = self.progress.interrupted(&error, retry_number, retry);
+            warn!(task = self.task, %error, retry_number, wait_ms = wait.as_millis(), "the task cannot start and tries again");
             tokio::time::sleep(wait).await;
         };
         if *self.mode == RunMode::Fresh {
             self.clearance.wait_until_recorded().await;
         }
-        Ok(start)
+        Ok(Started { start, held })
     }
 
-    async fn look(&self) -> Result<Start, Error> {
+    /// `held`: what an earlier try has claimed. Another worker that has taken the task since does not lose it to this one.
+    async fn look(&self, held: &mut Option<TaskFence>) -> Result<Start, RunError> {
+        // Before anything is claimed or cleared.
+        check_ends_are_apart(self.source, self.target, self.load).await?;
+        self.claimed(held).await.map_err(RunError::Target)
+    }
+
+    async fn claimed(&self, held: &mut Option<TaskFence>) -> Result<Start, Error> {
         match self.mode {
             RunMode::Fresh => {
                 let mut target = self.target.target().await?;
-                let fence = target.claim(self.task).await?;
-                target.forget(&fence).await?;
+                let fence = self.claim(&mut *target, held).await?;
+                target.clear(&fence).await?;
                 Ok(Start::Begin)
             }
             RunMode::Resume {
                 may_begin: true, ..
             } if self.follows => {
                 let mut target = self.target.target().await?;
-                let fence = target.claim(self.task).await?;
+                let fence = self.claim(&mut *target, held).await?;
                 let checkpoint = target.checkpoint(&fence).await?;
                 Ok(if checkpoint.is_some() {
                     Start::GoOn
@@ -82,5 +101,18 @@ impl Starting<'_> {
             }
             RunMode::Resume { .. } => Ok(Start::GoOn),
         }
+    }
+
+    async fn claim(
+        &self,
+        target: &mut dyn Target,
+        held: &mut Option<TaskFence>,
+    ) -> Result<TaskFence, Error> {
+        let fence = match held {
+            Some(held) => target.claim_again(held).await?,
+            None => target.claim(self.task).await?,
+        };
+        *held = Some(fence.clone());
+        Ok(fence)
     }
 }

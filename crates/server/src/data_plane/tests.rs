@@ -92,6 +92,7 @@ impl Pair {
         let settings = r#"{"FullLoadSettings":{"TargetTablePrepMode":"DO_NOTHING"},"ErrorBehavior":{"RecoverableErrorInterval":1}}"#;
         let document = SettingsDocument::for_create(Some(settings)).unwrap();
         self.data_plane.start_task(TaskSpec {
+            validated: BTreeMap::new(),
             task: "T".into(),
             source: endpoint(EndpointRole::Source),
             target: endpoint(EndpointRole::Target),

@@ -3,13 +3,17 @@
 use std::ops::RangeInclusive;
 
 use whimbrel_core::TableName;
+use whimbrel_core::settings::{TablePrepMode, TaskSettings};
 use whimbrel_model as model;
-use whimbrel_store::{EpochMs, MigrationType, TableState, TableStatistics, TaskStatus};
+use whimbrel_store::{
+    EpochMs, MigrationType, TableState, TableStatistics, TableValidation, TaskStatus,
+    ValidationState,
+};
 
 use super::tasks;
 use crate::arn::ArnKind;
 use crate::context::Context;
-use crate::fault::{Fault, invalid_combination, invalid_state, invalid_value};
+use crate::fault::{Fault, invalid_state, invalid_value};
 use crate::listing::PageRequest;
 
 const PAGE: RangeInclusive<i32> = 20..=500;
@@ -67,14 +71,25 @@ pub(super) async fn reload(
             "TablesToReload must name 1 to {RELOADED_TABLES_MAX} tables"
         )));
     }
-    if task.migration_type == MigrationType::Cdc {
+    let option = ReloadOption::parse(message.reload_option.as_deref())?;
+    let validates = TaskSettings::of(&task.settings).validation.is_some();
+    if option == ReloadOption::ValidateOnly && !validates {
+        return Err(invalid_state(
+            "ReloadOption validate-only needs a replication task with ValidationSettings.EnableValidation: switch it on while the task \
+             is stopped, or compare both ends with whimbrel validate"
+                .to_owned(),
+        ));
+    }
+    if option == ReloadOption::DataReload && task.migration_type == MigrationType::Cdc {
         return Err(invalid_state(
             "Tables of a task of migration type cdc cannot be reloaded".to_owned(),
         ));
     }
-    if message.reload_option.as_deref() == Some("validate-only") {
-        return Err(invalid_combination(
-            "ReloadOption validate-only needs a task that validates, which this version does not: compare both ends with whimbrel validate"
+    let keeps_rows = TaskSettings::of(&task.settings).prepare == TablePrepMode::DoNothing;
+    if option == ReloadOption::DataReload && keeps_rows {
+        return Err(invalid_state(
+            "Tables cannot be reloaded with TargetTablePrepMode DO_NOTHING: the rows that are there would stay beside those of the reload. Stop the task, set \
+             TRUNCATE_BEFORE_LOAD or DROP_AND_CREATE, and resume it"
                 .to_owned(),
         ));
     }
@@ -85,10 +100,21 @@ pub(super) async fn reload(
         let Some(mut figures) = transaction.find::<TableStatistics>(&id).await? else {
             return Err(invalid_value(format!("Table {name} is none of the task's")));
         };
-        figures.state = TableState::Reloading;
         figures.updated_at = now;
+        match option {
+            ReloadOption::DataReload => {
+                figures.state = TableState::Reloading;
+                if validates {
+                    figures.validation = TableValidation::of(ValidationState::PendingValidation);
+                }
+                task.reloads.insert(name);
+            }
+            ReloadOption::ValidateOnly => {
+                figures.validation.state = ValidationState::PendingRevalidation;
+                task.revalidations.insert(name);
+            }
+        }
         transaction.replace(&figures).await?;
-        task.reloads.insert(name);
     }
     // The reconciler hands them to the run.
     let task = transaction.replace(&task).await?;
@@ -96,6 +122,27 @@ pub(super) async fn reload(
     Ok(model::ReloadTablesResponse {
         replication_task_arn: Some(context.home.arn(ArnKind::Task, task.id.as_str())),
     })
+}
+
+/// What ReloadTables is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReloadOption {
+    /// Rows are loaded again, and compared if the task compares.
+    DataReload,
+    /// Rows are compared again.
+    ValidateOnly,
+}
+
+impl ReloadOption {
+    fn parse(text: Option<&str>) -> Result<Self, Fault> {
+        match text {
+            None | Some("data-reload") => Ok(Self::DataReload),
+            Some("validate-only") => Ok(Self::ValidateOnly),
+            Some(text) => Err(invalid_value(format!(
+                "Invalid ReloadOption {text}. Valid values: data-reload, validate-only"
+            ))),
+        }
+    }
 }
 
 fn to_wire(table: &TableStatistics) -> model::TableStatistics {
@@ -118,10 +165,11 @@ fn to_wire(table: &TableStatistics) -> model::TableStatistics {
         full_load_reloaded: Some(table.full_load_reloaded),
         last_update_time: Some(super::timestamp(table.updated_at)),
         table_state: Some(table.state.to_string()),
-        validation_pending_records: Some(0),
-        validation_failed_records: Some(0),
-        validation_suspended_records: Some(0),
-        validation_state: Some("Not enabled".to_owned()),
+        validation_pending_records: Some(table.validation.pending),
+        validation_failed_records: Some(table.validation.failed),
+        validation_suspended_records: Some(table.validation.suspended),
+        validation_state: Some(table.validation.state.to_string()),
+        validation_state_details: table.validation.details.clone(),
         ..Default::default()
     }
 }

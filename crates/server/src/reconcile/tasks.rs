@@ -1,5 +1,6 @@
 //! Starts, stops and settles tasks. Which step follows which: [`crate::task_lifecycle`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -150,16 +151,21 @@ impl Tasks {
         let (Some(target), Some(source)) = (endpoints.pop(), endpoints.pop()) else {
             return Err(SpecError::Never("the task has no endpoints".to_owned()));
         };
+        let mut validated = BTreeMap::new();
         let mode = if begun.resumes {
             let tables = self
                 .0
                 .store
                 .list_children::<TableStatistics>(task.id.as_str())
                 .await;
+            let tables = tables.map_err(|error| SpecError::Later(error.into()))?;
+            validated.extend(tables.iter().map(|table| {
+                let name = TableName::new(table.schema.clone(), table.table.clone());
+                (name, table.validation.clone())
+            }));
             let completed = tables
-                .map_err(|error| SpecError::Later(error.into()))?
                 .into_iter()
-                .filter(|table| table.state == TableState::Completed)
+                .filter(|table| task.is_loaded && table.state == TableState::Completed)
                 .map(|table| TableName::new(table.schema.clone(), table.table.clone()));
             RunMode::Resume {
                 completed: completed.collect(),
@@ -177,6 +183,7 @@ impl Tasks {
             settings: TaskSettings::of(&task.settings),
             mode,
             following: following(task),
+            validated,
         })
     }
 
@@ -248,7 +255,7 @@ impl Reconciler for Tasks {
                     if !self.0.runs.contains(&task.id) && self.instance_is_available(&task).await? {
                         self.begin(&task.id).await?;
                     }
-                    self.0.runs.reload(&task.id, &task.reloads);
+                    self.0.runs.ask(&task);
                 }
                 TaskStatus::Stopping => {
                     if !self.0.runs.stop(&task.id) {

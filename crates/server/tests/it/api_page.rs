@@ -22,7 +22,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "ReloadTables",
-        "`data-reload`: while the task runs, the other tables going on; `validate-only` is refused",
+        "while the task runs, the other tables going on; `validate-only` needs a task with `EnableValidation`",
     ),
     (
         "StartReplicationTask",

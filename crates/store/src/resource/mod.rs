@@ -23,7 +23,9 @@ pub use instance::{
 };
 pub use schema_refresh::{SchemaRefresh, SchemaRefreshStatus};
 pub use subnet_group::{Subnet, SubnetGroup, SubnetGroupId};
-pub use table_statistics::{ChangeCounts, TableState, TableStatistics};
+pub use table_statistics::{
+    ChangeCounts, TableState, TableStatistics, TableValidation, ValidationState,
+};
 pub use tag::{Tag, TagSet};
 pub use task::{
     MigrationType, ReplicationTask, StartType, StopReason, TaskId, TaskRun, TaskStatistics,

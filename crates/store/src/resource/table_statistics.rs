@@ -24,6 +24,68 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// How far the comparison of a table's two ends is. All but the first and the last are set by the run of the task.
+    pub enum ValidationState {
+        /// The task does not compare.
+        NotEnabled = "Not enabled",
+        /// Waits for its turn.
+        PendingValidation = "Pending validation",
+        /// Being described at both ends.
+        PreparingTable = "Preparing table",
+        /// Rows are being compared, or looked at again.
+        PendingRecords = "Pending records",
+        /// Both ends hold the same rows.
+        Validated = "Validated",
+        /// Rows differ.
+        MismatchedRecords = "Mismatched records",
+        /// Rows kept changing while they were looked at.
+        SuspendedRecords = "Suspended records",
+        /// Rows cannot be told apart.
+        NoPrimaryKey = "No primary key",
+        /// The table is in error, or too many of its rows differ.
+        TableError = "Table error",
+        /// The table could not be compared.
+        Error = "Error",
+        /// To be compared again, by ReloadTables.
+        PendingRevalidation = "Pending revalidation",
+    }
+}
+
+/// What is known of the comparison of a table's two ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableValidation {
+    /// How far it is.
+    pub state: ValidationState,
+    /// Rows that are still to be looked at.
+    pub pending: i64,
+    /// Rows that differ.
+    pub failed: i64,
+    /// Rows that kept changing.
+    pub suspended: i64,
+    /// What a user should know.
+    pub details: Option<String>,
+}
+
+impl TableValidation {
+    /// Nothing but a state.
+    pub fn of(state: ValidationState) -> Self {
+        Self {
+            state,
+            pending: 0,
+            failed: 0,
+            suspended: 0,
+            details: None,
+        }
+    }
+}
+
+impl Default for TableValidation {
+    fn default() -> Self {
+        Self::of(ValidationState::NotEnabled)
+    }
+}
+
 /// Changes counted by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCounts {
@@ -68,6 +130,9 @@ pub struct TableStatistics {
     pub updated_at: EpochMs,
     /// What is wrong with the table, for the log and the failure message of the task.
     pub error: Option<String>,
+    /// How far the comparison of both ends is.
+    #[serde(default)]
+    pub validation: TableValidation,
 }
 
 impl TableStatistics {
@@ -88,6 +153,7 @@ impl TableStatistics {
             applied: ChangeCounts::default(),
             updated_at: now,
             error: None,
+            validation: TableValidation::default(),
         }
     }
 

@@ -162,6 +162,10 @@ pub struct ReplicationTask {
     /// would take the record of an earlier start for its own.
     #[serde(alias = "is_load_prepared")]
     pub is_cleared: bool,
+    /// Whether its load has come to its end without errors, after which the target lets the record of it go: what is complete is known from the
+    /// tables' figures alone.
+    #[serde(default)]
+    pub is_loaded: bool,
     /// Why the last run ended.
     pub stop_reason: Option<StopReason>,
     /// What went wrong in the last run.
@@ -177,6 +181,9 @@ pub struct ReplicationTask {
     /// Tables that are to be loaded again while the task runs, and whose load has not begun.
     #[serde(default)]
     pub reloads: BTreeSet<TableName>,
+    /// Tables that are to be compared again while the task runs, and of which the run has not heard.
+    #[serde(default)]
+    pub revalidations: BTreeSet<TableName>,
     /// Supplemental data, as given.
     pub task_data: Option<String>,
     /// When it was made.

@@ -70,6 +70,17 @@ async fn cut_after_passes_exactly_so_many_bytes_and_then_is_over() {
 }
 
 #[tokio::test]
+async fn a_cut_that_has_not_come_is_taken_back_and_nothing_else_is() {
+    let (proxy, mut client) = connected().await;
+    proxy.set(Fault::CutAfter { bytes: 3 });
+    proxy.disarm();
+    assert_eq!(echo(&mut client, b"hello").await.unwrap(), b"hello");
+    proxy.set(Fault::Refuse);
+    proxy.disarm();
+    assert!(echo(&mut client, b"gone").await.is_err());
+}
+
+#[tokio::test]
 async fn stall_moves_nothing_until_it_is_lifted() {
     let (proxy, mut client) = connected().await;
     proxy.set(Fault::Stall);

@@ -174,6 +174,14 @@ fn definitions_are_seen_without_event_triggers_too() {
         ends.source.sql(step).unwrap();
         wait_until_equal(&ends, &mut following, step);
     }
+    // Of a new table the catalog tells.
+    let new = format!("{}; insert into c values (1, 'new')", make("c"));
+    ends.source.sql(&new).unwrap();
+    following.wait_until("the new table arrived", |_| ends.arrived("c") == 1);
+    ends.source
+        .sql("update c set v = 'newer'; insert into c values (2, null)")
+        .unwrap();
+    wait_until_equal(&ends, &mut following, "a table was made");
     following.interrupt();
     ends.source
         .sql(&format!(

@@ -14,6 +14,9 @@ use whimbrel_connector::failpoint::Point;
 use crate::ends::{Ends, wait_until};
 use crate::{Said, whimbrel};
 
+/// What the command says of a change that meets no row. That it can be found is shown by a mutation.
+const LEFT_OUT: &str = "a change is left out";
+
 /// A point at which a command is held the `count`-th time it comes there, until it is let go.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -93,6 +96,12 @@ impl Following {
     /// What it wrote on the standard error.
     pub(super) fn err(&self) -> String {
         self.said("err")
+    }
+
+    /// A change that meets no row would be one that was applied twice, or after one that was left out.
+    pub(super) fn check_nothing_left_out(&self) {
+        let err = self.err();
+        assert!(!err.contains(LEFT_OUT), "{err}");
     }
 
     /// The events so far.

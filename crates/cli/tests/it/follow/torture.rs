@@ -82,10 +82,19 @@ impl Arena {
             // Transactions of some rows are sent while they run.
             let name = ends.source.sql("select current_database()").unwrap();
             let streams = format!(
-                "alter database {} set logical_decoding_work_mem = '64kB'",
+                "alter database {0} set logical_decoding_work_mem = '64kB'; alter database {0} set wal_sender_timeout = '8s'",
                 name.trim()
             );
             ends.source.sql(&streams).unwrap();
+        } else {
+            // Of all its users, none of whom replicates.
+            let limit = if engine == Engine::Mysql97 {
+                "replica_net_timeout"
+            } else {
+                "slave_net_timeout"
+            };
+            let silence = format!("set global {limit} = 8");
+            ends.source.sql(&silence).unwrap();
         }
         ends.target.sql(SEATS_TABLE).unwrap();
         let source_proxy = ends.break_source().await;
@@ -239,18 +248,16 @@ impl Torture<'_> {
             Blow::RestartTarget => self.servers.unwrap().1.restart().unwrap(),
         }
         if matches!(blow, Blow::Kill | Blow::Interrupt) {
-            self.check_said();
+            self.following.check_nothing_left_out();
             let pause = self.random.below(4);
             self.arena.steps(pause);
+            // A command that cannot connect when it starts ends at once, and says so: that is not
+            // what the cut is for.
+            self.arena.source_proxy.disarm();
+            self.arena.target_proxy.disarm();
             self.following = self.arena.resume();
         }
         self.blows.push(blow);
-    }
-
-    /// A change that meets no row would be one that was applied twice, or after one that was left out.
-    fn check_said(&self) {
-        let err = self.following.err();
-        assert!(!err.contains("not at the target"), "{err}");
     }
 
     /// Goes on at full speed, and writes on, until the load is over.
@@ -350,8 +357,7 @@ fn struck(
     following.wait_until_caught_up();
     arena.check_valid();
     following.interrupt();
-    let err = following.err();
-    assert!(!err.contains("not at the target"), "{err}");
+    following.check_nothing_left_out();
     arena.ends.run_well("forget", &[]);
     eprintln!("{pair:?}: {} faults: {blows:?}", blows.len());
     assert!(!blows.is_empty(), "a run without faults shows nothing");

@@ -32,12 +32,12 @@ use whimbrel_core::{Engine, Table, TableName};
 use super::block::Builder;
 use super::charset::Charsets;
 use super::defaults::Defaults;
-use super::event::{RowsForm, kind};
+use super::event::{Header, RowsForm, kind};
 use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
 use super::head::Head;
 use super::layout::{Image, Layout};
-use super::place::{LogFile, Place, widen};
+use super::place::{FileId, LogFile, Place, widen};
 use super::statement::ColumnWord;
 use crate::wire::{Malformed, Reader};
 
@@ -144,6 +144,8 @@ pub(super) struct Assembler {
     place: Place,
     /// Events before it are passed over, of a log that could not be read from the place itself.
     skips_to: u64,
+    /// The log went on in a file whose beginning has not come yet.
+    is_new_file: bool,
     reader: GtidReader,
     has_read_gtid: bool,
     transaction: Option<Transaction>,
@@ -195,6 +197,7 @@ impl Assembler {
             schemas,
             maps: HashMap::new(),
             skips_to: start.skips_to,
+            is_new_file: false,
             place: start.place,
             reader: GtidReader::default(),
             has_read_gtid: false,
@@ -275,12 +278,7 @@ impl Assembler {
             kind::TABLE_MAP => return self.table_map(body),
             kind::ROTATE => self.rotate(body)?,
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.rest(),
-            kind::FORMAT_DESCRIPTION => {
-                if !event.header.is_artificial() && event.header.next_offset != 0 {
-                    self.abandon()?;
-                }
-                self.maps.clear();
-            }
+            kind::FORMAT_DESCRIPTION => self.describe_file(&event.header)?,
             // What they say is said elsewhere too, or matters to replicas alone.
             kind::STOP
             | kind::INTVAR
@@ -393,15 +391,35 @@ impl Assembler {
         self.place.file = LogFile::new(&name)
             .ok_or_else(|| bad("the name of a next file that does not end in a number"))?;
         self.place.offset = offset;
+        self.place.begun = None;
+        self.is_new_file = true;
         self.skips_to = 0;
         self.maps.clear();
-        self.rest();
+        Ok(())
+    }
+
+    /// The event at the head of a file, which comes wherever in the file reading begins.
+    fn describe_file(&mut self, header: &Header) -> Result<(), Error> {
+        if !header.is_artificial() && header.next_offset != 0 {
+            self.abandon()?;
+        }
+        self.maps.clear();
+        if self.replays.is_some() {
+            return Ok(());
+        }
+        let begun = FileId::of(header);
+        let known = *self.place.begun.get_or_insert(begun);
+        known.check(&format!("{:?}", self.place), begun)?;
+        if std::mem::take(&mut self.is_new_file) {
+            // Not before, so that no place is told that does not tell its file.
+            self.rest();
+        }
         Ok(())
     }
 
     /// Notes a place between transactions.
     fn rest(&mut self) {
-        if self.transaction.is_none() {
+        if self.transaction.is_none() && !self.is_new_file {
             self.idle = Some(self.place.clone());
         }
     }

@@ -55,6 +55,7 @@ fn assembler(skips_to: u64) -> Assembler {
         place: Place {
             file: parsed.file,
             offset: parsed.offset,
+            begun: parsed.begun,
             gtids: GtidTrack::new(None),
         },
         skips_to,
@@ -67,6 +68,7 @@ fn event(kind: u8, body: &[u8]) -> Event {
         header: Header {
             seconds: 0,
             kind,
+            server_id: 1,
             bytes: 100,
             next_offset: 1000,
             flags: 0,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use whimbrel_connector::{Error, RowRefusal};
+use whimbrel_connector::{Error, RefusalKind, RowRefusal};
 
 use super::script::{Script, Step};
 use super::{BACK_TO_SAVEPOINT, MysqlApplier, SAVEPOINT};
@@ -167,6 +167,7 @@ fn explain(step: &Step, cause: Cause, lines: &(dyn Fn(&Step) -> Vec<u8> + Sync))
             table: layout.source.clone(),
             key: None,
             column: None,
+            kind: RefusalKind::TooLong,
             reason: "it is longer than the target's server takes; raise max_allowed_packet there"
                 .to_owned(),
         },

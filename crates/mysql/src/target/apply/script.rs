@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use whimbrel_connector::{Error, RowRefusal};
+use whimbrel_connector::{Error, RefusalKind, RowRefusal};
 
 use super::cells::{Cells, push_cell_condition, push_key_condition, push_value};
 use super::json;
@@ -247,6 +247,7 @@ pub(super) fn not_sent(table: &ApplyTable, column: usize, what: &str) -> Error {
         table: table.layout.source.clone(),
         key: None,
         column: Some(table.layout.slots[column].name.clone()),
+        kind: RefusalKind::Value,
         reason: format!("the source did not send {what}"),
     }
     .into()

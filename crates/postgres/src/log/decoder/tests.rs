@@ -66,8 +66,10 @@ fn known() -> Known {
 /// One that keeps little in memory.
 fn decoder(from: Lsn) -> Decoder {
     let spools = Spools::new(100, Spill::new(std::env::temp_dir(), u64::MAX), "us_ddl");
+    let from = Place::from(from);
+    let witness = Witness::new(&from, from.lsn);
     Decoder::new(
-        from,
+        (from, witness),
         "us_ddl".to_owned(),
         Vec::new(),
         spools,

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use whimbrel_connector::{Error, TaskFence};
 
 use crate::errors::general;
-use crate::quote::literal;
 use crate::target::control::{self, Held};
+use crate::target::sessions;
 use crate::wire::{Connection, Pipeline, WireError};
 
 /// Names of the statements that every transaction uses.
@@ -44,7 +44,7 @@ pub(super) async fn start(
     connection.query(SETTINGS).await.map_err(failed)?;
     act_as_replica(connection, is_warned).await?;
     control::check_fence(connection, fence, Held::Now).await?;
-    end_older_sessions(connection, fence).await?;
+    sessions::end_older(connection, fence).await?;
     let mut pipeline = Pipeline::default();
     for (name, sql) in [
         (BEGIN, "BEGIN"),
@@ -54,7 +54,7 @@ pub(super) async fn start(
         (WRITE_CHECKPOINT, control::WRITE_CHECKPOINT),
         (COMMIT, "COMMIT"),
     ] {
-        pipeline.parse(name, &control::with_epoch_check(sql), &[]);
+        pipeline.parse(name, &control::with_mutations(sql), &[]);
     }
     pipeline.sync();
     connection
@@ -86,20 +86,4 @@ async fn act_as_replica(connection: &mut Connection, is_warned: &AtomicBool) -> 
         }
         Err(error) => Err(general(error, "keep triggers from acting at the target")),
     }
-}
-
-/// Ends what older workers of this task have left open, so that nobody waits for their locks. Called by the owner of the task.
-async fn end_older_sessions(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
-    let failed = |error| general(error, "end the sessions of older workers at the target");
-    // Names of sessions are cut at 63 bytes, so a digest stands for the task's name.
-    let sql = format!(
-        "SELECT set_config('application_name', format('whimbrel apply %s %s', to_hex(hashtextextended({task}, 0)), {epoch}), false);
-         SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-         WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
-           AND application_name LIKE format('whimbrel apply %s %%', to_hex(hashtextextended({task}, 0)))
-           AND application_name <> current_setting('application_name')",
-        task = literal(&fence.task),
-        epoch = fence.epoch
-    );
-    connection.query(&sql).await.map(drop).map_err(failed)
 }

@@ -1,9 +1,9 @@
-use whimbrel_connector::{Error, RowRefusal};
+use whimbrel_connector::{Error, RefusalKind, RowRefusal};
 use whimbrel_core::Value;
 
 use super::shape::{Shape, ShapeColumn};
 use crate::target::load::key_text;
-use crate::types::{Refused, encode_binary, encode_text_parameter};
+use crate::types::{Refused, TOO_LONG, encode_binary, encode_text_parameter};
 
 /// Appends a value as a parameter or as an element of an array: its length and its bytes.
 pub(super) fn encode(
@@ -26,6 +26,9 @@ pub(super) fn refuse(shape: &Shape, cells: &[Value<'_>], column: usize, reason: 
     let table = &shape.table;
     let name = &table.columns[column].name;
     let mut refusal = RowRefusal::value(&table.source.name, name, cells[column].kind(), reason);
+    if reason == TOO_LONG {
+        refusal.kind = RefusalKind::TooLong;
+    }
     refusal.key = key_text(table, cells);
     refusal.into()
 }

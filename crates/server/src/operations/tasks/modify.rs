@@ -1,4 +1,4 @@
-use whimbrel_core::settings::SettingsDocument;
+use whimbrel_core::settings::{SettingsDocument, TablePrepMode, TaskSettings};
 use whimbrel_model as model;
 use whimbrel_store::{ReplicationTask, Stored, TaskStatus, Transaction};
 
@@ -46,6 +46,15 @@ pub(in crate::operations) async fn modify(
         task.table_mappings = checked_mappings(mappings)?;
     }
     if let Some(settings) = settings {
+        if !task.reloads.is_empty()
+            && TaskSettings::of(&settings).prepare == TablePrepMode::DoNothing
+        {
+            return Err(invalid_state(
+                "TargetTablePrepMode cannot become DO_NOTHING while tables wait to be loaded again: the rows that are there would stay beside those of the \
+                 reload. Resume the task until they are loaded"
+                    .to_owned(),
+            ));
+        }
         task.settings = settings;
     }
     if start_time.is_some() || message.cdc_start_position.is_some() {

@@ -1,3 +1,6 @@
+mod reloads;
+mod validation;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -6,7 +9,7 @@ use whimbrel_engine::Interruption;
 use whimbrel_store::{ChangeCounts, EpochMs, StopReason, TableState};
 
 use super::Harness;
-use crate::data_plane::{ConnectionFailure, FakeRun, RunEnd, RunMode, RunProgress, TableProgress};
+use crate::data_plane::{ConnectionFailure, RunEnd, RunMode, RunProgress, TableProgress};
 
 const MAPPINGS: &str = r#"{"rules":[{"rule-type":"selection","rule-id":"1","rule-name":"1",
     "object-locator":{"schema-name":"s","table-name":"%"},"rule-action":"include"}]}"#;
@@ -100,6 +103,7 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
         let table = TableProgress {
             state: *state,
             rows: *rows,
+            error_rows: 0,
             started_at: Some(EpochMs(5)),
             ended_at: None,
             message: None,
@@ -115,6 +119,8 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
         is_cleared: true,
         checkpoint: None,
         interruption: None,
+        log_alarm: None,
+        validations: None,
     }
 }
 
@@ -198,13 +204,8 @@ async fn a_stop_ends_the_run_with_its_reason_and_a_resume_goes_on() {
     );
     task.start("resume-processing").await;
     let run = task.harness.data_plane.run(1).await;
-    assert_eq!(
-        run.spec.mode,
-        RunMode::Resume {
-            completed: vec![TableName::new("s", "a")],
-            may_begin: true,
-        }
-    );
+    // The target's record tells what is complete.
+    assert_eq!(run.spec.mode, goes_on());
 }
 
 #[tokio::test]
@@ -263,13 +264,7 @@ async fn a_task_that_ran_at_a_crash_resumes_by_itself() {
         .await;
     let task = task.after_a_crash();
     let run = task.harness.data_plane.run(0).await;
-    assert_eq!(
-        run.spec.mode,
-        RunMode::Resume {
-            completed: vec![TableName::new("s", "a")],
-            may_begin: true,
-        }
-    );
+    assert_eq!(run.spec.mode, goes_on());
     assert_eq!(
         task.until("running").await["ReplicationTaskStats"]["TablesLoaded"],
         1
@@ -646,102 +641,6 @@ async fn a_crash_while_the_target_forgets_loses_nothing() {
     assert_eq!(task.harness.data_plane.forgotten().len(), 1);
 }
 
-/// A task that follows changes, with one table that is loaded.
-async fn following() -> (Task, FakeRun) {
-    let task = Task::of("full-load-and-cdc").await;
-    task.start("start-replication").await;
-    let run = task.harness.data_plane.run(0).await;
-    run.set_progress(progress(&[("a", TableState::Completed, 7)]));
-    task.harness
-        .until("DescribeTableStatistics", task.request(), |page| {
-            page["TableStatistics"][0]["FullLoadRows"] == 7
-        })
-        .await;
-    (task, run)
-}
-
 fn reload_of(task: &Task, table: &str) -> Value {
     json!({"ReplicationTaskArn": task.arn, "TablesToReload": [{"SchemaName": "s", "TableName": table}]})
-}
-
-#[tokio::test]
-async fn a_table_that_is_to_be_loaded_again_is_handed_to_the_run_once() {
-    let (task, run) = following().await;
-    let answer = task.harness.ok("ReloadTables", reload_of(&task, "a")).await;
-    assert_eq!(answer["ReplicationTaskArn"], task.arn);
-    let page = task
-        .harness
-        .ok("DescribeTableStatistics", task.request())
-        .await;
-    assert_eq!(
-        page["TableStatistics"][0]["TableState"],
-        "Table is being reloaded"
-    );
-    let mut asked = run.reloads();
-    while asked.is_empty() {
-        tokio::task::yield_now().await;
-        asked = run.reloads();
-    }
-    assert_eq!(asked, [TableName::new("s", "a")]);
-    let mut again = progress(&[("a", TableState::FullLoad, 2)]);
-    for table in again.tables.values_mut() {
-        table.reload_count = 1;
-    }
-    run.set_progress(again);
-    let reloading = |page: &Value| {
-        let table = &page["TableStatistics"][0];
-        table["FullLoadRows"] == 2 && table["TableState"] == "Table is being reloaded"
-    };
-    task.harness
-        .until("DescribeTableStatistics", task.request(), reloading)
-        .await;
-    let mut done = progress(&[("a", TableState::Completed, 9)]);
-    for table in done.tables.values_mut() {
-        table.reload_count = 1;
-    }
-    run.set_progress(done);
-    let is_done = |page: &Value| {
-        let table = &page["TableStatistics"][0];
-        table["TableState"] == "Table completed" && table["FullLoadReloaded"] == true
-    };
-    task.harness
-        .until("DescribeTableStatistics", task.request(), is_done)
-        .await;
-    assert_eq!(run.reloads(), [], "it was asked for once");
-}
-
-#[tokio::test]
-async fn tables_that_cannot_be_loaded_again_are_refused() {
-    let (task, _run) = following().await;
-    let harness = &task.harness;
-    harness
-        .refused(
-            "ReloadTables",
-            reload_of(&task, "other"),
-            "InvalidParameterValueException",
-        )
-        .await;
-    let mut validating = reload_of(&task, "a");
-    validating["ReloadOption"] = json!("validate-only");
-    harness
-        .refused(
-            "ReloadTables",
-            validating,
-            "InvalidParameterCombinationException",
-        )
-        .await;
-}
-
-#[tokio::test]
-async fn a_reload_that_was_asked_for_outlives_a_crash() {
-    let (task, _run) = following().await;
-    task.harness.ok("ReloadTables", reload_of(&task, "a")).await;
-    let task = task.after_a_crash();
-    let run = task.harness.data_plane.run(0).await;
-    let mut asked = run.reloads();
-    while asked.is_empty() {
-        tokio::task::yield_now().await;
-        asked = run.reloads();
-    }
-    assert_eq!(asked, [TableName::new("s", "a")]);
 }

@@ -43,19 +43,26 @@ const ROWS: &[Row] = &[
     row(1, "`kill -9` of the worker", &[SWEEP, TORTURE]),
     row(3, "Both at once; power loss", &["tests/api/test_changes.py::test_a_killed_service_goes_on_following"])
         .lacking("Files that were written and not synced are not dropped: the engine keeps nothing on disk, and taking back what a server did not sync needs a disk of the test's own."),
-    row(4, "A worker stopped past its turn, then woken", &["crates/cli/tests/it/follow/lives.rs::taken_over"])
-        .lacking("One that stands still in the middle of a chunk and never wakes: nobody ends the sessions of its loaders, whose tables cannot be finished meanwhile."),
+    row(4, "A worker stopped past its turn, then woken", &["crates/cli/tests/it/follow/lives.rs::taken_over"]),
     row(5, "Source restarted", &["crates/cli/tests/it/follow.rs::restarted", "crates/cli/tests/it/bad_input.rs::postgres_may_restart"]),
-    row(6, "Source fails over to its standby, slot synced", &[])
-        .lacking("Slots are not made with `FAILOVER`, so no standby has one; a standby without it is row 7."),
+    row(6, "Source fails over to its standby, slot synced", &[
+        "crates/postgres/tests/it/log_history.rs::a_promoted_standby_is_gone_on_with_up_to_where_it_left_the_old_timeline",
+    ]).lacking("The standby is the server's own files, its slot included: slots are not made with `FAILOVER`, so that a standby has one only where its administrator sees to it; without it, it is row 7."),
     row(7, "Slot dropped or invalidated", &[
         "crates/postgres/tests/it/log_faults.rs::a_slot_that_was_dropped_is_an_error_that_names_the_gap",
         "crates/postgres/tests/it/log_faults.rs::a_slot_that_fell_too_far_behind_is_lost_and_says_so",
         "crates/cli/tests/it/follow/lives.rs::a_slot_that_somebody_dropped_is_an_error_that_says_so",
     ]).lacking("Repair by comparison is not built; a slot that is idle for too long needs a minute of waiting, and is told like one that fell behind."),
-    row(8, "Source restored from an older backup", &[]),
+    row(8, "Source restored from an older backup", &[
+        "crates/postgres/tests/it/log_history.rs::a_source_that_was_put_back_and_has_written_on_is_refused",
+        "crates/postgres/tests/it/log_history.rs::a_source_that_was_put_back_while_nothing_was_written_is_refused",
+        "crates/mysql/tests/it/log_history.rs::a_source_that_was_put_back_and_has_written_on_is_refused",
+    ]),
     row(9, "Log purged or reset", &["crates/mysql/tests/it/log_places.rs::a_log_that_no_longer_reaches_back_is_an_error_that_names_the_gap"]),
-    row(10, "A position moves to another server", &["crates/postgres/tests/it/log_faults.rs::a_position_of_another_server_or_kind_is_refused"]),
+    row(10, "A position moves to another server", &[
+        "crates/postgres/tests/it/log_faults.rs::a_position_of_another_server_or_kind_is_refused",
+        "crates/postgres/tests/it/log_history.rs::another_server_is_refused",
+    ]),
     row(11, "Target restarted in the middle of the commit", &[
         "crates/postgres/tests/it/apply_fence.rs::a_cut_anywhere_leaves_rows_and_checkpoint_or_neither",
         "crates/mysql/tests/it/apply_atomic.rs::a_cut_connection_leaves_rows_and_checkpoint_or_neither",
@@ -64,12 +71,14 @@ const ROWS: &[Row] = &[
     row(12, "Target fails over to a standby that lacks the last commits", &[])
         .lacking("The standby is the server's own files as they were some commits ago, not a second server; struck while changes are followed, and from PostgreSQL only so far back that its log is gone. A load has `a_table_is_finished_when_every_chunk_is_recorded` of the conformance suite."),
     row(13, "Target turned read-only", &[])
-        .lacking("PostgreSQL's `default_transaction_read_only` does not reach sessions of ours (row 41); a target that comes back as a standby (SQLSTATE 25006) ends the task. Test users of MariaDB may write to a server that is read-only."),
+        .lacking("PostgreSQL's `default_transaction_read_only` does not reach sessions of ours (row 41): there the target comes back as a standby. Test users of MariaDB may write to a server that is read-only."),
     row(14, "Connection cut, cut after some bytes, half-open", &[
         TORTURE,
         "crates/cli/tests/it/bad_input.rs::a_postgres_source_may_be_cut_off_for_a_moment",
         "crates/engine/tests/it/cdc.rs::a_lost_connection_at_any_call_loses_and_doubles_nothing",
-    ]),
+        "crates/postgres/tests/it/log_history.rs::a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not",
+        "crates/mysql/tests/it/log_history.rs::a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not",
+    ]).lacking("A target that falls silent is noticed by the system alone, in about a minute: a statement may take as long as it likes. The test's proxy is no system, and cuts it off."),
     row(15, "Far away, stalled, one way only, flapping", &[])
         .lacking("Lost packets: they need `tc netem`, which kernels of build machines may lack; to the client they are delays."),
     row(16, "Address gone", &[])
@@ -136,9 +145,16 @@ const ROWS: &[Row] = &[
     row(35, "Two tasks with one slot, server id or table", &[
         "crates/postgres/tests/it/record.rs::tasks_do_not_disturb_each_other",
         "crates/postgres/tests/it/log_faults.rs::a_new_reader_replaces_an_old_one",
-    ]).lacking("Slots and server ids are made of a task's name, so tasks share none. Two tasks that write to one table are not refused."),
-    row(36, "Slow target", &[])
-        .lacking("No alarm for the log that the source keeps meanwhile is built."),
+        "crates/cli/tests/it/follow/two_tasks.rs::refused",
+        "crates/engine/tests/it/feeding.rs::a_new_table_that_another_task_feeds_is_in_error_and_the_others_go_on",
+        "tests/api/test_two_tasks.py::test_a_second_task_for_the_same_tables_is_refused",
+    ]).lacking("Slots and server ids are made of a task's name, so tasks share none. A load that is not followed takes no table from others: two of them at once are not told apart."),
+    row(36, "Slow target", &[
+        "crates/cli/tests/it/follow/kept_log.rs::told_of",
+        "crates/postgres/tests/it/log_watch.rs::what_a_slot_keeps_is_measured_against_what_the_source_keeps_at_most",
+        "crates/mysql/tests/it/log_watch.rs::the_age_of_a_file_that_is_needed_is_measured_against_what_the_source_keeps",
+        "tests/api/test_kept_log.py::test_a_log_near_its_limit_is_an_event_and_so_is_its_end",
+    ]),
     row(40, "Stopped, deleted, reloaded, modified at any instant", &[
         "tests/api/test_crash.py::test_a_task_that_was_starting_or_stopping_gets_there",
         "tests/api/test_crash.py::test_a_task_that_was_being_deleted_takes_its_records_with_it",

@@ -95,6 +95,44 @@ pub(super) fn put_source_back(run: &mut Run<'_>) {
     put_back(run, End::Source);
 }
 
+/// The same, and by the time it is asked its log has gone on past the task's place, under the same numbers.
+pub(super) fn put_source_back_and_write_on(run: &mut Run<'_>) {
+    let server = run.server(End::Source);
+    server.stop(Stop::Clean).unwrap();
+    server.keep_copy().unwrap();
+    server.start().unwrap();
+    run.let_go_and_catch_up();
+    run.arena.steps(3);
+    run.arena.wait_for_mark(&mut run.following);
+    run.kill();
+    server.stop(Stop::Kill).unwrap();
+    server.put_copy_back().unwrap();
+    server.start().unwrap();
+    // What the workload has done is gone, so that it cannot go on.
+    let source = run.database(End::Source);
+    if source.engine().is_postgres() {
+        let much = "select count(pg_logical_emit_message(false, 'other', repeat('x', 100000))) from generate_series(1, 100)";
+        source.sql(much).unwrap();
+    }
+    let change = "update seats set counter = counter + 1;";
+    source.sql(&change.repeat(1000)).unwrap();
+    run.following = run.arena.resume();
+}
+
+/// The source comes back as a standby that has heard of everything, its slot included, and is promoted.
+pub(super) fn promote_source(run: &mut Run<'_>) {
+    run.kill();
+    run.arena.steps(2);
+    let source = run.server(End::Source);
+    source
+        .sql("copy (select '') to program 'touch standby.signal'")
+        .unwrap();
+    source.restart().unwrap();
+    assert_eq!(source.sql("select pg_is_in_recovery()").unwrap(), "t\n");
+    assert_eq!(source.sql("select pg_promote()").unwrap(), "t\n");
+    run.following = run.arena.resume();
+}
+
 /// The target fails over to a standby that has not heard of the last commits.
 pub(super) fn put_target_back(run: &mut Run<'_>) {
     put_back(run, End::Target);
@@ -152,12 +190,33 @@ pub(super) fn lead_to_another(run: &mut Run<'_>) {
 /// The target takes no writes for a while.
 pub(super) fn make_read_only(run: &mut Run<'_>) {
     let target = run.server(End::Target);
-    target.sql("set global super_read_only = 1").unwrap();
-    run.hold.let_go();
+    std::thread::scope(|scope| {
+        let set = scope.spawn(|| target.sql("set global super_read_only = 1"));
+        // It waits for statements that are open, which may be those of the command that is held.
+        let waits = "select count(*) from information_schema.processlist where state = 'Waiting for global read lock' and info like 'set global%'";
+        wait_until(|| set.is_finished() || target.sql(waits).unwrap() == "1\n");
+        run.hold.let_go();
+        set.join().unwrap().unwrap();
+    });
     run.arena.steps(2);
     run.following
         .wait_until("it told of it", |it| it.err().contains("read-only"));
     target.sql("set global super_read_only = 0").unwrap();
+}
+
+/// The target comes back as a standby, which takes no writes until it is promoted.
+pub(super) fn become_standby(run: &mut Run<'_>) {
+    let target = run.server(End::Target);
+    target
+        .sql("copy (select '') to program 'touch standby.signal'")
+        .unwrap();
+    restart(run, End::Target, Stop::Clean);
+    assert_eq!(target.sql("select pg_is_in_recovery()").unwrap(), "t\n");
+    run.arena.steps(2);
+    run.following.wait_until("it told of it", |it| {
+        it.err().contains("promote it if it is a standby")
+    });
+    assert_eq!(target.sql("select pg_promote()").unwrap(), "t\n");
 }
 
 /// Others have all connections of the target.

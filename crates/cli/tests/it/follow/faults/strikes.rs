@@ -1,6 +1,7 @@
 //! The table of faults, and what a run is struck by while it is held.
 
 use nix::sys::signal::Signal;
+use whimbrel_connector::failpoint::Point;
 use whimbrel_testkit::{Engine, Fault, FaultProxy, Stop, TestDatabase};
 
 use super::{Phase, Run, locks, servers};
@@ -42,6 +43,7 @@ pub(super) enum Sides {
     /// From MySQL or MariaDB.
     FromMysql,
     ToMysql97,
+    ToPostgres,
     /// From MySQL or MariaDB to PostgreSQL.
     MysqlToPostgres,
 }
@@ -53,6 +55,7 @@ impl Sides {
             Self::FromPostgres => from.is_postgres(),
             Self::FromMysql => !from.is_postgres(),
             Self::ToMysql97 => to == Engine::Mysql97,
+            Self::ToPostgres => to.is_postgres(),
             Self::MysqlToPostgres => !from.is_postgres() && to.is_postgres(),
         }
     }
@@ -121,6 +124,10 @@ pub(super) const FAULTS: &[Strike] = &[
         servers::restart(run, End::Source, Stop::Kill);
     })
     .of_servers(),
+    on(6, "source-promoted", servers::promote_source)
+        .of_servers()
+        .at(Moment::Idle)
+        .with(Sides::FromPostgres),
     on(7, "slot-dropped", servers::drop_slot)
         .at(Moment::Idle)
         .with(Sides::FromPostgres)
@@ -129,6 +136,14 @@ pub(super) const FAULTS: &[Strike] = &[
         .of_servers()
         .at(Moment::Idle)
         .ends_as(GAP),
+    on(
+        8,
+        "source-written-on",
+        servers::put_source_back_and_write_on,
+    )
+    .of_servers()
+    .at(Moment::Idle)
+    .ends_as(GAP),
     on(9, "log-purged", servers::purge_log)
         .of_servers()
         .at(Moment::Idle)
@@ -165,6 +180,9 @@ pub(super) const FAULTS: &[Strike] = &[
     on(13, "read-only-target", servers::make_read_only)
         .of_servers()
         .with(Sides::ToMysql97),
+    on(13, "standby-target", servers::become_standby)
+        .of_servers()
+        .with(Sides::ToPostgres),
     on(14, "cut-source", |run| cut(run, End::Source)),
     on(14, "cut-target", |run| cut(run, End::Target)),
     on(14, "cut-within-source", |run| cut_within(run, End::Source)),
@@ -272,11 +290,8 @@ pub(super) fn zombie(run: &mut Run<'_>) {
     run.following.signal(Signal::SIGSTOP);
     let mut second = run.arena.resume();
     wait_until(|| target.sql(&epoch).unwrap() != before);
-    // Loaders that stand still keep their tables, and whoever finishes these waits for them.
-    let is_following = run.following.is_following();
-    if is_following {
-        run.arena.wait_for_mark(&mut second);
-    }
+    // Sessions that stand still in the middle of a chunk or a batch are ended, so nobody waits for them.
+    run.arena.wait_for_mark(&mut second);
     run.hold.let_go();
     run.following.signal(Signal::SIGCONT);
     let first = &mut run.following;
@@ -287,12 +302,14 @@ pub(super) fn zombie(run: &mut Run<'_>) {
         }
         // One that goes on has not noticed.
         let differs = |table: &&str| !arena.differences(table).is_empty();
-        first.err().contains("interrupted and tried again")
-            || (is_following && TABLES.iter().any(differs))
+        first.err().contains("interrupted and tried again") || TABLES.iter().any(differs)
     });
     assert!(first.has_ended(), "a worker that was replaced goes on");
     assert_eq!(first.wait().code(), Some(4), "{first:?}");
-    assert!(first.err().contains("was taken over"), "{first:?}");
+    assert!(
+        first.err().contains("was taken over"),
+        "a worker that was replaced ends for another reason: {first:?}"
+    );
     run.following = second;
 }
 
@@ -331,7 +348,21 @@ fn cut_within(run: &mut Run<'_>, end: End) {
     });
 }
 
-/// The peer says nothing, whether it hears what it is sent or not; after a while its machine is back and knows of no connection.
+/// Whether the log is read at a point.
+fn is_of_following(point: Point) -> bool {
+    matches!(
+        point,
+        Point::BatchGathered
+            | Point::BatchBegun
+            | Point::RowsApplied
+            | Point::ChangesApplied
+            | Point::BatchCommitted
+            | Point::PositionConfirmed
+    )
+}
+
+/// The peer says nothing, whether it hears what it is sent or not. Whoever follows a source notices that without help; elsewhere the peer's
+/// machine is back after a while and knows of no connection.
 fn silent(run: &mut Run<'_>, end: End, fault: Fault) {
     let before = run.proxy(end).connections();
     let lost_before = run.proxy(end).lost_bytes();
@@ -340,6 +371,13 @@ fn silent(run: &mut Run<'_>, end: End, fault: Fault) {
     run.arena.steps(2);
     wait_until(|| run.proxy(end).lost_bytes() > lost_before);
     assert!(!run.following.has_ended(), "{:?}", run.following);
+    if end == End::Source && is_of_following(run.hold.point) {
+        run.following.wait_until("it noticed", |it| {
+            ["has said nothing", "sign of life"]
+                .iter()
+                .any(|words| it.err().contains(words))
+        });
+    }
     run.proxy(end).set(Fault::None);
     run.proxy(end).cut();
     run.wait_for_connection_after(end, before);

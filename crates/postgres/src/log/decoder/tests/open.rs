@@ -166,7 +166,11 @@ fn a_message_that_may_be_rolled_back_makes_the_next_stream_bring_whole_transacti
         let mut decoder = decoder(Lsn(0));
         let error = run(&mut decoder, &stream(&messages, sub), &known()).unwrap_err();
         assert!(matches!(error, Error::Transient(_)), "{error}");
-        assert!(decoder.wants_whole.load(Ordering::Relaxed));
+        assert!(
+            decoder
+                .wants_whole
+                .load(std::sync::atomic::Ordering::Relaxed)
+        );
     }
 }
 

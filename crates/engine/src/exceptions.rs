@@ -1,29 +1,43 @@
 //! Changes that were left out, in words for `awsdms_apply_exceptions`: a statement that does the same, as far as it can be told.
 
 use whimbrel_connector::{ApplyException, Error, RowAt, SingleChange, SingleKind, TargetTable};
-use whimbrel_core::{Value, write_text};
+use whimbrel_core::{TableName, Value, write_text};
 
 /// Longer values are cut here: what is written down helps to find the row, it does not keep it.
 const VALUE_CHARS: usize = 200;
 
 /// What is written down of a change, and why it was left out.
-pub(super) fn of(change: &SingleChange<'_>, error: &str) -> Result<ApplyException, Error> {
+pub(crate) fn of(change: &SingleChange<'_>, error: &str) -> Result<ApplyException, Error> {
+    let statement = match statement(change) {
+        // The row cannot be had at all: a rule finds no value for it.
+        Err(Error::Row(_)) => without_row(change),
+        statement => statement?,
+    };
+    Ok(ApplyException {
+        table: change.table.name.clone(),
+        statement,
+        error: error.to_owned(),
+    })
+}
+
+fn without_row(change: &SingleChange<'_>) -> String {
+    let verb = match change.kind {
+        SingleKind::Insert { .. } => "INSERT INTO",
+        SingleKind::Update { .. } => "UPDATE",
+        SingleKind::Delete { .. } => "DELETE FROM",
+        SingleKind::Truncate => "TRUNCATE TABLE",
+    };
+    format!(
+        "{verb} {} (a row for which a rule finds no value)",
+        change.table.name
+    )
+}
+
+fn statement(change: &SingleChange<'_>) -> Result<String, Error> {
     let table = change.table;
     let name = &table.name;
-    let statement = match change.kind {
-        SingleKind::Insert { after } => {
-            let cells = cells(change, after)?;
-            let sent = cells
-                .iter()
-                .filter_map(|(name, value)| Some((name, value.as_ref()?)));
-            let (names, values): (Vec<&str>, Vec<&str>) =
-                sent.map(|(name, value)| (*name, value.as_str())).unzip();
-            format!(
-                "INSERT INTO {name} ({}) VALUES ({})",
-                names.join(", "),
-                values.join(", ")
-            )
-        }
+    Ok(match change.kind {
+        SingleKind::Insert { after } => insert_of(name, &cells(change, after)?),
         SingleKind::Update { before, after } => {
             let new = cells(change, after)?;
             let old =
@@ -39,12 +53,27 @@ pub(super) fn of(change: &SingleChange<'_>, error: &str) -> Result<ApplyExceptio
             format!("DELETE FROM {name} WHERE {}", condition(table, &old))
         }
         SingleKind::Truncate => format!("TRUNCATE TABLE {name}"),
-    };
-    Ok(ApplyException {
-        table: name.clone(),
-        statement,
-        error: error.to_owned(),
     })
+}
+
+/// The statement that would insert a row of a load.
+pub(crate) fn insert(table: &TargetTable, row: &[Value<'_>]) -> String {
+    let names = table.columns.iter().map(|column| column.name.as_str());
+    let cells: Vec<Cell<'_>> = names.zip(row.iter().map(in_words)).collect();
+    insert_of(&table.name, &cells)
+}
+
+fn insert_of(name: &TableName, cells: &[Cell<'_>]) -> String {
+    let sent = cells
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let (names, values): (Vec<&str>, Vec<&str>) =
+        sent.map(|(name, value)| (*name, value.as_str())).unzip();
+    format!(
+        "INSERT INTO {name} ({}) VALUES ({})",
+        names.join(", "),
+        values.join(", ")
+    )
 }
 
 type Cell<'t> = (&'t str, Option<String>);

@@ -13,11 +13,37 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::options::{Options, TlsMode};
+use whimbrel_connector::ConnectErrorKind as Kind;
+
+use crate::Cause;
+
+/// How a connection is encrypted, and what is checked: the API's `SslMode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all.
+    None,
+    /// Encrypted, whoever answers.
+    Require,
+    /// Encrypted, and the certificate leads to a trusted root.
+    VerifyCa,
+    /// Encrypted, and the certificate leads to a trusted root and is for this host.
+    VerifyFull,
+}
+
+/// What an encrypted connection is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsSettings<'a> {
+    /// Name or address that the certificate must be for.
+    pub host: &'a str,
+    /// What is checked.
+    pub mode: TlsMode,
+    /// Certificate of the root to trust, as PEM; the machine's own roots without one.
+    pub root_certificate: Option<&'a str>,
+}
 
 /// Why no encrypted connection came about.
 #[derive(Debug)]
-pub(crate) enum TlsFailure {
+pub enum TlsFailure {
     /// The root certificate of the settings cannot be used.
     Settings(String),
     /// The certificate is not trusted, or is for another host.
@@ -26,14 +52,38 @@ pub(crate) enum TlsFailure {
     Handshake(String),
 }
 
-/// Encrypts a connection in the way the mode asks for.
-pub(super) async fn encrypt(
+impl TlsFailure {
+    /// What to tell the user.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Settings(what) => Cause::new(
+                Kind::InvalidSettings,
+                what,
+                "give the certificate of the authority that signed the server's, as PEM",
+            ),
+            Self::NotTrusted(what) => Cause::new(
+                Kind::CertificateNotTrusted,
+                format!("the server's certificate is not trusted: {what}"),
+                "give the certificate of the authority that signed it, and for verify-full the host name it was made for",
+            ),
+            Self::Handshake(what) => Cause::new(
+                Kind::TlsRefused,
+                format!("the TLS handshake failed: {what}"),
+                "check the TLS versions and ciphers that the server allows",
+            ),
+        }
+    }
+}
+
+/// Encrypts a connection in the way the mode asks for; [`TlsMode::None`] is taken as [`TlsMode::Require`], for those who ask must
+/// want it.
+pub async fn encrypt(
     socket: TcpStream,
-    options: &Options,
+    settings: TlsSettings<'_>,
 ) -> Result<TlsStream<TcpStream>, TlsFailure> {
-    let name = ServerName::try_from(options.host.clone())
-        .map_err(|_| TlsFailure::Settings(format!("{} is not a host name", options.host)))?;
-    let connector = TlsConnector::from(Arc::new(config(options)?));
+    let name = ServerName::try_from(settings.host.to_owned())
+        .map_err(|_| TlsFailure::Settings(format!("{} is not a host name", settings.host)))?;
+    let connector = TlsConnector::from(Arc::new(config(settings)?));
     connector.connect(name, socket).await.map_err(|error| {
         let text = error.to_string();
         match error
@@ -46,19 +96,19 @@ pub(super) async fn encrypt(
     })
 }
 
-fn config(options: &Options) -> Result<ClientConfig, TlsFailure> {
+fn config(settings: TlsSettings<'_>) -> Result<ClientConfig, TlsFailure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsFailure::Settings(error.to_string()))?;
-    let verifier: Arc<dyn ServerCertVerifier> = match options.tls {
+    let verifier: Arc<dyn ServerCertVerifier> = match settings.mode {
         TlsMode::None | TlsMode::Require => Arc::new(AnyCertificate { provider }),
         TlsMode::VerifyCa | TlsMode::VerifyFull => {
-            let roots = Arc::new(roots(options)?);
+            let roots = Arc::new(roots(settings.root_certificate)?);
             let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
                 .build()
                 .map_err(|error| TlsFailure::Settings(error.to_string()))?;
-            let checks_name = options.tls == TlsMode::VerifyFull;
+            let checks_name = settings.mode == TlsMode::VerifyFull;
             Arc::new(TrustedCertificate { inner, checks_name })
         }
     };
@@ -69,9 +119,9 @@ fn config(options: &Options) -> Result<ClientConfig, TlsFailure> {
 }
 
 /// The certificate of the settings, or those that the machine trusts.
-fn roots(options: &Options) -> Result<RootCertStore, TlsFailure> {
+fn roots(given: Option<&str>) -> Result<RootCertStore, TlsFailure> {
     let mut roots = RootCertStore::empty();
-    let certificates = match &options.root_certificate {
+    let certificates = match given {
         Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| {
@@ -92,7 +142,7 @@ fn roots(options: &Options) -> Result<RootCertStore, TlsFailure> {
     Ok(roots)
 }
 
-/// `require`: encrypts, and trusts whoever answers, whose name is not asked for.
+/// `require`: encrypts, and trusts whoever answers, as PostgreSQL's clients do under that name.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,

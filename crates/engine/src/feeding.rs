@@ -1,0 +1,77 @@
+//! That no two tasks write into one table: which tables of the target a task feeds with changes is noted there, and whoever would write into one
+//! of another task is refused before it has changed anything. What a load that is not followed writes is not noted: when it breaks off,
+//! another may begin in its place.
+
+use whimbrel_connector::{FedTable, Target, TaskFence};
+use whimbrel_core::{Table, TableName};
+
+use crate::{FullLoadSpec, RunError};
+
+/// The names that tables of the source have at the target.
+fn names(load: &FullLoadSpec, tables: &[Table]) -> Vec<TableName> {
+    let names = tables.iter();
+    names.map(|table| load.target_name(&table.name)).collect()
+}
+
+fn refused(task: &str, mut fed: Vec<FedTable>) -> Result<(), RunError> {
+    if fed.is_empty() {
+        return Ok(());
+    }
+    let more_count = fed.len() - 1;
+    Err(RunError::FedByAnother {
+        task: task.to_owned(),
+        fed: fed.swap_remove(0),
+        more_count,
+    })
+}
+
+/// Sees that no other task feeds the tables. Writes nothing.
+pub(crate) async fn check(
+    target: &mut dyn Target,
+    load: &FullLoadSpec,
+    tables: &[Table],
+) -> Result<(), RunError> {
+    let fed = target.fed_by_others(&load.task, &names(load, tables)).await;
+    refused(&load.task, fed.map_err(RunError::Target)?)
+}
+
+/// Notes that the task feeds the tables, and no others.
+pub(crate) async fn take(
+    target: &mut dyn Target,
+    fence: &TaskFence,
+    load: &FullLoadSpec,
+    tables: &[Table],
+) -> Result<(), RunError> {
+    let fed = target.feed(fence, &names(load, tables)).await;
+    refused(&load.task, fed.map_err(RunError::Target)?)
+}
+
+/// Notes that the task feeds the tables as far as no other does, and answers those that others do, by their names at the source and with the
+/// reason.
+pub(crate) async fn take_what_is_free(
+    target: &mut dyn Target,
+    fence: &TaskFence,
+    load: &FullLoadSpec,
+    mut tables: Vec<Table>,
+) -> Result<Vec<(TableName, String)>, RunError> {
+    let mut taken = Vec::new();
+    loop {
+        let fed = target.feed(fence, &names(load, &tables)).await;
+        let fed = fed.map_err(RunError::Target)?;
+        if fed.is_empty() {
+            return Ok(taken);
+        }
+        for other in fed {
+            let is_it = |table: &mut Table| load.target_name(&table.name) == other.table;
+            let others = tables.extract_if(.., is_it);
+            taken.extend(others.map(|table| (table.name, reason(&other))));
+        }
+    }
+}
+
+fn reason(other: &FedTable) -> String {
+    format!(
+        "task {} feeds {} at the target with changes; end that task, or give the table another name at the target, and load it again",
+        other.task, other.table
+    )
+}

@@ -1,0 +1,233 @@
+//! Prepares tables one after another and queues their chunks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+use tracing::info;
+use whimbrel_connector::failpoint::{Point, reach};
+use whimbrel_connector::{
+    Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Target, TargetTable,
+};
+use whimbrel_core::{ChunkId, Position, TableName};
+
+use super::coordinator::{Attempt, Job, Shared, TableRun, table_message};
+use super::plan::{LoadPlan, PlannedTable};
+use super::sift;
+use crate::{LoadExceptions, RunError, TableState};
+
+/// What a table is told that would have to start again although its rows are to be left alone.
+const WOULD_DOUBLE: &str = "its load was interrupted with some of its rows at the target and cannot be gone on with, because \
+    the table or the settings of its values have changed since, or only some of its rows are wanted, or its changes are followed; loading it again would double those \
+    rows, because what the target holds is to be left as it is: empty the table at the target and start anew without a resume, or let it be truncated or created";
+
+/// Prepares tables one after another and queues their chunks.
+pub(super) struct Feeder<'a> {
+    pub(super) attempt: &'a Attempt<'a>,
+    pub(super) shared: &'a Shared,
+    pub(super) target: &'a mut dyn Target,
+    pub(super) jobs: mpsc::Sender<Job>,
+}
+
+impl Feeder<'_> {
+    pub(super) async fn feed(
+        mut self,
+        plan: LoadPlan,
+        mut records: HashMap<TableName, LoadRecord>,
+    ) -> Result<(), RunError> {
+        for table in plan.tables {
+            if self.shared.halt.is_cancelled() {
+                return Ok(());
+            }
+            let name = table.source.name.clone();
+            let record = records.remove(&name);
+            match self.feed_table(table, record).await {
+                Ok(()) => {}
+                Err(RunError::Source(error) | RunError::Target(error))
+                    if matches!(error, Error::Table(_) | Error::Row(_)) =>
+                {
+                    self.shared.fail_table(&name, &table_message(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn feed_table(
+        &mut self,
+        planned: PlannedTable,
+        record: Option<LoadRecord>,
+    ) -> Result<(), RunError> {
+        let name = planned.source.name.clone();
+        let target = match planned.target {
+            Ok(target) => target,
+            Err(message) => {
+                self.shared.fail_table(&name, &message);
+                return Ok(());
+            }
+        };
+        self.shared.progress.update(&name, |entry| {
+            entry.state = TableState::FullLoad;
+            entry.started_at = Some(SystemTime::now());
+        });
+        let record = match record {
+            Some(record) if self.still_holds(&planned.source, &record).await? => record,
+            Some(record) if self.would_double(&record) => {
+                self.shared.fail_table(&name, WOULD_DOUBLE);
+                return Ok(());
+            }
+            _ => self.prepare(&planned.source, &target).await?,
+        };
+        self.queue(planned.source, target, record).await
+    }
+
+    /// Whether the rows that an interrupted run has committed would stay beside those of a new start.
+    fn would_double(&self, record: &LoadRecord) -> bool {
+        self.attempt.spec.prepare == PrepareMode::DoNothing
+            && record.chunks.iter().any(|chunk| chunk.done.is_some())
+    }
+
+    /// Whether a recorded plan may be gone on with.
+    async fn still_holds(
+        &mut self,
+        table: &whimbrel_core::Table,
+        record: &LoadRecord,
+    ) -> Result<bool, RunError> {
+        let finished: Vec<FinishedChunk> = record
+            .chunks
+            .iter()
+            .filter_map(|chunk| {
+                Some(FinishedChunk {
+                    bounds: chunk.bounds.clone(),
+                    row_count: chunk.done?.row_count,
+                })
+            })
+            .collect();
+        let shaper = self.attempt.spec.shaper();
+        if record
+            .follow
+            .as_ref()
+            .is_some_and(|state| !shaper.is_that_of(&state.shape))
+        {
+            info!(table = %table.name, "the settings of its values, or the rules for it, have changed since its load was interrupted: it starts again");
+            return Ok(false);
+        }
+        if self.attempt.spec.is_followed {
+            // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
+            return Ok(finished.len() == record.chunks.len());
+        }
+        let shape = shaper.of_rows(table).map_err(RunError::Source)?;
+        if shape.is_some_and(|shape| shape.filter().is_some()) {
+            // The source tells by the rows of chunks, of which only some were asked for, whether a plan holds.
+            return Ok(false);
+        }
+        let Some(planned_at) = record.planned_at.as_ref().filter(|_| !finished.is_empty()) else {
+            return Ok(false);
+        };
+        let holds = self
+            .shared
+            .snapshot
+            .plan_holds(table, planned_at, &finished)
+            .await
+            .map_err(RunError::Source)?;
+        if !holds {
+            info!(table = %table.name, "the table changed since its load was interrupted: it starts again");
+        }
+        Ok(holds)
+    }
+
+    async fn prepare(
+        &mut self,
+        source: &whimbrel_core::Table,
+        target: &TargetTable,
+    ) -> Result<LoadRecord, RunError> {
+        let spec = self.attempt.spec;
+        let bounds = self
+            .shared
+            .snapshot
+            .plan(source, spec.chunk_bytes)
+            .await
+            .map_err(RunError::Source)?;
+        let position: &Position = self.shared.snapshot.position();
+        self.target
+            .prepare(&self.shared.fence, target, spec.prepare, position, &bounds)
+            .await
+            .map_err(RunError::Target)?;
+        if let Some(LoadExceptions { home }) = &spec.load_exceptions {
+            let forgotten = sift::forgotten(&self.shared.fence.task, &target.name);
+            let written = self.target.write_control(home.as_deref(), &forgotten).await;
+            written.map_err(RunError::Target)?;
+        }
+        reach(Point::TablePrepared).await;
+        let chunks = (0..)
+            .zip(bounds)
+            .map(|(id, bounds)| whimbrel_connector::ChunkRecord {
+                id: ChunkId(id),
+                bounds,
+                done: None,
+            });
+        Ok(LoadRecord {
+            table: source.name.clone(),
+            planned_at: Some(position.clone()),
+            follow: None,
+            chunks: chunks.collect(),
+            is_finished: false,
+        })
+    }
+
+    async fn queue(
+        &mut self,
+        source: whimbrel_core::Table,
+        target: TargetTable,
+        record: LoadRecord,
+    ) -> Result<(), RunError> {
+        self.shared
+            .progress
+            .update(&source.name, |entry| entry.show(&record));
+        let offered = self.shared.snapshot.raw_formats(&source);
+        let accepted = self
+            .target
+            .raw_formats(&target)
+            .await
+            .map_err(RunError::Target)?;
+        let open: Vec<_> = record
+            .chunks
+            .iter()
+            .filter(|chunk| chunk.done.is_none())
+            .collect();
+        let shape = self.attempt.spec.shaper().of_rows(&source);
+        let shape = shape.map_err(RunError::Source)?;
+        let passes = |format: &RawFormat| shape.is_none() && accepted.contains(format);
+        let table = Arc::new(TableRun {
+            name: source.name.clone(),
+            raw: offered.into_iter().find(passes),
+            shape,
+            is_only_chunk: record.chunks.len() == 1,
+            chunks_open: AtomicU32::new(u32::try_from(open.len()).unwrap_or(u32::MAX)),
+            has_failed: AtomicBool::new(false),
+            left_out: AtomicU64::new(0),
+            source,
+            target,
+        });
+        let mut jobs: Vec<Job> = open
+            .into_iter()
+            .map(|chunk| Job {
+                table: Arc::clone(&table),
+                chunk: Some((chunk.id, chunk.bounds.clone())),
+            })
+            .collect();
+        if jobs.is_empty() {
+            jobs.push(Job { table, chunk: None });
+        }
+        for job in jobs {
+            tokio::select! {
+                () = self.shared.halt.cancelled() => break,
+                sent = self.jobs.send(job) => if sent.is_err() { break },
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! What is done before tables are made and filled: what they rest on is made, and what would stand in their way, or act on their rows, stands aside.
+
+use std::collections::BTreeSet;
+
+use tracing::{debug, info};
+use whimbrel_connector::objects::{ObjectPlan, ObjectStep};
+use whimbrel_connector::{Error, PrepareMode, Source, Target, TaskFence};
+use whimbrel_core::TableName;
+use whimbrel_core::objects::{ObjectKind, ScriptTime};
+
+use super::plan_objects;
+use crate::{FullLoadSpec, RunError};
+
+/// The objects of a task, before its tables are there.
+pub(crate) struct Groundwork {
+    plan: ObjectPlan,
+}
+
+impl Groundwork {
+    /// Plans them. Where the source's catalogs cannot be read, there is nothing to do: the phase behind the load says so.
+    pub(crate) async fn plan(
+        source: &mut dyn Source,
+        target: &mut dyn Target,
+        spec: &FullLoadSpec,
+    ) -> Result<Self, RunError> {
+        match plan_objects(source, target, spec).await {
+            Ok(plan) => Ok(Self { plan }),
+            Err(error) if error.is_transient() => Err(error),
+            Err(error) => {
+                debug!(task = spec.task, %error, "objects are not planned before the load");
+                Ok(Self {
+                    plan: ObjectPlan::default(),
+                })
+            }
+        }
+    }
+
+    /// Makes what tables or their types rest on. What the server refuses is tried again behind the load, and told then.
+    pub(crate) async fn lay(
+        &self,
+        target: &mut dyn Target,
+        fence: &TaskFence,
+        when: ScriptTime,
+    ) -> Result<(), RunError> {
+        let due = |step: &&ObjectStep| {
+            step.script
+                .as_ref()
+                .is_some_and(|script| script.when == when)
+        };
+        for step in self.plan.steps.iter().filter(due) {
+            match target.make_object(fence, step).await {
+                Ok(outcome) => debug!(
+                    task = fence.task,
+                    object = step.name,
+                    ?outcome,
+                    "made before tables"
+                ),
+                Err(error @ (Error::Connect(_) | Error::Fenced { .. })) => {
+                    return Err(RunError::Target(error));
+                }
+                // A file that a function needs is missing, for one. A connection that is lost tells the next call.
+                Err(
+                    error @ (Error::Transient(_)
+                    | Error::Table(_)
+                    | Error::Row(_)
+                    | Error::Fatal(_)),
+                ) => {
+                    debug!(task = fence.task, object = step.name, %error, "not made before tables");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Clears the way for the tables that are to be loaded.
+    pub(crate) async fn clear(
+        &self,
+        target: &mut dyn Target,
+        fence: &TaskFence,
+        spec: &FullLoadSpec,
+        open: &BTreeSet<&TableName>,
+    ) -> Result<(), RunError> {
+        let joins_later = spec
+            .joining
+            .as_ref()
+            .is_some_and(|joining| joining.is_later);
+        // While changes follow, what rests on a table keeps it.
+        let stays = spec.is_followed && joins_later;
+        let drops = spec.prepare == PrepareMode::DropAndCreate;
+        if drops && !stays && !open.is_empty() {
+            let resting =
+                |step: &&ObjectStep| matches!(step.kind, ObjectKind::View | ObjectKind::Routine);
+            // Those that others rest on go last.
+            for step in self.plan.steps.iter().filter(resting).rev() {
+                unmake(target, fence, step).await?;
+            }
+        }
+        let concerns = |table: &TableName| spec.is_followed || open.contains(table);
+        stand_aside(target, fence, &self.plan, concerns).await
+    }
+}
+
+/// Takes triggers away that would act on rows which acted on them at the source. They are made again when no more rows come.
+pub(super) async fn stand_aside(
+    target: &mut dyn Target,
+    fence: &TaskFence,
+    plan: &ObjectPlan,
+    concerns: impl Fn(&TableName) -> bool,
+) -> Result<(), RunError> {
+    for step in plan
+        .steps
+        .iter()
+        .filter(|step| step.kind == ObjectKind::Trigger)
+    {
+        if step.table.as_ref().is_some_and(&concerns) {
+            unmake(target, fence, step).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn unmake(
+    target: &mut dyn Target,
+    fence: &TaskFence,
+    step: &ObjectStep,
+) -> Result<(), RunError> {
+    let was_there = target.unmake_object(fence, step).await;
+    if was_there.map_err(RunError::Target)? {
+        info!(
+            task = fence.task,
+            object = step.name,
+            "the object stands aside until the rows are there"
+        );
+    }
+    Ok(())
+}

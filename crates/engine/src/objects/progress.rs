@@ -1,0 +1,135 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use whimbrel_connector::objects::Unconverted;
+use whimbrel_core::objects::ObjectKind;
+
+use crate::{Progress, ProgressSnapshot};
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObjectState {
+    /// It was made.
+    Made,
+    /// It was there.
+    Kept,
+    /// It is not there: why, and what to do.
+    Failed(String),
+    /// A table that it needs is not loaded: it is made once that is.
+    Waits(String),
+}
+
+/// One object that was dealt with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectResult {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its name, with the table's in front.
+    pub name: String,
+    /// What became of it.
+    pub state: ObjectState,
+    /// How it differs from the source's.
+    pub note: Option<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// How far the phase is in which objects are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectProgress {
+    /// Grows each time the phase begins anew, which takes the results back.
+    pub round: u64,
+    /// How many there are to make.
+    pub total: usize,
+    /// Those that are being made.
+    pub running: BTreeSet<String>,
+    /// Those that were dealt with, in the order in which that was done.
+    pub results: Vec<ObjectResult>,
+    /// Those that are not made, with the reason.
+    pub unconverted: Vec<Unconverted>,
+    /// Those that wait until no more changes follow.
+    pub waiting: usize,
+    /// Faults of the environment that were met while objects were made, in all rounds.
+    pub faults: u32,
+}
+
+impl ObjectProgress {
+    /// Those that could not be made, and why.
+    pub fn failures(&self) -> impl Iterator<Item = (&ObjectResult, &str)> {
+        self.results
+            .iter()
+            .filter_map(|result| match &result.state {
+                ObjectState::Failed(why) => Some((result, why.as_str())),
+                ObjectState::Made | ObjectState::Kept | ObjectState::Waits(_) => None,
+            })
+    }
+}
+
+impl ProgressSnapshot {
+    /// How many objects could not be made.
+    pub fn objects_failed(&self) -> usize {
+        self.objects
+            .as_ref()
+            .map_or(0, |objects| objects.failures().count())
+    }
+}
+
+impl Progress {
+    pub(super) fn begin_objects(
+        &self,
+        names: &BTreeSet<&str>,
+        waiting: usize,
+        unconverted: Vec<Unconverted>,
+    ) {
+        self.objects(|objects| {
+            // What an earlier round could not make, and this one does not try, is still not there.
+            let mut results = std::mem::take(&mut objects.results);
+            results.retain(|result| {
+                let is_open = matches!(result.state, ObjectState::Failed(_));
+                is_open && !names.contains(result.name.as_str())
+            });
+            *objects = ObjectProgress {
+                round: objects.round + 1,
+                total: names.len() + results.len(),
+                results,
+                waiting,
+                unconverted,
+                faults: objects.faults,
+                ..ObjectProgress::default()
+            };
+        });
+    }
+
+    /// Takes results back, which are found out anew.
+    pub(super) fn forget_objects(&self, is_it: impl Fn(&str) -> bool) {
+        self.objects(|objects| objects.results.retain(|result| !is_it(&result.name)));
+    }
+
+    /// One of those that were to be made is not tried.
+    pub(super) fn object_is_passed_over(&self) {
+        self.objects(|objects| objects.total = objects.total.saturating_sub(1));
+    }
+
+    /// Counts a fault of the environment, and answers how many there were.
+    pub(super) fn object_faults(&self) -> u32 {
+        let mut count = 0;
+        self.objects(|objects| {
+            objects.faults = objects.faults.saturating_add(1);
+            count = objects.faults;
+        });
+        count
+    }
+
+    pub(super) fn object_begins(&self, name: &str) {
+        self.objects(|objects| {
+            objects.running.insert(name.to_owned());
+        });
+    }
+
+    pub(super) fn object_ends(&self, result: ObjectResult) {
+        self.objects(|objects| {
+            objects.running.remove(&result.name);
+            objects.results.push(result);
+        });
+    }
+}

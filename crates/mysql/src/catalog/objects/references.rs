@@ -1,0 +1,67 @@
+//! Foreign keys.
+
+use whimbrel_core::TableName;
+use whimbrel_core::objects::{ForeignKey, ReferenceAction};
+
+use super::Described;
+use crate::wire::{Connection, TextRow, WireError};
+
+const FOREIGN_KEYS: &str = "\
+SELECT k.table_schema, k.table_name, k.constraint_name, k.column_name, k.referenced_table_schema, k.referenced_table_name, \
+       k.referenced_column_name, r.delete_rule, r.update_rule \
+FROM information_schema.key_column_usage k \
+JOIN information_schema.referential_constraints r ON r.constraint_schema = k.constraint_schema \
+  AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name \
+WHERE k.referenced_table_name IS NOT NULL AND k.table_schema IN ($1) \
+ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position";
+
+pub(super) async fn read(
+    connection: &mut Connection,
+    described: &mut Described,
+) -> Result<(), WireError> {
+    for row in described.rows(connection, FOREIGN_KEYS).await? {
+        let key = foreign_key(&row)?;
+        let Some(table) = described.table(&row) else {
+            continue;
+        };
+        match table.foreign_keys.last_mut() {
+            Some(last) if last.name == key.name => {
+                last.columns.extend(key.columns);
+                last.referenced_columns.extend(key.referenced_columns);
+            }
+            _ => table.foreign_keys.push(key),
+        }
+    }
+    Ok(())
+}
+
+/// A key of one column; those that follow are added to it.
+fn foreign_key(row: &TextRow) -> Result<ForeignKey, WireError> {
+    Ok(ForeignKey {
+        name: row.text(2).to_owned(),
+        columns: vec![row.text(3).to_owned()],
+        referenced: TableName::new(row.text(4), row.text(5)),
+        referenced_columns: vec![row.text(6).to_owned()],
+        on_delete: action(row.text(7))?,
+        on_update: action(row.text(8))?,
+        on_delete_columns: Vec::new(),
+        matches_full: false,
+        deferral: None,
+        is_enforced: true,
+        is_validated: true,
+    })
+}
+
+fn action(rule: &str) -> Result<ReferenceAction, WireError> {
+    match rule {
+        // The two are one here: each statement checks at once.
+        "NO ACTION" => Ok(ReferenceAction::NoAction),
+        "RESTRICT" => Ok(ReferenceAction::Restrict),
+        "CASCADE" => Ok(ReferenceAction::Cascade),
+        "SET NULL" => Ok(ReferenceAction::SetNull),
+        "SET DEFAULT" => Ok(ReferenceAction::SetDefault),
+        other => Err(WireError::protocol(format!(
+            "unknown rule {other:?} of a foreign key"
+        ))),
+    }
+}

@@ -1,0 +1,15 @@
+//! What connectors share below their protocols: URLs, sockets, and their encryption.
+//!
+//! Nothing here speaks to a server; the wire clients do, over an [`Io`].
+
+mod cause;
+mod io;
+mod reach;
+mod tls;
+mod url;
+
+pub use cause::Cause;
+pub use io::Io;
+pub use reach::{Unreachable, notice_silence, reach};
+pub use tls::{TlsFailure, TlsMode, TlsSettings, encrypt};
+pub use url::{InvalidUrl, ServerUrl, UrlForm};

@@ -1,0 +1,73 @@
+use whimbrel_core::objects::OtherObject;
+
+use super::super::text;
+use super::{Described, optional};
+use crate::quote::literal;
+use crate::wire::{Connection, WireError};
+
+/// What belongs to tables, and is not made.
+const OF_TABLES: &str = "
+select 'partitioning', n.nspname || '.' || c.relname, 'PARTITION BY ' || pg_get_partkeydef(c.oid)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'p' and c.oid = any($1)
+union all
+select 'index that was never finished', n.nspname || '.' || ic.relname, pg_get_indexdef(i.indexrelid)
+from pg_index i join pg_class ic on ic.oid = i.indexrelid join pg_namespace n on n.oid = ic.relnamespace
+where not i.indisvalid and i.indrelid = any($1)
+order by 1, 2";
+
+/// What lives in schemas, and what belongs to the database, unless an extension brought it.
+const OF_SCHEMAS: &str = "
+select o.what, o.name, o.native from (
+  select 'foreign table' as what, n.nspname || '.' || c.relname as name, null as native, 'pg_class'::regclass as class, c.oid
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'f' and n.nspname in ($2)
+  union all
+  select 'operator', o.oid::regoperator::text, null, 'pg_operator'::regclass, o.oid from pg_operator o join pg_namespace n on n.oid = o.oprnamespace where n.nspname in ($2)
+  union all
+  select 'operator class', n.nspname || '.' || o.opcname, null, 'pg_opclass'::regclass, o.oid from pg_opclass o join pg_namespace n on n.oid = o.opcnamespace where n.nspname in ($2)
+  union all
+  select 'collation', n.nspname || '.' || o.collname, null, 'pg_collation'::regclass, o.oid from pg_collation o join pg_namespace n on n.oid = o.collnamespace where n.nspname in ($2)
+  union all
+  select 'text search configuration', n.nspname || '.' || o.cfgname, null, 'pg_ts_config'::regclass, o.oid from pg_ts_config o join pg_namespace n on n.oid = o.cfgnamespace where n.nspname in ($2)
+  union all
+  select 'text search dictionary', n.nspname || '.' || o.dictname, null, 'pg_ts_dict'::regclass, o.oid from pg_ts_dict o join pg_namespace n on n.oid = o.dictnamespace where n.nspname in ($2)
+  union all
+  select 'cast', format_type(c.castsource, null) || ' to ' || format_type(c.casttarget, null), null, 'pg_cast'::regclass, c.oid from pg_cast c where c.oid >= 16384
+  union all
+  select 'event trigger', e.evtname, null, 'pg_event_trigger'::regclass, e.oid from pg_event_trigger e where e.evtname !~ '^(awsdms_|whimbrel_.*_(end|drop|new)$)'
+  union all
+  select 'foreign server', s.srvname, null, 'pg_foreign_server'::regclass, s.oid from pg_foreign_server s
+  union all
+  select 'default privileges', pg_get_userbyid(a.defaclrole) || coalesce(' in ' || n.nspname, ''), array_to_string(a.defaclacl, ', '), 'pg_default_acl'::regclass, a.oid
+  from pg_default_acl a left join pg_namespace n on n.oid = a.defaclnamespace
+) o
+where not exists (select from pg_depend d where d.classid = o.class and d.objid = o.oid and d.deptype = 'e')
+order by 1, 2";
+
+pub(super) async fn read(
+    connection: &mut Connection,
+    described: &mut Described,
+) -> Result<(), WireError> {
+    let mut rows = described.rows(connection, OF_TABLES).await?;
+    let mut schemas: Vec<String> = described
+        .objects
+        .tables
+        .iter()
+        .map(|table| literal(&table.table.schema))
+        .collect();
+    schemas.sort();
+    schemas.dedup();
+    rows.extend(
+        connection
+            .query(&OF_SCHEMAS.replace("$2", &schemas.join(", ")))
+            .await?,
+    );
+    for row in &rows {
+        described.objects.others.push(OtherObject {
+            what: text(row, 0)?.to_owned(),
+            name: text(row, 1)?.to_owned(),
+            native: optional(row, 2),
+        });
+    }
+    Ok(())
+}

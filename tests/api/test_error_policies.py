@@ -1,0 +1,215 @@
+"""What becomes of rows and changes that a target refuses, as ErrorBehavior says, and how changes are put together."""
+
+import contextlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from conftest import wait_until
+from resources import describe_task, events_of, start, table_statistics, wait_for_task
+from test_changes import arrives, pair, remove, stop  # noqa: F401
+from test_full_load import PAIRS
+
+ENDS = [("postgres15", "mariadb1011"), ("mysql97", "postgres18"), ("mariadb1011", "postgres15"), ("postgres15", "postgres18"), ("postgres18", "mysql97")]
+KEPT = {"FullLoadSettings": {"TargetTablePrepMode": "DO_NOTHING"}}
+both_ways = pytest.mark.parametrize("pair", ENDS[:2], indirect=True, ids="-to-".join)
+every_way = pytest.mark.parametrize("pair", ENDS, indirect=True, ids="-to-".join)
+
+
+def settings(*groups, **behaviour):
+    document = {"ErrorBehavior": behaviour} if behaviour else {}
+    for group in groups:
+        for name, members in group.items():
+            document.setdefault(name, {}).update(members)
+    return json.dumps(document)
+
+
+def narrow(pair):
+    """A table at the target that has no room for every row, and some rows in the way."""
+    values = ", ".join(f"({n}, '{'much too long' if n % 100 == 7 else 'fits'}')" for n in range(10, 1010))
+    pair.source.sql(f"insert into {pair.schema}.a values {values}")
+    pair.target.sql(f"create schema {pair.schema}")
+    pair.target.sql(f"create table {pair.schema}.a (id int primary key, name varchar(5))")
+    pair.target.sql(f"insert into {pair.schema}.a values (2, 'way'), (500, 'way')")
+
+
+def exceptions(pair, task, table, column="STATEMENT"):
+    name = task["ReplicationTaskArn"].rsplit(":", 1)[1]
+    if pair.target.is_postgres:
+        return pair.target.sql(f"select \"{column}\" from public.{table} where \"TASK_NAME\" = '{name}' order by 1")
+    return pair.target.sql(f"select {column} from awsdms_control.{table} where TASK_NAME = '{name}' order by 1")
+
+
+def fails(dms, task):
+    wait_until(lambda: describe_task(dms, task)["Status"] == "failed", 60, "the task fails", lambda: describe_task(dms, task))
+    return describe_task(dms, task)["LastFailureMessage"]
+
+
+def follows(dms, task):
+    wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 60, "the task follows", lambda: describe_task(dms, task))
+
+
+@contextlib.contextmanager
+def open_transaction(server, statement):
+    """A transaction of PostgreSQL that stays open, and is rolled back at the end."""
+    command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]
+    command += ["-h", server.host, "-p", str(server.port), "-U", server.user]
+    env = {**os.environ, "PGPASSWORD": server.password}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
+    try:
+        process.stdin.write(f"begin; {statement}; select 'it is open';\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "it is open\n"
+        yield
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+@every_way
+def test_refused_rows_of_a_load_are_left_out_and_told(dms, pair):
+    narrow(pair)
+    told = {"ControlTablesSettings": {"FullLoadExceptionTableEnabled": True}}
+    log = {"DataErrorPolicy": "LOG_ERROR", "DataTruncationErrorPolicy": "LOG_ERROR"}
+    task = pair.task(ReplicationTaskSettings=settings(KEPT, told, **log))
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task)["Status"] != "starting", 60, "the task is under way")
+    done = wait_for_task(dms, task, "stopped")
+    assert done["ReplicationTaskStats"]["TablesLoaded"] == 2, done
+    figures = table_statistics(dms, task)
+    # Ten are too long, two are there already.
+    assert figures["a"]["FullLoadErrorRows"] == 12 and figures["a"]["FullLoadRows"] == 1003 - 12
+    assert figures["b"]["FullLoadErrorRows"] == 0
+    expected = {1: "one", 2: "way", 3: "NULL", 500: "way"}
+    expected.update({n: "fits" for n in range(10, 1010) if n % 100 != 7 and n != 500})
+    assert pair.rows("a") == "".join(f"{n}\t{expected[n]}\n" for n in sorted(expected))
+    written = exceptions(pair, task, "awsdms_full_load_exceptions").splitlines()
+    assert len(written) == 12
+    assert f"INSERT INTO {pair.schema}.a (id, name) VALUES ('107', 'much too long')" in written
+    errors = exceptions(pair, task, "awsdms_full_load_exceptions", "ERROR")
+    assert any(words in errors for words in ("too long", "longer", "would cut it")), errors
+    assert any("12 rows were left out" in text for text in events_of(dms, task)), events_of(dms, task)
+
+
+@both_ways
+def test_without_a_policy_no_row_is_left_out(dms, pair):
+    narrow(pair)
+    task = pair.task(ReplicationTaskSettings=settings(KEPT))
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task)["Status"] != "starting", 60, "the task is under way")
+    assert wait_for_task(dms, task, "stopped")["ReplicationTaskStats"]["TablesErrored"] == 1
+    figures = table_statistics(dms, task)["a"]
+    assert figures["TableState"] == "Table error" and figures["FullLoadErrorRows"] == 0
+    assert pair.rows("a") == "2\tway\n500\tway\n"
+
+
+@both_ways
+def test_errors_of_data_escalate_or_end_the_task(dms, pair):
+    narrow(pair)
+    ignore = {"DataErrorPolicy": "IGNORE_RECORD", "DataTruncationErrorPolicy": "IGNORE_RECORD"}
+    escalated = pair.task(ReplicationTaskSettings=settings(KEPT, DataErrorEscalationCount=5, **ignore))
+    start(dms, escalated)
+    wait_until(lambda: describe_task(dms, escalated)["Status"] != "starting", 60, "the task is under way")
+    wait_for_task(dms, escalated, "stopped")
+    figures = table_statistics(dms, escalated)
+    assert figures["a"]["TableState"] == "Table error" and figures["b"]["TableState"] == "Table completed"
+    assert "DataErrorEscalationCount" in describe_task(dms, escalated)["LastFailureMessage"]
+    stopping = pair.task(ReplicationTaskSettings=settings(KEPT, DataErrorPolicy="IGNORE_RECORD", DataTruncationErrorPolicy="STOP_TASK"))
+    start(dms, stopping)
+    assert "policy for data errors" in fails(dms, stopping)
+    # One table in error is one too many.
+    counted = pair.task(ReplicationTaskSettings=settings(KEPT, TableErrorEscalationCount=1))
+    start(dms, counted)
+    assert "TableErrorEscalationCount" in fails(dms, counted)
+
+
+@both_ways
+def test_changes_with_values_that_do_not_fit_are_left_out_as_told(dms, pair):
+    schema = pair.schema
+    policies = {"DataTruncationErrorPolicy": "LOG_ERROR", "ApplyErrorInsertPolicy": "STOP_TASK", "DataErrorEscalationCount": 3}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(**policies))
+    start(dms, task)
+    follows(dms, task)
+    alter = "alter column name type varchar(5)" if pair.target.is_postgres else "modify name varchar(5)"
+    pair.target.sql(f"alter table {schema}.a {alter}")
+    pair.source.sql(f"insert into {schema}.a values (4, 'much too long'), (5, 'five')")
+    pair.source.sql(f"update {schema}.a set name = 'much too long' where id = 1")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n5\tfive\n")
+    wait_until(lambda: table_statistics(dms, task)["a"]["Updates"] == 1, 30, "the update is told")
+    assert "VALUES ('4', 'much too long')" in exceptions(pair, task, "awsdms_apply_exceptions")
+    assert table_statistics(dms, task)["a"]["TableState"] == "Table completed"
+    # The third is one too many.
+    pair.source.sql(f"insert into {schema}.a values (6, 'much too long')")
+    wait_until(lambda: table_statistics(dms, task)["a"]["TableState"] == "Table error", 30, "the table is suspended")
+    pair.source.sql(f"insert into {schema}.b values (9, 'nine')")
+    arrives(pair, "b", "1\tone\n2\ttwo\n3\tNULL\n9\tnine\n")
+
+
+@both_ways
+def test_changes_that_are_left_out_escalate(dms, pair):
+    schema = pair.schema
+    policies = {"ApplyErrorInsertPolicy": "IGNORE_RECORD", "ApplyErrorEscalationCount": 2, "ApplyErrorEscalationPolicy": "STOP_TASK"}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(**policies))
+    start(dms, task)
+    follows(dms, task)
+    pair.target.sql(f"insert into {schema}.a values (50, 'way'), (51, 'way')")
+    pair.source.sql(f"insert into {schema}.a values (50, 'fifty')")
+    pair.source.sql(f"insert into {schema}.a values (52, 'the rest')")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n50\tway\n51\tway\n52\tthe rest\n")
+    pair.source.sql(f"insert into {schema}.a values (51, 'fifty-one')")
+    assert f"{schema}.a" in fails(dms, task)
+
+
+@both_ways
+def test_a_truncation_ends_the_task_where_that_is_wanted(dms, pair):
+    schema = pair.schema
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(ApplyErrorFailOnTruncationDdl=True))
+    start(dms, task)
+    follows(dms, task)
+    pair.source.sql(f"insert into {schema}.a values (4, 'four')")
+    pair.source.sql(f"truncate table {schema}.a")
+    assert "ApplyErrorFailOnTruncationDdl" in fails(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n4\tfour\n")
+    dms.modify_replication_task(
+        ReplicationTaskArn=task["ReplicationTaskArn"], ReplicationTaskSettings=settings(ApplyErrorFailOnTruncationDdl=False)
+    )
+    wait_until(lambda: describe_task(dms, task)["Status"] != "modifying", 30, "the task is modified")
+    start(dms, task, "resume-processing")
+    arrives(pair, "a", "")
+
+
+@pytest.mark.parametrize("pair", [("mysql97", "postgres18"), ("postgres15", "postgres18")], indirect=True, ids="-to-".join)
+def test_transactions_are_applied_by_themselves_or_together(dms, pair):
+    """A row of PostgreSQL says which transaction wrote it."""
+    schema = pair.schema
+
+    def transactions(task, first):
+        start(dms, task)
+        follows(dms, task)
+        for number in range(first, first + 20):
+            pair.source.sql(f"insert into {schema}.a values ({number}, 'x'), ({number + 1000}, 'x')")
+        query = f"select count(*), count(distinct xmin::text) from {schema}.a where id % 1000 >= {first} and id % 1000 < {first + 20}"
+        wait_until(lambda: pair.target.sql(query).startswith("40\t"), 60, "they arrive", lambda: pair.target.sql(query))
+        stop(dms, task)
+        remove(dms, task)
+        return int(pair.target.sql(query).split("\t")[1])
+
+    each = {"TargetMetadata": {"BatchApplyEnabled": False}}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(each))
+    assert transactions(task, 100) == 20
+    together = {"ChangeProcessingTuning": {"MinTransactionSize": 40, "CommitTimeout": 600}}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(each, together))
+    assert transactions(task, 200) == 1
+
+
+@pytest.mark.parametrize("pair", [("postgres15", "mariadb1011"), PAIRS[0]], indirect=True, ids="-to-".join)
+def test_open_transactions_are_waited_for_as_long_as_told(dms, pair):
+    limit = {"FullLoadSettings": {"TransactionConsistencyTimeout": 1}}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(limit, FailOnTransactionConsistencyBreached=True))
+    with open_transaction(pair.source, f"insert into {pair.schema}.a values (4, 'open')"):
+        start(dms, task)
+        assert "did not end within 1 seconds" in fails(dms, task)
+    start(dms, task, "reload-target")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")

@@ -1,0 +1,105 @@
+"""Rules of table mappings, through the API alone: columns, rows and what is refused."""
+
+import json
+
+import pytest
+
+from conftest import wait_until
+from resources import describe_task, mappings_of, refused, start, table_statistics, wait_for_task
+from test_changes import arrives, pair, remove, stop  # noqa: F401
+from test_full_load import PAIRS
+
+
+def ruled(schema, *rules):
+    document = json.loads(mappings_of(schema))
+    document["rules"] += rules
+    return json.dumps(document)
+
+
+def of_column(rule_id, schema, table, column, action, **more):
+    return {
+        "rule-type": "transformation",
+        "rule-id": rule_id,
+        "rule-name": rule_id,
+        "rule-target": "column",
+        "object-locator": {"schema-name": schema, "table-name": table, "column-name": column},
+        "rule-action": action,
+        **more,
+    }
+
+
+def filtered(rule_id, schema, table, column, *conditions):
+    return {
+        "rule-type": "selection",
+        "rule-id": rule_id,
+        "rule-name": rule_id,
+        "rule-action": "include",
+        "object-locator": {"schema-name": schema, "table-name": table},
+        "filters": [{"filter-type": "source", "column-name": column, "filter-conditions": list(conditions)}],
+    }
+
+
+@pytest.mark.parametrize("pair", PAIRS, indirect=True, ids="-to-".join)
+def test_rules_act_in_the_load_and_on_changes(dms, pair):
+    schema = pair.schema
+    mappings = ruled(
+        schema,
+        of_column("2", schema, "a", "name", "rename", value="title"),
+        of_column("3", schema, "b", "name", "remove-column"),
+        filtered("4", schema, "a", "name", {"filter-operator": "gte", "value": "t"}),
+    )
+    task = pair.task(MigrationType="full-load-and-cdc", TableMappings=mappings)
+    start(dms, task)
+    wait_for_task(dms, task, "running")
+    arrives(pair, "a", "2\ttwo\n", "id, title")
+    arrives(pair, "b", "1\n2\n3\n", "*")
+    # Counts are kept a moment after the rows are seen.
+    loaded = lambda: table_statistics(dms, task).get("a", {}).get("FullLoadRows")  # noqa: E731
+    wait_until(lambda: loaded() == 1, 60, "one row is counted as loaded")
+    # One comes in, one goes out, one that nobody sees goes.
+    pair.source.sql(f"update {schema}.a set name = 'uno' where id = 1; update {schema}.a set name = 'due' where id = 2")
+    pair.source.sql(f"delete from {schema}.a where id = 3; insert into {schema}.a values (4, 'vier'), (5, 'five')")
+    arrives(pair, "a", "1\tuno\n4\tvier\n", "id, title")
+    stop(dms, task)
+    remove(dms, task)
+
+
+def test_a_rule_that_does_not_act_is_refused_with_its_id(dms, pair):
+    rule = of_column("2", pair.schema, "a", "name", "data-masking-digits-randomize")
+    with refused("InvalidParameterValueException", "ruleId = 2", "not supported by this version"):
+        pair.task(TableMappings=ruled(pair.schema, rule))
+
+
+def added(rule_id, schema, table, name, expression, **data_type):
+    rule = of_column(rule_id, schema, table, "", "add-column", value=name, expression=expression)
+    del rule["object-locator"]["column-name"]
+    rule["data-type"] = data_type
+    return rule
+
+
+@pytest.mark.parametrize("pair", PAIRS, indirect=True, ids="-to-".join)
+def test_columns_are_added_and_rows_that_go_stay_with_a_flag(dms, pair):
+    schema = pair.schema
+    mappings = ruled(
+        schema,
+        added("2", schema, "a", "label", "$id || ': ' || upper($name)", type="string", length=50),
+        added("3", schema, "a", "op", "operation_indicator('D','U','I')", type="string", length=1),
+        of_column("4", schema, "a", "id", "change-data-type", **{"data-type": {"type": "int8"}}),
+    )
+    task = pair.task(MigrationType="full-load-and-cdc", TableMappings=mappings)
+    start(dms, task)
+    wait_for_task(dms, task, "running")
+    arrives(pair, "a", "1\tone\t1: ONE\tI\n2\ttwo\t2: TWO\tI\n3\tNULL\tNULL\tI\n", "id, name, label, op")
+    pair.source.sql(f"update {schema}.a set name = 'uno' where id = 1; delete from {schema}.a where id = 2")
+    arrives(pair, "a", "1\tuno\t1: UNO\tU\n2\ttwo\t2: TWO\tD\n3\tNULL\tNULL\tI\n", "id, name, label, op")
+    stop(dms, task)
+    remove(dms, task)
+
+
+def test_an_expression_that_cannot_be_evaluated_is_told_by_its_table(dms, pair):
+    rule = added("7", pair.schema, "a", "x", "load_extension('x')", type="string", length=9)
+    task = pair.task(TableMappings=ruled(pair.schema, rule))
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task)["Status"] in ("stopped", "failed"), 90, "the task is over")
+    states = {name: table["TableState"] for name, table in table_statistics(dms, task).items()}
+    assert states == {"a": "Table error", "b": "Table completed"}
