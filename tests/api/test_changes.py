@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from conftest import wait_until
+from conftest import SLOWNESS, wait_until
 from resources import connect, describe_task, endpoint_of, make_task, mappings_of, refused, start, table_statistics, wait_for_task
 from test_full_load import PAIRS, Pair
 
@@ -129,7 +129,7 @@ def test_changes_alone_are_followed_until_a_time(dms, pair):
         pair.target.sql(f"create schema if not exists {pair.schema}")
         pair.target.sql(f"create table {pair.schema}.{table} (id int primary key, name varchar(20))")
     task = pair.task(MigrationType="cdc")
-    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=15)
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=15 * SLOWNESS)
     start(dms, task, CdcStopPosition=f"server_time:{until:%Y-%m-%dT%H:%M:%S}")
     wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 30, "the task follows")
     pair.source.sql(f"insert into {pair.schema}.a values (9, 'nine')")
@@ -146,6 +146,8 @@ def test_changes_alone_begin_at_a_time_or_behind_a_set_of_transactions(dms, pair
         pair.target.sql(f"create schema if not exists {pair.schema}")
         pair.target.sql(f"create table {pair.schema}.{table} (id int primary key, name varchar(20))")
     pair.source.sql(f"insert into {pair.schema}.a values (8, 'before')")
+    # Of a long file much would have to be read.
+    pair.source.sql("flush binary logs")
     now = lambda: int(pair.source.sql("select unix_timestamp()"))
     second = now() + 1
     wait_until(lambda: now() >= second, 10, "the next second begins")

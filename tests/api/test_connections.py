@@ -157,8 +157,12 @@ def test_pages_hold_what_stays_while_connections_come_and_go(dms):
     seen = [c["EndpointArn"] for page in (first, second, third) for c in page["Connections"]]
     assert seen == [endpoint["EndpointArn"] for endpoint in [*endpoints, newcomer]]
     paginator = dms.get_paginator("describe_connections")
-    pages = paginator.paginate(Filters=filters, PaginationConfig={"PageSize": 20})
-    assert len([c for page in pages for c in page["Connections"]]) == 44
+
+    def count():
+        pages = paginator.paginate(Filters=filters, PaginationConfig={"PageSize": 20})
+        return len([c for page in pages for c in page["Connections"]])
+
+    wait_until(lambda: count() == 44, 30, "the deleted ones are gone", lambda: str(count()))
 
 
 def test_pages_have_their_bounds(dms):

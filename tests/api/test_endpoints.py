@@ -57,6 +57,27 @@ def test_unknown_engines_and_attributes_are_refused(dms):
         make_endpoint(dms, ExtraConnectionAttributes="nonsense=1")
 
 
+@pytest.mark.parametrize(
+    "engine, attribute, allowed",
+    [
+        ("postgres", "FailTasksOnLobTruncation=perhaps", "true or false"),
+        ("postgres", "mapUnboundedNumericAsString=maybe", "true or false"),
+        ("postgres", "pluginName=foo", "test-decoding"),
+        ("postgres", "heartbeatFrequency=0", "between 1 and"),
+        ("mysql", "targetDbType=EVERY_DATABASE", "multiple-databases"),
+        ("mariadb", "parallelLoadThreads=many", "between 1 and 5"),
+    ],
+)
+def test_attributes_are_checked_like_the_settings_of_their_name(dms, engine, attribute, allowed):
+    with refused("InvalidParameterValueException", allowed):
+        make_endpoint(dms, EngineName=engine, ExtraConnectionAttributes=attribute)
+
+
+def test_attributes_are_spelled_as_attributes_are(dms):
+    make_endpoint(dms, ExtraConnectionAttributes="FailTasksOnLobTruncation=Y;pluginName=TEST_DECODING;captureDdls=0")
+    make_endpoint(dms, "target", EngineName="mysql", ExtraConnectionAttributes="targetDbType=MULTIPLE_DATABASES")
+
+
 def test_tls_modes_are_those_of_the_engine(dms):
     with refused("InvalidParameterValueException"):
         make_endpoint(dms, EngineName="mysql", SslMode="require")

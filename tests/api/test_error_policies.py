@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import wait_until
+from conftest import PSQL, wait_until
 from resources import describe_task, events_of, start, table_statistics, wait_for_task
 from test_changes import arrives, pair, remove, stop  # noqa: F401
 from test_full_load import PAIRS
@@ -54,7 +54,7 @@ def follows(dms, task):
 @contextlib.contextmanager
 def open_transaction(server, statement):
     """A transaction of PostgreSQL that stays open, and is rolled back at the end."""
-    command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]
+    command = [PSQL, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]
     command += ["-h", server.host, "-p", str(server.port), "-U", server.user]
     env = {**os.environ, "PGPASSWORD": server.password}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)

@@ -1,5 +1,6 @@
 """Replication instances."""
 
+import datetime
 import socket
 
 import pytest
@@ -47,8 +48,9 @@ def test_identifiers_follow_their_rules(dms, identifier):
 
 
 def test_a_resource_identifier_becomes_the_end_of_the_arn(dms):
-    made = make_instance(dms, ResourceIdentifier="my-own-name")
-    assert made["ReplicationInstanceArn"].endswith(":rep:my-own-name")
+    name = unique("my-own-name")
+    made = make_instance(dms, ResourceIdentifier=name)
+    assert made["ReplicationInstanceArn"].endswith(f":rep:{name}")
 
 
 def test_several_zones_and_a_named_zone_exclude_each_other(dms):
@@ -61,8 +63,14 @@ def test_an_unknown_subnet_group_is_not_found(dms):
         make_instance(dms, ReplicationSubnetGroupIdentifier="nowhere")
 
 
+def shut_window():
+    """A maintenance window that is days away."""
+    day = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)
+    return f"{day:%a}:03:00-{day:%a}:03:30"
+
+
 def test_modification_waits_for_the_window_unless_it_applies_at_once(dms):
-    made = make_instance(dms)
+    made = make_instance(dms, PreferredMaintenanceWindow=shut_window())
     arn = made["ReplicationInstanceArn"]
     changed = dms.modify_replication_instance(ReplicationInstanceArn=arn, AllocatedStorage=77)
     assert changed["ReplicationInstance"]["PendingModifiedValues"]["AllocatedStorage"] == 77
@@ -132,7 +140,7 @@ def test_filters_select_and_match_all_of_them(dms):
 
 
 def test_an_upgrade_that_waits_is_a_pending_action_and_can_be_applied(dms):
-    made = make_instance(dms, EngineVersion="3.5.4")
+    made = make_instance(dms, EngineVersion="3.5.4", PreferredMaintenanceWindow=shut_window())
     arn = made["ReplicationInstanceArn"]
     with refused("ResourceNotFoundFault"):
         dms.apply_pending_maintenance_action(

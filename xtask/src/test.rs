@@ -88,6 +88,8 @@ fn rust(args: &[String], servers: &Path) -> Result<Verdict> {
         let run = [
             "nextest",
             "run",
+            "--profile",
+            if is_ci() { "ci" } else { "default" },
             "--workspace",
             "--locked",
             "--no-fail-fast",
@@ -103,6 +105,11 @@ fn rust(args: &[String], servers: &Path) -> Result<Verdict> {
     watched(&mut command, |line| {
         line.contains("Summary [") || line.contains("test result: ")
     })
+}
+
+/// Whether a machine runs this for a verdict on a change, and nobody watches.
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
 }
 
 /// Whether `cargo nextest` is there, installed first if need be.
@@ -143,6 +150,7 @@ fn api(args: &[String], servers: &Path) -> Result<Option<Verdict>> {
     let mut command = Command::new(bin.join("python"));
     command
         .args(["-m", "pytest", "-ra", "--color", color_word()])
+        .args(["--reruns", if is_ci() { "1" } else { "0" }])
         .args(args)
         .current_dir(&suite)
         .env(SERVERS_VARIABLE, servers)
@@ -212,9 +220,21 @@ fn watched(command: &mut Command, is_verdict: impl Fn(&str) -> bool) -> Result<V
     Ok(Verdict { passed, closing })
 }
 
-/// Whether the line is one of nextest's list of failed tests.
+/// Whether the line is one of nextest's list of tests that failed, once or for good.
 fn is_failure(line: &str) -> bool {
-    ["FAIL [", "TIMEOUT [", "SIGABRT [", "SIGSEGV [", "SIGKILL ["]
-        .iter()
-        .any(|state| line.trim_start().starts_with(state))
+    const STATES: [&str; 6] = [
+        "FAIL [",
+        "FLAKY ",
+        "TIMEOUT [",
+        "SIGABRT [",
+        "SIGSEGV [",
+        "SIGKILL [",
+    ];
+    let line = line.trim_start();
+    // A test that was tried more than once has `TRY 2 FAIL [` and the like.
+    let state = line
+        .strip_prefix("TRY ")
+        .and_then(|rest| rest.split_once(' '));
+    let line = state.map_or(line, |(_, state)| state);
+    STATES.iter().any(|state| line.starts_with(state))
 }

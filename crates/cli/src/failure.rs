@@ -86,7 +86,7 @@ impl Failure {
         match error {
             Error::Connect(error) => Self::connect(error),
             Error::Transient(_) => failed.with_help(
-                "see that both servers run and can be reached, then try again; a migration goes on with --resume",
+                "mend what the message names, or see that both servers run and can be reached, then try again; a migration goes on with --resume",
             ),
             Error::Fenced { theirs, .. } if *theirs == NOBODY => {
                 failed.with_help("start the migration anew, without --resume")
@@ -123,7 +123,8 @@ impl From<RunError> for Failure {
             RunError::Target(error) => Self::database(error).of_end("target"),
             RunError::NoTables => Self::usage("no table of the source matches")
                 .with_help("check --tables and --exclude: names are case-sensitive and written SCHEMA.TABLE; whimbrel check lists the schemas"),
-            RunError::SameDatabase(_) => Self::usage(error.to_string()),
+            RunError::SameDatabase(_) => Self::usage(error.to_string())
+                .with_help("--target-schema or --rename-schema give the tables another place"),
             RunError::NothingToResume => {
                 Self::usage("there is nothing to resume: the target has no record of an unfinished migration of these URLs and tables")
                     .with_help("give the same URLs and table options as before, or start afresh without --resume")

@@ -76,6 +76,12 @@ pub trait ChangeLog: Send {
         false
     }
 
+    /// Whether the log tells that a table got another name, or went, at the place where that happened. Otherwise only the catalog knows, and
+    /// only what holds now.
+    async fn tells_names(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     /// The place of the log's end now.
     async fn end(&mut self) -> Result<Position, Error>;
 

@@ -69,9 +69,13 @@ impl RunError {
         match error {
             Error::Transient(_) => true,
             Error::Connect(error) => match error.kind {
-                Kind::PortClosed | Kind::TimedOut | Kind::TooManyConnections | Kind::Other => true,
+                // Name servers are away for a moment too, and a system does not tell that from a name that nobody has.
                 Kind::NameNotResolved
-                | Kind::TlsRefused
+                | Kind::PortClosed
+                | Kind::TimedOut
+                | Kind::TooManyConnections
+                | Kind::Other => true,
+                Kind::TlsRefused
                 | Kind::CertificateNotTrusted
                 | Kind::WrongPassword
                 | Kind::NotAllowed

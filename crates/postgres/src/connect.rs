@@ -5,6 +5,7 @@ use whimbrel_connector::{ConnectError, ConnectErrorKind as Kind};
 use whimbrel_net::{Cause, TlsMode, reach};
 
 use crate::options::Options;
+use crate::quote;
 use crate::wire::{Connection, Purpose, ServerError, StartError, WireError};
 
 /// Connects and signs in.
@@ -114,7 +115,11 @@ fn explain_server(options: &Options, error: &ServerError) -> Cause {
         "3D000" => (Kind::UnknownDatabase, format!("create database {}, or name another", options.database)),
         "42501" => (
             Kind::MissingPrivilege,
-            format!("grant user {user} the right to connect: GRANT CONNECT ON DATABASE … TO …"),
+            format!(
+                "grant user {user} the right to connect: GRANT CONNECT ON DATABASE {} TO {}",
+                quote::identifier(&options.database),
+                quote::identifier(&options.user)
+            ),
         ),
         "53300" => (
             Kind::TooManyConnections,

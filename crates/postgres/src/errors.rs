@@ -8,6 +8,10 @@ use crate::wire::{ServerError, WireError};
 /// An error of an exchange that is about no single table.
 pub(crate) fn general(error: WireError, during: &str) -> Error {
     match error {
+        WireError::Server(error) if error.is_denied() => Error::Fatal(format!(
+            "{during}: {}; grant the user this privilege",
+            with_detail(&error)
+        )),
         WireError::Server(error) if !error.is_transient() => {
             Error::Fatal(format!("{during}: {}", with_detail(&error)))
         }

@@ -82,7 +82,7 @@ pub(crate) fn postgres(
     }
     options.after_connect = endpoint.setting("AfterConnectScript");
     if endpoint.role == EndpointRole::Source {
-        options.captures_ddl = !is_off(endpoint, "CaptureDdls");
+        options.captures_ddl = endpoint.switch("CaptureDdls") != Some(false);
         if let Some(schema) = endpoint.setting("DdlArtifactsSchema") {
             options.ddl_schema = schema;
         }
@@ -101,20 +101,10 @@ fn tls_mode(mode: SslMode) -> TlsMode {
     }
 }
 
-fn is_off(endpoint: &EndpointConfig, name: &str) -> bool {
-    let given = endpoint.setting(name);
-    given.is_some_and(|given| {
-        matches!(
-            given.to_ascii_lowercase().as_str(),
-            "false" | "n" | "no" | "0"
-        )
-    })
-}
-
 /// How often something is written into the log of a quiet source; the frequency is in minutes.
 fn heartbeat(endpoint: &EndpointConfig) -> Result<Option<Duration>, ConnectError> {
     const DEFAULT_MINUTES: u64 = 5;
-    if endpoint.setting("HeartbeatEnable").is_none() || is_off(endpoint, "HeartbeatEnable") {
+    if endpoint.switch("HeartbeatEnable") != Some(true) {
         return Ok(None);
     }
     let minutes = match endpoint.setting("HeartbeatFrequency") {

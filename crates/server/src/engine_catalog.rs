@@ -259,6 +259,20 @@ const MYSQL: &[Setting] = &[
     ),
 ];
 
+/// Whether two spellings are one value: attributes say `MULTIPLE_DATABASES` where the API's structures say `multiple-databases`.
+pub(crate) fn is_same_word(text: &str, word: &str) -> bool {
+    text.trim().replace('_', "-").eq_ignore_ascii_case(word)
+}
+
+/// What a text switches; attributes are written in all of these ways.
+pub(crate) fn switched(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "y" | "yes" | "1" => Some(true),
+        "false" | "n" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// The settings of an engine beside those for signing in.
 pub(crate) fn settings(engine: Engine) -> &'static [Setting] {
     match engine {
@@ -266,6 +280,9 @@ pub(crate) fn settings(engine: Engine) -> &'static [Setting] {
         Engine::MySql | Engine::MariaDb => MYSQL,
     }
 }
+
+/// Attributes that are switches and no settings of the API, in lower case.
+pub(crate) const SWITCHES: &[&str] = &["mapunboundednumericasstring"];
 
 /// Extra connection attributes that are no settings of the API, in lower case.
 const POSTGRES_ATTRIBUTES: &[&str] = &[

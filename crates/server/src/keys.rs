@@ -7,7 +7,7 @@ use rand::Rng as _;
 use whimbrel_model::SecretText;
 use whimbrel_protocol::{KeyStore, KeyStoreError};
 use whimbrel_store::{
-    AccessKey, AccessKeyId, EpochMs, Secret, Store, StoreError, Vault, VaultError,
+    AccessKey, AccessKeyId, EpochMs, Resource as _, Secret, Store, StoreError, Vault, VaultError,
 };
 
 use crate::context::Context;
@@ -116,7 +116,8 @@ impl KeyStore for StoredKeys {
     }
 }
 
-/// Sees to it that there is an administrator key: the given one, or at the first start a new one, which is returned to be told once.
+/// Sees to it that there is an administrator key: the given one, in whose place earlier ones end, or at the first start a new one,
+/// which is returned to be told once.
 pub(crate) async fn ensure_administrator(
     store: &dyn Store,
     vault: &Vault,
@@ -125,6 +126,11 @@ pub(crate) async fn ensure_administrator(
     const DESCRIPTION: &str = "administrator";
     if let Some(pair) = given {
         let mut transaction = store.begin().await?;
+        for earlier in transaction.list::<AccessKey>().await? {
+            if earlier.description == DESCRIPTION && earlier.id.0 != pair.id {
+                transaction.delete(AccessKey::KIND, &earlier.id.0).await?;
+            }
+        }
         transaction.put(&pair.sealed(vault, DESCRIPTION)).await?;
         transaction.commit().await?;
         return Ok(None);
@@ -157,6 +163,23 @@ mod tests {
         );
         let secret = secret_of(&store, &vault, &made.id).await.unwrap().unwrap();
         assert_eq!(secret.expose(), made.secret.expose());
+    }
+
+    #[tokio::test]
+    async fn a_given_key_ends_the_administrator_key_before_it_and_no_other() {
+        let (store, vault) = (MemoryStore::default(), Vault::ephemeral());
+        let made = ensure_administrator(&store, &vault, None).await.unwrap();
+        let other = create_key(&store, &vault, "of a pipeline").await.unwrap();
+        let pair = KeyPair {
+            id: "AKIAGIVEN".into(),
+            secret: Secret::new("secret"),
+        };
+        ensure_administrator(&store, &vault, Some(&pair))
+            .await
+            .unwrap();
+        let is_there = async |id: &str| secret_of(&store, &vault, id).await.unwrap().is_some();
+        assert!(!is_there(&made.unwrap().id).await);
+        assert!(is_there(&other.id).await && is_there("AKIAGIVEN").await);
     }
 
     #[tokio::test]

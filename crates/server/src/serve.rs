@@ -129,13 +129,6 @@ pub async fn serve(
     check(&config)?;
     let embedded = Embedded::open(&config.data_dir, &config.master_key).await?;
     let (store, vault) = (embedded.store(), embedded.vault());
-    let new_administrator =
-        keys::ensure_administrator(&*store, &vault, config.administrator.as_ref()).await?;
-    let home = Home {
-        region: config.region,
-        account_id: config.account_id,
-    };
-    let context = Context::new(store, vault, data_plane, home);
     let listen_error = |source| ServeError::Listen {
         address: config.listen,
         source,
@@ -144,6 +137,14 @@ pub async fn serve(
         .await
         .map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+    // Behind all that may fail: a key that is made is told once, by a service that has started.
+    let new_administrator =
+        keys::ensure_administrator(&*store, &vault, config.administrator.as_ref()).await?;
+    let home = Home {
+        region: config.region,
+        account_id: config.account_id,
+    };
+    let context = Context::new(store, vault, data_plane, home);
 
     let shutdown = CancellationToken::new();
     let mut reconcilers = JoinSet::new();

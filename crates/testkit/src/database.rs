@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::Engine;
 use crate::instance::{Record, admin_database, url};
+use crate::postgres::psql;
 
 /// Leaves room for the parts that make a name unique below PostgreSQL's 63 bytes.
 const HINT_CHARS_MAX: usize = 24;
@@ -119,7 +120,7 @@ pub(crate) fn run_sql(server: &Record, database: &str, statements: &str) -> Resu
 fn client(server: &Record, database: &str) -> Command {
     let port = server.port.to_string();
     if server.engine.is_postgres() {
-        let mut command = Command::new("psql");
+        let mut command = Command::new(psql());
         command
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
             .args([

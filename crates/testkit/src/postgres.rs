@@ -94,6 +94,17 @@ pub(crate) fn configure(
     Ok((program(engine, "postgres"), args))
 }
 
+/// The client itself where it is, because Debian's command of the name is a Perl script that looks for it for much longer than most
+/// statements take.
+pub fn psql() -> &'static str {
+    const CLIENT: &str = "/usr/lib/postgresql/15/bin/psql";
+    if Path::new(CLIENT).exists() {
+        CLIENT
+    } else {
+        "psql"
+    }
+}
+
 fn program(engine: Engine, name: &str) -> String {
     let version = if engine == Engine::Postgres18 { 18 } else { 15 };
     format!("/usr/lib/postgresql/{version}/bin/{name}")

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 
 const SERVE_EXAMPLES: &str = "\
 At the first start an administrator's access key is made and printed once, as `export AWS_…` lines. For automation,
-WHIMBREL_ADMIN_ACCESS_KEY_ID and WHIMBREL_ADMIN_SECRET_ACCESS_KEY set it instead. Passwords of endpoints are encrypted under
-the key file in the data folder, or under WHIMBREL_MASTER_KEY: 32 bytes in base64.
+WHIMBREL_ADMIN_ACCESS_KEY_ID and WHIMBREL_ADMIN_SECRET_ACCESS_KEY set it instead, and end the one that was there. Passwords of
+endpoints are encrypted under the key file in the data folder, or under WHIMBREL_MASTER_KEY: 32 bytes in base64.
 
 Examples:
   whimbrel serve

@@ -2,7 +2,7 @@
 
 use whimbrel_testkit::{Engine, Fault};
 
-use crate::ends::Ends;
+use crate::ends::{Ends, settle};
 use crate::random::Random;
 
 const ROWS: u64 = 12_000;
@@ -78,11 +78,10 @@ async fn killed_again_and_again(from: Engine, to: Engine) {
     let mut random = Random::announced();
     let mut ends = Ends::between(from, to, "crash");
     ends.source.sql(&tables(from)).unwrap();
+    settle(&ends.source, "big");
     let proxy = ends.break_target().await;
     proxy.set(SLOW);
-    let mut moments: Vec<u64> = (0..KILLS)
-        .map(|_| 1 + random.bits() % (ROWS - 1500))
-        .collect();
+    let mut moments: Vec<u64> = (0..KILLS).map(|_| 1 + random.bits() % (ROWS / 2)).collect();
     moments.sort_unstable();
     eprintln!("{from} to {to}: killed once {moments:?} rows are there");
 
@@ -128,6 +127,7 @@ async fn resumed_after_changes(from: Engine, to: Engine) {
     for change in MEANWHILE {
         let mut ends = Ends::between(from, to, "meanwhile");
         ends.source.sql(&tables(from)).unwrap();
+        settle(&ends.source, "big");
         let proxy = ends.break_target().await;
         proxy.set(SLOW);
         ends.wait_for_rows(ends.start(&OPTIONS), "big", ROWS / 2)

@@ -9,7 +9,7 @@ use whimbrel_testkit::{Engine, FaultProxy, Server, TestDatabase};
 use crate::{Said, run, whimbrel};
 
 /// Far more than anything takes; a wait that is longer hangs.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// An empty database at either end.
 pub(crate) struct Ends {
@@ -141,6 +141,17 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
         // Whoever asks takes the time of those who are asked.
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until no transaction of a `PostgreSQL` server is older than the rows of a table: beside one they count as new, and other tests run
+/// some on the same server.
+pub(crate) fn settle(database: &TestDatabase, table: &str) {
+    let is_settled = format!(
+        "select bool_and(age(xmin) > age((pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296)::text::xid)) from {table}"
+    );
+    wait_until(|| {
+        !database.engine().is_postgres() || database.sql(&is_settled).unwrap().trim() == "t"
+    });
 }
 
 async fn proxied(url: &str) -> (FaultProxy, String) {

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use whimbrel_testkit::{Engine, Server};
 
-use crate::ends::wait_until;
+use crate::ends::{settle, wait_until};
 use crate::{run_well, whimbrel};
 
 /// A trigger makes each row of the target slow, so that the interruption falls between chunks and not after them.
@@ -24,6 +24,7 @@ fn an_interrupted_migration_goes_on_where_it_was() {
     source
         .sql("create table t (id int primary key, a text); insert into t select i, repeat('x', 200) from generate_series(1, 20000) i; analyze t")
         .unwrap();
+    settle(&source, "t");
     target.sql(SLOW_TARGET).unwrap();
     let (from, to) = (source.url(), target.url());
     let words = [

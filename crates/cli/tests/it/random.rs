@@ -1,10 +1,6 @@
 //! Random choices that can be made again.
 
 use std::ops::RangeInclusive;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Gives a seed in place of the clock, to repeat a test that failed.
-const SEED_VARIABLE: &str = "WHIMBREL_SEED";
 
 /// A generator of the splitmix64 kind: ten lines, and good enough to choose by.
 #[derive(Debug)]
@@ -13,15 +9,7 @@ pub(crate) struct Random(u64);
 impl Random {
     /// A generator that says on the standard error how it is made again.
     pub(crate) fn announced() -> Self {
-        let seed = std::env::var(SEED_VARIABLE).map_or_else(
-            |_| {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-                now.as_secs() ^ u64::from(now.subsec_nanos())
-            },
-            |text| text.parse().expect("the seed is a number"),
-        );
-        eprintln!("to repeat this: {SEED_VARIABLE}={seed}");
-        Self(seed)
+        Self(whimbrel_testkit::seed())
     }
 
     /// One that hangs on nothing but a seed and a name.

@@ -129,16 +129,16 @@ impl SettingsDocument {
         Value::Object(self.members.clone()).to_string()
     }
 
-    /// Whether the two differ in nothing but log severities, which alone may change while a task runs.
-    pub fn differs_in_severities_only(&self, other: &Self) -> bool {
-        let without = |document: &Self| {
-            let mut document = document.members.clone();
-            if let Some(Value::Object(logging)) = document.get_mut("Logging") {
-                logging.shift_remove("LogComponents");
-            }
-            document
-        };
-        without(self) == without(other)
+    /// This document with the log severities of another that differs in nothing else: they alone may change while a task runs.
+    pub fn with_severities_of(&self, other: &Self) -> Option<Self> {
+        const SEVERITIES: (&str, &str) = ("Logging", "LogComponents");
+        let mut changed = self.clone();
+        changed.set(
+            SEVERITIES.0,
+            SEVERITIES.1,
+            other.get(SEVERITIES.0, SEVERITIES.1).clone(),
+        );
+        (changed.members == other.members).then_some(changed)
     }
 
     /// A member of a group.
@@ -159,14 +159,26 @@ impl SettingsDocument {
             || self.get(group, member) != Self::default().get(group, member)
     }
 
-    fn note_given(&mut self, group: &str, members: &[Member], sent: &Object) {
-        let sent = |member: &&Member| {
-            let value = sent.get(group).and_then(|group| group.get(member.name));
-            value.is_some_and(|value| !value.is_null())
+    /// Notes what was sent of a group. One that names all that the echo has was copied whole, and means no more than what it changes.
+    fn note_given(&mut self, before: &Self, group: &str, members: &[Member], sent: &Object) {
+        let Some(Value::Object(sent)) = sent.get(group) else {
+            return;
         };
-        let given = members.iter().filter(sent);
-        self.given
-            .extend(given.map(|member| format!("{group}.{}", member.name)));
+        let echo = Self::default();
+        let is_copy = members
+            .iter()
+            .filter(|member| !echo.get(group, member.name).is_null())
+            .all(|member| sent.contains_key(member.name));
+        let is_meant = |member: &&Member| {
+            let is_sent = sent.get(member.name).is_some_and(|value| !value.is_null());
+            let is_changed = self.get(group, member.name) != before.get(group, member.name);
+            is_sent && (is_changed || !is_copy)
+        };
+        let given = members.iter().filter(is_meant);
+        let given: Vec<_> = given
+            .map(|member| format!("{group}.{}", member.name))
+            .collect();
+        self.given.extend(given);
     }
 
     fn merged(&self, sent: Option<&str>) -> Result<Self, SettingsError> {
@@ -181,7 +193,7 @@ impl SettingsDocument {
             match *entry {
                 Entry::Group(name, members) => {
                     merge_group(&mut merged.members, name, members, &sent)?;
-                    merged.note_given(name, members, &sent);
+                    merged.note_given(self, name, members, &sent);
                 }
                 Entry::Own(name, members) => {
                     merge_group(&mut merged.members, name, members, &sent)?;

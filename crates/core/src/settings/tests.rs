@@ -144,11 +144,14 @@ fn a_change_of_severities_is_told_from_other_changes() {
         )
         .unwrap();
     assert_ne!(document, severities);
-    assert!(document.differs_in_severities_only(&severities));
+    assert_eq!(
+        document.with_severities_of(&severities).as_ref(),
+        Some(&severities)
+    );
     let other = document
         .for_modify(r#"{"Logging":{"EnableLogging":true}}"#)
         .unwrap();
-    assert!(!document.differs_in_severities_only(&other));
+    assert_eq!(document.with_severities_of(&other), None);
 }
 
 #[test]
@@ -194,7 +197,8 @@ fn what_the_user_gave_is_known_from_what_stands_there_by_default() {
         .for_modify(r#"{"FullLoadSettings":{"MaxFullLoadSubTasks":3}}"#)
         .unwrap();
     assert_eq!(rate(&modified), Some(10_000));
-    assert!(given.differs_in_severities_only(&SettingsDocument::default()));
+    let running = given.with_severities_of(&SettingsDocument::default());
+    assert_eq!(running.map(|document| rate(&document)), Some(Some(10_000)));
     // Documents that were stored before do not tell.
     let old: SettingsDocument =
         serde_json::from_str(&stored.replace(r#","given":["FullLoadSettings.CommitRate"]"#, ""))
@@ -246,15 +250,26 @@ fn what_loses_rows_or_takes_time_acts_where_it_is_given_alone() {
     assert_eq!(silent.open_transactions.wait, None);
     assert!(!silent.recoverable_errors.stops_at_max);
 
-    // A document as the service gives it out, sent back whole.
-    let whole = of(&SettingsDocument::default().to_json());
-    assert_eq!(whole.data_errors.refused, Some(ErrorPolicy::LogError));
-    assert_eq!(whole.data_errors.too_long, Some(ErrorPolicy::LogError));
-    assert_eq!(whole.data_errors.escalation, None);
-    assert_eq!(whole.apply_mode, ApplyMode::InOrder);
-    assert_eq!(whole.batch_changes_min, Some(1000));
-    assert_eq!(whole.memory_limit_bytes, Some(1024 << 20));
-    assert!(whole.recoverable_errors.stops_at_max);
+    // A document as the service gives it out, sent back whole, means no more than what it changes.
+    let echo = SettingsDocument::default().to_json();
+    assert_eq!(of(&echo), silent);
+    let tuned = of(&echo.replace(r#""CommitRate":10000"#, r#""CommitRate":500"#));
+    assert_eq!(tuned.data_errors.refused, None);
+    assert_ne!(tuned, silent);
+
+    let named = of(
+        r#"{"ErrorBehavior":{"DataErrorPolicy":"LOG_ERROR"},"ChangeProcessingTuning":{"MinTransactionSize":1000,"MemoryLimitTotal":1024}}"#,
+    );
+    assert_eq!(named.data_errors.refused, Some(ErrorPolicy::LogError));
+    assert_eq!(named.data_errors.too_long, None);
+    assert_eq!(named.batch_changes_min, Some(1000));
+    assert_eq!(named.memory_limit_bytes, Some(1024 << 20));
+    let in_order = of(
+        r#"{"TargetMetadata":{"BatchApplyEnabled":false},"ChangeProcessingTuning":{"CommitTimeout":1}}"#,
+    );
+    assert_eq!(in_order.apply_mode, ApplyMode::InOrder);
+    let at_max = of(r#"{"ErrorBehavior":{"RecoverableErrorStopRetryAfterThrottlingMax":true}}"#);
+    assert!(at_max.recoverable_errors.stops_at_max);
 
     let one_by_one = of(r#"{"TargetMetadata":{"BatchApplyEnabled":false}}"#);
     assert_eq!(one_by_one.apply_mode, ApplyMode::OneByOne);
@@ -266,4 +281,25 @@ fn what_loses_rows_or_takes_time_acts_where_it_is_given_alone() {
         (escalation.count.get(), escalation.policy),
         (7, ErrorPolicy::StopTask)
     );
+}
+
+#[test]
+fn what_a_modification_repeats_is_not_given_by_it() {
+    let document = SettingsDocument::for_create(Some(
+        r#"{"FullLoadSettings":{"CommitRate":10000},"Logging":{"EnableLogging":true}}"#,
+    ))
+    .unwrap();
+    let louder = document
+        .to_json()
+        .replacen("LOGGER_SEVERITY_DEFAULT", "LOGGER_SEVERITY_DEBUG", 1);
+    let modified = document.for_modify(&louder).unwrap();
+    assert_eq!(TaskSettings::of(&modified), TaskSettings::of(&document));
+    let running = document.with_severities_of(&modified).unwrap();
+    assert_eq!(running.to_json(), louder);
+    assert_eq!(TaskSettings::of(&running), TaskSettings::of(&document));
+
+    let more = document
+        .for_modify(r#"{"FullLoadSettings":{"CommitRate":1}}"#)
+        .unwrap();
+    assert_eq!(document.with_severities_of(&more), None);
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use tracing::{error, warn};
-use whimbrel_connector::{Checkpoint, Error, LoadRecord, TableFault};
+use whimbrel_connector::{Checkpoint, Error, LoadRecord, TableFault, Target, TaskFence};
 use whimbrel_core::TableName;
 
 use super::Run;
@@ -49,13 +49,14 @@ impl Run<'_> {
 
     /// Writes down that nothing is applied to a table any more. `None` if its error ends the task.
     async fn leave_alone(&mut self, fault: &TableFault) -> Result<Option<FollowEnd>, RunError> {
-        let Some(fence) = self.hold.fence() else {
-            return Ok(None);
-        };
-        if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
+        if self.hold.fence().is_none()
+            || self.spec.load.on_table_error == TableErrorPolicy::StopTask
+        {
             return Ok(None);
         }
         let mut target = self.target.target().await.map_err(RunError::Target)?;
+        // A commit of the stream that has ended may be under way still: it comes before the checkpoint is read, or it is fenced.
+        let fence = self.claim(&mut *target).await?;
         let checkpoint = target.checkpoint(&fence).await.map_err(RunError::Target)?;
         let records = target
             .load_records(&fence)
@@ -76,7 +77,7 @@ impl Run<'_> {
                 .position(|record| target_name(record) == fault.table)
         });
         let record = place.and_then(|place| followed.into_iter().nth(place));
-        let (Some(checkpoint), Some(mut record)) = (checkpoint, record) else {
+        let (Some(checkpoint), Some(record)) = (checkpoint, record) else {
             return Ok(None);
         };
         if self.fails_first(&record.table, &checkpoint) {
@@ -90,22 +91,40 @@ impl Run<'_> {
             return Ok(Some(FollowEnd::Rejoin));
         }
         error!(table = %record.table, error = fault.message, "the table is followed no more");
-        let reason = fault.message.clone();
-        let change = put(&mut record, |state| {
-            state.suspended = Some(reason);
-            state.suspended_in_part = checkpoint.changes_applied > 0;
-        });
-        let applier = target.applier(&fence, &self.spec.apply).await;
-        let applier = applier.map_err(RunError::Target)?;
-        let mut writer = BatchWriter::new(applier, self.spec, self.tally);
-        let changes: Vec<_> = change.into_iter().collect();
-        let written = writer.record(&changes, &checkpoint).await;
-        written.map_err(RunError::Target)?;
-        self.progress.update(&record.table, |entry| {
-            entry.state = TableState::Error;
-            entry.message = Some(fault.message.clone());
-        });
+        let left = [(record, fault.message.clone())];
+        self.suspend(&mut *target, &fence, &checkpoint, left)
+            .await?;
         self.spec.load.check_tables_in_error(self.progress)?;
         Ok(Some(FollowEnd::Rejoin))
+    }
+
+    /// Writes down of tables, each with the reason, that nothing behind a checkpoint is applied to them.
+    pub(super) async fn suspend(
+        &self,
+        target: &mut dyn Target,
+        fence: &TaskFence,
+        checkpoint: &Checkpoint,
+        tables: impl IntoIterator<Item = (LoadRecord, String)>,
+    ) -> Result<(), RunError> {
+        let mut changes = Vec::new();
+        for (mut record, reason) in tables {
+            changes.extend(put(&mut record, |state| {
+                state.suspended = Some(reason.clone());
+                state.suspended_in_part = checkpoint.changes_applied > 0;
+            }));
+            self.progress.add([record.table.clone()]);
+            self.progress.update(&record.table, |entry| {
+                entry.state = TableState::Error;
+                entry.message = Some(reason);
+            });
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let applier = target.applier(fence, &self.spec.apply).await;
+        let applier = applier.map_err(RunError::Target)?;
+        let mut writer = BatchWriter::new(applier, self.spec, self.tally);
+        let written = writer.record(&changes, checkpoint).await;
+        written.map_err(RunError::Target)
     }
 }

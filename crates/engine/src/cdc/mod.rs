@@ -387,8 +387,9 @@ impl Run<'_> {
         log.reaches_back(&checkpoint.position)
             .await
             .map_err(RunError::Source)?;
-        let needed_from = checkpoint.kept_from.unwrap_or(checkpoint.position);
-        self.progress.need_log(&needed_from);
+        let needed_from = checkpoint.kept_from.as_ref();
+        self.progress
+            .need_log(needed_from.unwrap_or(&checkpoint.position));
         let load = &self.spec.load;
         let taken = feeding::take_what_is_free(target, &fence, load, tables.to_vec()).await?;
         for (table, reason) in &taken {
@@ -398,7 +399,29 @@ impl Run<'_> {
                 entry.message = Some(reason.clone());
             });
         }
+        self.leave_to_others(target, &fence, &checkpoint, &taken)
+            .await?;
         Ok(taken.into_iter().map(|(table, _)| table).collect())
+    }
+
+    /// Tables that another task feeds are followed no more: when it has ended, there is a gap in what they would have got from here.
+    async fn leave_to_others(
+        &self,
+        target: &mut dyn Target,
+        fence: &TaskFence,
+        checkpoint: &Checkpoint,
+        taken: &[(TableName, String)],
+    ) -> Result<(), RunError> {
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let records = target.load_records(fence).await.map_err(RunError::Target)?;
+        let left = records.into_iter().filter_map(|record| {
+            let state = record.follow.as_ref()?;
+            let (_, reason) = taken.iter().find(|(table, _)| *table == record.table)?;
+            state.suspended.is_none().then(|| (record, reason.clone()))
+        });
+        self.suspend(target, fence, checkpoint, left).await
     }
 
     /// Makes objects of the tables, where the rows are the task's own.

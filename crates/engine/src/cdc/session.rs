@@ -39,15 +39,16 @@ impl Session {
     }
 
     /// Finds tables that are other ones by now under the same name, and follows them no more: they are loaded like new ones. Where the log
-    /// tells so as well, it tells it of a table that nobody follows.
-    fn take_out_made_anew(&mut self, selected: &[Table]) {
+    /// tells so as well, it tells it of a table that nobody follows. One that only has another name, which the log tells, is followed on.
+    fn take_out_made_anew(&mut self, selected: &[Table], tells_names: bool) {
         let is_made_anew = |record: &LoadRecord| {
             let Some(id) = record.follow.as_ref().and_then(|state| state.shape.id) else {
                 return false;
             };
             let is_gone = !selected.iter().any(|table| table.id == Some(id));
             let mut same_name = selected.iter().filter(|table| table.name == record.table);
-            is_gone && same_name.any(|table| table.id.is_some())
+            let has_lost_name = same_name.any(|table| table.id.is_some_and(|now| now != id));
+            has_lost_name && (is_gone || !tells_names)
         };
         let (anew, loaded) = std::mem::take(&mut self.loaded)
             .into_iter()
@@ -104,7 +105,8 @@ impl<'a> Run<'a> {
         let mut session = self.join(log, &mut *target, &mut writer, &fence).await?;
         reach(Point::TablesJoined).await;
         let selected = self.selected().await?;
-        session.take_out_made_anew(&selected);
+        let tells_names = log.tells_names().await.map_err(RunError::Source)?;
+        session.take_out_made_anew(&selected, tells_names);
         if let Some(control) = self.leftovers(&session, &selected, &*target)? {
             clear_away(&mut writer, &control).await?;
         }

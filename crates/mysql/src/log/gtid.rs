@@ -135,6 +135,22 @@ impl GtidSet {
         }
     }
 
+    /// Whether an id can only stand in a log before the place of this set. Numbers of `MariaDB` tell nothing of it: where a domain has several
+    /// servers and is not strict, they go down as well as up.
+    pub(super) fn is_passed(&self, gtid: &Gtid) -> bool {
+        match (self, gtid) {
+            (
+                Self::Maria(domains),
+                Gtid::Maria {
+                    domain,
+                    server,
+                    number,
+                },
+            ) => domains.get(domain) == Some(&(*server, *number)),
+            _ => self.contains(gtid),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::MySql(all) => all.is_empty(),

@@ -490,6 +490,13 @@ impl ChangeLog for PostgresLog {
             .is_some_and(|heeded| heeded != self.wishes.now())
     }
 
+    async fn tells_names(&mut self) -> Result<bool, Error> {
+        let mut connection = self.connection().await?;
+        let are_there = ddl::is_installed(&mut connection, &self.name).await?;
+        self.connection = Some(connection);
+        Ok(are_there)
+    }
+
     /// Commits an empty message first: then everything that was committed before is in the log on disk, even where commits do not
     /// wait for that, and the stream comes to this place without waiting for somebody else's transaction.
     async fn end(&mut self) -> Result<Position, Error> {

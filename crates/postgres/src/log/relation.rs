@@ -70,7 +70,10 @@ impl Describer {
             with_key(told, relation)
         } else {
             let now = table_now(&mut connection, &name).await?;
-            match now.filter(|now| matches(now, &name, relation, &types)) {
+            // What has the name by now may be another table that looks the same.
+            let is_it =
+                |now: &Table| now.id == Some(relation.id) && matches(now, &name, relation, &types);
+            match now.filter(is_it) {
                 Some(now) => with_key(&now, relation),
                 None => with_key(&assembled(told, name, relation, types), relation),
             }

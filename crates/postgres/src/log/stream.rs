@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogEvent, LogPlace};
-use whimbrel_core::{Position, TableName};
+use whimbrel_core::Position;
 
 use super::ddl::DdlMessage;
 use super::decoder::{Decoder, Step};
 use super::feed::Feed;
 use super::heartbeat::Heartbeat;
 use super::message::RelationMessage;
-use super::newcomers::CatalogLook;
+use super::newcomers::{CatalogLook, Found};
 use super::place::Lsn;
 use super::relation::Describer;
 use super::rows::LogRows;
@@ -45,20 +45,32 @@ pub(super) struct PostgresStream {
 }
 
 /// Waits for new tables; for ever where the log tells of them.
-async fn found(catalog: &mut Option<CatalogLook>) -> Vec<TableName> {
+async fn found(catalog: &mut Option<CatalogLook>) -> Found {
     match catalog {
         Some(catalog) => catalog.next().await,
         None => std::future::pending().await,
     }
 }
 
-fn created(tables: Vec<TableName>) -> ChangeBlock {
+/// What the stream tells of what the catalog has.
+///
+/// # Errors
+/// [`Error::Transient`] where the stream has to begin with what the catalog has.
+fn told(found: Found) -> Result<ChangeBlock, Error> {
+    let tables = match found {
+        Found::New(tables) => tables,
+        Found::Replaced(table) => {
+            return Err(Error::Transient(format!(
+                "table {table} is another one by now, and the source has no event triggers of this task that would have told so; the log is read anew, without the one that was there"
+            )));
+        }
+    };
     let events = tables.into_iter();
     let events = events.map(|table| LogEvent::Created { table });
-    ChangeBlock {
+    Ok(ChangeBlock {
         events: events.collect(),
         rows: Arc::new(LogRows::default()),
-    }
+    })
 }
 
 #[async_trait]
@@ -88,7 +100,7 @@ impl ChangeStream for PostgresStream {
                 Step::Disk(job) => self.disk = Some(spawn_blocking(move || job.run())),
                 Step::Starved => tokio::select! {
                     block = self.feed.next() => self.decoder.feed(block?),
-                    found = found(&mut self.catalog) => return Ok(created(found)),
+                    found = found(&mut self.catalog) => return told(found),
                 },
             }
         }

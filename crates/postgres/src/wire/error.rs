@@ -53,6 +53,11 @@ impl ServerError {
         self.code == "25006"
     }
 
+    /// Whether the user lacks a privilege.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.code == "42501"
+    }
+
     /// Whether the data of a row is to blame: data exceptions and constraint violations.
     pub(crate) fn blames_row(&self) -> bool {
         matches!(self.code.get(..2), Some("22" | "23"))
@@ -65,10 +70,13 @@ impl std::fmt::Display for ServerError {
         if !self.hint.is_empty() {
             write!(f, "; {}", self.hint)?;
         }
-        if self.is_read_only() {
-            f.write_str("; the server takes no writes: promote it if it is a standby, or let the endpoint lead to the primary")?;
+        match self.code.as_str() {
+            _ if self.is_read_only() => f.write_str("; the server takes no writes: promote it if it is a standby, or let the endpoint lead to the primary"),
+            // Its hint says what to do.
+            "53100" if self.hint.is_empty() => f.write_str("; make room on the disk of that server"),
+            "53300" => f.write_str("; close other connections, or raise max_connections at the server"),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -199,6 +199,6 @@ async fn a_batch_takes_no_longer_in_a_table_that_looks_empty_or_is_large() {
         rig.commit().await;
         let taken = start.elapsed();
         // Seeks take milliseconds here; one scan of the table for each row would take minutes.
-        assert!(taken < Duration::from_secs(5), "{taken:?}");
+        assert!(taken < Duration::from_secs(40), "{taken:?}");
     }
 }

@@ -156,7 +156,7 @@ async fn a_key_without_an_index_finds_its_rows_by_a_scan_for_all() {
         assert_eq!(rig.shown("select count(*), sum(v) from t"), "58000\t2000");
         // A scan for each row would take minutes.
         assert!(
-            start.elapsed() < Duration::from_secs(10),
+            start.elapsed() < Duration::from_secs(20),
             "{:?}",
             start.elapsed()
         );

@@ -41,16 +41,19 @@ async fn inserts_updates_and_deletes_are_told_in_order() {
 async fn nothing_of_a_rolled_back_transaction_or_savepoint_is_told() {
     for engine in ENGINES {
         let mut log = Captured::of(engine, TABLE).await;
+        let name = log.database.name().to_owned();
         let told = log
             .told(
-                "begin; insert into t values (1, 'gone'); rollback;
+                &format!(
+                    "begin; insert into t values (1, 'gone'); rollback;
                  begin; insert into t values (2, 'kept');
                  savepoint a; insert into t values (3, 'gone'); savepoint b; insert into t values (4, 'gone');
                  rollback to a; insert into t values (5, 'kept'); savepoint c; insert into t values (6, 'kept');
                  release c; commit;
-                 begin; insert into t values (7, 'gone'); prepare transaction 'p1';
-                 begin; insert into t values (8, 'kept'); prepare transaction 'p2';
-                 rollback prepared 'p1'; commit prepared 'p2';",
+                 begin; insert into t values (7, 'gone'); prepare transaction '{name}_1';
+                 begin; insert into t values (8, 'kept'); prepare transaction '{name}_2';
+                 rollback prepared '{name}_1'; commit prepared '{name}_2';"
+                ),
             )
             .await;
         assert_eq!(
@@ -69,14 +72,15 @@ async fn nothing_of_a_rolled_back_transaction_or_savepoint_is_told() {
 async fn interleaved_transactions_are_told_whole_and_in_the_order_of_their_commits() {
     for engine in ENGINES {
         let mut log = Captured::of(engine, TABLE).await;
+        let name = log.database.name();
         // Prepared transactions stay open beside each other in one session.
         log.database
-            .sql(
-                "begin; insert into t values (1, 'a'); prepare transaction 'first';
+            .sql(&format!(
+                "begin; insert into t values (1, 'a'); prepare transaction '{name}_first';
                  begin; insert into t values (2, 'b'); insert into t values (3, 'b'); commit;
-                 begin; insert into t values (4, 'c'); prepare transaction 'third';
-                 commit prepared 'third'; commit prepared 'first';",
-            )
+                 begin; insert into t values (4, 'c'); prepare transaction '{name}_third';
+                 commit prepared '{name}_third'; commit prepared '{name}_first';",
+            ))
             .unwrap();
         let told = changes(log.everything().await);
         assert_eq!(

@@ -164,10 +164,10 @@ async fn a_slot_that_fell_too_far_behind_is_lost_and_says_so() {
     log.log.remove().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_does_not_read_is_kept() {
     for engine in ENGINES {
-        let server = private(engine, &[("wal_sender_timeout", "2s")]);
+        let server = private(engine, &[("wal_sender_timeout", "4s")]);
         let mut log = Captured::on(&server, TABLE).await;
         log.database
             .sql("insert into t select i, repeat('x', 1000) from generate_series(1, 60000) i")
@@ -175,12 +175,12 @@ async fn a_reader_that_does_not_read_is_kept() {
         let mut reader = log.open().await;
         reader.step().await;
         // Time is what is tested: three times as long as the server waits.
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        tokio::time::sleep(Duration::from_secs(12)).await;
         let end = log.log.end().await.unwrap();
         let told = reader.until(&end).await.unwrap();
         assert_eq!(told[0].changes.len(), 60_000);
         // And so it is when nothing happens at all.
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(Duration::from_secs(9)).await;
         log.database
             .sql("insert into t values (0, 'late')")
             .unwrap();
@@ -255,7 +255,7 @@ async fn a_server_that_shuts_down_is_not_kept_waiting() {
         assert!(matches!(error, Error::Transient(_)), "{error:?}");
         let server = stopping.join().unwrap();
         assert!(
-            begun.elapsed() < Duration::from_secs(20),
+            begun.elapsed() < Duration::from_secs(45),
             "{:?}",
             begun.elapsed()
         );

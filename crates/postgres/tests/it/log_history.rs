@@ -251,13 +251,17 @@ async fn proxied(server: &Server, url: &str) -> (FaultProxy, String) {
 #[tokio::test]
 async fn a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not() {
     for engine in ENGINES {
-        let server = private(engine, &[("wal_sender_timeout", "3s")]);
+        let server = private(engine, &[("wal_sender_timeout", "6s")]);
         let mut log = Captured::on(&server, TABLE).await;
         let (proxy, url) = proxied(&server, &log.database.url()).await;
         log.connector = connector(&url);
         log.again().await;
         let never = Position::new("FFFF/0");
-        for (fault, quiet_s) in [(Fault::Lose, 7), (Fault::LoseAnswers, 0), (Fault::Stall, 0)] {
+        for (fault, quiet_s) in [
+            (Fault::Lose, 14),
+            (Fault::LoseAnswers, 0),
+            (Fault::Stall, 0),
+        ] {
             let start = log.start.clone();
             let stream = log.log.open(&log.tables, &start).await.unwrap();
             let mut reader = Reader::of(stream);
@@ -266,12 +270,12 @@ async fn a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not() {
             let read = timeout(quiet, reader.until(&never)).await;
             assert!(read.is_err(), "{engine}: {read:?}");
             proxy.set(fault);
-            let error = timeout(Duration::from_secs(20), reader.until(&never)).await;
+            let error = timeout(Duration::from_secs(40), reader.until(&never)).await;
             let error = error.expect("it is noticed").unwrap_err();
             assert!(matches!(error, Error::Transient(_)), "{fault:?}: {error:?}");
             // The server gives us up after the same time, and may be first.
             let text = error.to_string();
-            let ways = ["said nothing for 3 s", "connection to the server was lost"];
+            let ways = ["said nothing for 6 s", "connection to the server was lost"];
             assert!(ways.iter().any(|words| text.contains(words)), "{text}");
             proxy.set(Fault::None);
         }

@@ -158,11 +158,7 @@ async fn follow(log: &mut Captured, end: &Position, dice: &mut Dice) -> Model {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_log_tells_makes_the_table() {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let seed = u64::from(nanos.subsec_nanos()) | 1;
-    println!("seed {seed}");
+    let seed = whimbrel_testkit::seed() | 1;
     for engine in ENGINES {
         let mut dice = Dice(seed);
         let mut log = Captured::of(engine, TABLE).await;

@@ -141,7 +141,7 @@ pub(crate) fn gated(database: &TestDatabase, first: &str, then: &str) -> thread:
     let sql = format!("{first} {wait} {then}");
     let url = database.url();
     thread::spawn(move || {
-        let said = Command::new("psql")
+        let said = Command::new(whimbrel_testkit::psql())
             .args(["-qXv", "ON_ERROR_STOP=1", &url, "-c", &sql])
             .output()
             .unwrap();

@@ -89,6 +89,14 @@ impl Captured {
 impl Drop for Captured {
     /// A slot keeps its database from being dropped.
     fn drop(&mut self) {
+        // What is prepared and left would be waited for by every new slot of the server.
+        let left = "select gid from pg_prepared_xacts where database = current_database()";
+        for name in self.database.sql(left).unwrap_or_default().lines() {
+            let back = format!("rollback prepared '{name}'");
+            if let Err(error) = self.database.sql(&back) {
+                eprintln!("roll back what a test has prepared: {error:#}");
+            }
+        }
         let drop = "select pg_terminate_backend(active_pid) from pg_replication_slots
                     where database = current_database() and active_pid is not null;
                     select pg_sleep(0.05) from generate_series(1, 100) where exists (select from pg_stat_get_wal_senders() s

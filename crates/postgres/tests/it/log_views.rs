@@ -120,7 +120,14 @@ async fn a_view_holds_exactly_the_transactions_whose_rows_the_snapshot_has() {
             }
             tokio::task::block_in_place(|| {
                 tokio::runtime::Handle::current().block_on(async {
-                    for _ in 0..SNAPSHOTS {
+                    let begun = Instant::now();
+                    let sizes = |views: &[(Box<dyn SnapshotView>, BTreeSet<i64>)]| {
+                        let sizes = views.iter().map(|(_, seen)| seen.len());
+                        sizes.collect::<BTreeSet<_>>().len()
+                    };
+                    // Writers may begin late, and get on slowly.
+                    while sizes(&views) <= SNAPSHOTS / 2 || views.len() < SNAPSHOTS {
+                        assert!(begun.elapsed() < Duration::from_mins(2), "rows come");
                         let snapshot = source.snapshot(1).await.unwrap();
                         let view = log.log.view(snapshot.position()).unwrap();
                         views.push((view, ids(&*snapshot, &tables[0]).await));
@@ -156,8 +163,9 @@ async fn a_view_holds_exactly_the_transactions_whose_rows_the_snapshot_has() {
 async fn a_transaction_that_is_open_while_a_table_joins_is_waited_for() {
     for engine in ENGINES {
         let mut log = Captured::of(engine, "create table t (id int primary key)").await;
+        let name = log.database.name().to_owned();
         log.database
-            .sql("create table u (id int primary key); begin; insert into u values (1); prepare transaction 'open'")
+            .sql(&format!("create table u (id int primary key); begin; insert into u values (1); prepare transaction '{name}'"))
             .unwrap();
         log.tables = crate::log_support::tables(&*log.connector).await;
         let tables = log.tables.clone();
@@ -174,7 +182,9 @@ async fn a_transaction_that_is_open_while_a_table_joins_is_waited_for() {
         .await;
         assert!(!preparing.is_finished());
         log.database
-            .sql("insert into t values (5); commit prepared 'open'; insert into u values (2)")
+            .sql(&format!(
+                "insert into t values (5); commit prepared '{name}'; insert into u values (2)"
+            ))
             .unwrap();
         preparing.await.unwrap().unwrap();
         // What was waited for is in every view from now on, whether or not the log tells it.
@@ -212,7 +222,7 @@ async fn a_later_load_waits_for_commits_that_wait_for_a_standby() {
     let mut captured = Captured::on(&server, "create table t (id int primary key)").await;
     let released = Released(&captured.database);
     wait_for_standby(&captured.database, "nobody");
-    let mut commits = std::process::Command::new("psql")
+    let mut commits = std::process::Command::new(whimbrel_testkit::psql())
         .args([&captured.database.url(), "-c", "insert into t values (1)"])
         .spawn()
         .unwrap();

@@ -195,7 +195,7 @@ async fn settled(pair: &Pair) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_mins(1), waiting).await;
+    let waited = tokio::time::timeout(Duration::from_mins(3), waiting).await;
     waited.expect("older transactions go on running");
 }
 

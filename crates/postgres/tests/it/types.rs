@@ -351,11 +351,7 @@ fn random_script(seed: f64) -> String {
 
 #[tokio::test]
 async fn random_rows_arrive_exactly() {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let seed = f64::from(nanos.subsec_micros()) / 1e6;
-    println!("seed {seed}");
+    let seed = f64::from(u32::try_from(whimbrel_testkit::seed() % 1_000_000).unwrap()) / 1e6;
     for engine in ENGINES {
         for how in [How::RAW, How::DECODED] {
             let pair = Pair::on(engine, "random");

@@ -29,7 +29,7 @@ use whimbrel_store::{
     ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState, TableValidation,
 };
 
-use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to};
+use crate::engine_catalog::{MULTIPLE_DATABASES, connects_to, is_same_word, switched};
 
 /// One endpoint with everything that is needed to connect, secrets opened.
 #[derive(Clone, Debug)]
@@ -73,8 +73,7 @@ impl EndpointConfig {
 
     /// A setting that switches something on or off; `None` where it is not given.
     pub(crate) fn switch(&self, name: &str) -> Option<bool> {
-        let text = self.setting(name)?;
-        text.trim().to_ascii_lowercase().parse().ok()
+        switched(&self.setting(name)?)
     }
 
     /// The one database of a `MySQL` target that takes the tables of all schemas: asked for by `TargetDbType`, or by naming a database
@@ -86,7 +85,7 @@ impl EndpointConfig {
         );
         let takes_many = self
             .setting("TargetDbType")
-            .is_some_and(|kind| kind == MULTIPLE_DATABASES);
+            .is_some_and(|kind| is_same_word(&kind, MULTIPLE_DATABASES));
         self.database_name
             .clone()
             .filter(|_| is_mysql && !takes_many)

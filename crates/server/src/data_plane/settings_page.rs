@@ -19,36 +19,7 @@ use super::{EndpointConfig, Following, RunMode, TaskSpec, validation};
 use crate::connectors::{self, make_connector};
 use crate::engine_catalog::{self, SettingType};
 
-const HEAD: &str = "# Settings: what acts, what does not, what is refused
-
-Every setting of the service is accepted in its form and checked for its range, and is echoed as it was given. This page says which of them act
-on what this version does, a full load and the changes since. *Acts* means that another value changes the run. *No effect* means that the value is kept and
-echoed, and nothing else: the reason stands beside it. *Refused* means that asking for it is a fault at once, because to pass it
-over would lose or misplace data.
-
-Where the service loses data by default, Whimbrel does not: values arrive whole. With another `LobMaxSize` than the default, in limited mode, long
-texts and byte strings are cut as they would be there; the plan tells of the columns, and the log of values that were cut. The default itself, 32 KB, cuts
-nothing: it stands in every settings document that is copied whole. Keys and JSON documents are never cut.
-
-So it is with rows: of a load none is left out unless `DataErrorPolicy` or `DataTruncationErrorPolicy` is given. A document that is copied whole gives them, as `LOG_ERROR`,
-which leaves rows out as the service does: take the two members out of it to have such rows put their table into error instead.
-
-What a deleted task leaves: its load records in `awsdms_control` at the target go with it, if the target can be reached within half a minute.
-If not, the task is deleted all the same and the service's log says so; the records are rows that carry the task's name.
-
-What waits on disk: a PostgreSQL source, from version 15 on, sends large transactions while they run. What 16 MB of memory do not hold of them lies in a
-file without a name until their commit, in the folder that `WHIMBREL_SPOOL_DIR` names (by default the system's for temporary files: `TMPDIR`, or `/tmp`; choose
-another where that is memory), of `WHIMBREL_SPOOL_MAX_MB` megabytes at most for each task (by default 64 GiB). The file goes with the process,
-however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15: the stream begins
-again at once, which costs none of the tries that `RecoverableErrorCount` and `--retries` count. What is prepared (`SlotName` with `two_phase`) needs the room in any case.
-
-What the service does not have: a group `WhimbrelSettings` with one member, `Objects`, which says what is made beside rows and primary keys: `tables` (the default),
-`all`, `none`, or some of `extensions`, `types`, `routines`, `indexes`, `foreign-keys`, `checks`, `sequences`, `defaults`, `views`, `triggers`, `policies`, `events`,
-`grants`, `comments`, `statistics` with commas between. It is echoed only where it was
-given, so that other clients never meet it. `docs/objects.md` has the rest.
-
-This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
-";
+const HEAD: &str = include_str!("settings_page_head.md");
 
 const NOT_HERE: &str = "this version does it another way, or has nothing that it would act on";
 const APPLY_ERRORS: &str = "what becomes of such a change that the target refuses, or of an update or delete that meets no row: left out (`IGNORE_RECORD`), \
@@ -168,6 +139,14 @@ const NOTES: &[(&str, &str)] = &[
         "with HistoryTableEnabled: how much time a row of `awsdms_history` tells of",
     ),
     ("StreamBufferSettings.", "the log is read ahead by 8 MiB"),
+    (
+        "ChangeProcessingDdlHandlingPolicy.HandleSourceTableDropped",
+        "`true`: the target's table is dropped too; `false`: it stays with its rows, and is followed no more",
+    ),
+    (
+        "ChangeProcessingDdlHandlingPolicy.HandleSourceTableTruncated",
+        "`true`: the target's table is emptied too; `false`: its rows stay",
+    ),
     ("ChangeProcessingDdlHandlingPolicy.", DDL),
     ("ErrorBehavior.DataErrorPolicy", DATA_ERRORS),
     (

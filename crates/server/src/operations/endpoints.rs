@@ -9,7 +9,8 @@ mod wire;
 use whimbrel_model as model;
 use whimbrel_store::{
     CertificateId, Connection, ConnectionStatus, Endpoint, EndpointId, EndpointRole,
-    EndpointStatus, EpochMs, ReplicationTask, Resource as _, SslMode, Stored, Transaction,
+    EndpointStatus, EpochMs, ReplicationTask, Resource as _, SchemaRefresh, SchemaRefreshStatus,
+    SslMode, Stored, Transaction,
 };
 
 use self::settings::Given;
@@ -202,7 +203,7 @@ fn check(endpoint: &Endpoint) -> Result<(), Fault> {
             endpoint.engine_name
         )));
     }
-    settings::check(endpoint, engine)
+    settings::check(endpoint, engine, &attributes)
 }
 
 pub(super) async fn describe(
@@ -264,7 +265,7 @@ pub(super) async fn modify(
     check_modifiable(&mut *transaction, &endpoint).await?;
     let before = endpoint.value.clone();
     if let Some(text) = message.endpoint_type {
-        endpoint.role = role(text.as_str())?;
+        change_role(&mut *transaction, &mut endpoint, role(text.as_str())?).await?;
     }
     if let Some(name) = message.engine_name {
         endpoint.engine_name = check_engine_name(&name)?;
@@ -299,6 +300,7 @@ pub(super) async fn modify(
     if endpoint.value != before {
         endpoint.revision += 1;
         reset_connections(&mut *transaction, &endpoint).await?;
+        reset_schemas(&mut *transaction, &endpoint).await?;
     }
     if let Some(name) = message.endpoint_identifier {
         endpoint.identifier = identifier::endpoint_identifier(&name)?;
@@ -345,6 +347,25 @@ async fn check_modifiable(
     }
 }
 
+/// A task that has the endpoint at one of its ends cannot have it at the other.
+async fn change_role(
+    transaction: &mut dyn Transaction,
+    endpoint: &mut Endpoint,
+    role: EndpointRole,
+) -> Result<(), Fault> {
+    let tasks = transaction.list::<ReplicationTask>().await?;
+    match tasks.iter().find(|task| uses(task, endpoint)) {
+        Some(task) if role != endpoint.role => Err(invalid_state(format!(
+            "Endpoint {} cannot become a {role} endpoint because it is the {} of the replication task {}. Delete the task first.",
+            endpoint.identifier, endpoint.role, task.identifier
+        ))),
+        _ => {
+            endpoint.role = role;
+            Ok(())
+        }
+    }
+}
+
 fn uses(task: &ReplicationTask, endpoint: &Endpoint) -> bool {
     task.source_endpoint_id == endpoint.id || task.target_endpoint_id == endpoint.id
 }
@@ -371,6 +392,23 @@ async fn reset_connections(
             }
             ConnectionStatus::Deleting => {}
         }
+    }
+    Ok(())
+}
+
+/// Schemas that are being read are read again, of what the endpoint leads to now.
+async fn reset_schemas(
+    transaction: &mut dyn Transaction,
+    endpoint: &Endpoint,
+) -> Result<(), Fault> {
+    let refresh = transaction
+        .find::<SchemaRefresh>(endpoint.id.as_str())
+        .await?;
+    if let Some(mut refresh) =
+        refresh.filter(|refresh| refresh.status == SchemaRefreshStatus::Refreshing)
+    {
+        refresh.attempt = new_attempt();
+        transaction.replace(&refresh).await?;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use whimbrel_store::{
     Stored, Transaction, UpgradeOptIn,
 };
 
-use self::check::{checked_class, checked_network, checked_storage, checked_version};
+use self::check::{
+    check_upgrade, checked_class, checked_network, checked_storage, checked_version,
+};
 use self::wire::to_wire;
 use super::catalog::NEWEST_ENGINE_VERSION;
 use super::subnet_groups::{self, DEFAULT_GROUP};
@@ -143,7 +145,9 @@ pub(super) async fn describe(
         message.marker.as_deref(),
         USUAL_PAGE,
     )?;
-    let mut instances = context.store.list::<ReplicationInstance>().await?;
+    // One state of the store for instances and their groups.
+    let mut transaction = context.store.begin().await?;
+    let mut instances = transaction.list::<ReplicationInstance>().await?;
     instances.retain(|instance| matches(context, &filters, instance));
     if instances.is_empty() && !filters.is_empty() {
         return Err(fault::not_found(
@@ -151,7 +155,6 @@ pub(super) async fn describe(
         ));
     }
     let (instances, marker) = page.cut(instances);
-    let mut transaction = context.store.begin().await?;
     let mut wire = Vec::with_capacity(instances.len());
     for instance in instances {
         let group =
@@ -211,6 +214,10 @@ pub(super) async fn modify(
     let before = instance.clone();
     let applies_at_once = message.apply_immediately.unwrap_or(false);
     let asked = asked_of(&message)?;
+    if let Some(version) = &asked.engine_version {
+        let allows_major = message.allow_major_version_upgrade.unwrap_or(false);
+        check_upgrade(&instance.engine_version, version, allows_major)?;
+    }
     if let Some(gb) = asked.allocated_storage_gb {
         check_storage_beside(&mut *transaction, &instance, gb).await?;
     }

@@ -88,6 +88,13 @@ fn task_from_create(
 ) -> Result<ReplicationTask, Fault> {
     let cdc_start_time = message.cdc_start_time.map(super::epoch_ms);
     check_start_point(cdc_start_time, message.cdc_start_position.as_deref())?;
+    let migration_type = migration_type(message.migration_type.as_str())?;
+    check_follows(
+        migration_type,
+        cdc_start_time.is_some()
+            || message.cdc_start_position.is_some()
+            || message.cdc_stop_position.is_some(),
+    )?;
     let id = match &message.resource_identifier {
         Some(text) => identifier::resource_identifier(text)?,
         None => random_id(),
@@ -99,7 +106,7 @@ fn task_from_create(
         target_endpoint_id,
         instance_id,
         move_to: None,
-        migration_type: migration_type(message.migration_type.as_str())?,
+        migration_type,
         table_mappings: checked_mappings(message.table_mappings)?,
         settings: SettingsDocument::for_create(message.replication_task_settings.as_deref())
             .map_err(bad_settings)?,
@@ -188,6 +195,16 @@ fn check_start_point(time: Option<EpochMs>, position: Option<&str>) -> Result<()
     if time.is_some() && position.is_some() {
         return Err(invalid_combination(
             "CdcStartTime and CdcStartPosition cannot both be given".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Where following begins or ends is no matter of a load.
+fn check_follows(migration_type: MigrationType, is_any_point_given: bool) -> Result<(), Fault> {
+    if is_any_point_given && migration_type == MigrationType::FullLoad {
+        return Err(invalid_combination(
+            "CdcStartTime, CdcStartPosition and CdcStopPosition apply only to tasks that follow changes".to_owned(),
         ));
     }
     Ok(())
@@ -313,11 +330,7 @@ fn take_cdc_points(
     stop_position: Option<String>,
 ) -> Result<(), Fault> {
     let is_any_given = start_time.is_some() || start_position.is_some() || stop_position.is_some();
-    if is_any_given && task.migration_type == MigrationType::FullLoad {
-        return Err(invalid_combination(
-            "CdcStartTime, CdcStartPosition and CdcStopPosition apply only to tasks that follow changes".to_owned(),
-        ));
-    }
+    check_follows(task.migration_type, is_any_given)?;
     if start_position.is_some() {
         task.cdc_start_position = start_position;
         task.cdc_start_time = None;

@@ -40,7 +40,7 @@ async fn read(context: &Context, refresh: &SchemaRefresh) -> Option<Result<Vec<S
             Ok(Ok(schemas)) => Ok(schemas),
             Ok(Err(failure)) => Err(failure.to_string()),
             Err(_) => Err(format!(
-                "{}:{} gave no answer within {} s",
+                "{}:{} gave no answer within {} s; check host, port and firewalls, and what the server is busy with",
                 endpoint.server_name,
                 endpoint.port,
                 READ_TIMEOUT.as_secs()

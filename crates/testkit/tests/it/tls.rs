@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use whimbrel_testkit::{Engine, Server};
+use whimbrel_testkit::{Engine, Server, psql};
 
 #[test]
 fn postgres_is_verified_by_its_authority_and_not_by_a_foreign_one() {
@@ -14,7 +14,7 @@ fn postgres_is_verified_by_its_authority_and_not_by_a_foreign_one() {
                 server.url(),
                 ca.display()
             );
-            Command::new("psql")
+            Command::new(psql())
                 .args([&url, "-c", "select 1"])
                 .output()
                 .unwrap()

@@ -8,7 +8,9 @@ use super::process::Following;
 use crate::ends::Ends;
 
 /// Far more than any step takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
+
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 const TABLES: &str = "create table a (id int primary key, name varchar(20), gone int);
     create table b (id int primary key, v varchar(20));
@@ -72,6 +74,8 @@ fn wait_until_equal(ends: &Ends, following: &mut Following, after: &str) {
             let said = ends.run("validate", &[]);
             panic!("not equal after {after}\n{names:?}\n{said:?}\n{following:?}");
         }
+        // What asks takes time from what is waited for.
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
@@ -182,6 +186,22 @@ fn definitions_are_seen_without_event_triggers_too() {
         .sql("update c set v = 'newer'; insert into c values (2, null)")
         .unwrap();
     wait_until_equal(&ends, &mut following, "a table was made");
+    let again = format!(
+        "drop table b; {}; insert into b values (5, 'again')",
+        make("b")
+    );
+    ends.source.sql(&again).unwrap();
+    wait_until_equal(
+        &ends,
+        &mut following,
+        "a table was made anew while it was followed",
+    );
+    let turned = format!(
+        "alter table c rename to c_old; {}; insert into c values (1, 'turned'); update c_old set v = 'kept' where id = 1",
+        make("c")
+    );
+    ends.source.sql(&turned).unwrap();
+    wait_until_equal(&ends, &mut following, "a table took another one's name");
     following.interrupt();
     ends.source
         .sql(&format!(

@@ -74,6 +74,27 @@ pub(super) struct Arena {
     marks: u32,
 }
 
+impl Drop for Arena {
+    /// The server is others' too.
+    fn drop(&mut self) {
+        if let Some(limit) = silence_limit(self.ends.source.engine()) {
+            let back = format!("set global {limit} = default");
+            if let Err(error) = self.ends.source.sql(&back) {
+                eprintln!("{back}: {error:#}");
+            }
+        }
+    }
+}
+
+/// The setting of all its users of how long the server of a log may be silent.
+fn silence_limit(engine: Engine) -> Option<&'static str> {
+    match engine {
+        Engine::Mysql97 => Some("replica_net_timeout"),
+        Engine::Mariadb1011 => Some("slave_net_timeout"),
+        Engine::Postgres15 | Engine::Postgres18 => None,
+    }
+}
+
 impl Arena {
     pub(super) async fn new(mut ends: Ends, random: Random) -> Self {
         let engine = ends.source.engine();
@@ -86,13 +107,8 @@ impl Arena {
                 name.trim()
             );
             ends.source.sql(&streams).unwrap();
-        } else {
-            // Of all its users, none of whom replicates.
-            let limit = if engine == Engine::Mysql97 {
-                "replica_net_timeout"
-            } else {
-                "slave_net_timeout"
-            };
+        }
+        if let Some(limit) = silence_limit(engine) {
             let silence = format!("set global {limit} = 8");
             ends.source.sql(&silence).unwrap();
         }

@@ -341,7 +341,7 @@ impl Assembler {
         let head = Head::read(&mut self.reader, event).map_err(malformed)?;
         if !std::mem::replace(&mut self.has_read_gtid, true)
             && let (Some(gtid), Some(known)) = (&head.gtid, self.place.gtids.set())
-            && known.contains(gtid)
+            && known.is_passed(gtid)
         {
             return Err(Error::Fatal(format!(
                 "cannot go on from {}:{start}: the transaction there is one of those that the position already holds, so the log is not the one the position was taken from; load the tables again",

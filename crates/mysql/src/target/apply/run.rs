@@ -5,12 +5,16 @@ use std::ops::Range;
 use whimbrel_connector::{Error, RefusalKind, RowRefusal};
 
 use super::script::{Script, Step};
-use super::{BACK_TO_SAVEPOINT, MysqlApplier, SAVEPOINT};
+use super::{MysqlApplier, SAVEPOINT};
 use crate::errors::{general, of_table};
 use crate::target::verdict;
 use crate::wire::{Answer, Done, TextRow, WireError};
 
 pub(super) const DOING: &str = "apply changes to the target table of";
+
+/// Of a script's own: what the same call has done before it stays when its steps are run once more.
+const RUN_SAVEPOINT: &str = "SAVEPOINT whimbrel_run";
+const BACK_TO_RUN_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT whimbrel_run";
 
 /// Why a step was not done.
 enum Cause {
@@ -67,8 +71,13 @@ impl MysqlApplier {
             let part = script.part(all.len());
             let mut sql = Vec::new();
             let sets_savepoint = self.open.as_ref().is_some_and(|open| !open.has_savepoint);
-            if sets_savepoint {
-                sql.extend_from_slice(SAVEPOINT.as_bytes());
+            let begins = all.is_empty();
+            for savepoint in [
+                sets_savepoint.then_some(SAVEPOINT),
+                begins.then_some(RUN_SAVEPOINT),
+            ] {
+                let Some(savepoint) = savepoint else { continue };
+                sql.extend_from_slice(savepoint.as_bytes());
                 sql.push(b';');
             }
             self.push_part(script, &part, &mut sql)?;
@@ -79,6 +88,9 @@ impl MysqlApplier {
                 if let Some(open) = &mut self.open {
                     open.has_savepoint = true;
                 }
+            }
+            if begins && !answers.is_empty() {
+                answers.remove(0);
             }
             if let Err(error) = ran {
                 return Err(Failure {
@@ -120,7 +132,7 @@ impl MysqlApplier {
     async fn run_one_by_one(&mut self, script: &Script) -> Result<Vec<Done>, Failure> {
         let mut all = Vec::with_capacity(script.steps.len());
         let connection = &mut self.session.connection;
-        if let Err(error) = connection.execute(BACK_TO_SAVEPOINT).await {
+        if let Err(error) = connection.execute(BACK_TO_RUN_SAVEPOINT).await {
             return Err(Failure {
                 step: 0,
                 cause: Cause::Wire(error),

@@ -1,5 +1,7 @@
 //! The settings of a message: taken apart into login, secrets and the rest, and put into the endpoint.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use whimbrel_core::{Engine, Secret};
 use whimbrel_model as model;
@@ -194,10 +196,22 @@ pub(super) fn member<'a>(endpoint: &'a Endpoint, name: &str) -> Option<&'a Value
         .find_map(|settings| settings.get(name))
 }
 
-/// Checks the settings of an engine that we connect to.
-pub(super) fn check(endpoint: &Endpoint, engine: Engine) -> Result<(), Fault> {
-    let wants_one = member(endpoint, "TargetDbType").and_then(Value::as_str)
-        == Some(engine_catalog::SPECIFIC_DATABASE);
+/// Checks the settings of an engine that we connect to, in its structure and among its attributes, whose names are in lower case.
+pub(super) fn check(
+    endpoint: &Endpoint,
+    engine: Engine,
+    attributes: &BTreeMap<String, String>,
+) -> Result<(), Fault> {
+    let attribute = |name: &str| {
+        let text = attributes.get(&name.to_ascii_lowercase());
+        text.filter(|text| !text.trim().is_empty())
+            .map(|text| Value::String(text.clone()))
+    };
+    let given = |name: &str| member(endpoint, name).cloned().or_else(|| attribute(name));
+    let wants_one = given("TargetDbType").is_some_and(|kind| {
+        let kind = kind.as_str().unwrap_or_default();
+        engine_catalog::is_same_word(kind, engine_catalog::SPECIFIC_DATABASE)
+    });
     let database = endpoint.database_name.as_deref().unwrap_or_default();
     if wants_one && database.is_empty() && endpoint.role == EndpointRole::Target {
         return Err(invalid_combination(format!(
@@ -205,29 +219,47 @@ pub(super) fn check(endpoint: &Endpoint, engine: Engine) -> Result<(), Fault> {
             engine_catalog::SPECIFIC_DATABASE
         )));
     }
-    for setting in engine_catalog::settings(engine) {
-        let Some(value) = member(endpoint, setting.name) else {
+    let settings = engine_catalog::settings(engine).iter();
+    let settings = settings.map(|setting| (setting.name, setting.kind));
+    let switches = engine_catalog::SWITCHES.iter();
+    let switches = switches.map(|name| (*name, SettingType::Bool));
+    for (name, kind) in settings.chain(switches) {
+        let Some(value) = given(name) else {
             continue;
         };
-        let allowed = match setting.kind {
-            SettingType::Int(min, max) => {
-                let is_in = value
-                    .as_i64()
-                    .is_some_and(|number| (i64::from(min)..=i64::from(max)).contains(&number));
-                (!is_in).then(|| format!("between {min} and {max}"))
-            }
-            SettingType::OneOf(values) => {
-                let is_one = value.as_str().is_some_and(|text| values.contains(&text));
-                (!is_one).then(|| format!("one of {}", values.join(", ")))
-            }
-            SettingType::Text | SettingType::Bool => None,
-        };
-        if let Some(allowed) = allowed {
+        if let Some(allowed) = allowed_instead(kind, &value) {
             return Err(invalid_value(format!(
-                "The endpoint setting {} must be {allowed}, not {value}",
-                setting.name
+                "The endpoint setting {name} must be {allowed}, not {value}"
             )));
         }
     }
     Ok(())
+}
+
+/// What the value of a setting must be, if it is not. Attributes are all texts.
+fn allowed_instead(kind: SettingType, value: &Value) -> Option<String> {
+    let text = value.as_str();
+    match kind {
+        SettingType::Int(min, max) => {
+            let number = value
+                .as_i64()
+                .or_else(|| text.and_then(|text| text.trim().parse().ok()));
+            let is_in =
+                number.is_some_and(|number| (i64::from(min)..=i64::from(max)).contains(&number));
+            (!is_in).then(|| format!("between {min} and {max}"))
+        }
+        SettingType::OneOf(values) => {
+            let is_one = text.is_some_and(|text| {
+                values
+                    .iter()
+                    .any(|word| engine_catalog::is_same_word(text, word))
+            });
+            (!is_one).then(|| format!("one of {}", values.join(", ")))
+        }
+        SettingType::Bool => {
+            let is_switch = value.is_boolean() || text.and_then(engine_catalog::switched).is_some();
+            (!is_switch).then(|| "true or false".to_owned())
+        }
+        SettingType::Text => None,
+    }
 }

@@ -38,6 +38,27 @@ pub(super) fn checked_version(version: &str) -> Result<String, Fault> {
     )))
 }
 
+/// Versions go up only, and from one major version to the next only where that was asked for.
+pub(super) fn check_upgrade(now: &str, asked: &str, allows_major: bool) -> Result<(), Fault> {
+    let place = |version: &str| {
+        ENGINE_VERSIONS
+            .iter()
+            .position(|known| known.version == version)
+    };
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    if place(asked) < place(now) {
+        return Err(invalid_combination(format!(
+            "Cannot upgrade the replication engine from {now} to {asked}: it is an earlier version"
+        )));
+    }
+    if major(asked) != major(now) && !allows_major {
+        return Err(invalid_combination(format!(
+            "Cannot upgrade the replication engine from {now} to {asked} without AllowMajorVersionUpgrade, because the major version changes"
+        )));
+    }
+    Ok(())
+}
+
 pub(super) fn checked_network(network: Option<&str>) -> Result<String, Fault> {
     match network {
         None => Ok(DEFAULT_NETWORK.to_owned()),
@@ -56,5 +77,20 @@ pub(super) fn checked_network(network: Option<&str>) -> Result<String, Fault> {
         Some(network) => Err(invalid_value(format!(
             "Invalid NetworkType {network}. Valid values: IPV4, IPV6, DUAL"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_go_up_and_to_another_major_one_only_where_that_is_asked_for() {
+        assert!(check_upgrade("3.5.4", "3.6.1", false).is_ok());
+        assert!(check_upgrade("3.6.1", "3.6.1", false).is_ok());
+        let told = |now, asked, allows| format!("{:?}", check_upgrade(now, asked, allows));
+        assert!(told("3.6.1", "3.5.3", true).contains("an earlier version"));
+        assert!(check_upgrade("2.4.5", "3.6.1", true).is_ok());
+        assert!(told("2.4.5", "3.6.1", false).contains("without AllowMajorVersionUpgrade"));
     }
 }

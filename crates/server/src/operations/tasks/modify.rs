@@ -4,7 +4,8 @@ use whimbrel_store::{ReplicationTask, Stored, TaskStatus, Transaction};
 
 use super::wire::to_wire;
 use super::{
-    bad_settings, check_start_point, checked_mappings, checked_stop_position, find, migration_type,
+    bad_settings, check_follows, check_start_point, checked_mappings, checked_stop_position, find,
+    migration_type,
 };
 use crate::arn::ArnKind;
 use crate::context::Context;
@@ -42,6 +43,12 @@ pub(in crate::operations) async fn modify(
     if let Some(migration) = message.migration_type {
         task.migration_type = migration_type(migration.as_str())?;
     }
+    check_follows(
+        task.migration_type,
+        start_time.is_some()
+            || message.cdc_start_position.is_some()
+            || message.cdc_stop_position.is_some(),
+    )?;
     if let Some(mappings) = message.table_mappings {
         task.table_mappings = checked_mappings(mappings)?;
     }
@@ -101,12 +108,9 @@ async fn modify_running(
         || message.cdc_start_position.is_some()
         || message.cdc_stop_position.is_some()
         || message.task_data.is_some();
-    match settings {
-        Some(settings) if !asks_for_more && task.settings.differs_in_severities_only(&settings) => {
-            task.settings = settings;
-        }
-        _ => return Err(invalid_state(ONLY_SEVERITIES.to_owned())),
-    }
+    let settings = settings.filter(|_| !asks_for_more);
+    let settings = settings.and_then(|settings| task.settings.with_severities_of(&settings));
+    task.settings = settings.ok_or_else(|| invalid_state(ONLY_SEVERITIES.to_owned()))?;
     let task = transaction.replace(&task).await?;
     transaction.commit().await?;
     Ok(model::ModifyReplicationTaskResponse {

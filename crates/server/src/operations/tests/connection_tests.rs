@@ -221,6 +221,43 @@ async fn schemas_are_read_by_the_worker() {
         .await;
 }
 
+#[tokio::test]
+async fn schemas_of_a_server_that_the_endpoint_left_are_not_taken() {
+    let harness = Harness::start();
+    harness.data_plane.set_schemas(&["app"]);
+    harness.data_plane.hold();
+    let failure = ConnectionFailure {
+        message: "of the new server".into(),
+        remedy: "none".into(),
+    };
+    harness.data_plane.fail("new", failure);
+    let (instance, endpoint) = (
+        harness.instance("i").await,
+        harness.endpoint("source", "e", "old").await,
+    );
+    harness
+        .ok(
+            "RefreshSchemas",
+            json!({"ReplicationInstanceArn": instance, "EndpointArn": endpoint}),
+        )
+        .await;
+    harness
+        .ok(
+            "ModifyEndpoint",
+            json!({"EndpointArn": endpoint, "ServerName": "new"}),
+        )
+        .await;
+    harness.data_plane.release();
+    let status = harness
+        .until(
+            "DescribeRefreshSchemasStatus",
+            json!({"EndpointArn": endpoint}),
+            |answer| answer["RefreshSchemasStatus"]["Status"] != "refreshing",
+        )
+        .await;
+    assert_eq!(status["RefreshSchemasStatus"]["Status"], "failed");
+}
+
 async fn refresh(harness: &Harness, instance: &str, endpoint: &str) {
     let ends = json!({"ReplicationInstanceArn": instance, "EndpointArn": endpoint});
     harness.ok("RefreshSchemas", ends).await;

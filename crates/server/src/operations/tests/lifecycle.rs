@@ -1,3 +1,4 @@
+mod modifying;
 mod reloads;
 mod validation;
 
@@ -355,28 +356,6 @@ async fn a_reboot_interrupts_a_run_and_it_goes_on() {
     let again = task.harness.data_plane.run(1).await;
     assert_eq!(again.spec.mode, goes_on());
     assert_eq!(task.until("running").await.get("StopReason"), None);
-}
-
-#[tokio::test]
-async fn only_severities_change_while_a_task_runs() {
-    let task = Task::ready().await;
-    task.start("start-replication").await;
-    task.until("running").await;
-    let modify = |settings: &str| json!({"ReplicationTaskArn": task.arn, "ReplicationTaskSettings": settings});
-    let severities =
-        r#"{"Logging":{"LogComponents":[{"Id":"SORTER","Severity":"LOGGER_SEVERITY_DEBUG"}]}}"#;
-    task.harness
-        .ok("ModifyReplicationTask", modify(severities))
-        .await;
-    let other = modify(r#"{"FullLoadSettings":{"CommitRate":5}}"#);
-    let text = task
-        .harness
-        .refused("ModifyReplicationTask", other, "InvalidResourceStateFault")
-        .await;
-    assert!(
-        text.contains("excluding logging severity task settings"),
-        "{text}"
-    );
 }
 
 #[tokio::test]
