@@ -53,15 +53,7 @@ pub(in crate::operations) async fn modify(
         task.table_mappings = checked_mappings(mappings)?;
     }
     if let Some(settings) = settings {
-        if !task.reloads.is_empty()
-            && TaskSettings::of(&settings).prepare == TablePrepMode::DoNothing
-        {
-            return Err(invalid_state(
-                "TargetTablePrepMode cannot become DO_NOTHING while tables wait to be loaded again: the rows that are there would stay beside those of the \
-                 reload. Resume the task until they are loaded"
-                    .to_owned(),
-            ));
-        }
+        check_reloads(&task, &settings)?;
         task.settings = settings;
     }
     if start_time.is_some() || message.cdc_start_position.is_some() {
@@ -91,6 +83,18 @@ pub(in crate::operations) async fn modify(
     Ok(model::ModifyReplicationTaskResponse {
         replication_task: Some(to_wire(context, &task, true)),
     })
+}
+
+fn check_reloads(task: &ReplicationTask, settings: &SettingsDocument) -> Result<(), Fault> {
+    let prepare = TaskSettings::of(settings).prepare;
+    if !task.reloads.is_empty() && prepare == TablePrepMode::DoNothing {
+        return Err(invalid_state(
+            "TargetTablePrepMode cannot become DO_NOTHING while tables wait to be loaded again: the rows that are there would stay beside those of the \
+             reload. Resume the task until they are loaded"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// While a task runs, only log severities may change, and they do so at once.
