@@ -313,3 +313,37 @@ async fn a_position_that_is_read_among_commits_is_that_of_one_moment() {
         assert_eq!(there.unwrap().trim(), gtids, "{place}");
     }
 }
+
+/// Of one domain that several servers write to, none of them strict.
+#[tokio::test]
+async fn ids_that_go_down_within_a_domain_are_gone_on_from() {
+    let database = Server::get(Engine::Mariadb1011)
+        .unwrap()
+        .database("log_ring")
+        .unwrap();
+    database.sql("create table t (id int primary key)").unwrap();
+    let insert = |server: u32, number: u32, row: u32| {
+        let script = format!(
+            "set session gtid_domain_id = 77; set session server_id = {server}; set session gtid_seq_no = {number}; insert into t values ({row})"
+        );
+        database.sql(&script).unwrap();
+    };
+    let mut tap = Tap::on(&database).await;
+    let start = tap.start().await;
+    insert(1, 1_000_010, 1);
+    let first = tap.seen(&start).await;
+    let place = first.iter().rev().find_map(|seen| match seen {
+        Seen::Commit(place) => Some(place.clone()),
+        _ => None,
+    });
+    let place = place.unwrap();
+    insert(2, 1_000_009, 2);
+    tap.log.reaches_back(&place).await.unwrap();
+    let rest = tap.seen(&place).await;
+    let inserts = rest.iter().filter(|seen| matches!(seen, Seen::Insert(..)));
+    assert_eq!(inserts.count(), 1, "{rest:?}");
+    // What the position holds itself is known for it all the same.
+    let again = tap.seen(&start).await;
+    let inserts = again.iter().filter(|seen| matches!(seen, Seen::Insert(..)));
+    assert_eq!(inserts.count(), 2, "{again:?}");
+}

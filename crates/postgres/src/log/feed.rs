@@ -25,9 +25,11 @@ const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 const BLOCK_BYTES: usize = 256 * 1024;
 /// The server hears from us at least this often.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
-/// A silent server is given up after the limit that it has for silent readers, since it would give us up as well, but never later than this;
-/// one without a limit may be busy with a long transaction for as long.
+/// A silent server is given up after the limit that it has for silent readers, since it would give us up as well, but never later than this.
 const SILENCE_MAX: Duration = Duration::from_mins(10);
+/// One without a limit (`wal_sender_timeout = 0`) says nothing while it decodes a transaction of which nothing is published, however long
+/// that takes. That its host is gone the system notices by itself.
+const SILENCE_WITHOUT_LIMIT_MAX: Duration = Duration::from_hours(1);
 /// A confirmation is told this long after the last word at the latest; not at once, because each costs the server some work.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
 
@@ -68,7 +70,8 @@ impl Feed {
         let (sender, blocks) = mpsc::unbounded_channel();
         let (confirm, confirmed) = watch::channel(confirmed);
         let queue = Arc::new(Queue::default());
-        let silence_max = server_timeout.map_or(SILENCE_MAX, |limit| limit.min(SILENCE_MAX));
+        let silence_max =
+            server_timeout.map_or(SILENCE_WITHOUT_LIMIT_MAX, |limit| limit.min(SILENCE_MAX));
         let pump = Pump {
             replication,
             queue: Arc::clone(&queue),
