@@ -33,6 +33,9 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// A view was to be committed.
+    #[error("a view of the store is for reading and cannot be committed")]
+    View,
     /// The store was written by a later version of Whimbrel.
     #[error(
         "the store has schema version {found}, this whimbrel knows {known} at most; start a newer whimbrel on it"

@@ -109,7 +109,18 @@ impl Store for MemoryStore {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let state = self.committed.read().await.clone();
         Ok(Box::new(MemoryTransaction {
-            _turn: turn,
+            turn: Some(turn),
+            state,
+            committed: Arc::clone(&self.committed),
+            changes: Arc::clone(&self.changes),
+            touched: BTreeSet::new(),
+        }))
+    }
+
+    async fn view(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let state = self.committed.read().await.clone();
+        Ok(Box::new(MemoryTransaction {
+            turn: None,
             state,
             committed: Arc::clone(&self.committed),
             changes: Arc::clone(&self.changes),
@@ -125,7 +136,8 @@ impl Store for MemoryStore {
 }
 
 struct MemoryTransaction {
-    _turn: OwnedMutexGuard<()>,
+    /// Who has it may commit.
+    turn: Option<OwnedMutexGuard<()>>,
     /// The state with the writes of this transaction.
     state: State,
     committed: Arc<RwLock<State>>,
@@ -242,12 +254,15 @@ impl Transaction for MemoryTransaction {
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         let Self {
+            turn,
             state,
             committed,
             changes,
             touched,
-            ..
         } = *self;
+        let Some(_turn) = turn else {
+            return Err(StoreError::View);
+        };
         *committed.write().await = state;
         changes.send_modify(|changes| changes.add(&touched));
         Ok(())

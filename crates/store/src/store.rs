@@ -39,6 +39,10 @@ pub trait Store: Send + Sync {
     /// Waits for the turn and begins a transaction. Dropped without commit, it leaves nothing behind.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
 
+    /// One state of the store, for several reads that belong together. It waits for nobody who writes; what would be written through it is
+    /// never kept, since it cannot be committed.
+    async fn view(&self) -> Result<Box<dyn Transaction>, StoreError>;
+
     /// What has changed so far, anew after every commit: what reconcilers wait on.
     fn watch(&self) -> watch::Receiver<Changes>;
 

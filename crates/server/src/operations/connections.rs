@@ -89,7 +89,7 @@ pub(super) async fn describe(
         USUAL_PAGE,
     )?;
     // One transaction, so that every connection is seen with its ends.
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let mut connections = transaction.list::<Connection>().await?;
     connections.retain(|connection| {
         let endpoint = context

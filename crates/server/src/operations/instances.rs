@@ -146,7 +146,7 @@ pub(super) async fn describe(
         USUAL_PAGE,
     )?;
     // One state of the store for instances and their groups.
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let mut instances = transaction.list::<ReplicationInstance>().await?;
     instances.retain(|instance| matches(context, &filters, instance));
     if instances.is_empty() && !filters.is_empty() {

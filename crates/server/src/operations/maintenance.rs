@@ -54,7 +54,7 @@ pub(super) async fn describe_pending(
         message.marker.as_deref(),
         USUAL_PAGE,
     )?;
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let mut found = match &message.replication_instance_arn {
         Some(arn) => vec![instances::find(context, &mut *transaction, arn).await?],
         None => transaction.list::<ReplicationInstance>().await?,
@@ -142,7 +142,7 @@ pub(super) async fn describe_task_logs(
     context: &Context,
     message: model::DescribeReplicationInstanceTaskLogsMessage,
 ) -> Result<model::DescribeReplicationInstanceTaskLogsResponse, Fault> {
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let instance = instances::find(
         context,
         &mut *transaction,

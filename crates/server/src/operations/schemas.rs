@@ -62,7 +62,7 @@ pub(super) async fn describe_status(
     context: &Context,
     message: model::DescribeRefreshSchemasStatusMessage,
 ) -> Result<model::DescribeRefreshSchemasStatusResponse, Fault> {
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let endpoint = endpoints::find(context, &mut *transaction, &message.endpoint_arn).await?;
     let refresh = transaction
         .find::<SchemaRefresh>(endpoint.id.as_str())
@@ -82,7 +82,7 @@ pub(super) async fn describe(
     context: &Context,
     message: model::DescribeSchemasMessage,
 ) -> Result<model::DescribeSchemasResponse, Fault> {
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let endpoint = endpoints::find(context, &mut *transaction, &message.endpoint_arn).await?;
     let page = NamePageRequest::parse(
         format!("schemas of {}", endpoint.id),

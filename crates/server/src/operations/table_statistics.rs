@@ -27,7 +27,7 @@ pub(super) async fn describe(
         message.filters,
         &["schema-name", "table-name", "table-state"],
     )?;
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let task = tasks::find(context, &mut *transaction, &message.replication_task_arn).await?;
     let page = PageRequest::parse(
         format!("table statistics of {}", task.id),

@@ -148,7 +148,7 @@ pub(super) async fn list(
             ));
         }
     };
-    let mut transaction = context.store.begin().await?;
+    let mut transaction = context.store.view().await?;
     let mut tags = Vec::new();
     for arn in arns {
         check_exists(context, &mut *transaction, &arn).await?;

@@ -130,6 +130,17 @@ impl Store for SqliteStore {
             inner,
             changes: Arc::clone(&self.changes),
             touched: BTreeSet::new(),
+            is_view: false,
+        }))
+    }
+
+    async fn view(&self) -> Result<Box<dyn Transaction>, StoreError> {
+        let inner = self.readers.begin().await.map_err(database("read"))?;
+        Ok(Box::new(SqliteTransaction {
+            inner,
+            changes: Arc::clone(&self.changes),
+            touched: BTreeSet::new(),
+            is_view: true,
         }))
     }
 
@@ -148,6 +159,7 @@ struct SqliteTransaction {
     changes: Arc<watch::Sender<Changes>>,
     /// The kinds that were written.
     touched: BTreeSet<&'static str>,
+    is_view: bool,
 }
 
 impl SqliteTransaction {
@@ -297,7 +309,11 @@ impl Transaction for SqliteTransaction {
             inner,
             changes,
             touched,
+            is_view,
         } = *self;
+        if is_view {
+            return Err(StoreError::View);
+        }
         inner.commit().await.map_err(database("commit"))?;
         changes.send_modify(|changes| changes.add(&touched));
         Ok(())

@@ -74,6 +74,23 @@ async fn a_dropped_transaction_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_view_is_one_state_and_waits_for_nobody() {
+    each(|store| async move {
+        let mut first = store.begin().await.unwrap();
+        first.create(&bird("a")).await.unwrap();
+        // Beside a transaction that is open.
+        let mut view = store.view().await.unwrap();
+        assert_eq!(view.list::<Bird>().await.unwrap(), []);
+        first.commit().await.unwrap();
+        assert_eq!(view.list::<Bird>().await.unwrap(), []);
+        assert!(matches!(view.commit().await, Err(StoreError::View)));
+        let mut later = store.view().await.unwrap();
+        assert_eq!(later.list::<Bird>().await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_transaction_writes_all_resources_at_once() {
     each(|store| async move {
         let mut transaction = store.begin().await.unwrap();
