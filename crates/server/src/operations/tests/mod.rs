@@ -138,7 +138,10 @@ impl Harness {
 
     /// An available instance; its ARN.
     pub(super) async fn instance(&self, identifier: &str) -> String {
-        let request = json!({"ReplicationInstanceIdentifier": identifier, "ReplicationInstanceClass": "dms.t3.medium"});
+        // Not the newest version, so that there is one to upgrade to.
+        let request = json!({
+            "ReplicationInstanceIdentifier": identifier, "ReplicationInstanceClass": "dms.t3.medium", "EngineVersion": "3.5.4",
+        });
         let made = self.ok("CreateReplicationInstance", request).await;
         let arn = made["ReplicationInstance"]["ReplicationInstanceArn"]
             .as_str()

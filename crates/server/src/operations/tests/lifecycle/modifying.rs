@@ -61,8 +61,10 @@ async fn a_load_takes_no_points_of_the_log() {
         assert!(text.contains(name), "{text}");
         request["MigrationType"] = json!("cdc");
         task.harness.ok("ModifyReplicationTask", request).await;
+        task.until("ready").await;
         let back = json!({"ReplicationTaskArn": task.arn, "MigrationType": "full-load"});
         task.harness.ok("ModifyReplicationTask", back).await;
+        task.until("ready").await;
     }
 }
 
