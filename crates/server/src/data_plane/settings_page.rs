@@ -42,10 +42,17 @@ another where that is memory), of `WHIMBREL_SPOOL_MAX_MB` megabytes at most for 
 however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15: the stream begins
 again at once, which costs none of the tries that `RecoverableErrorCount` and `--retries` count. What is prepared (`SlotName` with `two_phase`) needs the room in any case.
 
-What the service does not have: a group `WhimbrelSettings` with one member, `Objects`, which says what is made beside rows and primary keys: `tables` (the default),
+What the service does not have: a group `WhimbrelSettings`. Its member `Objects` says what is made beside rows and primary keys: `tables` (the default),
 `all`, `none`, or some of `extensions`, `types`, `routines`, `indexes`, `foreign-keys`, `checks`, `sequences`, `defaults`, `views`, `triggers`, `policies`, `events`,
-`grants`, `comments`, `statistics` with commas between. It is echoed only where it was
-given, so that other clients never meet it. `docs/objects.md` has the rest.
+`grants`, `comments`, `statistics` with commas between; `docs/objects.md` has the rest.
+
+Its member `SharedTargetTables`, `false` by default, is for tasks that write into one table of the target, each rows of its own: tenants with a server each, say. Without it a
+task is refused whose tables another one feeds with changes. All of these tasks have to say `true`. What is given up with it: nobody sees to it that the keys are each task's own, so that
+two tasks with one key overwrite each other's rows; a load leaves the tables as they are (TargetTablePrepMode `DO_NOTHING`, another is refused), so that a table that is
+loaded again meets the rows of its first load, which have to be deleted before; a validation sees the rows of the others as differences; a table that one source drops stays, one that it
+truncates is followed no more until its rows are deleted by hand; and what one source alters is altered for all.
+
+The group is echoed only where it was given, so that other clients never meet it.
 
 This page is tested against the code: `WHIMBREL_UPDATE_DOCS=1 cargo nextest run -p whimbrel-server settings_page` writes it anew.
 ";
