@@ -77,6 +77,28 @@ def test_changes_begin_at_a_file_and_an_offset(dms, pair):  # noqa: F811
 
 
 @of_sources(WITH_FILES)
+def test_changes_of_a_table_that_was_altered_behind_the_start_are_refused(dms, pair):  # noqa: F811
+    make_targets(pair)
+    position = log_end(pair.source)
+    pair.source.sql(
+        f"insert into {pair.schema}.a values (8, 'before'); alter table {pair.schema}.a modify column id int after name; "
+        f"insert into {pair.schema}.a values ('behind', 9)"
+    )
+    behind = log_end(pair.source)
+    pair.source.sql(f"insert into {pair.schema}.a values ('at the end', 10)")
+    task = pair.task(MigrationType="cdc")
+    start(dms, task, CdcStartPosition=position)
+    done = is_over(dms, task)
+    assert done["Status"] == "failed", done
+    assert f"{pair.schema}.a" in done["LastFailureMessage"] and "begin at " in done["LastFailureMessage"], done
+    assert pair.rows("a") == ""
+    remove(dms, task)
+    task = pair.task(MigrationType="cdc")
+    start(dms, task, CdcStartPosition=behind)
+    arrives(pair, "a", "10\tat the end\n")
+
+
+@of_sources(WITH_FILES)
 def test_a_task_goes_on_from_the_checkpoint_of_another(dms, pair):  # noqa: F811
     first = pair.task(MigrationType="full-load-and-cdc")
     start(dms, first)

@@ -125,13 +125,14 @@ impl From<RunError> for Failure {
                 .with_help("check --tables and --exclude: names are case-sensitive and written SCHEMA.TABLE; whimbrel check lists the schemas"),
             RunError::SameDatabase(_) => Self::usage(error.to_string())
                 .with_help("--target-schema or --rename-schema give the tables another place"),
+            RunError::SharedAndPrepared => Self::usage(error.to_string()),
             RunError::NothingToResume => {
                 Self::usage("there is nothing to resume: the target has no record of an unfinished migration of these URLs and tables")
                     .with_help("give the same URLs and table options as before, or start afresh without --resume")
             }
             RunError::FedByAnother { fed, .. } => {
                 let help = format!(
-                    "end that task, with the source that it has and this target: whimbrel forget SOURCE TARGET --task {} (in a service: delete the replication task whose ARN ends so); or write into other tables, with --target-schema or --rename-schema",
+                    "end that task, with the source that it has and this target: whimbrel forget SOURCE TARGET --task {} (in a service: delete the replication task whose ARN ends so); or write into other tables, with --target-schema or --rename-schema; or, where each of them writes rows of its own, give all of them --shared-target-tables",
                     fed.task
                 );
                 Self::usage(error.to_string()).with_help(help)

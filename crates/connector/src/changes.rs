@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use whimbrel_core::{Position, Table, TableName};
 
 use crate::{
-    ApplyException, Checkpoint, Definition, Error, RecordChange, RowVisitor, TableFault,
-    TargetTable,
+    ApplyException, Checkpoint, Definition, Error, FedTable, Feeding, RecordChange, RowVisitor,
+    TableFault, TargetTable,
 };
 
 /// The log of one source, as one task reads it.
@@ -56,6 +56,16 @@ pub trait ChangeLog: Send {
     /// [`Error::Fatal`] as [`Self::open`] has it.
     async fn reaches_back(&mut self, _to: &Position) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Those of the tables, described by now, that may have been other ones behind `from`, with where to begin instead: of a log that tells rows by
+    /// the order of their columns alone. Asked when a task begins at a place of its own, without rows that were loaded since.
+    async fn altered_since(
+        &mut self,
+        _tables: &[Table],
+        _from: &Position,
+    ) -> Result<Vec<TableFault>, Error> {
+        Ok(Vec::new())
     }
 
     /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied). `tables` are as they
@@ -182,10 +192,19 @@ pub enum LogEvent {
         /// Rows hold the values of its loaded columns, in catalog order.
         table: Arc<Table>,
     },
+    /// From here on the log tells rows of a table apart by other columns, which it has as its key here. The table itself is what it was.
+    Identified {
+        /// Its number.
+        id: TableId,
+        /// With that key.
+        table: Arc<Table>,
+    },
     /// A transaction begins.
     Begin {
         /// For the rule of the view.
         mark: TransactionMark,
+        /// When it was committed by the source's clock, in microseconds since 1970, where the log tells so before its rows.
+        committed_at_us: Option<i64>,
     },
     /// A row came.
     Insert {
@@ -390,6 +409,14 @@ pub trait Applier: Send {
 
     /// Whether [`Self::define`] is part of the open transaction. Where it is not, it is called between transactions.
     fn defines_in_transaction(&self) -> bool;
+
+    /// Notes that the task feeds one more table of the target ([`crate::Target::feed`]), before a table gets that name. Called where
+    /// [`Self::define`] may be. Answers who else feeds it, and then nothing is noted.
+    async fn feed_also(
+        &mut self,
+        table: &TableName,
+        feeding: Feeding,
+    ) -> Result<Option<FedTable>, Error>;
 
     /// Changes the definition of a table, as far as that has not been done already.
     ///

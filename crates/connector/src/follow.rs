@@ -165,6 +165,11 @@ pub enum RecordChange {
         /// The table at the source.
         table: TableName,
     },
+    /// The task feeds this table no more: it has another name.
+    Unfed {
+        /// The table at the target.
+        table: TableName,
+    },
 }
 
 /// A change of the definition of a table of the target.

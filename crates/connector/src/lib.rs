@@ -47,6 +47,6 @@ pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition,
 };
 pub use target::{
-    ChunkCommit, ChunkLoad, ChunkRecord, FedTable, KeyNotRestored, KeyPolicy, LoadRecord, Loader,
-    PrepareMode, ShapedTable, Target, TargetColumn, TargetTable, TaskFence,
+    ChunkCommit, ChunkLoad, ChunkRecord, FedTable, Feeding, KeyNotRestored, KeyPolicy, LoadRecord,
+    Loader, PrepareMode, ShapedTable, Target, TargetColumn, TargetTable, TaskFence,
 };

@@ -165,6 +165,16 @@ pub struct LoadRecord {
     pub follow: Option<FollowState>,
 }
 
+/// Whether a task lets others feed its tables too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Feeding {
+    /// It does not.
+    #[default]
+    Alone,
+    /// Those that say the same: each writes rows of its own.
+    Together,
+}
+
 /// A table of the target that a task feeds with changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FedTable {
@@ -285,15 +295,16 @@ pub trait Target: Send {
     /// Removes the records of some tables' loads, as if these had not been prepared yet.
     async fn unrecord(&mut self, fence: &TaskFence, tables: &[&TableName]) -> Result<(), Error>;
 
-    /// Of these tables of the target, those that other tasks feed with changes ([`Self::feed`]). Writes nothing.
+    /// Of these tables of the target, those that other tasks feed with changes ([`Self::feed`]) and do not share with this one. Writes nothing.
     async fn fed_by_others(
         &mut self,
         task: &str,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error>;
 
     /// Notes that from now on the task feeds these tables of the target with changes, and no others. Nobody else may until the task is cleared or
-    /// forgotten. In one step with seeing that no other task feeds them: answers those that others do, and then nothing is noted.
+    /// forgotten, but tasks that all feed [`Feeding::Together`]. In one step with seeing that no other task feeds them: answers those that others do, and then nothing is noted.
     ///
     /// # Errors
     /// [`Error::Fenced`] when another epoch owns the task.
@@ -301,6 +312,7 @@ pub trait Target: Send {
         &mut self,
         fence: &TaskFence,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error>;
 
     /// Removes all records of the task, and the control tables when nobody else uses them. Answers the foreign keys that were put aside and are not whole

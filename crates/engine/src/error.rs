@@ -37,6 +37,12 @@ pub enum RunError {
         /// So many more tables are fed by others.
         more_count: usize,
     },
+    /// Tables into which other tasks write too were to be removed or emptied.
+    #[error(
+        "tables that other tasks write into as well (SharedTargetTables) must not be dropped or emptied before a load; let the load leave them as they are \
+         (TargetTablePrepMode DO_NOTHING, --prepare do-nothing)"
+    )]
+    SharedAndPrepared,
     /// A table could not be loaded and the error policy says to stop.
     #[error("{0}")]
     Table(String),

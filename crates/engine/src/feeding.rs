@@ -2,7 +2,7 @@
 //! of another task is refused before it has changed anything. What a load that is not followed writes is not noted: when it breaks off,
 //! another may begin in its place.
 
-use whimbrel_connector::{FedTable, Target, TaskFence};
+use whimbrel_connector::{FedTable, Feeding, PrepareMode, Target, TaskFence};
 use whimbrel_core::{Table, TableName};
 
 use crate::{FullLoadSpec, RunError};
@@ -25,13 +25,24 @@ fn refused(task: &str, mut fed: Vec<FedTable>) -> Result<(), RunError> {
     })
 }
 
+/// Sees that a load leaves alone what others have written into tables that the task shares.
+pub(crate) fn check_prepare(load: &FullLoadSpec) -> Result<(), RunError> {
+    let removes = load.prepare != PrepareMode::DoNothing;
+    if load.feeding == Feeding::Together && removes {
+        return Err(RunError::SharedAndPrepared);
+    }
+    Ok(())
+}
+
 /// Sees that no other task feeds the tables. Writes nothing.
 pub(crate) async fn check(
     target: &mut dyn Target,
     load: &FullLoadSpec,
     tables: &[Table],
 ) -> Result<(), RunError> {
-    let fed = target.fed_by_others(&load.task, &names(load, tables)).await;
+    let wanted = names(load, tables);
+    let fed = target.fed_by_others(&load.task, &wanted, load.feeding);
+    let fed = fed.await;
     refused(&load.task, fed.map_err(RunError::Target)?)
 }
 
@@ -42,7 +53,7 @@ pub(crate) async fn take(
     load: &FullLoadSpec,
     tables: &[Table],
 ) -> Result<(), RunError> {
-    let fed = target.feed(fence, &names(load, tables)).await;
+    let fed = target.feed(fence, &names(load, tables), load.feeding).await;
     refused(&load.task, fed.map_err(RunError::Target)?)
 }
 
@@ -56,7 +67,9 @@ pub(crate) async fn take_what_is_free(
 ) -> Result<Vec<(TableName, String)>, RunError> {
     let mut taken = Vec::new();
     loop {
-        let fed = target.feed(fence, &names(load, &tables)).await;
+        let wanted = names(load, &tables);
+        let fed = target.feed(fence, &wanted, load.feeding);
+        let fed = fed.await;
         let fed = fed.map_err(RunError::Target)?;
         if fed.is_empty() {
             return Ok(taken);
@@ -69,9 +82,13 @@ pub(crate) async fn take_what_is_free(
     }
 }
 
+/// The way past for those who know what they do.
+const TOGETHER: &str =
+    "; or, where each task writes rows of its own, let all of them say so (SharedTargetTables)";
+
 fn reason(other: &FedTable) -> String {
     format!(
-        "task {} feeds {} at the target with changes; end that task, or give the table another name at the target, and load it again",
+        "task {} feeds {} at the target with changes; end that task, or give the table another name at the target, and load it again{TOGETHER}",
         other.task, other.table
     )
 }

@@ -151,7 +151,7 @@ pub struct FollowProgress {
     pub source_latency_ms: u64,
     /// Age of the last transaction when it was visible at the target, in milliseconds.
     pub target_latency_ms: u64,
-    /// The end of the log was reached, and nothing came since.
+    /// The end of the log was reached, nothing came since, and all before is at the target.
     pub is_caught_up: bool,
     /// Tables are being loaded that are to be followed too.
     pub is_loading: bool,
@@ -160,8 +160,10 @@ pub struct FollowProgress {
     pub received_at_us: Option<i64>,
     /// See `received_at_us`.
     pub applied_at_us: Option<i64>,
-    /// When the source committed the oldest transaction that was received and is not applied.
+    /// When the source committed the oldest transaction that was received, in part or whole, and is not applied.
     pub oldest_waiting_us: Option<i64>,
+    /// When it committed the transaction that is being received, where the log tells so before its end.
+    pub reading_us: Option<i64>,
     /// Changes that wait for the target.
     pub waiting_count: u64,
     /// Bytes of changes that were applied in this run.
@@ -169,6 +171,12 @@ pub struct FollowProgress {
 }
 
 impl FollowProgress {
+    /// How far reading is behind the source now, in milliseconds: the age of what is being received, and at least that of what came last.
+    pub fn source_latency_now_ms(&self) -> u64 {
+        let reading_ms = self.reading_us.map_or(0, latency_ms);
+        reading_ms.max(self.source_latency_ms)
+    }
+
     /// How far the target is behind the source now, in milliseconds: the age of what waits for it, and at least that of what it was given last.
     pub fn target_latency_now_ms(&self) -> u64 {
         let waiting_ms = self.oldest_waiting_us.map_or(0, latency_ms);

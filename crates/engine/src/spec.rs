@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroU32;
 
 use whimbrel_connector::{
-    Error, KeyPolicy, LoadRecord, PrepareMode, Target, TargetTable, TaskFence,
+    Error, Feeding, KeyPolicy, LoadRecord, PrepareMode, Target, TargetTable, TaskFence,
 };
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::objects::ObjectSelection;
@@ -53,6 +53,8 @@ pub struct LoadExceptions {
 pub struct FullLoadSpec {
     /// The task's name at the target: at most 128 characters, unique there.
     pub task: String,
+    /// Whether it shares its tables at the target with other tasks.
+    pub feeding: Feeding,
     /// Which tables, under which names.
     pub mappings: TableMappings,
     /// Puts all tables into this schema of the target, whatever the mappings say.
@@ -115,6 +117,7 @@ impl FullLoadSpec {
     pub fn new(task: impl Into<String>, mappings: TableMappings) -> Self {
         Self {
             task: task.into(),
+            feeding: Feeding::Alone,
             mappings,
             target_schema: None,
             prepare: PrepareMode::DropAndCreate,

@@ -140,6 +140,20 @@ pub(crate) async fn tables(
     Ok(tables)
 }
 
+/// Waits until a definition of the table that is in the log is in the catalog too: a server may send its log before it has committed what
+/// is told there (MySQL, most of all where `rpl_semi_sync_source_wait_point = AFTER_SYNC` has it wait for a replica in between). Whoever
+/// opens the table waits for whoever defines it. One that is gone, or may not be read, has no definition to wait for.
+pub(crate) async fn wait_for_definition(
+    connection: &mut Connection,
+    table: &TableName,
+) -> Result<(), WireError> {
+    let sql = format!("SELECT 1 FROM {} LIMIT 0", quote::table(table));
+    match connection.rows(&sql).await {
+        Ok(_) | Err(WireError::Server(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// A table without its columns.
 fn bare_table(engine: Engine, row: &TextRow) -> Table {
     let unversioned = row.get(4).filter(|name| !storage::keeps_versions(name));
@@ -198,6 +212,18 @@ pub(crate) async fn columns(
 ) -> Result<Vec<CatalogColumn>, WireError> {
     let mut columns = columns_of(connection, Scope::Table(table)).await?;
     Ok(pick(&mut columns, table))
+}
+
+/// The names of the columns of all user tables, in their order.
+pub(crate) async fn column_names(
+    connection: &mut Connection,
+) -> Result<HashMap<TableName, Vec<String>>, WireError> {
+    let columns = columns_of(connection, Scope::User).await?;
+    let named = columns.into_iter().map(|(table, columns)| {
+        let names = columns.into_iter().map(|column| column.name);
+        (table, names.collect())
+    });
+    Ok(named.collect())
 }
 
 /// What was found for a table. A server that folds the case of names answers under another spelling; one that compares

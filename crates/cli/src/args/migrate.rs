@@ -67,6 +67,9 @@ pub(crate) struct MigrateArgs {
     /// What happens to tables that exist at the target
     #[arg(long, value_name = "MODE", default_value = "drop-and-create")]
     pub(crate) prepare: Prepare,
+    /// Writes into tables that other tasks with this option feed with changes too, each with rows of its own keys; with --prepare do-nothing
+    #[arg(long)]
+    pub(crate) shared_target_tables: bool,
     /// Chunks loaded at once; each takes a connection at either end [default: by the machine, 2 to 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(JOBS_MAX)))]
     pub(crate) jobs: Option<u16>,

@@ -50,6 +50,7 @@ fn every_option_of_a_migration_is_understood() {
         "--jobs",
         "3",
         "--no-keys",
+        "--shared-target-tables",
         "--resume",
         "--json",
         "--chunk-size",
@@ -70,6 +71,7 @@ fn every_option_of_a_migration_is_understood() {
         (args.chunk_size, args.progress),
         (1 << 20, ProgressMode::Lines)
     );
+    assert!(args.shared_target_tables);
     assert!(args.no_keys && args.resume && args.json && args.stop_on_error);
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use whimbrel_connector::{Connector, KeyPolicy};
+use whimbrel_connector::{Connector, Feeding, KeyPolicy};
 use whimbrel_core::TableName;
 use whimbrel_engine::{
     FullLoadSpec, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind, TableErrorPolicy,
@@ -262,6 +262,9 @@ fn spec(args: &MigrateArgs, selection: Selection) -> FullLoadSpec {
     spec.shaping = args.shape.shaping();
     spec.objects = args.objects.clone();
     spec.prepare = args.prepare.into();
+    if args.shared_target_tables {
+        spec.feeding = Feeding::Together;
+    }
     spec.keys = if args.no_keys {
         KeyPolicy::None
     } else {

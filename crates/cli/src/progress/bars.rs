@@ -190,7 +190,9 @@ fn follow_message(view: &View, follow: &FollowProgress) -> String {
     let behind = if follow.is_caught_up {
         "caught up".to_owned()
     } else {
-        let behind_ms = follow.target_latency_now_ms().max(follow.source_latency_ms);
+        let behind_ms = follow
+            .target_latency_now_ms()
+            .max(follow.source_latency_now_ms());
         format!(
             "{} behind",
             format::rough_duration(Duration::from_millis(behind_ms))

@@ -105,7 +105,7 @@ fn follow_json(view: &View, follow: &FollowProgress) -> Value {
         "transactions": follow.transaction_count,
         "changes": view.snapshot.change_count(),
         "changes_per_s": view.change_speed.rows.round(),
-        "source_latency_ms": follow.source_latency_ms,
+        "source_latency_ms": follow.source_latency_now_ms(),
         "target_latency_ms": follow.target_latency_now_ms(),
         "caught_up": follow.is_caught_up,
         "waiting": follow.waiting_count,

@@ -4,6 +4,7 @@ mod definitions;
 mod faults;
 mod kept_log;
 mod lives;
+mod partitions;
 mod process;
 mod torture;
 mod two_tasks;

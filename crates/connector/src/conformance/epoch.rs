@@ -2,7 +2,7 @@ use super::rig::{self, How, Rig, assert_fenced, assert_replaced};
 use super::{End, Harness, fixture};
 use whimbrel_core::TableName;
 
-use crate::{Error, FedTable, PrepareMode, TaskFence};
+use crate::{Error, FedTable, Feeding, PrepareMode, TaskFence};
 
 /// Each claim's epoch is larger than all before it, on any connection and after the task was forgotten.
 pub async fn epochs_only_grow(harness: &dyn Harness) {
@@ -274,31 +274,83 @@ pub async fn a_table_is_fed_by_one_task(harness: &dyn Harness) {
     let theirs = second.claim(&another).await.unwrap();
     let wanted = [b.clone(), c.clone()];
     for _ in 0..2 {
-        let fed = first.feed(&ours, &[a.clone(), b.clone()]).await;
+        let fed = first
+            .feed(&ours, &[a.clone(), b.clone()], Feeding::Alone)
+            .await;
         assert_eq!(fed.unwrap(), []);
     }
     let taken = [FedTable {
         table: b.clone(),
         task: task.clone(),
     }];
-    let found = second.fed_by_others(&another, &wanted).await;
+    let found = second
+        .fed_by_others(&another, &wanted, Feeding::Alone)
+        .await;
     assert_eq!(found.unwrap(), taken);
-    assert_eq!(second.feed(&theirs, &wanted).await.unwrap(), taken);
+    assert_eq!(
+        second.feed(&theirs, &wanted, Feeding::Alone).await.unwrap(),
+        taken
+    );
     // Nothing of it was noted, not even the table that nobody feeds.
-    let found = first.fed_by_others(&task, &wanted).await;
+    let found = first.fed_by_others(&task, &wanted, Feeding::Alone).await;
     assert_eq!(found.unwrap(), []);
 
     assert_eq!(
-        first.feed(&ours, std::slice::from_ref(&a)).await.unwrap(),
+        first
+            .feed(&ours, std::slice::from_ref(&a), Feeding::Alone)
+            .await
+            .unwrap(),
         []
     );
-    assert_eq!(second.feed(&theirs, &wanted).await.unwrap(), []);
+    assert_eq!(
+        second.feed(&theirs, &wanted, Feeding::Alone).await.unwrap(),
+        []
+    );
     first.clear(&ours).await.unwrap();
     let all = [a, b, c];
-    assert_eq!(second.feed(&theirs, &all).await.unwrap(), []);
-    let found = first.fed_by_others(&task, &all).await;
+    assert_eq!(
+        second.feed(&theirs, &all, Feeding::Alone).await.unwrap(),
+        []
+    );
+    let found = first.fed_by_others(&task, &all, Feeding::Alone).await;
     assert_eq!(found.unwrap().len(), 3);
     second.forget(&theirs).await.unwrap();
-    assert_eq!(first.feed(&ours, &all).await.unwrap(), []);
+    assert_eq!(first.feed(&ours, &all, Feeding::Alone).await.unwrap(), []);
     first.forget(&ours).await.unwrap();
+}
+
+/// Tasks that say so feed a table together, and keep those out that do not.
+pub async fn a_table_is_fed_by_tasks_together(harness: &dyn Harness) {
+    use Feeding::{Alone, Together};
+    let task = rig::task(harness);
+    let another = format!("{task} %");
+    let schema = harness.schema(End::Target);
+    let [a, b, c] = ["a", "b", "c"].map(|name| TableName::new(schema, name));
+    let mut first = harness.connector(End::Target).target().await.unwrap();
+    let mut second = harness.connector(End::Target).target().await.unwrap();
+    let ours = first.claim(&task).await.unwrap();
+    let theirs = second.claim(&another).await.unwrap();
+    let (two, later) = ([a.clone(), b.clone()], [b.clone(), c.clone()]);
+    assert_eq!(first.feed(&ours, &two, Together).await.unwrap(), []);
+    assert_eq!(second.feed(&theirs, &later, Together).await.unwrap(), []);
+    let taken = |task: &str| {
+        [FedTable {
+            table: b.clone(),
+            task: task.to_owned(),
+        }]
+    };
+    let found = first.fed_by_others(&task, &two, Alone).await.unwrap();
+    assert_eq!(found, taken(&another));
+    // It has what it had.
+    assert_eq!(first.feed(&ours, &two, Alone).await.unwrap(), found);
+    let found = second.fed_by_others(&another, &later, Alone).await;
+    assert_eq!(found.unwrap(), taken(&task));
+
+    second.clear(&theirs).await.unwrap();
+    assert_eq!(first.feed(&ours, &two, Alone).await.unwrap(), []);
+    let refused = second.feed(&theirs, &later, Together).await.unwrap();
+    assert_eq!(refused, taken(&task));
+    first.forget(&ours).await.unwrap();
+    assert_eq!(second.feed(&theirs, &later, Together).await.unwrap(), []);
+    second.forget(&theirs).await.unwrap();
 }

@@ -42,6 +42,7 @@ macro_rules! conformance_tests {
             forgetting_may_be_repeated
             tasks_do_not_disturb_each_other
             a_table_is_fed_by_one_task
+            a_table_is_fed_by_tasks_together
             drop_and_create_leaves_the_new_table_alone
             truncate_keeps_the_table_and_no_rows
             do_nothing_keeps_the_table_and_its_rows

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use whimbrel_core::{TableName, Value};
 
 use super::define;
-use super::target::{check_fence, places};
+use super::target::{check_fence, fed_by_others, places};
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
-    AppliedCount, Applier, ApplyException, Checkpoint, Definition, Error, LoadRecord, NetChanges,
-    RecordChange, RefusalKind, RowRefusal, SingleChange, SingleKind, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplyException, Checkpoint, Definition, Error, FedTable, Feeding,
+    LoadRecord, NetChanges, RecordChange, RefusalKind, RowRefusal, SingleChange, SingleKind,
+    TargetTable, TaskFence,
 };
 
 /// Cells of a row; `None` is not sent.
@@ -144,6 +145,22 @@ impl Applier for MemoryApplier {
         self.database.lock().defines_in_transaction
     }
 
+    async fn feed_also(
+        &mut self,
+        table: &TableName,
+        feeding: Feeding,
+    ) -> Result<Option<FedTable>, Error> {
+        let mut state = self.database.lock();
+        check_fence(&state, &self.fence)?;
+        let task = &self.fence.task;
+        let others = fed_by_others(&state, task, std::slice::from_ref(table), feeding);
+        if others.is_empty() {
+            let key = (table.clone(), task.clone());
+            state.fed.insert(key, feeding);
+        }
+        Ok(others.into_iter().next())
+    }
+
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
         let faults = self.faults.clone();
         faults.around(Call::Define, || {
@@ -196,6 +213,9 @@ fn record(state: &mut State, task: &str, change: RecordChange) {
     match change {
         RecordChange::Remove { table } => {
             state.records.remove(&(task.to_owned(), table));
+        }
+        RecordChange::Unfed { table } => {
+            state.fed.remove(&(table, task.to_owned()));
         }
         RecordChange::Put {
             table,

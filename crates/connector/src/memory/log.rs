@@ -1,6 +1,6 @@
 //! The log of a database in memory: transactions in order, numbered from 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -253,6 +253,7 @@ impl ChangeLog for MemoryLog {
                 tables: tables.iter().cloned().map(Some).collect(),
                 described: false,
                 next: from,
+                pieces: VecDeque::new(),
             }) as Box<dyn ChangeStream>)
         })
     }
@@ -295,12 +296,46 @@ struct MemoryStream {
     described: bool,
     /// Transactions already handed over.
     next: u64,
+    /// Of a block that was cut.
+    pieces: VecDeque<ChangeBlock>,
+}
+
+impl MemoryStream {
+    /// The next piece of a block that was cut, once it may be told.
+    async fn piece(&mut self) -> Option<ChangeBlock> {
+        while !self.pieces.is_empty() {
+            let logged = self.database.logged.notified();
+            if self.database.may_tell_piece() {
+                return self.pieces.pop_front();
+            }
+            logged.await;
+        }
+        None
+    }
+
+    /// Cuts a block where that is wanted.
+    fn cut(&mut self, events: &[LogEvent], rows: Vec<Vec<Option<Cell>>>) {
+        let rows = Arc::new(Rows(rows));
+        let event_count = self
+            .database
+            .lock()
+            .pieces
+            .map_or(usize::MAX, |(count, _)| count);
+        let pieces = events.chunks(event_count).map(|events| ChangeBlock {
+            events: events.to_vec(),
+            rows: Arc::clone(&rows) as Arc<dyn ChangeRows>,
+        });
+        self.pieces.extend(pieces);
+    }
 }
 
 #[async_trait]
 impl ChangeStream for MemoryStream {
     /// Up to three transactions to a block, as many as there are.
     async fn next(&mut self) -> Result<ChangeBlock, Error> {
+        if let Some(piece) = self.piece().await {
+            return Ok(piece);
+        }
         let mut block = Block {
             tells_old_rows: self.database.lock().tells_old_rows,
             ..Block::default()
@@ -342,10 +377,11 @@ impl ChangeStream for MemoryStream {
                 place: Arc::new(Place(self.next)),
             });
         }
-        Ok(ChangeBlock {
-            events: block.events,
-            rows: Arc::new(Rows(block.rows)),
-        })
+        self.cut(&block.events, block.rows);
+        match self.piece().await {
+            Some(piece) => Ok(piece),
+            None => self.next().await,
+        }
     }
 
     fn confirm(&mut self, position: &Position) {
@@ -396,6 +432,13 @@ fn created(change: &MemoryChange) -> Option<LogEvent> {
     })
 }
 
+fn now_us() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
 #[derive(Default)]
 struct Block {
     events: Vec<LogEvent>,
@@ -405,8 +448,10 @@ struct Block {
 
 impl Block {
     fn transaction(&mut self, tables: &mut [Option<Table>], changes: &[Logged], number: u64) {
+        let committed_at_us = now_us();
         self.events.push(LogEvent::Begin {
             mark: TransactionMark(number, 0),
+            committed_at_us: Some(committed_at_us),
         });
         for (logged, change) in changes {
             let id = logged.as_ref().and_then(|table| table.id);
@@ -434,12 +479,9 @@ impl Block {
             };
             self.events.extend(event);
         }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         self.events.push(LogEvent::Commit {
             place: Arc::new(Place(number)),
-            committed_at_us: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+            committed_at_us,
         });
     }
 

@@ -20,7 +20,7 @@ use whimbrel_core::{Engine, Table, TableName, Value};
 use crate::control_tables::{ControlTable, ControlValue};
 use crate::{
     ApplyException, ChangeLog, Checkpoint, ConnectError, ConnectErrorKind, Connector, Error,
-    KeptLog, LoadRecord, LogWatch, ServerInfo, Source, Target,
+    Feeding, KeptLog, LoadRecord, LogWatch, ServerInfo, Source, Target,
 };
 pub use faults::{Call, Faults, When};
 pub use log::MemoryChange;
@@ -109,13 +109,15 @@ struct State {
     defines_in_transaction: bool,
     /// The log tells old rows whole, and not by their keys alone.
     tells_old_rows: bool,
+    /// Streams tell blocks of so many events, and so many blocks before they wait.
+    pieces: Option<(usize, usize)>,
     /// The form in which streams are told, and the first one in which they come to an end.
     form: u32,
     form_told: u32,
     /// Rows of the tables that users read.
     control: BTreeMap<&'static str, Vec<Vec<ControlValue>>>,
     /// Tables and the tasks that feed them.
-    fed: BTreeMap<TableName, String>,
+    fed: BTreeMap<(TableName, String), Feeding>,
     /// What a look at the log tells.
     kept_log: Option<KeptLog>,
 }
@@ -152,6 +154,23 @@ impl MemoryDatabase {
     pub fn told_in_form(self, number: u32) -> Self {
         self.lock().form_told = number;
         self
+    }
+
+    /// Has streams tell blocks of so many events, whether a transaction ends with them or not, and wait behind so many blocks.
+    pub fn tell_in_pieces(&self, event_count: usize, block_count: usize) {
+        self.lock().pieces = Some((event_count, block_count));
+        self.logged.notify_waiters();
+    }
+
+    /// Whether another piece may be told, which it then is.
+    fn may_tell_piece(&self) -> bool {
+        let mut state = self.lock();
+        let Some((_, left)) = &mut state.pieces else {
+            return true;
+        };
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
     }
 
     fn give_up_form(&self) -> Result<(), Error> {

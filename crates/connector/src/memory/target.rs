@@ -8,8 +8,8 @@ use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::control_tables::ControlWrite;
 use crate::{
     Applier, ApplySettings, Checkpoint, ChunkCommit, ChunkLoad, ChunkRecord, Error, FedTable,
-    FollowState, KeyNotRestored, KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode, RawFormat,
-    RefusalKind, RowBlock, RowRefusal, Target, TargetColumn, TargetTable, TaskFence,
+    Feeding, FollowState, KeyNotRestored, KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode,
+    RawFormat, RefusalKind, RowBlock, RowRefusal, Target, TargetColumn, TargetTable, TaskFence,
     TypeDefinition,
 };
 
@@ -45,10 +45,18 @@ fn check_holder(state: &State, fence: &TaskFence) -> Result<(), Error> {
     }
 }
 
-fn fed_by_others(state: &State, task: &str, tables: &[TableName]) -> Vec<FedTable> {
+pub(super) fn fed_by_others(
+    state: &State,
+    task: &str,
+    tables: &[TableName],
+    feeding: Feeding,
+) -> Vec<FedTable> {
+    let is_shared = |theirs: Feeding| feeding == Feeding::Together && theirs == feeding;
     let fed = state.fed.iter();
-    let fed = fed.filter(|(table, by)| tables.contains(table) && *by != task);
-    fed.map(|(table, task)| FedTable {
+    let fed = fed.filter(|((table, by), theirs)| {
+        tables.contains(table) && by != task && !is_shared(**theirs)
+    });
+    fed.map(|((table, task), _)| FedTable {
         table: table.clone(),
         task: task.clone(),
     })
@@ -167,7 +175,7 @@ impl Target for MemoryTarget {
             check_fence(&state, fence)?;
             state.records.retain(|(task, _), _| *task != fence.task);
             state.checkpoints.remove(&fence.task);
-            state.fed.retain(|_, task| *task != fence.task);
+            state.fed.retain(|(_, task), _| *task != fence.task);
             Ok(())
         })
     }
@@ -176,24 +184,26 @@ impl Target for MemoryTarget {
         &mut self,
         task: &str,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error> {
-        Ok(fed_by_others(&self.database.lock(), task, tables))
+        Ok(fed_by_others(&self.database.lock(), task, tables, feeding))
     }
 
     async fn feed(
         &mut self,
         fence: &TaskFence,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error> {
         let mut state = self.database.lock();
         check_fence(&state, fence)?;
-        let others = fed_by_others(&state, &fence.task, tables);
+        let others = fed_by_others(&state, &fence.task, tables, feeding);
         if others.is_empty() {
-            state.fed.retain(|_, task| *task != fence.task);
+            state.fed.retain(|(_, task), _| *task != fence.task);
             let fed = tables.iter().cloned();
             state
                 .fed
-                .extend(fed.map(|table| (table, fence.task.clone())));
+                .extend(fed.map(|table| ((table, fence.task.clone()), feeding)));
         }
         Ok(others)
     }
@@ -220,7 +230,7 @@ impl Target for MemoryTarget {
             state.records.retain(|(task, _), _| *task != fence.task);
             state.epochs.remove(&fence.task);
             state.checkpoints.remove(&fence.task);
-            state.fed.retain(|_, task| *task != fence.task);
+            state.fed.retain(|(_, task), _| *task != fence.task);
             Ok(Vec::new())
         })
     }

@@ -132,7 +132,10 @@ pub(super) const LAYOUT: &[Entry] = &[
 ];
 
 /// What is of this service alone.
-const WHIMBREL: &[Member] = &[optional("Objects", Objects)];
+const WHIMBREL: &[Member] = &[
+    optional("Objects", Objects),
+    optional("SharedTargetTables", Bool),
+];
 
 const TARGET_METADATA: &[Member] = &[
     member("TargetSchema", Text, "\"\""),

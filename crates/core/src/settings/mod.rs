@@ -13,8 +13,8 @@ pub use document::SettingsDocument;
 pub use error::SettingsError;
 pub use typed::{
     ApplyMode, CachedChanges, ControlTableSettings, DataErrorSettings, DdlHandling, ErrorPolicy,
-    EscalationSettings, OpenTransactions, RecoverableErrors, TablePrepMode, TaskSettings,
-    TruncateHandling, ValidationSettings,
+    EscalationSettings, OpenTransactions, RecoverableErrors, TablePrepMode, TargetTables,
+    TaskSettings, TruncateHandling, ValidationSettings,
 };
 
 #[cfg(test)]

@@ -227,6 +227,13 @@ fn our_own_settings_are_echoed_only_where_they_were_given() {
         .for_modify(r#"{"Logging":{"EnableLogging":true}}"#)
         .unwrap();
     assert_eq!(TaskSettings::of(&kept).objects, objects);
+    assert_eq!(TaskSettings::of(&kept).target_tables, TargetTables::Own);
+    let shared = given
+        .for_modify(r#"{"WhimbrelSettings":{"SharedTargetTables":true}}"#)
+        .unwrap();
+    let shared = TaskSettings::of(&shared);
+    assert_eq!(shared.target_tables, TargetTables::Shared);
+    assert_eq!(shared.objects, objects);
     for wrong in [r#""vistas""#, "7"] {
         let sent = format!(r#"{{"WhimbrelSettings":{{"Objects":{wrong}}}}}"#);
         let error = SettingsDocument::for_create(Some(&sent))

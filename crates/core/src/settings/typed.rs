@@ -63,6 +63,15 @@ pub enum ApplyMode {
     OneByOne,
 }
 
+/// Whose the tables at the target are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetTables {
+    /// Those of the task alone.
+    Own,
+    /// Those of all tasks that say the same.
+    Shared,
+}
+
 /// What a truncation at the source does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TruncateHandling {
@@ -118,6 +127,8 @@ pub struct TaskSettings {
     pub prepare: TablePrepMode,
     /// What is made beside rows and primary keys.
     pub objects: ObjectSelection,
+    /// Whose the tables at the target are.
+    pub target_tables: TargetTables,
     /// Large values are cut to so many KiB, where the user wants it.
     pub lob_kib_max: Option<u32>,
     /// Whether primary keys are made after the rows.
@@ -226,6 +237,7 @@ impl TaskSettings {
                 _ => TablePrepMode::DropAndCreate,
             },
             objects: objects(document),
+            target_tables: target_tables(document),
             lob_kib_max: lob_kib_max(document),
             create_pk_after_full_load: document.bool("FullLoadSettings", "CreatePkAfterFullLoad"),
             full_load_subtasks_max: u8::try_from(number("FullLoadSettings", "MaxFullLoadSubTasks"))
@@ -420,6 +432,14 @@ fn objects(document: &SettingsDocument) -> ObjectSelection {
     let given = document.get("WhimbrelSettings", "Objects").as_str();
     let given = given.and_then(|given| ObjectSelection::parse(given).ok());
     given.unwrap_or_else(ObjectSelection::of_tables)
+}
+
+fn target_tables(document: &SettingsDocument) -> TargetTables {
+    if document.bool("WhimbrelSettings", "SharedTargetTables") {
+        TargetTables::Shared
+    } else {
+        TargetTables::Own
+    }
 }
 
 fn history_table(document: &SettingsDocument) -> Option<Duration> {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use tracing::{debug, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Applier, ApplyException, Checkpoint, Definition, Error, FollowState, NetChanges, RecordChange,
-    RowRefusal, RowSet as _, SingleKind,
+    Applier, ApplyException, Checkpoint, Definition, Error, FedTable, Feeding, FollowState,
+    NetChanges, RecordChange, RowRefusal, RowSet as _, SingleKind,
 };
 use whimbrel_core::{Position, TableName};
 
@@ -116,6 +116,8 @@ impl ChangeCounts {
 pub(super) struct Control {
     pub(super) definitions: Vec<Definition>,
     pub(super) records: Vec<RecordChange>,
+    /// The name at the target that a table gets.
+    pub(super) feeds: Option<TableName>,
     /// What is committed if anything is; the transaction at hand, if there is one, lies behind it.
     pub(super) checkpoint: Checkpoint,
     /// There is no transaction at hand.
@@ -144,6 +146,8 @@ pub(super) struct BatchWriter {
     folds: bool,
     /// How many changes were left out since the run began.
     tally: Tally,
+    /// Whether the task shares its tables with others.
+    feeding: Feeding,
     /// Tables that are followed no more; the follower hears of them with the batch.
     suspended: HashSet<TableName>,
     newly_suspended: Vec<(TableName, String)>,
@@ -161,6 +165,7 @@ impl BatchWriter {
             data_errors: spec.load.data_errors,
             folds: spec.folds,
             tally: tally.renewed(),
+            feeding: spec.load.feeding,
             suspended: HashSet::new(),
             newly_suspended: Vec::new(),
             held_back: Vec::new(),
@@ -225,6 +230,9 @@ impl BatchWriter {
     pub(super) async fn control(&mut self, control: &Control) -> Result<Controlled, Error> {
         let defines = !control.definitions.is_empty();
         if control.commits && defines && !self.applier.defines_in_transaction() {
+            if let Some(refused) = self.taken(control).await? {
+                return Ok(refused);
+            }
             // What comes between transactions does not come again: the record is there first.
             self.open().await?;
             self.applier.record(&control.records).await?;
@@ -251,6 +259,9 @@ impl BatchWriter {
         } else {
             self.open().await?;
         }
+        if let Some(refused) = self.taken(control).await? {
+            return Ok(refused);
+        }
         for definition in &control.definitions {
             match self.define(definition).await {
                 Err(Error::Table(fault)) => return Ok(Controlled::Refused(fault.message)),
@@ -263,6 +274,17 @@ impl BatchWriter {
             self.commit(&control.checkpoint).await?;
         }
         Ok(Controlled::Done { is_split })
+    }
+
+    /// Takes the name that a table gets, unless another task feeds a table of that name.
+    async fn taken(&mut self, control: &Control) -> Result<Option<Controlled>, Error> {
+        let Some(table) = &control.feeds else {
+            return Ok(None);
+        };
+        let other = self.applier.feed_also(table, self.feeding).await?;
+        Ok(other.map(|FedTable { table, task }| {
+            Controlled::Refused(format!("task {task} feeds {table} with changes"))
+        }))
     }
 
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {

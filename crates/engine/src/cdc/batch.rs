@@ -244,6 +244,11 @@ impl Collector {
         (self.byte_count, self.complete.len() + self.open.len())
     }
 
+    /// Whether changes of ours wait whose transaction goes on.
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Whether transactions with changes of ours wait.
     pub(super) fn has_changes(&self) -> bool {
         !self.complete.is_empty()

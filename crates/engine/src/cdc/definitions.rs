@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 use whimbrel_connector::{
-    Checkpoint, Definition, Error, FollowState, PrepareMode, RecordChange, TableId, TargetTable,
+    Checkpoint, Definition, Error, Feeding, FollowState, PrepareMode, RecordChange, TableId,
+    TargetTable,
 };
 use whimbrel_core::{Table, TableName};
 
@@ -29,6 +30,8 @@ pub(super) struct Barrier {
     commits: bool,
     /// Tables to be loaded once the records of their earlier load are gone.
     wanted: Vec<TableName>,
+    /// The name at the target that the table gets.
+    feeds: Option<TableName>,
     then: Then,
 }
 
@@ -57,10 +60,12 @@ impl Barrier {
             // The target has changes that come behind it: it was done before the stream was opened. Done again, a column that goes and comes
             // again would lose what they wrote.
             definitions.clear();
+            self.feeds = None;
         }
         Some(Control {
             definitions,
             records,
+            feeds: self.feeds.take(),
             checkpoint: Checkpoint {
                 changes_applied: self.changes_before.max(checkpoint.changes_applied),
                 ..checkpoint
@@ -88,6 +93,27 @@ impl Follower<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The log tells rows of a table apart by other columns from here on. What came before is applied by the old ones first; neither the table
+    /// nor its rows are others.
+    pub(super) fn identified(&mut self, id: TableId, table: Arc<Table>) -> Result<(), RunError> {
+        let planned = StreamTable::plan(&table, &*self.target, &self.spec.load);
+        let told = self
+            .tables
+            .identify(id, table, planned.as_ref().ok().cloned());
+        if !told.map_err(RunError::Source)? {
+            return Ok(());
+        }
+        match planned {
+            Ok(planned) => {
+                let (state, _) = self.tables.followed_as(id).map_err(RunError::Source)?;
+                let then = Then::FollowAs(id, Box::new(planned), Box::new(state));
+                self.stand(Vec::new(), Vec::new(), then);
+                Ok(())
+            }
+            Err(error) => self.suspend(id, &error.to_string()),
+        }
     }
 
     /// Brings the target's table to what the source's is now.
@@ -184,8 +210,17 @@ impl Follower<'_> {
             info!(table = %after.name, "the definition of the table changed and is changed at the target");
             self.count_ddl(&before.name, &after.name);
         }
+        let (was, is) = (&before.target.name, after.target.name.clone());
+        let is_moved = *was != is;
+        if is_moved {
+            let table = was.clone();
+            records.push(RecordChange::Unfed { table });
+        }
         let then = Then::FollowAs(id, Box::new(after), Box::new(state));
         self.stand(definitions, records, then);
+        if let Some(barrier) = self.barrier.as_mut().filter(|_| is_moved) {
+            barrier.feeds = Some(is);
+        }
     }
 
     /// A changed definition counts for the table, under its new name from now on.
@@ -224,7 +259,9 @@ impl Follower<'_> {
         }
         let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
         info!(table = %before.name, "the table was dropped at the source");
-        let definitions = if self.spec.on_ddl.drops {
+        // Others may have rows in it.
+        let is_ours = self.spec.load.feeding == Feeding::Alone;
+        let definitions = if self.spec.on_ddl.drops && is_ours {
             vec![Definition::Drop {
                 table: before.target.clone(),
             }]
@@ -347,6 +384,7 @@ impl Follower<'_> {
             changes_before: self.changes_in_transaction,
             commits: !self.is_in_transaction,
             wanted: Vec::new(),
+            feeds: None,
             then,
         });
     }

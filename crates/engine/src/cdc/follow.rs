@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, LogEvent, LogPlace, Mutation,
-    SingleKind, TableId, Target,
+    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, Feeding, LogEvent, LogPlace,
+    Mutation, SingleKind, TableId, Target,
 };
 use whimbrel_core::{Engine, Position, TableName};
 
@@ -24,6 +24,7 @@ use super::batch::{Batch, BatchEnd, Collector};
 use super::definitions::Barrier;
 use super::events::{self, Asked};
 use super::filtering::{self, Judged, Wish, judged};
+use super::latency::{WaitingSince, latencies_ms, latency_ms, now_us};
 use super::newcomers::Newcomers;
 use super::tables::{Fate, StreamTables};
 use super::{CdcOutcome, CdcSpec, OnTruncate, StopTime};
@@ -90,21 +91,6 @@ pub(super) struct Follower<'a> {
     pub(super) waiting_since: WaitingSince,
 }
 
-/// When the source committed the oldest transactions that are not applied: microseconds since 1970 by its clock.
-#[derive(Debug, Default)]
-pub(super) struct WaitingSince {
-    /// Of those that the target is applying.
-    writing_us: Option<i64>,
-    /// Of those that wait for it.
-    gathered_us: Option<i64>,
-}
-
-impl WaitingSince {
-    fn oldest_us(&self) -> Option<i64> {
-        self.writing_us.or(self.gathered_us)
-    }
-}
-
 type Applied = Result<Done, Error>;
 
 /// What became of a piece of work.
@@ -149,7 +135,7 @@ impl Follower<'_> {
                     Some(work) => {
                         self.confirm_too_early(&work);
                         if matches!(&work, Work::Batch(batch) if batch.end.is_some()) {
-                            self.waiting_since.writing_us = self.waiting_since.gathered_us.take();
+                            self.waiting_since.write();
                         }
                         let kept_from = self.newcomers.begin_write();
                         writing = Some(Writing::start(writer, work, kept_from));
@@ -331,11 +317,9 @@ impl Follower<'_> {
                 }
                 let waiting_count = self.collector.size().1 as u64;
                 if end.is_some() {
-                    self.waiting_since.writing_us = None;
+                    self.waiting_since.written();
                 }
-                let oldest_waiting_us = self.waiting_since.oldest_us();
                 self.progress.follow(|cdc| {
-                    cdc.oldest_waiting_us = oldest_waiting_us;
                     cdc.byte_count += byte_count;
                     cdc.waiting_count = waiting_count;
                 });
@@ -346,6 +330,7 @@ impl Follower<'_> {
             }
             Done::Control(done) => self.controlled(done)?,
         }
+        self.show_latency();
         Ok(writer)
     }
 
@@ -402,6 +387,7 @@ impl Follower<'_> {
         {
             self.event(event)?;
         }
+        self.show_latency();
         Ok(())
     }
 
@@ -418,8 +404,13 @@ impl Follower<'_> {
     fn event(&mut self, event: LogEvent) -> Result<(), RunError> {
         match event {
             LogEvent::Table { id, table } => self.described(id, table),
-            LogEvent::Begin { mark } => {
+            LogEvent::Identified { id, table } => self.identified(id, table),
+            LogEvent::Begin {
+                mark,
+                committed_at_us,
+            } => {
                 self.tables.begin(mark);
+                self.waiting_since.open(committed_at_us);
                 self.is_in_transaction = true;
                 self.changes_in_transaction = 0;
                 Ok(())
@@ -448,13 +439,8 @@ impl Follower<'_> {
             }
             LogEvent::Idle { place } => {
                 self.collector.idle(place);
-                // What an earlier stream had taken in, and the target did not take, was told again or had been applied.
-                let oldest_waiting_us = self.waiting_since.oldest_us();
-                self.progress.follow(|cdc| {
-                    cdc.oldest_waiting_us = oldest_waiting_us;
-                    cdc.source_latency_ms = 0;
-                    cdc.is_caught_up = true;
-                });
+                self.waiting_since.reach_end();
+                self.progress.follow(|cdc| cdc.source_latency_ms = 0);
                 Ok(())
             }
         }
@@ -470,6 +456,10 @@ impl Follower<'_> {
                 if kind == SingleKind::Truncate && !was_applied && on_truncate == OnTruncate::Fail {
                     self.fail_on_truncate(table)?;
                     return Ok(());
+                }
+                let is_shared = self.spec.load.feeding == Feeding::Together;
+                if kind == SingleKind::Truncate && is_shared && !was_applied && !is_left_out {
+                    return self.suspend(table, "it was truncated at the source, and other tasks have rows in its table at the target (SharedTargetTables); delete its rows there and load the table again, or set HandleSourceTableTruncated to false");
                 }
                 if !was_applied && !is_left_out {
                     self.touch(shape, kind);
@@ -566,10 +556,8 @@ impl Follower<'_> {
         if self.changes_in_transaction > 0 {
             self.changed_at = Some(Instant::now());
             self.applied_before = 0;
-            self.waiting_since
-                .gathered_us
-                .get_or_insert(committed_at_us);
         }
+        self.waiting_since.close(committed_at_us, self.has_part());
         self.changes_in_transaction = 0;
         self.is_in_transaction = false;
         self.collector.commit(BatchEnd {
@@ -579,11 +567,8 @@ impl Follower<'_> {
         });
         let waiting_count = self.collector.size().1 as u64;
         let latency_ms = latency_ms(committed_at_us);
-        let oldest_waiting_us = self.waiting_since.oldest_us();
         self.progress.follow(|cdc| {
-            cdc.oldest_waiting_us = oldest_waiting_us;
             cdc.source_latency_ms = latency_ms;
-            cdc.is_caught_up = false;
             cdc.received_at_us = Some(committed_at_us);
             cdc.waiting_count = waiting_count;
         });
@@ -688,23 +673,4 @@ async fn until_time(stop_at: Option<StopTime>) {
     };
     let wait_us = u64::try_from(at_us - now_us()).unwrap_or(0);
     tokio::time::sleep(Duration::from_micros(wait_us)).await;
-}
-
-fn now_us() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// How old the last transaction of a batch was when it was received, and is now that it is visible at the target.
-fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
-    let received_after = (end.received_at_us - end.committed_at_us) / 1000;
-    let received_after = u64::try_from(received_after).unwrap_or(0);
-    (received_after, latency_ms(end.committed_at_us))
-}
-
-/// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.
-pub(crate) fn latency_ms(committed_at_us: i64) -> u64 {
-    u64::try_from((now_us() - committed_at_us) / 1000).unwrap_or(0)
 }

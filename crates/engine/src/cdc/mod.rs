@@ -32,6 +32,7 @@ mod faulty;
 mod filtering;
 mod fold;
 mod follow;
+mod latency;
 mod log_watch;
 mod newcomers;
 mod reshape;
@@ -49,11 +50,11 @@ use whimbrel_connector::{
     ChangeLog, Checkpoint, Connector, Error, FollowState, KeyNotRestored, LoadRecord, RecordChange,
     Source, StartPoint, TableFault, Target, TaskFence,
 };
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Position, Table, TableName};
 
 pub use apply::{ChangeCounts, LeftOut};
 use follow::FollowEnd;
-pub(crate) use follow::latency_ms;
+pub(crate) use latency::latency_ms;
 use log_watch::LogWatcher;
 pub use spec::{
     ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcSpec, CdcStart, DdlPolicy, OnTruncate,
@@ -227,8 +228,13 @@ impl Run<'_> {
                 tables.retain(|table| !taken.contains(&table.name));
             }
             CdcStart::Fresh { from } => {
-                self.begin(&mut *log, &mut *target, &tables, from.as_ref())
-                    .await?;
+                self.begin(
+                    &mut *log,
+                    &mut *source,
+                    &mut *target,
+                    (&tables, from.as_ref()),
+                )
+                .await?;
             }
         }
         self.has_begun = true;
@@ -300,14 +306,17 @@ impl Run<'_> {
     async fn begin(
         &self,
         log: &mut dyn ChangeLog,
+        source: &mut dyn Source,
         target: &mut dyn Target,
-        tables: &[Table],
-        from: Option<&StartPoint>,
+        (tables, from): (&[Table], Option<&StartPoint>),
     ) -> Result<(), RunError> {
         let from = match from {
             Some(start) => Some(log.locate(start).await.map_err(RunError::Source)?),
             None => None,
         };
+        if self.spec.loads {
+            feeding::check_prepare(&self.spec.load)?;
+        }
         feeding::check(target, &self.spec.load, tables).await?;
         // Whose the task is comes first: the log may be kept for another worker by now.
         let fence = self.claim(target).await?;
@@ -316,7 +325,10 @@ impl Run<'_> {
         let begun = log.prepare(tables).await.map_err(RunError::Source)?;
         reach(Point::LogKept).await;
         let needing = self.spec.load.needing_old_rows(tables);
-        let mut told = begun.refused;
+        let position = from.unwrap_or(begun.position);
+        let (tables, mut told) = self.described(source, log, tables, &position).await?;
+        let tables = tables.as_slice();
+        told.extend(begun.refused);
         if !needing.is_empty() {
             let untold = log.old_rows_untold(&needing).await;
             told.splice(..0, untold.map_err(RunError::Source)?);
@@ -333,7 +345,6 @@ impl Run<'_> {
             }
             return Err(refused);
         }
-        let position = from.unwrap_or(begun.position);
         info!(task = fence.task, %position, "changes are kept from here on");
         let applier = target.applier(&fence, &self.spec.apply).await;
         let mut applier = applier.map_err(RunError::Target)?;
@@ -352,6 +363,25 @@ impl Run<'_> {
         committed.map_err(RunError::Target)?;
         reach(Point::FirstCheckpoint).await;
         Ok(())
+    }
+
+    /// The tables as they are where changes begin, and those of which nobody knows what they were there. A load describes its tables by itself, and
+    /// what comes before its view is left out.
+    async fn described(
+        &self,
+        source: &mut dyn Source,
+        log: &mut dyn ChangeLog,
+        tables: &[Table],
+        from: &Position,
+    ) -> Result<(Vec<Table>, Vec<TableFault>), RunError> {
+        if self.spec.loads {
+            return Ok((tables.to_vec(), Vec::new()));
+        }
+        // Those that were found before the log was kept may have been altered before it was.
+        let mut now = self.tables(source).await?;
+        now.retain(|table| tables.iter().any(|known| known.name == table.name));
+        let altered = log.altered_since(&now, from).await;
+        Ok((now, altered.map_err(RunError::Source)?))
     }
 
     /// Why the first of the tables that cannot be followed cannot be. `told`: what the log says.

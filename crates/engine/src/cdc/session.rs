@@ -13,7 +13,8 @@ use whimbrel_core::{Position, Table, TableName};
 
 use super::apply::{BatchWriter, Control, Controlled};
 use super::batch::Collector;
-use super::follow::{FollowEnd, Follower, WaitingSince};
+use super::follow::{FollowEnd, Follower};
+use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{CdcOutcome, Run, is_of, unless_stopped};
@@ -85,7 +86,10 @@ impl<'a> Run<'a> {
         drop(follower);
         if !matches!(outcome, Ok(FollowEnd::Run(_))) {
             // Until the next stream says otherwise.
-            self.progress.follow(|cdc| cdc.is_loading = true);
+            self.progress.follow(|cdc| {
+                cdc.is_loading = true;
+                cdc.is_caught_up = false;
+            });
         }
         self.without_faulty(outcome).await
     }
@@ -297,6 +301,7 @@ impl<'a> Run<'a> {
         let mut control = Control {
             definitions: Vec::new(),
             records: Vec::new(),
+            feeds: None,
             checkpoint: session.checkpoint.clone(),
             commits: true,
         };

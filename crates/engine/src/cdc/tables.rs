@@ -13,7 +13,7 @@ use crate::FullLoadSpec;
 use crate::shaping::Shaped;
 
 /// A table of the stream in one of its shapes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StreamTable {
     pub(super) name: TableName,
     pub(super) target: TargetTable,
@@ -202,6 +202,31 @@ impl StreamTables {
         entry.is_altered = is_altered;
         entry.told = table;
         Ok(())
+    }
+
+    /// Takes other columns by which rows of a table are told apart, in the shape that has them as its key, if there can be one. Whether changes
+    /// of it wait for that.
+    pub(super) fn identify(
+        &mut self,
+        id: TableId,
+        table: Arc<Table>,
+        planned: Option<StreamTable>,
+    ) -> Result<bool, Error> {
+        let transaction = self.transaction;
+        let entry = self.entry(id)?;
+        entry.seen = 0;
+        entry.told = table;
+        let is_held = transaction.is_none_or(|mark| entry.is_held(mark));
+        if entry.is_away || entry.is_altered || !is_held {
+            return Ok(!entry.is_away && !entry.is_altered);
+        }
+        // No change was taken in that is of the shape of before.
+        let number = entry.applied as usize;
+        match planned {
+            Some(planned) => self.shapes[number] = Arc::new(planned),
+            None => return Ok(true),
+        }
+        Ok(false)
     }
 
     /// The table as the stream told it last.

@@ -302,6 +302,7 @@ async fn check_not_fed(
     plan: &LoadPlan,
     is_written: impl Fn(&TableName) -> bool,
 ) -> Result<(), RunError> {
+    feeding::check_prepare(attempt.spec)?;
     if attempt.spec.is_followed {
         return Ok(());
     }

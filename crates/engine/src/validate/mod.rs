@@ -184,6 +184,7 @@ pub(crate) fn unreadable(error: RunError) -> Result<String, RunError> {
         | RunError::NoTables
         | RunError::NothingToResume
         | RunError::FedByAnother { .. }
+        | RunError::SharedAndPrepared
         | RunError::Table(_)) => {
             return Err(other);
         }

@@ -11,6 +11,7 @@ mod events;
 mod feeding;
 mod full_load;
 mod interruptions;
+mod latency;
 mod log_watch;
 mod reloads;
 mod rules;

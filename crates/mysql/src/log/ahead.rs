@@ -50,7 +50,7 @@ pub(super) async fn is_defined_again(
 }
 
 /// Names are compared without regard to case: one too many only costs a table's load.
-fn defines(statement: &Statement, table: &TableName) -> bool {
+pub(super) fn defines(statement: &Statement, table: &TableName) -> bool {
     let is_it = |other: &TableName| {
         other.schema.to_lowercase() == table.schema.to_lowercase()
             && other.name.to_lowercase() == table.name.to_lowercase()

@@ -16,6 +16,8 @@ pub(super) struct Head {
     pub(super) is_open: bool,
     /// Of XA: when it ends it is only prepared. MySQL tells this at its end.
     pub(super) is_prepared: bool,
+    /// Its statement has altered nothing: it tells that an alteration begins, which replicas then make as well, or that it came to nothing.
+    pub(super) is_announced: bool,
 }
 
 /// Whether a transaction begins with events of this kind.
@@ -50,6 +52,7 @@ impl Head {
             committed_at_us,
             is_open: false,
             is_prepared: false,
+            is_announced: false,
         }
     }
 
@@ -64,11 +67,25 @@ impl Head {
 
 fn maria(event: &Event) -> Result<Head, Malformed> {
     const STANDS_ALONE: u8 = 1;
+    const GROUP_COMMIT: u8 = 2;
     const PREPARED_XA: u8 = 64;
+    const COMPLETED_XA: u8 = 128;
+    // `Gtid_log_event` of MariaDB 10.8 and later, with `binlog_alter_two_phase`. What is not written is zero.
+    const START_ALTER: u8 = 2;
+    const ROLLBACK_ALTER: u8 = 8;
     let mut reader = Reader::new(event.body());
     let number = reader.u64()?;
     let domain = reader.u32()?;
     let flags = reader.u8()?;
+    if flags & GROUP_COMMIT != 0 {
+        reader.u64()?;
+    }
+    if flags & (PREPARED_XA | COMPLETED_XA) != 0 {
+        reader.u32()?;
+        let bytes = usize::from(reader.u8()?) + usize::from(reader.u8()?);
+        reader.bytes(bytes)?;
+    }
+    let more_flags = reader.rest().first().copied().unwrap_or(0);
     Ok(Head {
         gtid: Some(Gtid::Maria {
             domain,
@@ -78,6 +95,7 @@ fn maria(event: &Event) -> Result<Head, Malformed> {
         committed_at_us: 0,
         is_open: flags & STANDS_ALONE == 0,
         is_prepared: flags & PREPARED_XA != 0,
+        is_announced: more_flags & (START_ALTER | ROLLBACK_ALTER) != 0,
     })
 }
 

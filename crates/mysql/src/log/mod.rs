@@ -16,9 +16,23 @@
 //! every form of value has a test that compares both ways on real servers.
 //!
 //! A stream is opened with the tables as they were at its place, and each announcement of a table's rows is compared with them. The
-//! catalog only knows what a table is now: when a stream meets the definition of a table it asks the catalog, and takes its answer
-//! only if nothing later in the log defines the table again ([`ahead`]). Where log and table do not agree the rows are to be loaded
-//! again; nothing is guessed.
+//! catalog only knows what a table is now: when a stream meets the definition of a table it asks the catalog, once that has what the log
+//! tells, and takes its answer only if nothing later in the log defines the table again ([`ahead`]). Where log and table do not agree the
+//! rows are to be loaded again; nothing is guessed.
+//!
+//! *Columns are those of the place.* Unless `binlog_row_metadata` is FULL a row names no column: two columns of one type that changed places or
+//! names are told apart by what the table was there alone. No history of definitions by position is kept beyond one entry for each table,
+//! the shape that the target has with the checkpoint, because no other is ever needed:
+//!
+//! - *Before that place*, rows come again only for tables that hold them already (the log is read again for one that was loaded meanwhile); such
+//!   rows are passed over, and not decoded.
+//! - *Behind it*, each definition comes in the log before the rows that it is for. The catalog's answer is that definition if nothing follows it up
+//!   to the log's end; otherwise the table is loaded again, and its next shape is that of the load. To make the columns out of the
+//!   statement's text instead would mean to have the parsers of all versions of two servers.
+//! - *Not in the log* is what somebody altered with `sql_log_bin` switched off. When a stream is opened, tables are compared with the catalog, and
+//!   one that differs though no statement tells is loaded again ([`since`]). While a stream runs such a statement is only seen where the count
+//!   or the types of the columns change, or with FULL metadata.
+//! - *A place that a user gives* for a task without a load comes with the tables of now: one that was altered in between is refused ([`since`]).
 
 mod ahead;
 mod assembler;
@@ -41,6 +55,7 @@ mod numbers;
 mod place;
 mod prepared;
 mod replica;
+mod since;
 mod statement;
 mod stream;
 mod table_map;
@@ -170,6 +185,17 @@ impl ChangeLog for MysqlLog {
         locate::check_file(&self.options, &parsed).await
     }
 
+    async fn altered_since(
+        &mut self,
+        tables: &[Table],
+        from: &Position,
+    ) -> Result<Vec<TableFault>, Error> {
+        let options = self.options.clone();
+        let connection = self.connection().await?;
+        let parsed = Parsed::without_ids(from)?;
+        since::altered(&options, connection, tables, &parsed).await
+    }
+
     async fn open(
         &mut self,
         tables: &[Table],
@@ -190,6 +216,9 @@ impl ChangeLog for MysqlLog {
             .await
             .map_err(failed)?
             .is_some_and(|row| row.text(0) != "0");
+        let options = self.options.clone();
+        let connection = self.connection().await?;
+        let unlogged = since::unlogged(&options, connection, tables, &parsed).await?;
         let start = Start {
             engine,
             charsets,
@@ -202,6 +231,7 @@ impl ChangeLog for MysqlLog {
                 gtids: GtidTrack::new(parsed.gtids.clone()),
             },
             skips_to: parsed.offset,
+            unlogged,
             voids,
         };
         let input = replica::dump(&self.options, &parsed.file.name, parsed.offset).await?;

@@ -41,6 +41,8 @@ pub(super) struct Alteration {
     pub(super) table: TableName,
     pub(super) renamed_to: Option<TableName>,
     pub(super) columns: Vec<ColumnWord>,
+    /// It may have given its columns other names, types or places.
+    pub(super) reshapes: bool,
     /// Rows come or go with partitions or files, and no event tells them.
     pub(super) moves_rows: bool,
     /// Another table that the rows come from or go to.
@@ -73,12 +75,31 @@ pub(super) enum ColumnWord {
     Rename(String, String),
 }
 
+/// What an alteration may say that gives no column another name, type or place.
+const HARMLESS: [&str; 14] = [
+    "ALGORITHM",
+    "ALTER",
+    "ANALYZE",
+    "AUTO_INCREMENT",
+    "CHECK",
+    "COALESCE",
+    "COMMENT",
+    "DISABLE",
+    "ENABLE",
+    "ENGINE",
+    "FORCE",
+    "LOCK",
+    "REBUILD",
+    "ROW_FORMAT",
+];
+
 impl Alteration {
     fn of(table: TableName) -> Self {
         Self {
             table,
             renamed_to: None,
             columns: Vec::new(),
+            reshapes: false,
             moves_rows: false,
             other: None,
         }
@@ -109,6 +130,7 @@ impl Statement {
             "DROP" => words.drop(),
             "CREATE" => words.create(),
             "DELETE" => words.delete(),
+            "SET" if words.takes("STATEMENT") => words.behind_settings(),
             "INSERT" | "REPLACE" | "UPDATE" | "LOAD" => Self::Rows,
             _ => Self::Other,
         }
@@ -234,6 +256,35 @@ impl Words<'_> {
         tables
     }
 
+    /// The statement that settings are made for, which MariaDB logs with them.
+    fn behind_settings(&mut self) -> Statement {
+        let mut depth = 0_usize;
+        loop {
+            self.skip();
+            if depth == 0 && self.takes("FOR") {
+                return Statement::new(self.rest, self.database);
+            }
+            let Some(c) = self.rest.chars().next() else {
+                return Statement::Other;
+            };
+            match c {
+                '`' if self.name().is_some() => continue,
+                '\'' | '"' => {
+                    self.skip_text(c);
+                    continue;
+                }
+                _ if c.is_alphanumeric() || c == '_' => {
+                    self.name();
+                    continue;
+                }
+                '(' => depth += 1,
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            self.rest = &self.rest[c.len_utf8()..];
+        }
+    }
+
     fn rollback(&mut self) -> Statement {
         self.takes("WORK");
         if !self.takes("TO") {
@@ -284,10 +335,13 @@ impl Words<'_> {
 
     /// One of the changes that an ALTER TABLE lists.
     fn specification(&mut self, alteration: &mut Alteration) {
-        match self.keyword().as_str() {
+        let before = (alteration.columns.len(), alteration.renamed_to.is_some());
+        let word = self.keyword();
+        match word.as_str() {
             "ADD" => self.add(alteration),
             "DROP" => self.drop_part(alteration),
             "CHANGE" => {
+                alteration.reshapes = true;
                 self.takes("COLUMN");
                 self.takes_all(&["IF", "EXISTS"]);
                 self.rename_column(alteration);
@@ -319,8 +373,11 @@ impl Words<'_> {
                 alteration.other = self.table().map(OtherTable::Gone);
             }
             "IMPORT" | "DISCARD" => alteration.moves_rows = true,
-            _ => {}
+            word if HARMLESS.contains(&word) => {}
+            _ => alteration.reshapes = true,
         }
+        let after = (alteration.columns.len(), alteration.renamed_to.is_some());
+        alteration.reshapes |= before != after;
     }
 
     fn drop_part(&mut self, alteration: &mut Alteration) {
@@ -394,7 +451,7 @@ impl Words<'_> {
             match c {
                 '`' | '"' if self.name().is_some() => continue,
                 '\'' => {
-                    self.skip_text();
+                    self.skip_text(c);
                     continue;
                 }
                 '(' => depth += 1,
@@ -411,14 +468,14 @@ impl Words<'_> {
     }
 
     /// Passes over a text in quotes.
-    fn skip_text(&mut self) {
+    fn skip_text(&mut self, quote: char) {
         let mut chars = self.rest.char_indices().skip(1).peekable();
         while let Some((index, c)) = chars.next() {
             match c {
                 '\\' => {
                     chars.next();
                 }
-                '\'' if chars.next_if(|(_, next)| *next == '\'').is_none() => {
+                c if c == quote && chars.next_if(|(_, next)| *next == quote).is_none() => {
                     self.rest = &self.rest[index + 1..];
                     return;
                 }
@@ -506,6 +563,21 @@ mod tests {
     fn definitions_name_their_tables() {
         let read = |sql| Statement::new(sql, "d");
         assert_eq!(altered("ALTER TABLE t ADD INDEX (x)").table, name("d.t"));
+        for (sql, reshapes) in [
+            (
+                "add index (x), drop foreign key f, engine = innodb, rename index a to b",
+                false,
+            ),
+            ("comment = 'modify column a int'", false),
+            ("add x int", true),
+            ("add index (x), modify a int after b", true),
+            ("change a a int first", true),
+            ("rename to u", true),
+            ("convert to character set utf8mb4", true),
+        ] {
+            let alteration = altered(&format!("alter table t {sql}"));
+            assert_eq!(alteration.reshapes, reshapes, "{sql}");
+        }
         let odd = altered("/* a */ alter /*!50100 table */ `a``b`.`t` drop x");
         assert_eq!(odd.table, name("a`b.t"));
         assert_eq!(odd.columns, [ColumnWord::Drop("x".into())]);
@@ -620,6 +692,14 @@ mod tests {
             Statement::Truncate(TableName::new("s", "t"))
         );
         assert_eq!(read("DELETE FROM t WHERE a = 1"), Statement::Rows);
+        assert_eq!(
+            read(
+                "set /* a */ statement sql_mode = concat('for (', \"'for\", (select 'x')), lock_wait_timeout=9 FOR drop table t"
+            ),
+            Statement::Drop(vec![TableName::new("d", "t")])
+        );
+        assert_eq!(read("SET STATEMENT a = 1"), Statement::Other);
+        assert_eq!(read("SET PASSWORD FOR u = 'x'"), Statement::Other);
         assert_eq!(read("insert into t values (1)"), Statement::Rows);
         assert_eq!(
             read("DROP DATABASE IF EXISTS `s`"),

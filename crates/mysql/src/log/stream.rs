@@ -54,6 +54,9 @@ async fn ask(
     name: TableName,
 ) -> Result<(Connection, Option<Table>), Error> {
     let mut connection = connect(&options, Purpose::Read).await?;
+    catalog::wait_for_definition(&mut connection, &name)
+        .await
+        .map_err(|error| general(error, DESCRIBING))?;
     let is_it = |other: &TableName| *other == name;
     let tables = catalog::tables(&mut connection, &is_it).await;
     let tables = tables.map_err(|error| general(error, DESCRIBING))?;

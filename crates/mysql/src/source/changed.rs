@@ -137,7 +137,7 @@ async fn read_until(
         let block = stream.next().await?;
         for event in block.events {
             let id = match event {
-                LogEvent::Table { id, table } => {
+                LogEvent::Table { id, table } | LogEvent::Identified { id, table } => {
                     names.insert(id, table.name.clone());
                     continue;
                 }

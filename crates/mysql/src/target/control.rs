@@ -11,6 +11,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, Table, TableName};
 
+use super::fed;
 use crate::catalog::{CONTROL_DATABASE as DATABASE, storage_engine};
 use crate::errors::general;
 use crate::quote::{self, literal};
@@ -25,7 +26,7 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Chunks recorded per statement: far below `max_allowed_packet`, few round trips.
 const CHUNKS_PER_STATEMENT: usize = 200;
 
-fn tables(engine: Engine) -> [String; 5] {
+fn tables(engine: Engine) -> [String; 6] {
     // The collation compares names as the API does, by their characters alone.
     let collation = match engine {
         Engine::MariaDb => "utf8mb4_nopad_bin",
@@ -59,6 +60,11 @@ fn tables(engine: Engine) -> [String; 5] {
             "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_fed_table (\
              table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL, \
              PRIMARY KEY (table_owner, table_name)) {end}"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_shared_table (\
+             table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL, \
+             PRIMARY KEY (table_owner, table_name, task_name)) {end}"
         ),
     ]
 }
@@ -369,6 +375,7 @@ pub(super) async fn clear(connection: &mut Connection, fence: &TaskFence) -> Res
         "awsdms_load_table",
         "awsdms_txn_state",
         "awsdms_fed_table",
+        "awsdms_shared_table",
     ];
     for name in names {
         let sql = format!(
@@ -538,6 +545,7 @@ pub(super) fn record_sql(fence: &TaskFence, change: &RecordChange) -> Vec<String
                 )
             })
             .into(),
+        RecordChange::Unfed { table } => fed::unfed_sql(&fence.task, table),
     }
 }
 
@@ -645,6 +653,7 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
         "awsdms_load_table",
         "awsdms_txn_state",
         "awsdms_fed_table",
+        "awsdms_shared_table",
         "awsdms_task_epoch",
     ];
     for name in names {

@@ -15,8 +15,9 @@ use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Checkpoint, Error, FedTable, KeyNotRestored, KeyPolicy, LoadRecord,
-    Loader, PrepareMode, RawFormat, Target, TargetColumn, TargetTable, TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
+    LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetColumn, TargetTable, TaskFence,
+    TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
@@ -214,17 +215,19 @@ impl Target for MysqlTarget {
         &mut self,
         task: &str,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error> {
-        fed::by_others(&mut self.connection, task, tables).await
+        fed::by_others(&mut self.connection, task, tables, feeding).await
     }
 
     async fn feed(
         &mut self,
         fence: &TaskFence,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error> {
         self.mark(fence).await?;
-        fed::feed(&mut self.connection, fence, tables).await
+        fed::feed(&mut self.connection, fence, tables, feeding).await
     }
 
     async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {

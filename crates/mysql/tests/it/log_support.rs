@@ -37,6 +37,8 @@ pub(crate) struct Tap {
     pub(crate) log: Box<dyn ChangeLog>,
     pub(crate) tables: Vec<Table>,
     names: Vec<(u32, String)>,
+    /// When the transaction at hand was committed, as its beginning told.
+    begun_at_us: Option<i64>,
 }
 
 impl Tap {
@@ -55,6 +57,7 @@ impl Tap {
             log,
             tables,
             names: Vec::new(),
+            begun_at_us: None,
         }
     }
 
@@ -144,7 +147,13 @@ impl Tap {
                     }
                     Seen::Table(table.name.name.clone(), table.columns.len())
                 }
-                LogEvent::Begin { mark } => Seen::Begin(*mark),
+                LogEvent::Begin {
+                    mark,
+                    committed_at_us,
+                } => {
+                    self.begun_at_us = *committed_at_us;
+                    Seen::Begin(*mark)
+                }
                 LogEvent::Insert { table, after } => Seen::Insert(name(table), row(after)?),
                 LogEvent::Update {
                     table,
@@ -157,18 +166,30 @@ impl Tap {
                 LogEvent::Delete { table, before } => Seen::Delete(name(table), row(before)?),
                 LogEvent::Truncate { table } => Seen::Truncate(name(table)),
                 LogEvent::Dropped { table } => Seen::Ddl(name(table), "dropped".to_owned()),
+                LogEvent::Identified { .. } => {
+                    panic!("this log tells rows apart by all that they have")
+                }
                 LogEvent::Renamed { table, to } => Seen::Ddl(name(table), to.name.clone()),
                 LogEvent::Rewritten { table, why } => Seen::Rewritten(name(table), why.clone()),
                 // Another test's.
                 LogEvent::Created { table } if table.schema != self.tables[0].name.schema => {
                     continue;
                 }
-                LogEvent::Commit { .. } if is_empty => {
+                LogEvent::Commit {
+                    committed_at_us, ..
+                } if is_empty => {
+                    check_time(self.begun_at_us, *committed_at_us);
                     seen.pop();
                     continue;
                 }
                 LogEvent::Created { table } => Seen::Ddl(table.name.clone(), "created".to_owned()),
-                LogEvent::Commit { place, .. } => Seen::Commit(place.position()),
+                LogEvent::Commit {
+                    place,
+                    committed_at_us,
+                } => {
+                    check_time(self.begun_at_us, *committed_at_us);
+                    Seen::Commit(place.position())
+                }
                 LogEvent::Idle { .. } => continue,
             });
         }
@@ -206,6 +227,13 @@ impl Tap {
         }
         rows
     }
+}
+
+/// What the beginning of a transaction tells of its commit is what the end tells, but for the seconds that some servers tell alone.
+fn check_time(begun_at_us: Option<i64>, committed_at_us: i64) {
+    const COARSE_US: i64 = 2_000_000;
+    let early_us = committed_at_us - begun_at_us.expect("these logs tell it");
+    assert!((0..COARSE_US).contains(&early_us), "{early_us}");
 }
 
 /// The rows of the inserts into a table.

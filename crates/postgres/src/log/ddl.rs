@@ -23,7 +23,7 @@ pub(super) struct DdlMessage {
     pub(super) tables: Vec<Table>,
     /// Ids and names of tables that went.
     pub(super) dropped: Vec<(u32, TableName)>,
-    /// Ids of tables whose rows were computed anew, which the log does not hold.
+    /// Ids of tables whose rows were computed anew, or came or went with partitions, which the log does not hold.
     pub(super) rewritten: Vec<u32>,
 }
 
@@ -123,11 +123,11 @@ pub(super) async fn install(
 /// Whether the source tells definitions in its log.
 pub(super) async fn is_installed(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     let sql = format!(
-        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new') AND evtenabled <> 'D'"
+        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new', '{name}_start') AND evtenabled <> 'D'"
     );
     let found = connection.query(&sql).await;
     let found = found.map_err(|error| general(error, "look for the task's event triggers"))?;
-    Ok(found.iter().flatten().flatten().next().map(String::as_str) == Some("3"))
+    Ok(found.iter().flatten().flatten().next().map(String::as_str) == Some("4"))
 }
 
 /// Removes what [`install`] made, if it is there.
@@ -151,6 +151,14 @@ pub(super) async fn remove(connection: &mut Connection, name: &str) -> Result<()
     Ok(())
 }
 
+/// Statements that may attach, detach or drop a partition. What partitions a table had before is kept in the transaction's own setting, and
+/// compared when the statement is done: partitions that are made are empty, and no statement of these.
+const MOVING: [&str; 3] = ["ALTER TABLE", "DROP TABLE", "DROP SCHEMA"];
+
+/// The partitions with rows of each partitioned table that is no partition itself, as texts by the table's id.
+const LEAVES: &str = "(SELECT coalesce(json_object(array_agg(r.oid::text), array_agg(coalesce((SELECT string_agg(t.relid::oid::text, ',' ORDER BY t.relid::oid) FROM pg_partition_tree(r.oid) t WHERE t.isleaf), ''))), '{}')
+    FROM pg_class r WHERE r.relkind = 'p' AND NOT r.relispartition AND r.relpersistence = 'p')";
+
 /// The catalog's rows are those from which tables are described, so that they are read by the same code. The function never makes a
 /// statement fail: without its message the next row of the table tells.
 fn install_sql(name: &str, schema: &str) -> String {
@@ -164,9 +172,11 @@ fn install_sql(name: &str, schema: &str) -> String {
     let columns = COLUMNS.replace("$1", "oids");
     let keys = KEYS.replace("$1", "oids");
     let body = format!(
-        "DECLARE oids oid[]; content json;
+        "DECLARE oids oid[]; content json; moved json;
 BEGIN
-  IF tg_event = 'sql_drop' THEN
+  IF tg_event = 'ddl_command_start' THEN
+    PERFORM set_config('{name}.leaves', {LEAVES}::text, true);
+  ELSIF tg_event = 'sql_drop' THEN
     SELECT json_build_object('dropped', json_agg(json_build_array(objid::bigint, schema_name, object_name))) INTO content
       FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table' AND NOT is_temporary AND classid = 'pg_class'::regclass
       HAVING count(*) > 0;
@@ -178,15 +188,22 @@ BEGIN
         pg_partition_root(pg_event_trigger_table_rewrite_oid()), pg_event_trigger_table_rewrite_oid())::oid::bigint));
     END IF;
   ELSE
+    IF tg_tag IN ({tags}) THEN
+      -- Rows came or went with partitions. Those of a table that went itself are told above.
+      SELECT json_agg(w.key::bigint) INTO moved FROM json_each_text(nullif(current_setting('{name}.leaves', true), '')::json) w
+        JOIN json_each_text({LEAVES}) n ON n.key = w.key WHERE n.value <> w.value;
+    END IF;
     SELECT array_agg(DISTINCT c.oid) INTO oids FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid
       WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p';
     IF oids IS NOT NULL THEN
       SELECT json_build_object(
-        'tables', (SELECT json_agg(json_build_array(c.oid::bigint, n.nspname, c.relname))
+        'rewritten', coalesce(moved, '[]'), 'tables', (SELECT json_agg(json_build_array(c.oid::bigint, n.nspname, c.relname))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (oids)),
         'columns', (SELECT coalesce(json_agg(json_build_array({texts})), '[]') FROM ({columns}) AS rows({names})),
         'keys', (SELECT coalesce(json_agg(json_build_array(k0::bigint, k1)), '[]') FROM ({keys}) AS rows(k0, k1)))
       INTO content;
+    ELSIF moved IS NOT NULL THEN
+      content := json_build_object('rewritten', moved);
     END IF;
   END IF;
   IF content IS NOT NULL THEN
@@ -195,6 +212,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
   RAISE WARNING 'a change of a definition is not told to the replication task: %', SQLERRM;
 END",
+        tags = MOVING.map(literal).join(", "),
         texts = texts.join(", "),
         names = names.join(", "),
         prefix = literal(&prefix(name)),
@@ -204,11 +222,14 @@ END",
 CREATE OR REPLACE FUNCTION {schema}.{name}_ddl() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER
   SET search_path = pg_catalog AS {};
 DROP EVENT TRIGGER IF EXISTS {name}_end; DROP EVENT TRIGGER IF EXISTS {name}_drop; DROP EVENT TRIGGER IF EXISTS {name}_new;
+DROP EVENT TRIGGER IF EXISTS {name}_start;
 CREATE EVENT TRIGGER {name}_end ON ddl_command_end EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_drop ON sql_drop EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_new ON table_rewrite EXECUTE FUNCTION {schema}.{name}_ddl();
+CREATE EVENT TRIGGER {name}_start ON ddl_command_start WHEN TAG IN ({tags}) EXECUTE FUNCTION {schema}.{name}_ddl();
 COMMIT",
-        literal(&body)
+        literal(&body),
+        tags = MOVING.map(literal).join(", "),
     )
 }
 

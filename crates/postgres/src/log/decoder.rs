@@ -65,11 +65,20 @@ pub(super) enum Known {
         table: Arc<Table>,
         /// Whether each loaded column belongs to the replica identity.
         is_key: Vec<bool>,
-        /// Whether the stream has not told this shape before.
-        is_news: bool,
+        /// What of it the stream has not told before.
+        news: News,
     },
     /// Nobody asked for it.
     Ignored,
+}
+
+/// What is new about a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Nothing,
+    /// The columns alone by which the log tells its rows apart.
+    Identity,
+    Shape,
 }
 
 /// A table as changes name it.

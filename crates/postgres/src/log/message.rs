@@ -16,6 +16,8 @@ pub(super) enum Message {
     Begin {
         /// Where the commit record begins.
         commit: Lsn,
+        /// By the server's clock, in microseconds since 2000.
+        committed_at_us: i64,
         transaction: u32,
     },
     Commit(Ending),
@@ -121,10 +123,11 @@ impl Message {
 
 fn begin(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     let commit = Lsn(reader.u64()?);
-    reader.skip(8)?;
+    let committed_at_us = reader.u64()?.cast_signed();
     let transaction = reader.u32()?;
     Ok(Message::Begin {
         commit,
+        committed_at_us,
         transaction,
     })
 }
@@ -383,6 +386,7 @@ mod tests {
         let expected = [
             Message::Begin {
                 commit: Lsn(9),
+                committed_at_us: 0,
                 transaction: 0x102,
             },
             Message::Commit(Ending {

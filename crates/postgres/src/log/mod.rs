@@ -92,7 +92,7 @@ use identity::{Identities, Identity};
 use newcomers::CatalogLook;
 use place::{Last, Lsn, Place, UpTo, View};
 use publication::{Change, Publication};
-use relation::Describer;
+use relation::{Describer, Key};
 use slot::Slot;
 use spill::Spill;
 use spool::Spools;
@@ -435,6 +435,7 @@ impl ChangeLog for PostgresLog {
         let mut side = connect(&self.options).await?;
         self.check(&mut side, tables, from.lsn).await?;
         let identities = Identities::read(&mut side, tables).await?;
+        let keys = tables.iter().map(Key::of).collect();
         let tables: Vec<Arc<Table>> = tables
             .iter()
             .map(|table| Arc::new(with_key(table, identities.of(&table.name))))
@@ -472,6 +473,7 @@ impl ChangeLog for PostgresLog {
                 Arc::clone(&self.options),
                 side,
                 tables,
+                keys,
                 form.is_binary,
                 Arc::clone(&self.wishes.text),
             ),

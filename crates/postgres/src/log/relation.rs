@@ -12,13 +12,58 @@ use whimbrel_connector::{Error, LogEvent, TableId};
 use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
 
 use super::ddl::DdlMessage;
-use super::decoder::Known;
+use super::decoder::{Known, News};
 use super::message::{RelationColumn, RelationMessage};
 use crate::catalog::{self, DescribedType};
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
 use crate::wire::{Connection, WireError};
+
+/// The replica identity that is the primary key.
+const BY_DEFAULT: u8 = b'd';
+
+/// The columns of a key: by their numbers in the catalog, or their names where there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key(Vec<(Option<u32>, String)>);
+
+impl Key {
+    pub(super) fn of(table: &Table) -> Self {
+        let columns = table.primary_key.iter();
+        let columns = columns.filter_map(|&place| table.columns.get(place));
+        Self(
+            columns
+                .map(|column| match column.id {
+                    Some(id) => (Some(id), String::new()),
+                    None => (None, column.name.clone()),
+                })
+                .collect(),
+        )
+    }
+
+    /// Where they are in a table, if it has all of them.
+    fn within(&self, table: &Table) -> Option<Vec<usize>> {
+        let place = |(id, name): &(Option<u32>, String)| {
+            table.columns.iter().position(|column| match id {
+                Some(_) => column.id == *id,
+                None => column.name == *name,
+            })
+        };
+        self.0.iter().map(place).collect()
+    }
+}
+
+/// What is new about a table whose primary key is known: a key that is not it tells rows apart and nothing else.
+fn news(told: &Table, table: &Table, key: &Key, identity: u8) -> News {
+    if is_same(told, table) {
+        return News::Nothing;
+    }
+    let is_same_but_for_its_key = told.name == table.name && told.columns == table.columns;
+    if is_same_but_for_its_key && (identity != BY_DEFAULT || Key::of(table) == *key) {
+        return News::Identity;
+    }
+    News::Shape
+}
 
 /// A table of the stream, as it was last told; `None`: it is gone.
 type Told = Option<Arc<Table>>;
@@ -30,6 +75,8 @@ pub(super) struct Describer {
     connection: Option<Connection>,
     /// By number of the table in the stream.
     tables: Vec<Told>,
+    /// The primary key of each, which need not be what tells its rows apart.
+    keys: Vec<Key>,
     is_binary: bool,
     /// Tells the next streams to ask for text.
     wants_text: Arc<AtomicBool>,
@@ -40,6 +87,7 @@ impl Describer {
         options: Arc<Options>,
         connection: Connection,
         tables: Vec<Arc<Table>>,
+        keys: Vec<Key>,
         is_binary: bool,
         wants_text: Arc<AtomicBool>,
     ) -> Self {
@@ -47,6 +95,7 @@ impl Describer {
             options,
             connection: Some(connection),
             tables: tables.into_iter().map(Some).collect(),
+            keys,
             is_binary,
             wants_text,
         }
@@ -78,7 +127,10 @@ impl Describer {
                 None => with_key(&assembled(told, name, relation, types), relation),
             }
         };
-        let is_news = !is_same(told, &table);
+        let news = news(told, &table, &self.keys[place], relation.identity);
+        if news == News::Shape && relation.identity == BY_DEFAULT {
+            self.keys[place] = Key::of(&table);
+        }
         let table = Arc::new(table);
         self.tables[place] = Some(Arc::clone(&table));
         self.connection = Some(connection);
@@ -90,7 +142,7 @@ impl Describer {
                 .iter()
                 .map(|column| column.is_key)
                 .collect(),
-            is_news,
+            news,
         })
     }
 
@@ -125,7 +177,7 @@ impl Describer {
             if let Some(place) = told {
                 events.push(LogEvent::Rewritten {
                     table: number(place)?,
-                    why: "a statement gave its rows new values, which the log does not hold"
+                    why: "a statement gave its rows new values, or attached, detached or dropped partitions with rows, which the log does not hold"
                         .to_owned(),
                 });
             }
@@ -136,12 +188,20 @@ impl Describer {
                 events.push(LogEvent::Created { table: table.name });
                 continue;
             };
-            // Where another index tells its rows apart, the next row says so.
-            let table = Arc::new(Table {
+            let key = Key::of(&table);
+            let identity = Key::of(&told);
+            let mut table = Table {
                 row_estimate: told.row_estimate,
                 byte_estimate: told.byte_estimate,
                 ..table
-            });
+            };
+            // What tells its rows apart may be another index, and stays that until the next row says otherwise.
+            if std::mem::replace(&mut self.keys[place], key.clone()) == key
+                && let Some(identity) = identity.within(&table)
+            {
+                table.primary_key = identity;
+            }
+            let table = Arc::new(table);
             if is_same(&told, &table) {
                 continue;
             }

@@ -117,7 +117,9 @@ pub(super) fn missing(name: &str, from: Lsn, end: Lsn) -> Error {
 
 /// Makes the slot; answers from where on it keeps the log.
 ///
-/// The server first waits for all transactions that are running.
+/// The server first waits for all transactions that are running. From version 17 on a standby that is told to (`sync_replication_slots`) has the
+/// slot too, so that it can be gone on with once it is promoted; where none is, that costs nothing. A standby itself makes no such slots.
+/// <https://www.postgresql.org/docs/18/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION>
 pub(super) async fn create(
     connection: &mut Connection,
     name: &str,
@@ -127,8 +129,12 @@ pub(super) async fn create(
     let limit = format!("SET statement_timeout = {}", wait.limit.as_millis().max(1));
     let failed = |error| explain(error, name);
     connection.query(&limit).await.map_err(failed)?;
+    let failover = match connection.major_version() {
+        0..=16 => "",
+        _ => ", NOT pg_is_in_recovery()",
+    };
     let sql = format!(
-        "SELECT lsn FROM pg_create_logical_replication_slot({}, 'pgoutput', false, false)",
+        "SELECT lsn FROM pg_create_logical_replication_slot({}, 'pgoutput', false, false{failover})",
         quote::literal(name)
     );
     let created = connection.query(&sql).await;

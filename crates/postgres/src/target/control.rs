@@ -46,6 +46,9 @@ CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_load_chunk (
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_fed_table (
   table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL,
   PRIMARY KEY (table_owner, table_name));
+CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_shared_table (
+  table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL,
+  PRIMARY KEY (table_owner, table_name, task_name));
 $kept_keys
 COMMIT";
 
@@ -392,6 +395,7 @@ async fn clear_in_transaction(connection: &mut Connection, fence: &TaskFence) ->
         "DELETE FROM awsdms_control.awsdms_load_chunk WHERE task_name = $1",
         "DELETE FROM awsdms_control.awsdms_load_table WHERE task_name = $1",
         "DELETE FROM awsdms_control.awsdms_fed_table WHERE task_name = $1",
+        "DELETE FROM awsdms_control.awsdms_shared_table WHERE task_name = $1",
     ] {
         let removed = connection.query_with(sql, &[Some(&fence.task)]).await;
         removed.map_err(doing)?;
@@ -562,10 +566,10 @@ pub(super) async fn forget(
 const DROP_UNUSED: &str = "DO 'BEGIN
   IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key) THEN RETURN; END IF;
   LOCK TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key,
-    awsdms_control.awsdms_fed_table, awsdms_control.awsdms_task_epoch NOWAIT;
+    awsdms_control.awsdms_fed_table, awsdms_control.awsdms_shared_table, awsdms_control.awsdms_task_epoch NOWAIT;
   IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key) THEN RETURN; END IF;
   DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key,
-    awsdms_control.awsdms_fed_table, awsdms_control.awsdms_task_epoch;
+    awsdms_control.awsdms_fed_table, awsdms_control.awsdms_shared_table, awsdms_control.awsdms_task_epoch;
   BEGIN DROP SCHEMA awsdms_control; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END;
 EXCEPTION WHEN lock_not_available THEN NULL; END'";
 
@@ -608,6 +612,7 @@ async fn forget_in_transaction(
         "awsdms_load_chunk",
         "awsdms_load_table",
         "awsdms_fed_table",
+        "awsdms_shared_table",
         "awsdms_task_epoch",
     ] {
         let sql = format!("DELETE FROM {SCHEMA}.{table} WHERE task_name = $1");

@@ -24,8 +24,8 @@ use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Checkpoint, Error, FedTable, KeyNotRestored, KeyPolicy, LoadRecord,
-    Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
+    Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
+    LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
@@ -244,17 +244,19 @@ impl Target for PostgresTarget {
         &mut self,
         task: &str,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error> {
-        fed::by_others(&mut self.connection, task, tables).await
+        fed::by_others(&mut self.connection, task, tables, feeding).await
     }
 
     async fn feed(
         &mut self,
         fence: &TaskFence,
         tables: &[TableName],
+        feeding: Feeding,
     ) -> Result<Vec<FedTable>, Error> {
         self.name(fence).await?;
-        let fed = fed::feed(&mut self.connection, fence, tables).await;
+        let fed = fed::feed(&mut self.connection, fence, tables, feeding).await;
         if fed.is_err() {
             self.roll_back().await?;
         }

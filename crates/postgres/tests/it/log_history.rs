@@ -281,3 +281,92 @@ async fn a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not() {
         }
     }
 }
+
+fn set_here(log: &Captured, setting: &str) {
+    let sql = format!(
+        "do 'begin execute format(''alter database %I set {}'', current_database()); end'",
+        setting.replace('\'', "''''")
+    );
+    log.database.sql(&sql).unwrap();
+}
+
+/// The server tells such messages with transactions that it sends whole, and they are none of ours; a transaction that consists of them must
+/// not be looked for where it is sent in pieces.
+#[tokio::test]
+async fn messages_of_others_are_no_sign_of_another_log() {
+    const OF_OTHERS: &str = "select count(pg_logical_emit_message(true, 'other', repeat('x', 1000))) from generate_series(1, 300)";
+    for engine in ENGINES {
+        let mut log = Captured::of(engine, TABLE).await;
+        let start = log.start.clone();
+        let (told, _) = log.behind(&start, "insert into t values (1, 'a')").await;
+        let ours = told[0].position.clone();
+        let (told, whole) = log.behind(&ours, OF_OTHERS).await;
+        assert_eq!(changes(&told), [""; 0]);
+        for work_mem in ["64kB", "64MB"] {
+            set_here(&log, &format!("logical_decoding_work_mem = '{work_mem}'"));
+            log.again().await;
+            let (_, read) = log.behind(&whole, OF_OTHERS).await;
+            for place in [&ours, &whole, &read] {
+                log.behind(place, "select 1").await;
+            }
+        }
+    }
+}
+
+/// A task whose tables are loaded has the log kept from before the place at which it reads: until it says so, nothing is let go.
+#[tokio::test]
+async fn a_stream_that_is_opened_again_confirms_no_more_than_it_was_told() {
+    for engine in ENGINES {
+        let mut log = Captured::of(engine, TABLE).await;
+        // It hears from us soon.
+        set_here(&log, "wal_sender_timeout = '2s'");
+        let start = log.start.clone();
+        let (told, _) = log.behind(&start, "insert into t values (1, 'a')").await;
+        let mut reader = log.open_at(&told[0].position).await.unwrap();
+        let ours = "from pg_replication_slots s join pg_stat_replication r on r.pid = s.active_pid where s.database = current_database()";
+        let opened = log.database.sql("select clock_timestamp()").unwrap();
+        let heard = format!(
+            "select count(*) {ours} and r.reply_time > '{}'::timestamptz + interval '1 second'",
+            opened.trim()
+        );
+        let reading = async {
+            loop {
+                reader.step().await;
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            _ = log.eventually(&heard, |count| count == "1") => {}
+        }
+        let kept = log
+            .database
+            .sql(&format!("select s.confirmed_flush_lsn {ours}"));
+        let begun = start.as_str().split('@').next().unwrap();
+        assert_eq!(kept.unwrap().trim(), begun, "{engine}");
+    }
+}
+
+/// 0 is no limit.
+#[tokio::test]
+async fn a_server_that_gives_nobody_up_is_not_given_up_at_once() {
+    for engine in ENGINES {
+        let mut log = Captured::of(engine, TABLE).await;
+        set_here(&log, "wal_sender_timeout = 0");
+        log.again().await;
+        let start = log.start.clone();
+        let mut reader = log.open_at(&start).await.unwrap();
+        let set = log.database.sql("insert into t values (1, 'a')");
+        set.unwrap();
+        assert_eq!(
+            changes(&reader.transactions(1).await.unwrap()),
+            ["insert t (1, a)"]
+        );
+        // And one that comes behind a silence.
+        log.eventually("select now() > max(reply_time) + interval '1 second' from pg_stat_replication r join pg_replication_slots s on s.active_pid = r.pid where s.database = current_database()", |is_later| is_later == "t").await;
+        log.database.sql("insert into t values (2, 'b')").unwrap();
+        assert_eq!(
+            changes(&reader.transactions(1).await.unwrap()),
+            ["insert t (2, b)"]
+        );
+    }
+}

@@ -134,6 +134,7 @@ pub(crate) struct Reader {
     pub(crate) stream: Box<dyn ChangeStream>,
     tables: HashMap<TableId, String>,
     open: Option<(TransactionMark, Vec<String>)>,
+    begun_at_us: Option<i64>,
     told: Vec<Told>,
     /// Shapes told so far, in words.
     pub(crate) shapes: Vec<String>,
@@ -147,6 +148,7 @@ impl Reader {
             stream,
             tables: HashMap::new(),
             open: None,
+            begun_at_us: None,
             told: Vec::new(),
             shapes: Vec::new(),
             place: None,
@@ -204,7 +206,7 @@ impl Reader {
         rows: &dyn ChangeRows,
     ) -> Option<std::sync::Arc<dyn whimbrel_connector::LogPlace>> {
         let change = match event {
-            LogEvent::Table { id, table } => {
+            LogEvent::Table { id, table } | LogEvent::Identified { id, table } => {
                 let key = table.primary_key.iter();
                 let key: Vec<&str> = key.map(|&k| table.columns[k].name.as_str()).collect();
                 let names: Vec<String> = table
@@ -222,7 +224,11 @@ impl Reader {
                 self.open.as_ref()?;
                 shape
             }
-            LogEvent::Begin { mark } => {
+            LogEvent::Begin {
+                mark,
+                committed_at_us,
+            } => {
+                self.begun_at_us = committed_at_us;
                 assert_eq!(self.open, None, "a transaction is open");
                 self.open = Some((mark, Vec::new()));
                 return None;
@@ -253,6 +259,7 @@ impl Reader {
                 committed_at_us,
             } => {
                 let (mark, changes) = self.open.take().expect("a transaction is open");
+                assert_eq!(self.begun_at_us, Some(committed_at_us));
                 self.told.push(Told {
                     mark,
                     position: place.position(),

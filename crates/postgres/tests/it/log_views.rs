@@ -75,7 +75,7 @@ async fn transactions(log: &mut Captured) -> Vec<(TransactionMark, Vec<i64>)> {
         let block = reader.block().await.unwrap();
         for event in &block.events {
             match event {
-                LogEvent::Begin { mark } => all.push((*mark, Vec::new())),
+                LogEvent::Begin { mark, .. } => all.push((*mark, Vec::new())),
                 LogEvent::Insert { after, .. } => {
                     let ids = &mut all.last_mut().unwrap().1;
                     block

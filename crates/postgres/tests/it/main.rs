@@ -15,6 +15,7 @@ mod conformance;
 mod connection;
 mod keys;
 mod log;
+mod log_failover;
 mod log_faults;
 mod log_history;
 mod log_identity;

@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use whimbrel_connector::{
-    ApplySettings, ConnectError, Connector, Error, KeyPolicy, NOBODY, PrepareMode, RunningWait,
-    UnreadLog,
+    ApplySettings, ConnectError, Connector, Error, Feeding, KeyPolicy, NOBODY, PrepareMode,
+    RunningWait, UnreadLog,
 };
 use whimbrel_core::settings::{
     ApplyMode, CachedChanges, ErrorPolicy, EscalationSettings, OpenTransactions, RecoverableErrors,
-    TablePrepMode, TaskSettings, TruncateHandling,
+    TablePrepMode, TargetTables, TaskSettings, TruncateHandling,
 };
 use whimbrel_engine::{
     ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ControlTables,
@@ -261,7 +261,7 @@ fn with_remedy(error: &RunError) -> String {
             format!("{error}; start the task with reload-target")
         }
         RunError::FedByAnother { fed, .. } => format!(
-            "{error}; delete the replication task whose ARN ends in {0}, or give the tables other names at the target. If no such task is there, it belongs to another service or to the command line: whimbrel forget SOURCE TARGET --task {0} ends it, with the source that it has",
+            "{error}; delete the replication task whose ARN ends in {0}, or give the tables other names at the target; where each task writes rows of its own, set WhimbrelSettings.SharedTargetTables of all of them to true. If no such task is there, it belongs to another service or to the command line: whimbrel forget SOURCE TARGET --task {0} ends it, with the source that it has",
             fed.task
         ),
         _ => error.to_string(),
@@ -559,6 +559,10 @@ pub(super) fn full_load_spec(spec: &TaskSpec) -> FullLoadSpec {
             KeyPolicy::AfterLoad
         } else {
             KeyPolicy::Best
+        },
+        feeding: match settings.target_tables {
+            TargetTables::Own => Feeding::Alone,
+            TargetTables::Shared => Feeding::Together,
         },
         objects: settings.objects.clone(),
         shaping: shaping(spec),

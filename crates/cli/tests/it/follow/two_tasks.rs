@@ -86,3 +86,56 @@ async fn a_second_command_is_refused_from_mariadb_to_mysql() {
 async fn a_second_command_is_refused_from_mysql_to_mariadb() {
     refused(Engine::Mysql97, Engine::Mariadb1011).await;
 }
+
+/// Tenants of two servers in one table, each with keys of its own.
+fn shared(from: [Engine; 2], to: Engine) {
+    let first = Ends::between(from[0], to, "shard");
+    let mut second = Ends::between(from[1], to, "shard");
+    second.target_url.clone_from(&first.target_url);
+    let rows = |ends: &Ends, ids: &str| {
+        ends.source
+            .sql(&format!("insert into t (id) values {ids}"))
+            .unwrap();
+    };
+    for (ends, ids) in [(&first, "(1), (2)"), (&second, "(101)")] {
+        ends.source
+            .sql("create table t (id int primary key, v varchar(9))")
+            .unwrap();
+        rows(ends, ids);
+    }
+    let shared = [
+        "--follow",
+        "--json",
+        "--shared-target-tables",
+        "--prepare",
+        "do-nothing",
+    ];
+    let mut ours = Following::start(&first, &shared);
+    ours.wait_until_caught_up();
+    let said = second.run("migrate", &["--follow"]);
+    assert_refused(&said, &["would write into", "--shared-target-tables"]);
+    let removing = ["--follow", "--shared-target-tables"];
+    let said = second.run("migrate", &removing);
+    assert_refused(&said, &["must not be dropped or emptied", "do-nothing"]);
+
+    let mut theirs = Following::start(&second, &shared);
+    theirs.wait_until_caught_up();
+    rows(&first, "(3)");
+    rows(&second, "(102), (103)");
+    theirs.wait_until("all arrived", |_| first.arrived("t") == 6);
+    ours.interrupt();
+    theirs.interrupt();
+    for ends in [&first, &second] {
+        ends.run_well("forget", &[]);
+    }
+}
+
+#[test]
+fn commands_that_say_so_share_a_table_of_postgres() {
+    shared([Engine::Postgres15, Engine::Mysql97], Engine::Postgres18);
+}
+
+#[test]
+fn commands_that_say_so_share_a_table_of_mariadb() {
+    shared([Engine::Mariadb1011, Engine::Mysql97], Engine::Mariadb1011);
+}

@@ -109,6 +109,8 @@ struct Transaction {
     is_open: bool,
     /// Of XA: when it ends it is only prepared.
     is_prepared: bool,
+    /// Its statement has altered nothing.
+    is_announced: bool,
     committed_at_us: u64,
     /// How many events with rows there were.
     row_events: u64,
@@ -129,6 +131,8 @@ pub(super) struct Start {
     pub(super) place: Place,
     /// The place to go on from.
     pub(super) skips_to: u64,
+    /// Tables that were altered without the log's knowledge.
+    pub(super) unlogged: Vec<TableName>,
     pub(super) voids: Voids,
 }
 
@@ -213,6 +217,17 @@ impl Assembler {
         // Before anything else, so that the numbers of all columns are known from the beginning.
         for index in 0..made.captured.len() {
             made.tell(index);
+        }
+        for index in start
+            .unlogged
+            .iter()
+            .filter_map(|name| made.find(name))
+            .collect::<Vec<_>>()
+        {
+            made.builder.events.push(LogEvent::Rewritten {
+                table: number(index),
+                why: "its columns are not those whose changes were applied last, and the binary log does not tell since when (it was altered with sql_log_bin switched off)".to_owned(),
+            });
         }
         made
     }
@@ -358,6 +373,7 @@ impl Assembler {
             begun: Begun::No,
             is_open: head.is_open,
             is_prepared: head.is_prepared,
+            is_announced: head.is_announced,
             committed_at_us: head.committed_at_us,
             row_events: 0,
             key,
@@ -430,8 +446,12 @@ impl Assembler {
         let transaction = transaction.ok_or_else(|| bad("rows outside of a transaction"))?;
         if transaction.begun == Begun::No {
             transaction.begun = Begun::At(self.builder.events.len());
-            let mark = transaction.mark;
-            self.builder.events.push(LogEvent::Begin { mark });
+            let (mark, head_s) = (transaction.mark, transaction.key.2);
+            let committed_at_us = committed_at_us(transaction.committed_at_us, head_s);
+            self.builder.events.push(LogEvent::Begin {
+                mark,
+                committed_at_us: Some(committed_at_us),
+            });
         }
         Ok(())
     }
@@ -448,10 +468,7 @@ impl Assembler {
             return;
         }
         self.idle = None;
-        let committed_at_us = match transaction.committed_at_us {
-            0 => i64::from(seconds) * 1_000_000,
-            told => told.cast_signed(),
-        };
+        let committed_at_us = committed_at_us(transaction.committed_at_us, seconds);
         self.builder.events.push(LogEvent::Commit {
             place: Arc::new(self.place.clone()),
             committed_at_us,
@@ -555,6 +572,14 @@ impl Assembler {
         self.maps
             .retain(|_, mapped| !matches!(&mapped.target, Some((other, _)) if *other == id));
         self.tell(index);
+    }
+}
+
+/// In microseconds since 1970, of which some servers tell the seconds alone.
+fn committed_at_us(told_us: u64, header_s: u32) -> i64 {
+    match told_us {
+        0 => i64::from(header_s) * 1_000_000,
+        told => told.cast_signed(),
     }
 }
 

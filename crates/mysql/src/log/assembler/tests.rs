@@ -59,6 +59,7 @@ fn assembler(skips_to: u64) -> Assembler {
             gtids: GtidTrack::new(None),
         },
         skips_to,
+        unlogged: Vec::new(),
         voids: Voids::default(),
     })
 }

@@ -7,7 +7,7 @@ use super::super::event::kind;
 use super::super::feed::{Event, bad};
 use super::super::inflate::event_part;
 use super::super::statement::{Alteration, OtherTable, Statement};
-use super::{Assembler, Need, fold, malformed, number, statement_error};
+use super::{Assembler, Need, Transaction, fold, malformed, number, statement_error};
 use crate::wire::{Malformed, Reader};
 
 impl Assembler {
@@ -21,7 +21,15 @@ impl Assembler {
                 self.open();
                 Ok(Need::Nothing)
             }
-            Some((statement, text)) => self.statement(statement, &text, event.header.seconds),
+            Some((statement, text)) => {
+                let is_announced = |transaction: &Transaction| transaction.is_announced;
+                let statement = if self.transaction.as_ref().is_some_and(is_announced) {
+                    Statement::Other
+                } else {
+                    statement
+                };
+                self.statement(statement, &text, event.header.seconds)
+            }
         }
     }
 

@@ -41,14 +41,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    AppliedCount, Applier, ApplyException, ApplySettings, Checkpoint, Definition, Error,
-    NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplyException, ApplySettings, Checkpoint, Definition, Error, FedTable,
+    Feeding, NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
 };
 use whimbrel_core::TableName;
 
 use self::session::Session;
 use self::table::ApplyTable;
-use super::control;
+use super::{control, fed};
 use crate::errors::general;
 use crate::options::Options;
 use crate::wire::WireError;
@@ -236,6 +236,21 @@ impl Applier for MysqlApplier {
 
     fn defines_in_transaction(&self) -> bool {
         false
+    }
+
+    async fn feed_also(
+        &mut self,
+        table: &TableName,
+        feeding: Feeding,
+    ) -> Result<Option<FedTable>, Error> {
+        if self.open.is_some() {
+            return Err(Error::Fatal(
+                "a table is to be noted within an open transaction".to_owned(),
+            ));
+        }
+        let connection = &mut self.session.connection;
+        let others = fed::feed_also(connection, &self.fence, table, feeding).await?;
+        Ok(others.into_iter().next())
     }
 
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use super::super::message::{Message, OldTuple, RelationMessage, TupleAt};
 use super::super::place::{Last, Lsn, mark};
 use super::super::relations::State;
 use super::super::rows::Shape;
-use super::{Captured, Decoder, Known, Passing, Step, malformed};
+use super::{Captured, Decoder, Known, News, Passing, Step, malformed};
 
 impl Decoder {
     pub(super) fn change(&mut self, start: usize, end: usize) -> Result<Option<Step>, Error> {
@@ -28,8 +28,9 @@ impl Decoder {
         match message {
             Message::Begin {
                 commit,
+                committed_at_us,
                 transaction,
-            } => self.begin(commit, transaction)?,
+            } => self.begin(commit, committed_at_us, transaction)?,
             Message::Commit(end) => self.commit(end)?,
             Message::Relation(relation) if self.leaving.is_some() => {
                 self.relations.hear_own(relation, bytes, self.arrival);
@@ -105,7 +106,13 @@ impl Decoder {
         Ok(None)
     }
 
-    pub(super) fn begin(&mut self, commit: Lsn, transaction: u32) -> Result<(), Error> {
+    /// `committed_at_us` counts from 2000.
+    pub(super) fn begin(
+        &mut self,
+        commit: Lsn,
+        committed_at_us: i64,
+        transaction: u32,
+    ) -> Result<(), Error> {
         if self.transaction.is_some() {
             return Err(malformed("change", Some(&b'B'), "a transaction is open"));
         }
@@ -118,12 +125,14 @@ impl Decoder {
         self.witness.arrive()?;
         self.transaction = Some(Passing::On);
         let mark = mark(transaction, commit);
-        self.events.push(LogEvent::Begin { mark });
+        self.events.push(LogEvent::Begin {
+            mark,
+            committed_at_us: Some(since_1970(committed_at_us)),
+        });
         Ok(())
     }
 
     pub(super) fn commit(&mut self, end: Ending) -> Result<(), Error> {
-        const US_1970_TO_2000: i64 = DAYS_1970_TO_2000 as i64 * MICROS_PER_DAY;
         match self.transaction.take() {
             Some(Passing::On) => {
                 if self.has_changes {
@@ -134,7 +143,7 @@ impl Decoder {
                 }
                 self.events.push(LogEvent::Commit {
                     place: self.place(end.end),
-                    committed_at_us: end.committed_at_us.saturating_add(US_1970_TO_2000),
+                    committed_at_us: since_1970(end.committed_at_us),
                 });
             }
             Some(Passing::Over) => self.witness.pass(end, self.has_changes)?,
@@ -161,14 +170,16 @@ impl Decoder {
                 id,
                 table,
                 is_key,
-                is_news,
+                news,
             } => {
                 let shapes = Shape::pair(&table, &is_key);
                 let column_count = shapes[0].column_count();
                 let next = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
                 Arc::make_mut(&mut self.shapes).extend(shapes);
-                if is_news {
-                    self.events.push(LogEvent::Table { id, table });
+                match news {
+                    News::Nothing => {}
+                    News::Identity => self.events.push(LogEvent::Identified { id, table }),
+                    News::Shape => self.events.push(LogEvent::Table { id, table }),
                 }
                 State::Captured(Captured {
                     id,
@@ -198,6 +209,12 @@ impl Decoder {
         self.at = end.unwrap_or(self.at);
         Ok(())
     }
+}
+
+/// Of the server's time, which counts from 2000.
+fn since_1970(us: i64) -> i64 {
+    const US_1970_TO_2000: i64 = DAYS_1970_TO_2000 as i64 * MICROS_PER_DAY;
+    us.saturating_add(US_1970_TO_2000)
 }
 
 fn row_at(captured: Captured, tuple: TupleAt, start: usize) -> Result<RowAt, Error> {

@@ -115,7 +115,7 @@ impl Decoder {
         let rest = self.block.split_off(message_end);
         self.leaving = Some(Leaving { end, rest });
         self.relations.enter();
-        self.begin(end.commit, transaction)
+        self.begin(end.commit, end.committed_at_us, transaction)
     }
 }
 

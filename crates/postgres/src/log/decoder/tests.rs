@@ -59,7 +59,7 @@ fn known() -> Known {
             notes: Vec::new(),
         }),
         is_key: vec![true],
-        is_news: true,
+        news: News::Shape,
     }
 }
 
@@ -100,7 +100,7 @@ fn in_short(event: &LogEvent, rows: &dyn whimbrel_connector::ChangeRows) -> Resu
     let mut text = String::new();
     Ok(match event {
         LogEvent::Table { id, .. } => format!("T{} ", id.0),
-        LogEvent::Begin { mark } => format!("B{} ", mark.0),
+        LogEvent::Begin { mark, .. } => format!("B{} ", mark.0),
         LogEvent::Insert { table, after } => {
             rows.decode(*after, &mut |values| {
                 text = format!("I{}{values:?} ", table.0);

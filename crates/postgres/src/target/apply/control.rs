@@ -1,10 +1,11 @@
 //! What an applier writes beside the rows, and the definitions that it changes: statements of the open transaction like any other.
 
 use whimbrel_connector::{
-    ApplyException, ColumnChange, Definition, Error, RecordChange, TargetTable,
+    ApplyException, ColumnChange, Definition, Error, FedTable, Feeding, RecordChange, TargetTable,
 };
 use whimbrel_core::TableName;
 
+use super::super::fed;
 use super::{CallError, PostgresApplier, Step};
 use crate::errors::{general, of_table};
 use crate::quote::{self, identifier, literal};
@@ -28,6 +29,19 @@ impl PostgresApplier {
             .collect();
         self.control(&sql, "record what becomes of the task's tables")
             .await
+    }
+
+    pub(super) async fn feed_one(
+        &mut self,
+        table: &TableName,
+        feeding: Feeding,
+    ) -> Result<Option<FedTable>, Error> {
+        let task = self.fence.task.clone();
+        let sql = fed::take_sql(&task, table, feeding);
+        self.control(&sql, fed::NOTING).await?;
+        let tables = std::slice::from_ref(table);
+        let others = fed::by_others(&mut self.connection, &task, tables, feeding);
+        Ok(others.await?.into_iter().next())
     }
 
     pub(super) async fn report_exceptions(
@@ -104,6 +118,7 @@ fn record_sql(task: &str, change: &RecordChange) -> Vec<String> {
                 )
             })
             .into(),
+        RecordChange::Unfed { table } => fed::release_sql(&key(table)),
     }
 }
 

@@ -40,8 +40,8 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    AppliedCount, Applier, ApplyException, ApplySettings, Checkpoint, Definition, Error,
-    NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
+    AppliedCount, Applier, ApplyException, ApplySettings, Checkpoint, Definition, Error, FedTable,
+    Feeding, NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
 };
 use whimbrel_core::TableName;
 
@@ -423,6 +423,14 @@ impl Applier for PostgresApplier {
 
     fn defines_in_transaction(&self) -> bool {
         true
+    }
+
+    async fn feed_also(
+        &mut self,
+        table: &TableName,
+        feeding: Feeding,
+    ) -> Result<Option<FedTable>, Error> {
+        self.feed_one(table, feeding).await
     }
 
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
