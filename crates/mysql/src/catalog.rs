@@ -3,11 +3,13 @@
 mod computed;
 mod keys;
 mod objects;
+mod partitions;
 mod storage;
 mod unlogged;
 
 pub(crate) use self::keys::{RangeKey, primary_key, range_key};
 pub(crate) use self::objects::{ColumnText, schema_objects};
+pub(crate) use self::partitions::partitions;
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 
 use std::collections::{HashMap, HashSet};

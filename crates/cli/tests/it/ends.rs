@@ -76,7 +76,17 @@ impl Ends {
 
     /// Starts a migration and does not wait for it.
     pub(crate) fn start(&self, options: &[&str]) -> Running {
-        let child = whimbrel(&self.words("migrate", options))
+        self.start_as(&self.words("migrate", options))
+    }
+
+    /// Starts one whose target's schema is among the options.
+    pub(crate) fn start_with(&self, options: &[&str]) -> Running {
+        let words = ["migrate", &self.source_url, &self.target_url];
+        self.start_as(&[&words, options].concat())
+    }
+
+    fn start_as(&self, words: &[&str]) -> Running {
+        let child = whimbrel(words)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::expression_text::{Part, indicates_operation, parts};
 use super::table_rules::{Origin, TableRules, TargetColumn, TargetKey};
 use super::transformation::{Action, BeforeImageFilter, NameChange, Target, Transformation};
-use super::{KeyOrigin, LobMode, Mask, Predicate, TableMappings, is_lob, segments};
+use super::{KeyOrigin, LobMode, Mask, Predicate, TableMappings, is_lob};
 use crate::{Column, ColumnType, Table, TableName};
 
 /// A rule that does not fit a table.
@@ -96,16 +96,7 @@ impl TableMappings {
             rules: rules.collect(),
             lob: settings.and_then(|rule| rule.lob),
         };
-        let load = settings.and_then(|rule| Some((rule, rule.parallel_load.as_ref()?)));
-        let segments = match load {
-            None => None,
-            Some((rule, load)) => {
-                segments::resolve(load, table).map_err(|(within, expected)| {
-                    let path = format!("{}.parallel-load.{within}", rule.path);
-                    ResolveError::new(table, rule.id, &path, expected)
-                })?
-            }
-        };
+        let segments = self.segments(table)?;
         let mut notes = Vec::new();
         let (mut columns, removed) = resolver.source_columns()?;
         columns.extend(resolver.before_images(&columns));

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
 use whimbrel_core::{Table, TableName};
 
+use super::segments::Split;
 use crate::{FullLoadSpec, RunError};
 
 /// A table and what becomes of it.
@@ -13,6 +14,8 @@ pub struct PlannedTable {
     pub source: Table,
     /// As the target will have it; `Err` says why it cannot be.
     pub target: Result<TargetTable, String>,
+    /// How it is split into chunks.
+    pub split: Split,
 }
 
 /// What a full load will do, before anything is done.
@@ -57,23 +60,10 @@ pub async fn plan_full_load(
             table.name.clone(),
         )
     });
-    let mut planned: Vec<PlannedTable> = tables
-        .into_iter()
-        .map(|source| {
-            let planned = match unfollowable(&source) {
-                Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
-                _ if spec.is_followed => spec
-                    .untellable(&source)
-                    .and_then(|()| spec.plan_table(&source, target)),
-                _ => spec.plan_table(&source, target),
-            };
-            let target = planned.map_err(|error| match error {
-                Error::Table(fault) => fault.message,
-                other => other.to_string(),
-            });
-            PlannedTable { source, target }
-        })
-        .collect();
+    let mut planned: Vec<PlannedTable> = Vec::new();
+    for table in tables {
+        planned.push(plan_one(source, target, spec, table).await?);
+    }
     refuse_shared_targets(&mut planned);
     planned.retain(|table| spec.selects(&table.source.name));
     if planned.is_empty() && spec.fails_without_tables {
@@ -90,6 +80,41 @@ pub async fn plan_full_load(
     Ok(LoadPlan {
         tables: planned,
         types,
+    })
+}
+
+/// Plans one table. What does not fit it is its error; what befalls the source is everyone's.
+async fn plan_one(
+    source: &mut dyn Source,
+    target: &mut dyn Target,
+    spec: &FullLoadSpec,
+    table: Table,
+) -> Result<PlannedTable, RunError> {
+    let planned = match unfollowable(&table) {
+        Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
+        _ if spec.is_followed => spec
+            .untellable(&table)
+            .and_then(|()| spec.plan_table(&table, target)),
+        _ => spec.plan_table(&table, target),
+    };
+    let split = if planned.is_ok() {
+        Split::of(source, spec, &table).await
+    } else {
+        Ok(Split::Bytes)
+    };
+    let (planned, split) = match split {
+        Ok(split) => (planned, split),
+        Err(error @ (Error::Table(_) | Error::Row(_))) => (Err(error), Split::Bytes),
+        Err(error) => return Err(RunError::Source(error)),
+    };
+    let target = planned.map_err(|error| match error {
+        Error::Table(fault) => fault.message,
+        other => other.to_string(),
+    });
+    Ok(PlannedTable {
+        source: table,
+        target,
+        split,
     })
 }
 

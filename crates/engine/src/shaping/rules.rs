@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use whimbrel_connector::Error;
 use whimbrel_core::mapping::{
-    Conversion, Mask, NoExpressions, Origin, ResolveError, TableRules, TargetColumn,
+    Conversion, Mask, NoExpressions, Origin, ResolveError, Segments, TableRules, TargetColumn,
 };
 use whimbrel_core::{Column, ColumnType, Generation, Table};
 
@@ -51,6 +51,7 @@ fn as_it_is(table: &Table) -> Shaped {
         notes: Vec::new(),
         on_cut: OnCut::Cut,
         lob: None,
+        listed: None,
         source_width,
         source_types: table
             .loaded_columns()
@@ -112,6 +113,28 @@ fn shaped(table: &Table, rules: &TableRules) -> Result<Shaped, Error> {
         return Err(misfit(table, None, expected));
     }
     made.lob = rules.lob;
+    made.listed = rules.segments.clone().filter(|segments| match segments {
+        Segments::PartitionList { .. } => true,
+        Segments::Whole
+        | Segments::Partitions
+        | Segments::Subpartitions
+        | Segments::Ranges { .. } => false,
+    });
+    if let Some(Segments::PartitionList {
+        partitions,
+        subpartitions,
+    }) = &made.listed
+    {
+        let names: Vec<&str> = partitions
+            .iter()
+            .chain(subpartitions)
+            .map(String::as_str)
+            .collect();
+        made.notes.push(note(&format!(
+            "the rows of these partitions arrive: {}",
+            names.join(", ")
+        )));
+    }
     let is_retyped = rules.columns.iter().any(|column| column.is_retyped);
     made.ruled = if is_retyped {
         ByRules::Retyped

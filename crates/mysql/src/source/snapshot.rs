@@ -18,7 +18,8 @@ use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
 use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
-use whimbrel_core::{ChunkBounds, Engine, Position, Table};
+use whimbrel_core::mapping::Segments;
+use whimbrel_core::{ChunkBounds, Engine, Partition, Position, Table};
 
 use super::changed::Changed;
 use super::plan::plan_table;
@@ -26,6 +27,7 @@ use super::pool::Pool;
 use super::position;
 use super::range::KeyRange;
 use super::reader::MysqlReader;
+use crate::catalog;
 use crate::connect::connect;
 use crate::errors::{general, of_table};
 use crate::options::Options;
@@ -73,6 +75,16 @@ pub(super) async fn open(
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
     })
+}
+
+impl MysqlSnapshot {
+    /// The connection for planning, or a new one.
+    async fn planning(&self, planner: &mut Option<Connection>) -> Result<Connection, Error> {
+        match planner.take() {
+            Some(connection) if connection.is_ready() => Ok(connection),
+            _ => Ok(connect(&self.options, Purpose::Read).await?),
+        }
+    }
 }
 
 async fn open_views(
@@ -186,15 +198,39 @@ impl Snapshot for MysqlSnapshot {
 
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
         let mut planner = self.planner.lock().await;
-        let mut connection = match planner.take() {
-            Some(connection) if connection.is_ready() => connection,
-            _ => connect(&self.options, Purpose::Read).await?,
-        };
+        let mut connection = self.planning(&mut planner).await?;
         let plan = plan_table(&mut connection, table, chunk_bytes)
             .await
             .map_err(|error| of_table(error, &table.name, "plan the chunks of the table"))?;
         *planner = Some(connection);
         Ok(plan)
+    }
+
+    /// Rows that a statement reads of named partitions are those of that moment's partitions: a table whose definition has changed since
+    /// the view opened cannot be read at all.
+    async fn plan_partitions(
+        &self,
+        table: &Table,
+        segments: &Segments,
+    ) -> Result<Vec<ChunkBounds>, Error> {
+        let mut planner = self.planner.lock().await;
+        let mut connection = self.planning(&mut planner).await?;
+        let there = catalog::partitions(&mut connection, &table.name)
+            .await
+            .map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+        *planner = Some(connection);
+        let (partitions, rows): (Vec<Partition>, Vec<u64>) = there.into_iter().unzip();
+        let found = segments.found_partitions(&partitions);
+        let found = found.map_err(|message| Error::table(&table.name, message))?;
+        let bounds = found.into_iter().map(|wanted| {
+            let place = partitions.iter().position(|one| one == wanted);
+            let range = KeyRange {
+                partition: Some(wanted.name.clone()),
+                ..KeyRange::default()
+            };
+            range.to_bounds(place.map_or(0, |place| rows[place]))
+        });
+        Ok(bounds.collect())
     }
 
     /// Ranges of keys cover every key there can be. So a plan holds as long as the key is still made of the same columns and

@@ -10,7 +10,7 @@ pub(crate) use definitions::type_definitions;
 pub(crate) use objects::schema_objects;
 pub(crate) use tables::{
     COLUMN_FIELDS, COLUMNS, KEYS, Relation, TableDetail, column, describe_tables,
-    names_with_owners, relations, schemas,
+    names_with_owners, partitions, relations, schemas,
 };
 
 use crate::wire::{TextRow, WireError};

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};
+use whimbrel_core::{Column, ColumnType, Engine, Generation, Partition, Table, TableName};
 
 use super::{flag, labels, number, oid_array, text};
 use crate::types::CatalogType;
@@ -32,6 +32,18 @@ select t.root, n.nspname, c.relname, c.relkind = 'f', c.oid, c.relfilenode,
 from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
 where c.relkind <> 'p'
 order by t.root, n.nspname collate \"C\", c.relname collate \"C\"";
+
+/// Every relation of a partition tree, those that hold no rows themselves included, each behind the one that it is a part of.
+const PARTITIONS: &str = "
+with recursive tree(parent, oid, depth) as (
+  select null::oid, c.oid, 0 from pg_class c where c.oid = $1 and c.relkind = 'p'
+  union all
+  select i.inhparent, i.inhrelid, t.depth + 1 from tree t join pg_class p on p.oid = t.oid and p.relkind = 'p'
+  join pg_inherits i on i.inhparent = t.oid
+)
+select coalesce(t.parent, 0), c.oid, n.nspname, c.relname
+from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
+order by t.depth, n.nspname collate \"C\", c.relname collate \"C\"";
 
 /// Columns with domains followed to their base type. `base` keeps the first modifier that a domain on the way sets.
 /// The twelfth tells whether the binary form holds object ids of types, or does not exist, so that rows must travel as text.
@@ -188,6 +200,48 @@ pub(crate) async fn relations(
 ) -> Result<Vec<Relation>, WireError> {
     let sql = RELATIONS.replace("$1", &oid_array(std::iter::once(table_oid)));
     connection.query(&sql).await?.iter().map(relation).collect()
+}
+
+/// A partition with its relation.
+pub(crate) struct PartitionRelation {
+    pub(crate) partition: Partition,
+    pub(crate) oid: u32,
+    /// The relation that it is a part of: another partition, or the table.
+    pub(crate) parent: u32,
+}
+
+/// The partitions of a table and their parts; none for one that has none. Those of the table's own schema are named without it.
+pub(crate) async fn partitions(
+    connection: &mut Connection,
+    table_oid: u32,
+) -> Result<Vec<PartitionRelation>, WireError> {
+    let sql = PARTITIONS.replace("$1", &table_oid.to_string());
+    let rows = connection.query(&sql).await?;
+    let mut schema = None;
+    let mut partitions: Vec<PartitionRelation> = Vec::new();
+    for row in &rows {
+        let (parent, oid) = (number(row, 0)?, number(row, 1)?);
+        let (own_schema, name) = (text(row, 2)?, text(row, 3)?);
+        let Some(table_schema) = schema else {
+            schema = Some(own_schema);
+            continue;
+        };
+        let of = partitions.iter().find(|other| other.oid == parent);
+        let partition = Partition {
+            name: if own_schema == table_schema {
+                name.to_owned()
+            } else {
+                format!("{own_schema}.{name}")
+            },
+            parent: of.map(|parent| parent.partition.name.clone()),
+        };
+        partitions.push(PartitionRelation {
+            partition,
+            oid,
+            parent,
+        });
+    }
+    Ok(partitions)
 }
 
 fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), WireError> {
