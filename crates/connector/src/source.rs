@@ -27,6 +27,16 @@ pub trait Source: Send {
         is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
     ) -> Result<Vec<Table>, Error>;
 
+    /// Describes the views that `is_selected` accepts like tables, sorted by name; none where the source offers none. They have no key.
+    ///
+    /// A snapshot reads them like tables. What they show changes with other tables, so that no plan of them holds under another snapshot.
+    async fn views(
+        &mut self,
+        _is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        Ok(Vec::new())
+    }
+
     /// The types (enums, domains, composites, extensions) that the tables' columns need on a target of the same engine,
     /// each after those it needs itself.
     async fn type_definitions(&mut self, tables: &[Table]) -> Result<Vec<TypeDefinition>, Error>;

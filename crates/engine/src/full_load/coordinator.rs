@@ -341,7 +341,10 @@ async fn check_descriptions(source: &mut dyn Source, plan: &LoadPlan) -> Result<
         .map(|table| (&table.source.name, &table.source))
         .collect();
     let is_planned = |name: &TableName| planned.contains_key(name);
-    let now = source.tables(&is_planned).await.map_err(RunError::Source)?;
+    let mut now = source.tables(&is_planned).await.map_err(RunError::Source)?;
+    if plan.tables.iter().any(|table| table.is_view) {
+        now.extend(source.views(&is_planned).await.map_err(RunError::Source)?);
+    }
     let is_same = |table: &&Table| {
         planned[&table.name].columns == table.columns
             && planned[&table.name].primary_key == table.primary_key

@@ -2,6 +2,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
+use whimbrel_core::mapping::{TableKind, TableMappings};
 use whimbrel_core::{Table, TableName};
 
 use super::segments::Split;
@@ -16,7 +17,12 @@ pub struct PlannedTable {
     pub target: Result<TargetTable, String>,
     /// How it is split into chunks.
     pub split: Split,
+    /// It is no table at the source, but a view.
+    pub is_view: bool,
 }
+
+const FOLLOWED_VIEW: &str = "it is a view, and no log tells what changes in it; exclude it, or load it by a task that does not follow changes";
+const BROKEN_VIEW: &str = "it is a view that names tables, columns or a definer that are not there, or that the user may not see; mend it, or exclude it";
 
 /// What a full load will do, before anything is done.
 #[derive(Clone, Debug)]
@@ -52,6 +58,10 @@ pub async fn plan_full_load(
     let is_of_task = |name: &TableName| spec.mappings.selects(name);
     let tables = source.tables(&is_of_task).await;
     let mut tables = tables.map_err(RunError::Source)?;
+    let views = views_of(source, &spec.mappings).await;
+    let views = views.map_err(RunError::Source)?;
+    let are_views: HashSet<TableName> = views.iter().map(|view| view.name.clone()).collect();
+    tables.extend(views);
     tables.sort_by_key(|table| {
         let order = spec.mappings.load_order(&table.name).unwrap_or(0);
         (
@@ -62,7 +72,8 @@ pub async fn plan_full_load(
     });
     let mut planned: Vec<PlannedTable> = Vec::new();
     for table in tables {
-        planned.push(plan_one(source, target, spec, table).await?);
+        let is_view = are_views.contains(&table.name);
+        planned.push(plan_one((source, target), spec, table, is_view).await?);
     }
     refuse_shared_targets(&mut planned);
     planned.retain(|table| spec.selects(&table.source.name));
@@ -85,12 +96,14 @@ pub async fn plan_full_load(
 
 /// Plans one table. What does not fit it is its error; what befalls the source is everyone's.
 async fn plan_one(
-    source: &mut dyn Source,
-    target: &mut dyn Target,
+    (source, target): (&mut dyn Source, &mut dyn Target),
     spec: &FullLoadSpec,
     table: Table,
+    is_view: bool,
 ) -> Result<PlannedTable, RunError> {
     let planned = match unfollowable(&table) {
+        _ if is_view && table.columns.is_empty() => Err(Error::table(&table.name, BROKEN_VIEW)),
+        _ if is_view && spec.is_followed => Err(Error::table(&table.name, FOLLOWED_VIEW)),
         Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
         _ if spec.is_followed => spec
             .untellable(&table)
@@ -115,7 +128,20 @@ async fn plan_one(
         source: table,
         target,
         split,
+        is_view,
     })
+}
+
+/// The views that rules ask for.
+pub(crate) async fn views_of(
+    source: &mut dyn Source,
+    mappings: &TableMappings,
+) -> Result<Vec<Table>, Error> {
+    if !mappings.asks_for_views() {
+        return Ok(Vec::new());
+    }
+    let is_selected = |name: &TableName| mappings.selects_kind(name, TableKind::View);
+    source.views(&is_selected).await
 }
 
 /// Refuses a table that is to be loaded and then followed, when nobody can tell which changes the loaded rows hold.

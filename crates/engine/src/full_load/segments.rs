@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 use whimbrel_connector::{Error, RawRows, RowBlock, RowVisitor, Snapshot, Source};
-use whimbrel_core::mapping::{Predicate, ResolveError, Segments};
+use whimbrel_core::mapping::{Predicate, Segments};
 use whimbrel_core::{ChunkBounds, Table};
 
 use crate::FullLoadSpec;
+use crate::shaping::refused;
 
 /// How recorded chunks begin that are ranges of a table's user.
 const MARK: &str = "segment ";
@@ -59,7 +60,7 @@ impl Split {
         let segments = spec
             .mappings
             .segments(table)
-            .map_err(|error| misfit(&error))?;
+            .map_err(|error| refused(&error))?;
         let Some(segments) = segments else {
             return Ok(Self::Bytes);
         };
@@ -73,7 +74,7 @@ impl Split {
         }
         let there = source.partitions(table).await?;
         let checked = spec.mappings.check_partitions(table, &there);
-        checked.map_err(|error| misfit(&error))?;
+        checked.map_err(|error| refused(&error))?;
         let is_partial = segments.leaves_rows_out(&there);
         if spec.is_followed && is_partial {
             return Err(Error::table(
@@ -142,16 +143,6 @@ impl Split {
             rows: Some(rows),
         })
     }
-}
-
-fn misfit(error: &ResolveError) -> Error {
-    Error::table(
-        &error.table,
-        format!(
-            "rule {} of the table mappings does not fit it; {}: expected {}",
-            error.rule_id, error.path, error.expected
-        ),
-    )
 }
 
 impl Ranges {

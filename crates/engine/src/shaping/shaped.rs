@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::warn;
 use whimbrel_connector::{Error, RefusalKind, RowRefusal, RowVisitor, ShapedTable};
-use whimbrel_core::mapping::{LobMode, Predicate, Segments};
+use whimbrel_core::mapping::{LobMode, Mask, Predicate, Segments};
 use whimbrel_core::{ColumnType, Engine, Table, Value, write_text};
 
 use super::cell::{CellShape, Loss, NoCell};
@@ -214,7 +214,7 @@ impl Shaped {
     /// Whether a column's values follow from the row at the source alone, so that they can be compared.
     pub(crate) fn is_comparable(&self, column: usize) -> bool {
         self.picks.get(column).is_none_or(|pick| match pick.from {
-            From::Source(_) => true,
+            From::Source(_) => pick.cell.mask != Some(Mask::RandomDigits),
             From::Before(_) => false,
             From::Expression(number) => self.expressions.is_pure(number),
         })

@@ -31,6 +31,8 @@ pub(crate) struct MysqlSource {
     connection: Connection,
     /// The tables that were offered last: those that a snapshot may have to lock one by one, and to look for in the log.
     offered: Vec<Table>,
+    /// The same of views.
+    offered_views: Vec<Table>,
 }
 
 impl MysqlSource {
@@ -39,6 +41,7 @@ impl MysqlSource {
             options,
             connection,
             offered: Vec::new(),
+            offered_views: Vec::new(),
         }
     }
 }
@@ -54,6 +57,17 @@ impl Source for MysqlSource {
             .map_err(|error| general(error, "read the catalog of the source"))?;
         self.offered.clone_from(&tables);
         Ok(tables)
+    }
+
+    async fn views(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        let views = catalog::views(&mut self.connection, is_selected)
+            .await
+            .map_err(|error| general(error, "read the views of the source"))?;
+        self.offered_views.clone_from(&views);
+        Ok(views)
     }
 
     async fn type_definitions(&mut self, _: &[Table]) -> Result<Vec<TypeDefinition>, Error> {
@@ -80,7 +94,7 @@ impl Source for MysqlSource {
         let snapshot = snapshot::open(
             &self.options,
             &mut self.connection,
-            &self.offered,
+            (&self.offered, &self.offered_views),
             reader_count.clamp(1, snapshot::READERS_MAX),
         )
         .await?;

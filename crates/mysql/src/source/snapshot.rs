@@ -13,13 +13,15 @@
 //! 4. A single reader, whose view is consistent in itself. The position is read before the view opens, so that the view may
 //!    hold transactions past it. Tables are then read one after another.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
 use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
 use whimbrel_core::mapping::Segments;
-use whimbrel_core::{ChunkBounds, Engine, Partition, Position, Table};
+use whimbrel_core::{ChunkBounds, Engine, Partition, Position, Table, TableName};
 
 use super::changed::Changed;
 use super::plan::plan_table;
@@ -52,6 +54,8 @@ pub(super) struct MysqlSnapshot {
     pool: Pool,
     /// For planning, which needs no view: ranges cover every key there can be.
     planner: Mutex<Option<Connection>>,
+    /// Views, which the log does not tell of.
+    views: HashSet<TableName>,
     changed: Changed,
 }
 
@@ -59,12 +63,14 @@ pub(super) struct MysqlSnapshot {
 pub(super) async fn open(
     options: &Options,
     connection: &mut Connection,
-    tables: &[Table],
+    (tables, views): (&[Table], &[Table]),
     reader_count: usize,
 ) -> Result<MysqlSnapshot, Error> {
     let connecting = (0..reader_count).map(|_| connect(options, Purpose::Read));
     let mut readers = try_join_all(connecting).await?;
-    let position = open_views(connection, &mut readers, tables)
+    // A lock of a view locks what it reads.
+    let locked = [tables, views].concat();
+    let position = open_views(connection, &mut readers, &locked)
         .await
         .map_err(|error| general(error, DOING))?;
     debug!(%position, readers = readers.len(), "snapshot opened");
@@ -72,6 +78,7 @@ pub(super) async fn open(
         options: options.clone(),
         changed: Changed::new(options.clone(), tables.to_vec(), position.clone()),
         position,
+        views: views.iter().map(|view| view.name.clone()).collect(),
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
     })
@@ -245,7 +252,8 @@ impl Snapshot for MysqlSnapshot {
             KeyRange::from_bounds(&chunk.bounds)
                 .is_some_and(|range| range.condition(table).is_some())
         });
-        Ok(has_same_key && !self.changed.since(planned_at, &table.name).await?)
+        let is_view = self.views.contains(&table.name);
+        Ok(has_same_key && !is_view && !self.changed.since(planned_at, &table.name).await?)
     }
 
     fn raw_formats(&self, _: &Table) -> Vec<RawFormat> {

@@ -17,6 +17,16 @@ where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> '
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 order by n.nspname collate \"C\", c.relname collate \"C\"";
 
+/// Views of users, materialized ones among them, like [`TABLES`].
+const VIEWS: &str = "
+select c.oid, n.nspname, c.relname, false,
+       greatest(c.reltuples, 0)::bigint, c.relkind = 'm' and c.reltuples >= 0
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('v', 'm') and c.relpersistence <> 't'
+  and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname !~ '^awsdms_'
+  and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+order by n.nspname collate \"C\", c.relname collate \"C\"";
+
 /// The tables that hold the rows: the table itself, or the leaves of its partition tree. Read from `pg_inherits` rather than
 /// through `pg_partition_tree`, because a query sees the catalog as its snapshot has it, and a function as it is now. So does the
 /// file's number here, while sizes are those of now and NULL for what was dropped.
@@ -113,6 +123,8 @@ pub(crate) struct Relation {
 pub(crate) struct TableDetail {
     pub(crate) oid: u32,
     pub(crate) is_partitioned: bool,
+    /// Whether it only shows rows of others, or what others held.
+    pub(crate) is_view: bool,
     /// Whether a column's binary form means something on this server only.
     pub(crate) needs_text: bool,
 }
@@ -142,8 +154,28 @@ pub(crate) async fn describe_tables(
     connection: &mut Connection,
     is_wanted: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
 ) -> Result<Vec<(Table, TableDetail)>, WireError> {
+    describe(connection, TABLES, is_wanted).await
+}
+
+/// Describes the views that are wanted like tables, sorted by name.
+pub(crate) async fn describe_views(
+    connection: &mut Connection,
+    is_wanted: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<(Table, TableDetail)>, WireError> {
+    let mut views = describe(connection, VIEWS, is_wanted).await?;
+    for (_, detail) in &mut views {
+        detail.is_view = true;
+    }
+    Ok(views)
+}
+
+async fn describe(
+    connection: &mut Connection,
+    list: &str,
+    is_wanted: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<(Table, TableDetail)>, WireError> {
     let mut tables = Vec::new();
-    for row in connection.query(TABLES).await? {
+    for row in connection.query(list).await? {
         let name = TableName::new(text(&row, 1)?, text(&row, 2)?);
         if is_wanted(&name) {
             tables.push(bare_table(&row, name)?);
@@ -265,6 +297,7 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
     let detail = TableDetail {
         oid: number(row, 0)?,
         is_partitioned: flag(row, 3)?,
+        is_view: false,
         needs_text: false,
     };
     Ok((table, detail))

@@ -142,16 +142,25 @@ pub(super) fn plan(
         .collect();
     if chunks.is_empty() {
         // A partitioned table without partitions holds nothing, and a plan is never empty.
-        let whole = ChunkRange {
-            partition: None,
-            file: None,
-            from: 0,
-            to: None,
-            basis,
-        };
-        chunks.push(bounds(&whole, 0));
+        chunks.push(whole(columns, since));
     }
     chunks
+}
+
+/// All of a table whose rows have no places of their own.
+pub(super) fn whole(columns: &[Column], since: u32) -> ChunkBounds {
+    let basis = Basis {
+        since,
+        tree: tree(columns, &[]),
+    };
+    let whole = ChunkRange {
+        partition: None,
+        file: None,
+        from: 0,
+        to: None,
+        basis,
+    };
+    bounds(&whole, 0)
 }
 
 /// One chunk for each of these relations of a table.

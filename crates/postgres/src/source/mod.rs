@@ -61,6 +61,21 @@ impl Source for PostgresSource {
         Ok(tables)
     }
 
+    async fn views(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        let described = catalog::describe_views(&mut self.connection, is_selected)
+            .await
+            .map_err(|error| general(error, "read the views of the catalog"))?;
+        let mut views = Vec::with_capacity(described.len());
+        for (view, detail) in described {
+            self.details.insert(view.name.clone(), detail);
+            views.push(view);
+        }
+        Ok(views)
+    }
+
     async fn type_definitions(&mut self, tables: &[Table]) -> Result<Vec<TypeDefinition>, Error> {
         let details = tables
             .iter()

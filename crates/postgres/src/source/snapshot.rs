@@ -124,6 +124,10 @@ impl Snapshot for PostgresSnapshot {
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
+        if detail.is_view {
+            // It has no pages of its own, or none that a later snapshot would find again.
+            return Ok(vec![chunk::whole(&table.columns, self.since)]);
+        }
         Ok(chunk::plan(
             &table.columns,
             &relations,
@@ -177,6 +181,9 @@ impl Snapshot for PostgresSnapshot {
         let planned = ChunkRange::parse(&first.bounds)?.basis;
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
+        if detail.is_view {
+            return Ok(false);
+        }
         if chunk::tree(&table.columns, &relations) != planned.tree {
             return Ok(false);
         }

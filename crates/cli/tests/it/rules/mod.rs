@@ -5,8 +5,13 @@ mod events;
 mod expressions;
 mod filters;
 mod large_objects;
+mod load_order;
+mod masks;
+mod names;
+mod random_rules;
 mod segments;
 mod types;
+mod views;
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

@@ -66,7 +66,8 @@ fn renamed(rules: &[Json], name: &str) -> TableName {
     name.clone_into(&mut source.name.name);
     let rules_of = read(rules);
     let resolved = rules_of.resolve(&source, &NoExpressions).unwrap();
-    assert_eq!(resolved.target, rules_of.target_name(&source.name));
+    let named = rules_of.target_name(&source.name, &NoExpressions);
+    assert_eq!(named, Ok(resolved.target.clone()));
     resolved.target
 }
 

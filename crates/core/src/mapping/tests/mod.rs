@@ -93,7 +93,9 @@ fn schema_and_table_renames_act_together() {
     ];
     let mappings = mappings(&rules.join(",")).unwrap();
     assert_eq!(
-        mappings.target_name(&TableName::new("public", "orders")),
+        mappings
+            .target_name(&TableName::new("public", "orders"), &NoExpressions)
+            .unwrap(),
         TableName::new("app", "stg_orders")
     );
 }
@@ -114,7 +116,8 @@ fn the_lowest_rule_id_wins_and_rules_are_not_combined() {
     let mappings = mappings(&rules.join(",")).unwrap();
     assert_eq!(
         mappings
-            .target_name(&TableName::new("public", "orders"))
+            .target_name(&TableName::new("public", "orders"), &NoExpressions)
+            .unwrap()
             .name,
         "orders_x"
     );

@@ -37,6 +37,23 @@ const TAIL: &str = "
   it for columns of the source's own key, or for a table that has none: the log tells no others of every old row, and the table is refused then.
 - Masks hide the values of text before they reach the target: each digit becomes the character, or the value its SHA-256. A column that is too short for a hash is made
   longer. `whimbrel validate` compares what is masked with the masked values of the source. Digits of a key may become those of another one, which the target refuses.
+- `data-masking-digits-randomize` gives each digit of a text or an exact number another one at random: numbers stay within their type, and a 0 before the point stays. Within one process
+  equal values get equal digits; one that goes on with a task draws others, which a row gets when it changes next. What decides the digits is kept nowhere, so that nobody finds the values by
+  trying. `whimbrel validate` and a task's validation leave such columns out; where one is of the key, rows are compared by the other columns, as for a table without a key. In a task that
+  follows changes it may not be on a column of the key, nor on any of a table without a key: changes would not find their rows, and the table is refused.
+
+## Names by expressions
+
+- `rename-schema`, `rename-table` and `rename-column` with an `expression` make the name by SQLite, of `$AR_M_SOURCE_SCHEMA`, `$AR_M_SOURCE_TABLE_NAME` and, for columns,
+  `$AR_M_SOURCE_COLUMN_NAME` and `$AR_M_SOURCE_COLUMN_DATATYPE` (the service's word for the type: `int4`, `numeric`, `string`, …), with the functions that `add-column` has, but for random
+  ones and those of time: a name is the same at every start. A whole number is taken for its digits; anything else than text is the table's error, as is a name that two tables would get. Of
+  several rules for one object, with or without an expression, the one with the lowest rule-id acts.
+
+## Views
+
+- A selection rule of `table-type` `view` or `all` loads what a view shows, or a materialized view holds, as a table, under the load's one snapshot. It has no key and no indexes; `define-primary-key` gives it
+  one. `whimbrel validate` compares it with the view. Its definition is not made at the target, which has the table in its place, nor are its triggers and privileges.
+- No log tells changes of what a view shows: where changes are followed, it is in error and the other tables go on. An interrupted load of a view starts again.
 
 ## Types
 
@@ -127,7 +144,11 @@ const ROWS: &[(Feature, &str, &str)] = {
             "selection: `filters` with every operator",
             "see below",
         ),
-        (F::Views, "selection: `table-type` `view` or `all`", ""),
+        (
+            F::Views,
+            "selection: `table-type` `view` or `all`",
+            "see below",
+        ),
         (
             F::ColumnRenames,
             "transformation of columns: `rename`, `convert-…`, `add-…`, `remove-…` and `replace-…` of prefixes and suffixes",
@@ -162,12 +183,12 @@ const ROWS: &[(Feature, &str, &str)] = {
         (
             F::RandomDigits,
             "transformation: `data-masking-digits-randomize`",
-            "use the other masks, which are the same for the same value",
+            "see below",
         ),
         (
             F::NameExpressions,
-            "transformation: `rename-schema`, `rename-table`, `rename-column` by an expression",
-            "",
+            "transformation: `rename-schema`, `rename-table`, `rename-column` by an `expression`",
+            "see below",
         ),
         (
             F::Tablespaces,
