@@ -77,104 +77,69 @@ fn schema_of(engine: Engine) -> &'static str {
     }
 }
 
+/// What is done to a column: what it is called in the results, the column, and the rule.
+fn transformations() -> Vec<(&'static str, &'static str, Value)> {
+    let mask = |action: &str| json!({ "rule-action": action });
+    let added = json!({"rule-action": "add-column", "value": "sum", "expression": "$id + $a", "data-type": {"type": "int8"}});
+    vec![
+        (
+            "rename of a column",
+            "note",
+            json!({"rule-action": "rename", "value": "remark"}),
+        ),
+        (
+            "column left out",
+            "b",
+            json!({"rule-action": "remove-column"}),
+        ),
+        (
+            "column of another type",
+            "a",
+            json!({"rule-action": "change-data-type", "data-type": {"type": "int8"}}),
+        ),
+        ("added column", "%", added),
+        (
+            "mask of digits",
+            "note",
+            json!({"rule-action": "data-masking-digits-mask", "value": "#"}),
+        ),
+        (
+            "mask of random digits",
+            "note",
+            mask("data-masking-digits-randomize"),
+        ),
+        ("mask by hashes", "note", mask("data-masking-hash-mask")),
+    ]
+}
+
 fn rules_of(source: Engine, rows: u64) -> Vec<Ruled> {
-    let table = json!({"schema-name": schema_of(source), "table-name": "t"});
+    let schema = schema_of(source);
+    let table = json!({"schema-name": schema, "table-name": "t"});
     let selection = |filters: Value| json!({"rule-type": "selection", "rule-id": 1, "rule-action": "include", "object-locator": table, "filters": filters});
-    let all = || selection(json!([]));
-    let of_column = |column: &str, rest: Value| {
-        let mut rule = json!({"rule-type": "transformation", "rule-id": 2, "rule-target": "column",
-            "object-locator": {"schema-name": schema_of(source), "table-name": "t", "column-name": column}});
-        for (name, value) in rest.as_object().into_iter().flatten() {
-            rule[name] = value.clone();
-        }
-        rule
-    };
     let ruled = |name, rules| Ruled {
         name,
         rules,
         usages: Vec::new(),
     };
+    let all = || selection(json!([]));
+    let passed = json!([{"filter-type": "source", "column-name": "a", "filter-conditions": [{"filter-operator": "gte", "value": "0"}]}]);
     let boundaries: Vec<[String; 1]> = (1..8).map(|part| [(rows * part / 8).to_string()]).collect();
-    vec![
+    let ranges = json!({"rule-type": "table-settings", "rule-id": 2, "object-locator": table,
+        "parallel-load": {"type": "ranges", "columns": ["id"], "boundaries": boundaries}});
+    let mut outcomes = vec![
         ruled("no rules", vec![all()]),
-        ruled(
-            "rename of a column",
-            vec![
-                all(),
-                of_column("note", json!({"rule-action": "rename", "value": "remark"})),
-            ],
-        ),
-        ruled(
-            "filter that all rows pass",
-            vec![selection(
-                json!([{"filter-type": "source", "column-name": "a",
-                "filter-conditions": [{"filter-operator": "gte", "value": "0"}]}]),
-            )],
-        ),
-        ruled(
-            "column left out",
-            vec![
-                all(),
-                of_column("b", json!({"rule-action": "remove-column"})),
-            ],
-        ),
-        ruled(
-            "column of another type",
-            vec![
-                all(),
-                of_column(
-                    "a",
-                    json!({"rule-action": "change-data-type", "data-type": {"type": "int8"}}),
-                ),
-            ],
-        ),
-        ruled(
-            "added column",
-            vec![
-                all(),
-                of_column(
-                    "%",
-                    json!({"rule-action": "add-column", "value": "sum", "expression": "$id + $a",
-                "data-type": {"type": "int8"}}),
-                ),
-            ],
-        ),
-        ruled(
-            "mask of digits",
-            vec![
-                all(),
-                of_column(
-                    "note",
-                    json!({"rule-action": "data-masking-digits-mask", "value": "#"}),
-                ),
-            ],
-        ),
-        ruled(
-            "mask of random digits",
-            vec![
-                all(),
-                of_column(
-                    "note",
-                    json!({"rule-action": "data-masking-digits-randomize"}),
-                ),
-            ],
-        ),
-        ruled(
-            "mask by hashes",
-            vec![
-                all(),
-                of_column("note", json!({"rule-action": "data-masking-hash-mask"})),
-            ],
-        ),
-        ruled(
-            "eight ranges of the key",
-            vec![
-                all(),
-                json!({"rule-type": "table-settings", "rule-id": 2, "object-locator": table,
-                "parallel-load": {"type": "ranges", "columns": ["id"], "boundaries": boundaries}}),
-            ],
-        ),
-    ]
+        ruled("filter that all rows pass", vec![selection(passed)]),
+        ruled("eight ranges of the key", vec![all(), ranges]),
+    ];
+    for (name, column, action) in transformations() {
+        let mut rule = json!({"rule-type": "transformation", "rule-id": 2, "rule-target": "column",
+            "object-locator": {"schema-name": schema, "table-name": "t", "column-name": column}});
+        for (member, value) in action.as_object().into_iter().flatten() {
+            rule[member] = value.clone();
+        }
+        outcomes.push(ruled(name, vec![all(), rule]));
+    }
+    outcomes
 }
 
 /// Measures, prints, and writes the results.

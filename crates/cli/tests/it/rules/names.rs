@@ -5,10 +5,9 @@ use whimbrel_testkit::Engine;
 
 use super::{Ruled, of_column};
 
-const PAIRS: [(Engine, Engine); 3] = [
+const PAIRS: [(Engine, Engine); 2] = [
     (Engine::Postgres18, Engine::Mariadb1011),
     (Engine::Mariadb1011, Engine::Postgres18),
-    (Engine::Postgres15, Engine::Postgres15),
 ];
 
 fn of_tables(id: u32, schema: &str, table: &str, expression: &str) -> Value {

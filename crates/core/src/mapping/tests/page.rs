@@ -111,7 +111,7 @@ const TAIL: &str = "
   called by their names, with the schema before them where it is not the table's (`archive.sales_2020`); those in the second level and below are subpartitions.
 - `ranges`: with N boundaries there are N+1 segments, and a boundary itself is in the upper one. Rows with NULL in a column of the ranges are a segment of their own. (The service itself does
   not load them.) Columns are compared as filters do, and may not be floating-point numbers, byte strings, documents or other types that filters do not compare. Each boundary has a value for
-  each column, and stands above the one before it. A range is found by an index of the source where there is one over whole numbers, and for PostgreSQL over dates and times too; otherwise
+  each column, and stands above the one before it. A range is found by an index of the source where there is one over numbers, and for PostgreSQL over dates and times too; otherwise
   each segment reads the table.
 - From PostgreSQL to PostgreSQL a table without other rules passes through undecoded all the same.
 - Tables of MySQL and MariaDB that no snapshot covers (MyISAM and others) are read in one statement, whatever the rule says.
