@@ -358,12 +358,11 @@ struct RowsOf<'a> {
 }
 
 impl RowsOf<'_> {
-    fn chosen(&self, block: Box<dyn RowBlock>) -> Result<Box<dyn RowBlock>, ChunkError> {
-        let Some(rows) = self.rows else {
-            return Ok(block);
-        };
-        let chosen = PartBlock::new(block, rows, &self.table.source);
-        Ok(Box::new(chosen.map_err(ChunkError::Source)?))
+    fn chosen(&self, block: Box<dyn RowBlock>) -> Result<Box<dyn RowBlock>, Error> {
+        Ok(match self.rows {
+            None => block,
+            Some(rows) => Box::new(PartBlock::new(block, rows, &self.table.source)?),
+        })
     }
 }
 
@@ -378,9 +377,9 @@ async fn pass_all(
     let table = of_chunk.table;
     let mut next = reader.next().await.map_err(ChunkError::Source)?;
     while let Some(block) = next {
-        let block = table
-            .shaped(of_chunk.chosen(block)?)
-            .map_err(ChunkError::Source)?;
+        let chosen = of_chunk.chosen(block);
+        let block = chosen.and_then(|block| table.shaped(block));
+        let block = block.map_err(ChunkError::Source)?;
         let (row_count, byte_count) = (block.row_count(), block.byte_count());
         next = pass(reader, loader, block).await?;
         shared.progress.count(&table.name, |entry| {
@@ -404,7 +403,7 @@ async fn sift(
         exceptions: Vec::new(),
     };
     while let Some(block) = reader.next().await.map_err(ChunkError::Source)? {
-        let block = of_chunk.chosen(block)?;
+        let block = of_chunk.chosen(block).map_err(ChunkError::Source)?;
         sifter.write(loader, block, counted).await?;
     }
     sifter.write_down().await

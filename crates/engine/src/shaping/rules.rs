@@ -113,28 +113,7 @@ fn shaped(table: &Table, rules: &TableRules) -> Result<Shaped, Error> {
         return Err(misfit(table, None, expected));
     }
     made.lob = rules.lob;
-    made.listed = rules.segments.clone().filter(|segments| match segments {
-        Segments::PartitionList { .. } => true,
-        Segments::Whole
-        | Segments::Partitions
-        | Segments::Subpartitions
-        | Segments::Ranges { .. } => false,
-    });
-    if let Some(Segments::PartitionList {
-        partitions,
-        subpartitions,
-    }) = &made.listed
-    {
-        let names: Vec<&str> = partitions
-            .iter()
-            .chain(subpartitions)
-            .map(String::as_str)
-            .collect();
-        made.notes.push(note(&format!(
-            "the rows of these partitions arrive: {}",
-            names.join(", ")
-        )));
-    }
+    list_partitions(&mut made, rules);
     let is_retyped = rules.columns.iter().any(|column| column.is_retyped);
     made.ruled = if is_retyped {
         ByRules::Retyped
@@ -157,6 +136,26 @@ fn shaped(table: &Table, rules: &TableRules) -> Result<Shaped, Error> {
         });
     }
     Ok(made)
+}
+
+/// Notes the partitions whose rows arrive, where they are listed.
+fn list_partitions(made: &mut Shaped, rules: &TableRules) {
+    let Some(
+        listed @ Segments::PartitionList {
+            partitions,
+            subpartitions,
+        },
+    ) = &rules.segments
+    else {
+        return;
+    };
+    made.listed = Some(listed.clone());
+    let names = partitions.iter().chain(subpartitions);
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let names = names.join(", ");
+    made.notes.push(note(&format!(
+        "the rows of these partitions arrive: {names}"
+    )));
 }
 
 /// The source's column of which a column of the target is made, if it is one.

@@ -95,22 +95,19 @@ fn materialized_views_and_those_that_are_broken_are_told() {
 }
 
 #[test]
-fn views_are_in_error_where_changes_are_followed() {
+fn views_are_refused_where_changes_are_followed() {
     for (source, target) in [PAIRS[0], PAIRS[1]] {
         let ruled = Ruled::new(source, target, |schema| of_views(schema, "all"));
         ruled.source(TABLES);
         let said = ruled.run("migrate", &["--until-caught-up"]);
         assert_ne!(said.exit_code, Some(0), "{said:?}");
         assert!(
-            format!("{said:?}").contains("no log tells what changes in it"),
+            format!("{said:?}").contains("no log tells what changes in a view"),
             "{said:?}"
         );
-        ruled.source("update t set a = 'other' where id = 1; insert into t values (5, 'e', 5)");
-        ruled.run("migrate", &["--until-caught-up", "--resume"]);
-        assert_eq!(
-            ruled.target("select id, a from t where id in (1, 5) order by id"),
-            "1\tother\n5\te\n",
-            "{source} {target}"
-        );
+        assert_eq!(kind_at(&ruled, "t"), "");
+        // What selects no view is followed.
+        ruled.source("drop view v");
+        ruled.moved_and_compared("update t set a = 'other' where id = 1");
     }
 }

@@ -53,7 +53,7 @@ const TAIL: &str = "
 
 - A selection rule of `table-type` `view` or `all` loads what a view shows, or a materialized view holds, as a table, under the load's one snapshot. It has no key and no indexes; `define-primary-key` gives it
   one. `whimbrel validate` compares it with the view. Its definition is not made at the target, which has the table in its place, nor are its triggers and privileges.
-- No log tells changes of what a view shows: where changes are followed, it is in error and the other tables go on. An interrupted load of a view starts again.
+- No log tells changes of what a view shows: a task that follows changes ends at its start where its rules select views. An interrupted load of a view starts again.
 
 ## Types
 
