@@ -155,18 +155,16 @@ fn rules(random: &mut Random, schema: &str, case: usize, next_id: &mut u32) -> V
 
 /// Changes of rows of a table.
 fn changes(random: &mut Random, table: &str) -> String {
-    let mut script = String::new();
-    for _ in 0..ROWS / 2 {
+    let changes = (0..ROWS / 2).map(|_| {
         let id = random.below(ROWS);
         let (column, values) = COLUMNS[random.below(COLUMNS.len())];
-        script.push_str(&if random.one_in(6) {
-            format!("delete from {table} where id = {id};")
-        } else {
-            let value = value(random, values);
-            format!("update {table} set {column} = {value} where id = {id};")
-        });
-    }
-    script
+        if random.one_in(6) {
+            return format!("delete from {table} where id = {id};");
+        }
+        let value = value(random, values);
+        format!("update {table} set {column} = {value} where id = {id};")
+    });
+    changes.collect()
 }
 
 #[test]
@@ -185,22 +183,21 @@ fn rows_arrive_alike_whichever_way_they_come() {
                 .flat_map(|case| rules(&mut random, schema, case, &mut next_id))
                 .collect()
         });
-        let (mut load, mut follow) = (String::new(), String::new());
+        let (mut load, mut follow) = (Vec::new(), Vec::new());
         for case in 0..CASES {
             let rows = rows(&mut random).join(", ");
-            load.push_str(&setup(&format!("t{case}")));
-            load.push_str(&setup(&format!("u{case}")));
-            load.push_str(&format!("insert into t{case} values {rows};"));
-            follow.push_str(&format!("insert into u{case} values {rows};"));
+            load.extend(["t", "u"].map(|table| setup(&format!("{table}{case}"))));
+            load.push(format!("insert into t{case} values {rows};"));
+            follow.push(format!("insert into u{case} values {rows};"));
             let changes = changes(&mut random, "t");
-            follow.push_str(&changes.replace(" t ", &format!(" t{case} ")));
-            follow.push_str(&changes.replace(" t ", &format!(" u{case} ")));
+            let of = |table: &str| changes.replace(" t ", &format!(" {table}{case} "));
+            follow.extend(["t", "u"].map(of));
         }
-        ruled.source(&load);
+        ruled.source(&load.concat());
         ruled.run_well("migrate", &["--until-caught-up"]);
         ruled.run_well("validate", &[]);
         let document = std::fs::read_to_string(ruled.file.path()).unwrap();
-        ruled.source(&follow);
+        ruled.source(&follow.concat());
         ruled.run_well("migrate", &["--until-caught-up", "--resume"]);
         ruled.run_well("validate", &[]);
         for case in 0..CASES {
