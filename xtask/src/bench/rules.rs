@@ -151,7 +151,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         args.cases
     );
     let whimbrel = match &args.program {
-        Some(program) => program.clone(),
+        // It is run in another folder.
+        Some(program) => std::path::absolute(program).context("find the program")?,
         None => build()?,
     };
     let mut text = head(args);
