@@ -65,9 +65,33 @@ def test_rules_act_in_the_load_and_on_changes(dms, pair):
 
 
 def test_a_rule_that_does_not_act_is_refused_with_its_id(dms, pair):
-    rule = of_column("2", pair.schema, "a", "name", "data-masking-digits-randomize")
+    functions = {"source-function": "lower(${column-name})"}
+    rule = of_column("2", pair.schema, "a", "name", "override-validation-function", **functions)
+    rule["rule-type"] = "validation"
     with refused("InvalidParameterValueException", "ruleId = 2", "not supported by this version"):
         pair.task(TableMappings=ruled(pair.schema, rule))
+
+
+@pytest.mark.parametrize("pair", PAIRS, indirect=True, ids="-to-".join)
+def test_segments_names_by_expressions_and_random_digits_act(dms, pair):
+    schema = pair.schema
+    by_name = of_column("2", schema, "b", "", "rename-table", expression="'x_' || $AR_M_SOURCE_TABLE_NAME")
+    by_name["rule-target"] = "table"
+    del by_name["object-locator"]["column-name"]
+    ranges = {
+        "rule-type": "table-settings",
+        "rule-id": "3",
+        "rule-name": "3",
+        "object-locator": {"schema-name": schema, "table-name": "b"},
+        "parallel-load": {"type": "ranges", "columns": ["id"], "boundaries": [["2"], ["3"]]},
+    }
+    digits = of_column("4", schema, "a", "name", "data-masking-digits-randomize")
+    task = pair.task(MigrationType="full-load", TableMappings=ruled(schema, by_name, ranges, digits))
+    start(dms, task)
+    wait_for_task(dms, task, "stopped")
+    arrives(pair, "x_b", "1\n2\n3\n", "id")
+    arrives(pair, "a", "1\n2\n3\n", "id")
+    remove(dms, task)
 
 
 def added(rule_id, schema, table, name, expression, **data_type):

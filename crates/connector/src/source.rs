@@ -1,7 +1,7 @@
 use async_trait::async_trait;
-use whimbrel_core::mapping::Predicate;
+use whimbrel_core::mapping::{Predicate, Segments};
 use whimbrel_core::objects::SchemaObjects;
-use whimbrel_core::{ChunkBounds, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, Partition, Position, Table, TableName};
 
 use crate::{Error, KeyLookup, RawFormat, RowBlock, RowVisitor};
 
@@ -27,6 +27,16 @@ pub trait Source: Send {
         is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
     ) -> Result<Vec<Table>, Error>;
 
+    /// Describes the views that `is_selected` accepts like tables, sorted by name; none where the source offers none. They have no key.
+    ///
+    /// A snapshot reads them like tables. What they show changes with other tables, so that no plan of them holds under another snapshot.
+    async fn views(
+        &mut self,
+        _is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        Ok(Vec::new())
+    }
+
     /// The types (enums, domains, composites, extensions) that the tables' columns need on a target of the same engine,
     /// each after those it needs itself.
     async fn type_definitions(&mut self, tables: &[Table]) -> Result<Vec<TypeDefinition>, Error>;
@@ -34,6 +44,12 @@ pub trait Source: Send {
     /// Describes what belongs to tables that this source described before, beside columns, rows and primary keys. Sequences have the numbers of the moment.
     async fn objects(&mut self, _tables: &[Table]) -> Result<SchemaObjects, Error> {
         Ok(SchemaObjects::default())
+    }
+
+    /// The partitions of a table that this source described, and their parts, in the server's order; none for a table without, and for a
+    /// source that has no such thing.
+    async fn partitions(&mut self, _table: &Table) -> Result<Vec<Partition>, Error> {
+        Ok(Vec::new())
     }
 
     /// Opens one consistent view of the whole server for up to `reader_count` readers at once (1..=64).
@@ -69,6 +85,24 @@ pub trait Snapshot: Send + Sync {
     /// Cost is bounded: no full scan. A small table, or one that cannot be split, is one chunk. Never empty.
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error>;
 
+    /// Splits a table by its partitions: each of those that are segments is one chunk or more, and no other rows are in any. Asked where
+    /// [`Source::partitions`] told of some, with segments that are partitions.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when one of them is gone.
+    async fn plan_partitions(
+        &self,
+        table: &Table,
+        _segments: &Segments,
+    ) -> Result<Vec<ChunkBounds>, Error> {
+        Err(Error::table(&table.name, "its source has no partitions"))
+    }
+
+    /// Whether readers give exactly the rows of `table` that a filter selects, so that nobody has to look at them again.
+    fn filters_exactly(&self, _table: &Table, _filter: &Predicate) -> bool {
+        false
+    }
+
     /// Whether a load of `table` that was planned under an earlier snapshot (`planned_at`) may go on under this one: what the
     /// chunks in `finished` gave is what they hold now, and they and the others together hold every row exactly once. `false`
     /// means that the table must start again.
@@ -90,11 +124,13 @@ pub trait Snapshot: Send + Sync {
 }
 
 /// A chunk that an interrupted load has committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FinishedChunk {
     /// Its rows at the source.
     pub bounds: ChunkBounds,
-    /// How many rows it gave.
+    /// Those of them that were wanted; `None`: all.
+    pub filter: Option<Predicate>,
+    /// How many rows it gave, of those that were wanted.
     pub row_count: u64,
 }
 
@@ -115,7 +151,7 @@ pub struct ReadRequest<'a> {
     /// The chunk.
     pub bounds: &'a ChunkBounds,
     /// The rows that are wanted; `None`: all. A source may leave out those of which its server knows that the filter does not select them, and
-    /// never any other: whoever asks looks at each row that comes.
+    /// never any other: whoever asks looks at each row that comes, unless [`Snapshot::filters_exactly`].
     pub filter: Option<&'a Predicate>,
     /// The form of the rows.
     pub format: ReadFormat,

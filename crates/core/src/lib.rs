@@ -24,7 +24,7 @@ pub use decimal::{Decimal, DecimalDigits, InvalidDecimal, ShortDecimal};
 pub use engine::Engine;
 pub use position::Position;
 pub use secret::Secret;
-pub use table::{Table, TableName};
+pub use table::{Partition, Table, TableName};
 pub use temporal::{
     CivilDate, DAYS_1970_TO_2000, Date, Interval, MICROS_PER_DAY, MICROS_PER_SECOND, Time,
     Timestamp,

@@ -23,6 +23,22 @@ impl TableName {
     }
 }
 
+/// A part of a partitioned table, by its name in rules: that of the partition, with its schema where this is not the table's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its name.
+    pub name: String,
+    /// The partition that it is a part of; `None`: the table's own.
+    pub parent: Option<String>,
+}
+
+impl Partition {
+    /// Whether it is a part of another one.
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.parent.as_ref() == Some(&other.name)
+    }
+}
+
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.name)

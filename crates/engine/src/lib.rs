@@ -27,8 +27,8 @@ pub use control_tables::{ControlTables, keep_control_tables};
 pub use data_errors::{DataErrors, Escalation};
 pub use error::RunError;
 pub use full_load::{
-    LoadOutcome, LoadPlan, PlannedTable, RepeatedLoad, are_one_database, check_ends_are_apart,
-    plan_full_load, run_full_load,
+    LoadOutcome, LoadPlan, PlannedTable, RepeatedLoad, Split, are_one_database,
+    check_ends_are_apart, plan_full_load, run_full_load,
 };
 pub use objects::{ObjectProgress, ObjectResult, ObjectState, plan_objects};
 pub use progress::{

@@ -361,7 +361,7 @@ impl Progress {
             let entry = inner.tables.entry(name.clone());
             let entry = entry.or_insert_with(|| TableProgress::new(0));
             entry.reload_count += u32::from(is_new_load);
-            if mappings.selects(name) {
+            if mappings.selects_any(name) {
                 entry.state = TableState::Dropped;
             } else {
                 entry.state = TableState::Error;

@@ -162,14 +162,14 @@ impl FullLoadSpec {
     /// Whether the run loads a table of the source.
     pub(crate) fn selects(&self, table: &TableName) -> bool {
         let joins = |joining: &Joining| joining.tables.contains(table);
-        self.mappings.selects(table) && self.joining.as_ref().is_none_or(joins)
+        self.mappings.selects_any(table) && self.joining.as_ref().is_none_or(joins)
     }
 
     /// Whether the load answers for a table that is complete: for all of the task where it holds the task alone.
     pub(crate) fn answers_for(&self, table: &TableName) -> bool {
         let holds_task = |joining: &Joining| joining.fence.is_none();
         self.selects(table)
-            || self.mappings.selects(table) && self.joining.as_ref().is_some_and(holds_task)
+            || self.mappings.selects_any(table) && self.joining.as_ref().is_some_and(holds_task)
     }
 
     /// Whether a table was loaded under the settings and rules of now.
@@ -196,7 +196,7 @@ impl FullLoadSpec {
         table: &Table,
         target: &dyn Target,
     ) -> Result<TargetTable, Error> {
-        let name = self.target_name(&table.name);
+        let name = self.shaper().target_name(&table.name)?;
         self.shaper().plan(target, table, name, self.keys)
     }
 
@@ -223,7 +223,7 @@ impl FullLoadSpec {
         match self.shaper().of(table)? {
             Some(shaped) if !shaped.finds_rows() => Err(Error::table(
                 &table.name,
-                "rules leave out a column of its key, or make a key of other columns than those of its own, so that changes do not find their rows; keep the columns of its key, or load the table without following its changes",
+                "rules leave out a column of its key, give it random digits, or make a key of other columns than those of its own (a table without a key is looked for by all its columns), so that changes do not find their rows; keep the columns of its key, or load the table without following its changes",
             )),
             _ => Ok(()),
         }
@@ -238,14 +238,9 @@ impl FullLoadSpec {
         tables.iter().filter(needs).cloned().collect()
     }
 
+    /// The table's name at the target; its own where a rule makes none, which keeps the table from being planned.
     pub(crate) fn target_name(&self, table: &TableName) -> TableName {
-        let mapped = self.mappings.target_name(table);
-        match &self.target_schema {
-            Some(schema) => TableName {
-                schema: schema.clone(),
-                name: mapped.name,
-            },
-            None => mapped,
-        }
+        let name = self.shaper().target_name(table);
+        name.unwrap_or_else(|_| table.clone())
     }
 }

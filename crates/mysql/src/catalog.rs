@@ -3,11 +3,13 @@
 mod computed;
 mod keys;
 mod objects;
+mod partitions;
 mod storage;
 mod unlogged;
 
 pub(crate) use self::keys::{RangeKey, primary_key, range_key};
 pub(crate) use self::objects::{ColumnText, schema_objects};
+pub(crate) use self::partitions::partitions;
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 
 use std::collections::{HashMap, HashSet};
@@ -28,6 +30,9 @@ const SYSTEM_DATABASES: [&str; 5] = [
     "sys",
     CONTROL_DATABASE,
 ];
+
+/// The type of views, in SQL.
+const VIEWS: &str = "'VIEW'";
 
 /// Rows written per page of an estimate: a table's data length is rounded to pages, so a smaller one says nothing.
 const SMALLEST_DATA_BYTES: u64 = 16 * 1024;
@@ -105,9 +110,26 @@ pub(crate) async fn tables(
     connection: &mut Connection,
     is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
 ) -> Result<Vec<Table>, WireError> {
+    described(connection, "'BASE TABLE', 'SYSTEM VERSIONED'", is_selected).await
+}
+
+/// Describes the user's views that are selected like tables, sorted by name. One that names what is not there has no columns, and is
+/// described without.
+pub(crate) async fn views(
+    connection: &mut Connection,
+    is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<Table>, WireError> {
+    described(connection, VIEWS, is_selected).await
+}
+
+async fn described(
+    connection: &mut Connection,
+    types: &str,
+    is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<Table>, WireError> {
     let sql = format!(
         "SELECT table_schema, table_name, table_rows, data_length, engine FROM information_schema.tables \
-         WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND {}",
+         WHERE table_type IN ({types}) AND {}",
         not_system("table_schema")
     );
     let mut tables: Vec<Table> = connection
@@ -135,8 +157,9 @@ pub(crate) async fn tables(
         let unsplittable = keys::note_unsplittable(connection, table).await?;
         table.notes.extend(unsplittable);
     }
-    // A table dropped since the first query has no columns any more.
-    tables.retain(|table| !table.columns.is_empty());
+    // A table dropped since the first query has no columns any more. Nor has a view that cannot be read, which is told when it is.
+    let are_views = types == VIEWS;
+    tables.retain(|table| are_views || !table.columns.is_empty());
     Ok(tables)
 }
 

@@ -8,6 +8,7 @@ mod latency;
 mod machine;
 mod measure;
 mod report;
+mod rules;
 pub(crate) mod servers;
 mod tpch;
 
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Cdc(cdc::Args),
     /// Commit at a steady rate and see how soon each commit is visible: Whimbrel, and PostgreSQL's own subscription
     Latency(latency::Args),
+    /// Load one table without rules and with each of several, and see what each costs
+    Rules(rules::Args),
     /// Run one command and write down what it used; the other measurements use it
     #[command(hide = true)]
     Measure(measure::Args),
@@ -34,6 +37,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::FullLoad(args) => full_load::run(args),
         Command::Cdc(args) => cdc::run(args),
         Command::Latency(args) => latency::run(args),
+        Command::Rules(args) => rules::run(args),
         Command::Measure(args) => measure::in_this_process(args),
     }
 }

@@ -48,11 +48,16 @@ pub(super) async fn run(
             });
             continue;
         };
-        let chunks = snapshot
-            .plan(&planned.source, spec.chunk_bytes)
+        let (source, split) = (&planned.source, &planned.split);
+        let chunks = split
+            .chunks(&*snapshot, source, spec.chunk_bytes)
             .await
             .map_err(RunError::Source)?;
-        let format = row_format(&*snapshot, &mut *survey.target, table, spec).await?;
+        let format = if split.is_exact(&*snapshot, source) {
+            row_format(&*snapshot, &mut *survey.target, table, spec).await?
+        } else {
+            "decoded"
+        };
         entries.push(Entry {
             planned,
             chunk_count: chunks.len(),

@@ -76,12 +76,13 @@ impl Ends {
 
     /// Starts a migration and does not wait for it.
     pub(crate) fn start(&self, options: &[&str]) -> Running {
-        let child = whimbrel(&self.words("migrate", options))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Running(Some(child))
+        Running::start(&self.words("migrate", options))
+    }
+
+    /// Starts one whose target's schema is among the options.
+    pub(crate) fn start_with(&self, options: &[&str]) -> Running {
+        let words = ["migrate", &self.source_url, &self.target_url];
+        Running::start(&[&words, options].concat())
     }
 
     /// What the target counts, or none while it has no such table.
@@ -105,6 +106,15 @@ impl Ends {
 pub(crate) struct Running(Option<Child>);
 
 impl Running {
+    fn start(words: &[&str]) -> Self {
+        let child = whimbrel(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(Some(child))
+    }
+
     fn child(&mut self) -> &mut Child {
         self.0.as_mut().unwrap()
     }

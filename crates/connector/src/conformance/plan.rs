@@ -120,6 +120,7 @@ async fn finished(
         let rows = rig::read_chunks(snapshot, table, std::slice::from_ref(bounds)).await;
         finished.push(FinishedChunk {
             bounds: bounds.clone(),
+            filter: None,
             row_count: rows.unwrap().len() as u64,
         });
     }

@@ -40,12 +40,7 @@ pub(super) struct Use {
 
 /// What is read, checked and resolved, and that no part of a run acts on yet.
 pub(super) const DOES_NOT_ACT: &[Feature] = &[
-    Feature::Views,
-    Feature::PartitionSegments,
-    Feature::RangeSegments,
-    Feature::NameExpressions,
     Feature::Tablespaces,
-    Feature::RandomDigits,
     Feature::ValidationFunctions,
     Feature::PostProcessing,
     Feature::ObjectMapping,

@@ -181,6 +181,14 @@ pub fn is_lob(ty: &ColumnType) -> bool {
     }
 }
 
+/// The service's word for the type of such columns.
+pub fn type_word(ty: &ColumnType) -> &'static str {
+    let mut words = NAMES.iter();
+    words
+        .find(|(_, name)| name.is_of(ty))
+        .map_or("string", |(word, _)| word)
+}
+
 impl TypeName {
     /// Whether it is the service's type for such columns. Text types are one: the source's characters are all Unicode.
     pub fn is_of(self, ty: &ColumnType) -> bool {

@@ -254,6 +254,11 @@ fn random_decimal<'s>(
     };
     let text = String::from_utf8(bytes).map_err(|_| refused)?;
     randomize(&text, secret, 0, scratch);
+    let first = usize::from(text.starts_with('-'));
+    if text[first..].starts_with("0.") {
+        // A type whose digits are all behind the point has no room for another one before it.
+        scratch.replace_range(first..=first, "0");
+    }
     Decimal::from_text(scratch)
         .map(Value::Decimal)
         .map_err(|_| refused)
@@ -356,6 +361,15 @@ mod tests {
             panic!()
         };
         assert!(text.len() == 6 && text.starts_with('-') && &text[3..4] == ".");
+        for number in 0..50 {
+            let text = format!("-0.{number:05}");
+            let value = Value::Decimal(Decimal::Text(&text));
+            let value = Mask::RandomDigits.apply(&value, &TEXT, &SECRET, &mut scratch);
+            let Ok(Value::Decimal(Decimal::Text(text))) = value else {
+                panic!()
+            };
+            assert!(text.len() == 8 && text.starts_with("-0."), "{text}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod table_settings;
 mod transformation;
 
 pub use conversion::{Conversion, ConversionError, Converted};
-pub use data_type::{DataType, TypeName, is_lob};
+pub use data_type::{DataType, TypeName, is_lob, type_word};
 pub use error::{MappingError, Place};
 pub use expression_text::{Part, indicates_operation, parts, tokens};
 pub use filter::TestedColumn;
@@ -148,6 +148,11 @@ impl TableMappings {
             && matched(|action| action != SelectionAction::Exclude)
     }
 
+    /// As [`Self::selects`], for one whose kind the caller does not know: a schema has no view under the name of a table.
+    pub fn selects_any(&self, name: &TableName) -> bool {
+        self.selects_kind(name, TableKind::Table) || self.selects_kind(name, TableKind::View)
+    }
+
     /// Whether any rule asks for views.
     pub fn asks_for_views(&self) -> bool {
         let mut inclusions = self.inclusions();
@@ -166,19 +171,6 @@ impl TableMappings {
         self.selection
             .iter()
             .filter(|rule| rule.action != SelectionAction::Exclude)
-    }
-
-    /// The table's schema and name at the target. Names that expressions make are known to [`Self::resolve`] alone; here they stay as they
-    /// are at the source.
-    pub fn target_name(&self, table: &TableName) -> TableName {
-        let renamed = |change: Option<&(u64, &str, &NameChange)>, name: &str| match change {
-            Some((_, _, NameChange::Plain(action))) => action.apply(name),
-            _ => name.to_owned(),
-        };
-        TableName {
-            schema: renamed(self.schema_rename(table).as_ref(), &table.schema),
-            name: renamed(self.table_rename(table).as_ref(), &table.name),
-        }
     }
 
     fn schema_rename(&self, table: &TableName) -> Option<(u64, &str, &NameChange)> {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::expression_text::{Part, indicates_operation, parts};
 use super::table_rules::{Origin, TableRules, TargetColumn, TargetKey};
 use super::transformation::{Action, BeforeImageFilter, NameChange, Target, Transformation};
-use super::{KeyOrigin, LobMode, Mask, Predicate, TableMappings, is_lob, segments};
+use super::{KeyOrigin, LobMode, Mask, Predicate, TableMappings, is_lob};
 use crate::{Column, ColumnType, Table, TableName};
 
 /// A rule that does not fit a table.
@@ -96,16 +96,7 @@ impl TableMappings {
             rules: rules.collect(),
             lob: settings.and_then(|rule| rule.lob),
         };
-        let load = settings.and_then(|rule| Some((rule, rule.parallel_load.as_ref()?)));
-        let segments = match load {
-            None => None,
-            Some((rule, load)) => {
-                segments::resolve(load, table).map_err(|(within, expected)| {
-                    let path = format!("{}.parallel-load.{within}", rule.path);
-                    ResolveError::new(table, rule.id, &path, expected)
-                })?
-            }
-        };
+        let segments = self.segments(table)?;
         let mut notes = Vec::new();
         let (mut columns, removed) = resolver.source_columns()?;
         columns.extend(resolver.before_images(&columns));
@@ -114,7 +105,7 @@ impl TableMappings {
         let key = resolver.key(&columns, &mut notes)?;
         let deletes_become_updates = resolver.soft_delete(&columns, key.as_ref())?;
         Ok(TableRules {
-            target: self.resolved_name(table, names)?,
+            target: self.target_name(&table.name, names)?,
             key,
             columns,
             removed,
@@ -127,24 +118,34 @@ impl TableMappings {
         })
     }
 
-    fn resolved_name(
+    /// The table's schema and name at the target.
+    ///
+    /// # Errors
+    /// A rule that makes no name of one.
+    pub fn target_name(
         &self,
-        table: &Table,
+        table: &TableName,
         names: &dyn NameExpressions,
     ) -> Result<TableName, ResolveError> {
         let source = SourceNames {
-            schema: &table.name.schema,
-            table: &table.name.name,
+            schema: &table.schema,
+            table: &table.name,
             column: None,
         };
         let new_name = |rule: Option<(u64, &str, &NameChange)>, name: &str| match rule {
             None => Ok(name.to_owned()),
-            Some((id, path, change)) => renamed(change, name, names, &source)
-                .map_err(|expected| ResolveError::new(table, id, path, expected)),
+            Some((rule_id, path, change)) => {
+                renamed(change, name, names, &source).map_err(|expected| ResolveError {
+                    table: table.clone(),
+                    rule_id,
+                    path: path.to_owned(),
+                    expected,
+                })
+            }
         };
         Ok(TableName {
-            schema: new_name(self.schema_rename(&table.name), &table.name.schema)?,
-            name: new_name(self.table_rename(&table.name), &table.name.name)?,
+            schema: new_name(self.schema_rename(table), &table.schema)?,
+            name: new_name(self.table_rename(table), &table.name)?,
         })
     }
 

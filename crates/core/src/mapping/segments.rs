@@ -3,13 +3,16 @@
 use std::cmp::Ordering;
 
 use super::filter::TestedColumn;
+use super::resolve::ResolveError;
 use super::table_settings::Ranges;
-use super::{Comparison, Literal, ParallelLoad, Predicate, is_lob};
-use crate::{ColumnType, Table};
+use super::{Comparison, Literal, ParallelLoad, Predicate, TableMappings, is_lob};
+use crate::{ColumnType, Partition, Table};
 
 /// In which segments a table is loaded, resolved for the table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Segments {
+    /// The whole table is one.
+    Whole,
     /// Each partition is one.
     Partitions,
     /// Each subpartition is one.
@@ -25,28 +28,191 @@ pub enum Segments {
     Ranges {
         /// Each segment's condition. No row is in two of them.
         segments: Vec<Predicate>,
-        /// The rows of no segment, which the service does not load: those with NULL in a column of the ranges, as far as that matters.
-        unloaded: Predicate,
+        /// The rows of no segment: those with NULL in a column of the ranges, as far as that matters. `None`: there can be none.
+        rest: Option<Predicate>,
     },
 }
 
+impl Segments {
+    /// What each chunk of a load by ranges holds: every row is in exactly one of them. Empty where partitions are the segments.
+    pub fn ranges(&self) -> Vec<&Predicate> {
+        match self {
+            Self::Ranges { segments, rest } => segments.iter().chain(rest).collect(),
+            Self::Whole | Self::Partitions | Self::Subpartitions | Self::PartitionList { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// The partitions that each are a segment, of those that a table has; a part of one in their stead where it is the segment. Empty where the
+    /// whole table is one.
+    pub fn of_partitions<'p>(&self, there: &'p [Partition]) -> Vec<&'p Partition> {
+        let has_parts = |one: &Partition| there.iter().any(|part| part.is_of(one));
+        let is_segment = |one: &&Partition| match self {
+            Self::Whole | Self::Ranges { .. } => false,
+            Self::Partitions => one.parent.is_none(),
+            Self::Subpartitions => !has_parts(one),
+            Self::PartitionList {
+                partitions,
+                subpartitions,
+            } => {
+                let names = if one.parent.is_none() {
+                    partitions
+                } else {
+                    subpartitions
+                };
+                names.contains(&one.name)
+            }
+        };
+        there.iter().filter(is_segment).collect()
+    }
+
+    /// As [`Self::of_partitions`], of which there must be some, and all that are listed.
+    ///
+    /// # Errors
+    /// What is not there any more.
+    pub fn found_partitions<'p>(
+        &self,
+        there: &'p [Partition],
+    ) -> Result<Vec<&'p Partition>, String> {
+        let found = self.of_partitions(there);
+        let expected = match self {
+            Self::PartitionList {
+                partitions,
+                subpartitions,
+            } => partitions.len() + subpartitions.len(),
+            Self::Whole | Self::Partitions | Self::Subpartitions | Self::Ranges { .. } => 1,
+        };
+        if found.len() < expected {
+            return Err("partitions of it are gone; start the load again".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// Whether rows are left out, because the partitions that they are in are not listed.
+    pub fn leaves_rows_out(&self, there: &[Partition]) -> bool {
+        if !matches!(self, Self::PartitionList { .. }) {
+            return false;
+        }
+        let segments = self.of_partitions(there);
+        let is_covered = |leaf: &Partition| {
+            let mut within = Some(leaf);
+            while let Some(one) = within {
+                if segments.contains(&one) {
+                    return true;
+                }
+                within = there.iter().find(|parent| one.is_of(parent));
+            }
+            false
+        };
+        let has_parts = |one: &Partition| there.iter().any(|part| part.is_of(one));
+        there.iter().any(|one| !has_parts(one) && !is_covered(one))
+    }
+}
+
+impl TableMappings {
+    /// In which segments a table is loaded; `None`: as the engine likes.
+    ///
+    /// # Errors
+    /// Ranges that do not fit the table.
+    pub fn segments(&self, table: &Table) -> Result<Option<Segments>, ResolveError> {
+        let rule = self.settings.iter().find(|rule| rule.table == table.name);
+        let Some((rule, load)) = rule.and_then(|rule| Some((rule, rule.parallel_load.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let resolved = resolve(load, table).map_err(|(within, expected)| {
+            let path = format!("{}.parallel-load.{within}", rule.path);
+            ResolveError::new(table, rule.id, &path, expected)
+        });
+        resolved.map(Some)
+    }
+
+    /// Checks the names of partitions that are listed for a table against those that it has, and that no row is in two of them.
+    ///
+    /// # Errors
+    /// A name that is none, or that is listed twice.
+    pub fn check_partitions(&self, table: &Table, there: &[Partition]) -> Result<(), ResolveError> {
+        let rule = self.settings.iter().find(|rule| rule.table == table.name);
+        let Some((rule, load)) = rule.and_then(|rule| Some((rule, rule.parallel_load.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let ParallelLoad::PartitionList {
+            partitions,
+            subpartitions,
+        } = load
+        else {
+            return Ok(());
+        };
+        let mut listed: Vec<&Partition> = Vec::new();
+        for (list, names, is_sub) in [
+            ("partitions", partitions, false),
+            ("subpartitions", subpartitions, true),
+        ] {
+            for (place, name) in names.iter().enumerate() {
+                let found = find_listed(there, &listed, name, is_sub);
+                listed.push(found.map_err(|expected| {
+                    let path = format!("{}.parallel-load.{list}[{place}]", rule.path);
+                    ResolveError::new(table, rule.id, &path, expected)
+                })?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The partition of a name, which must not hold rows of one that is listed already.
+fn find_listed<'p>(
+    there: &'p [Partition],
+    listed: &[&Partition],
+    name: &str,
+    is_sub: bool,
+) -> Result<&'p Partition, String> {
+    let of_kind = |one: &&Partition| one.parent.is_some() == is_sub;
+    let kind = if is_sub { "subpartition" } else { "partition" };
+    let Some(found) = there
+        .iter()
+        .filter(of_kind)
+        .find(|partition| partition.name == name)
+    else {
+        let names: Vec<&str> = there
+            .iter()
+            .filter(of_kind)
+            .map(|partition| partition.name.as_str())
+            .collect();
+        return Err(if names.is_empty() {
+            format!("a {kind} of the table, which has none")
+        } else {
+            format!("a {kind} of the table: {}", names.join(", "))
+        });
+    };
+    let mut within = Some(found);
+    while let Some(one) = within {
+        if listed.contains(&one) {
+            return Err(format!(
+                "{kind} {name} to be listed once, and not beside one that it is a part of: its rows would be loaded twice"
+            ));
+        }
+        within = there.iter().find(|parent| one.is_of(parent));
+    }
+    Ok(found)
+}
+
 /// Resolves a table's segments; the error says what was expected, with the place within the rule.
-pub(super) fn resolve(
-    load: &ParallelLoad,
-    table: &Table,
-) -> Result<Option<Segments>, (String, String)> {
+fn resolve(load: &ParallelLoad, table: &Table) -> Result<Segments, (String, String)> {
     Ok(match load {
-        ParallelLoad::None => None,
-        ParallelLoad::Partitions => Some(Segments::Partitions),
-        ParallelLoad::Subpartitions => Some(Segments::Subpartitions),
+        ParallelLoad::None => Segments::Whole,
+        ParallelLoad::Partitions => Segments::Partitions,
+        ParallelLoad::Subpartitions => Segments::Subpartitions,
         ParallelLoad::PartitionList {
             partitions,
             subpartitions,
-        } => Some(Segments::PartitionList {
+        } => Segments::PartitionList {
             partitions: partitions.clone(),
             subpartitions: subpartitions.clone(),
-        }),
-        ParallelLoad::Ranges(ranges) => Some(of_ranges(ranges, table)?),
+        },
+        ParallelLoad::Ranges(ranges) => of_ranges(ranges, table)?,
     })
 }
 
@@ -90,7 +256,7 @@ fn of_ranges(ranges: &Ranges, table: &Table) -> Result<Segments, (String, String
         .iter()
         .map(|boundary| below(&columns, boundary))
         .collect();
-    Ok(segments_between(&below))
+    Ok(segments_between(&columns, table, &below))
 }
 
 fn is_below(one: &[Literal], other: &[Literal]) -> bool {
@@ -118,7 +284,7 @@ fn below(columns: &[TestedColumn], boundary: &[Literal]) -> Predicate {
     Predicate::Any(steps.collect())
 }
 
-fn segments_between(below: &[Predicate]) -> Segments {
+fn segments_between(columns: &[TestedColumn], table: &Table, below: &[Predicate]) -> Segments {
     let not = |predicate: &Predicate| Predicate::Not(Box::new(predicate.clone()));
     let mut segments = Vec::new();
     let mut last: Option<&Predicate> = None;
@@ -130,11 +296,27 @@ fn segments_between(below: &[Predicate]) -> Segments {
         last = Some(predicate);
     }
     segments.extend(last.map(not));
-    let unloaded = segments
+    let rest = rest_of(columns, table, &segments);
+    Segments::Ranges { segments, rest }
+}
+
+/// What no segment holds. Unless a column is NULL each comparison is true or false, and so one of the segments is true.
+fn rest_of(columns: &[TestedColumn], table: &Table, segments: &[Predicate]) -> Option<Predicate> {
+    let nullable = columns
+        .iter()
+        .filter(|column| table.columns[column.column].nullable);
+    let nulls: Vec<Predicate> = nullable.cloned().map(Predicate::IsNull).collect();
+    if nulls.is_empty() {
+        return None;
+    }
+    if columns.len() == 1 {
+        return nulls.into_iter().next();
+    }
+    let outside = segments
         .iter()
         .map(|segment| Predicate::Not(Box::new(Predicate::IsTrue(Box::new(segment.clone())))));
-    Segments::Ranges {
-        unloaded: Predicate::All(unloaded.collect()),
-        segments,
-    }
+    // Said first, so that no server looks at every boundary for rows without NULL.
+    let mut all = vec![Predicate::Any(nulls)];
+    all.extend(outside);
+    Some(Predicate::All(all))
 }

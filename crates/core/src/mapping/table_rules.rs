@@ -82,7 +82,7 @@ impl TableRules {
     /// Whether the table arrives as it is, apart from its name: rows may pass undecoded, and nothing chooses among them.
     pub fn is_untouched(&self, table: &Table) -> bool {
         self.filter.is_none()
-            && self.segments.is_none()
+            && !matches!(self.segments, Some(Segments::PartitionList { .. }))
             && self.lob.is_none()
             && self.key.as_ref().is_none_or(|key| key.defined.is_none())
             && !self.shapes_rows(table)

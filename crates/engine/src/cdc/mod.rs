@@ -63,7 +63,7 @@ pub use spec::{
 
 use crate::data_errors::Tally;
 use crate::feeding;
-use crate::full_load::unfollowable;
+use crate::full_load::{unfollowable, views_of};
 use crate::hold::Hold;
 use crate::objects::{Building, Built, Stage};
 use crate::retry::Headway;
@@ -296,6 +296,15 @@ impl Run<'_> {
             .tables(&|name| mappings.selects(name))
             .await
             .map_err(RunError::Source)?;
+        let views = views_of(source, mappings).await;
+        let views = views.map_err(RunError::Source)?;
+        if let Some(view) = views.first() {
+            return Err(RunError::Table(format!(
+                "the table mappings select views, {} for one, and no log tells what changes in a view; select tables alone (table-type table), or load the \
+                 views by a task that does not follow changes",
+                view.name
+            )));
+        }
         if tables.is_empty() && self.spec.load.fails_without_tables {
             return Err(RunError::NoTables);
         }

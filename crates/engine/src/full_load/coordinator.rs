@@ -20,6 +20,7 @@ use super::LoadOutcome;
 use super::conclude::{cancel_open, conclude};
 use super::feeder::Feeder;
 use super::plan::{LoadPlan, plan_full_load};
+use super::segments::Split;
 use super::settle::settle;
 use super::subtask::Subtask;
 use crate::feeding;
@@ -115,6 +116,9 @@ pub(super) struct TableRun {
     pub(super) raw: Option<RawFormat>,
     /// Rows get another shape on their way.
     pub(super) shape: Option<Arc<Shaped>>,
+    pub(super) split: Split,
+    /// The source gives the rows of a range and no others.
+    pub(super) is_exact: bool,
     pub(super) is_only_chunk: bool,
     /// Chunks not committed yet. Whoever brings it to zero finishes the table.
     pub(super) chunks_open: AtomicU32,
@@ -338,7 +342,10 @@ async fn check_descriptions(source: &mut dyn Source, plan: &LoadPlan) -> Result<
         .map(|table| (&table.source.name, &table.source))
         .collect();
     let is_planned = |name: &TableName| planned.contains_key(name);
-    let now = source.tables(&is_planned).await.map_err(RunError::Source)?;
+    let mut now = source.tables(&is_planned).await.map_err(RunError::Source)?;
+    if plan.tables.iter().any(|table| table.is_view) {
+        now.extend(source.views(&is_planned).await.map_err(RunError::Source)?);
+    }
     let is_same = |table: &&Table| {
         planned[&table.name].columns == table.columns
             && planned[&table.name].primary_key == table.primary_key

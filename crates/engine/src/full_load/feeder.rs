@@ -11,6 +11,7 @@ use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Target, TargetTable,
 };
+use whimbrel_core::mapping::Predicate;
 use whimbrel_core::{ChunkId, Position, TableName};
 
 use super::coordinator::{Attempt, Job, Shared, TableRun, table_message};
@@ -20,7 +21,7 @@ use crate::{LoadExceptions, RunError, TableState};
 
 /// What a table is told that would have to start again although its rows are to be left alone.
 const WOULD_DOUBLE: &str = "its load was interrupted with some of its rows at the target and cannot be gone on with, because \
-    the table or the settings of its values have changed since, or only some of its rows are wanted, or its changes are followed; loading it again would double those \
+    the table, its ranges or the settings of its values have changed since, or its changes are followed; loading it again would double those \
     rows, because what the target holds is to be left as it is: empty the table at the target and start anew without a resume, or let it be truncated or created";
 
 /// Prepares tables one after another and queues their chunks.
@@ -62,10 +63,10 @@ impl Feeder<'_> {
         record: Option<LoadRecord>,
     ) -> Result<(), RunError> {
         let name = planned.source.name.clone();
-        let target = match planned.target {
-            Ok(target) => target,
+        let target = match &planned.target {
+            Ok(target) => target.clone(),
             Err(message) => {
-                self.shared.fail_table(&name, &message);
+                self.shared.fail_table(&name, message);
                 return Ok(());
             }
         };
@@ -74,14 +75,14 @@ impl Feeder<'_> {
             entry.started_at = Some(SystemTime::now());
         });
         let record = match record {
-            Some(record) if self.still_holds(&planned.source, &record).await? => record,
+            Some(record) if self.still_holds(&planned, &record).await? => record,
             Some(record) if self.would_double(&record) => {
                 self.shared.fail_table(&name, WOULD_DOUBLE);
                 return Ok(());
             }
-            _ => self.prepare(&planned.source, &target).await?,
+            _ => self.prepare(&planned, &target).await?,
         };
-        self.queue(planned.source, target, record).await
+        self.queue(planned, target, record).await
     }
 
     /// Whether the rows that an interrupted run has committed would stay beside those of a new start.
@@ -93,19 +94,10 @@ impl Feeder<'_> {
     /// Whether a recorded plan may be gone on with.
     async fn still_holds(
         &mut self,
-        table: &whimbrel_core::Table,
+        planned: &PlannedTable,
         record: &LoadRecord,
     ) -> Result<bool, RunError> {
-        let finished: Vec<FinishedChunk> = record
-            .chunks
-            .iter()
-            .filter_map(|chunk| {
-                Some(FinishedChunk {
-                    bounds: chunk.bounds.clone(),
-                    row_count: chunk.done?.row_count,
-                })
-            })
-            .collect();
+        let table = &planned.source;
         let shaper = self.attempt.spec.shaper();
         if record
             .follow
@@ -117,13 +109,14 @@ impl Feeder<'_> {
         }
         if self.attempt.spec.is_followed {
             // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
-            return Ok(finished.len() == record.chunks.len());
+            return Ok(record.chunks.iter().all(|chunk| chunk.done.is_some()));
         }
         let shape = shaper.of_rows(table).map_err(RunError::Source)?;
-        if shape.is_some_and(|shape| shape.filter().is_some()) {
-            // The source tells by the rows of chunks, of which only some were asked for, whether a plan holds.
+        let filter = shape.as_ref().and_then(|shape| shape.filter());
+        let Some(finished) = finished(planned, record, filter) else {
+            info!(table = %table.name, "its ranges are others than when its load was interrupted: it starts again");
             return Ok(false);
-        }
+        };
         let Some(planned_at) = record.planned_at.as_ref().filter(|_| !finished.is_empty()) else {
             return Ok(false);
         };
@@ -141,16 +134,14 @@ impl Feeder<'_> {
 
     async fn prepare(
         &mut self,
-        source: &whimbrel_core::Table,
+        planned: &PlannedTable,
         target: &TargetTable,
     ) -> Result<LoadRecord, RunError> {
         let spec = self.attempt.spec;
-        let bounds = self
-            .shared
-            .snapshot
-            .plan(source, spec.chunk_bytes)
-            .await
-            .map_err(RunError::Source)?;
+        let source = &planned.source;
+        let snapshot = &*self.shared.snapshot;
+        let bounds = planned.split.chunks(snapshot, source, spec.chunk_bytes);
+        let bounds = bounds.await.map_err(RunError::Source)?;
         let position: &Position = self.shared.snapshot.position();
         self.target
             .prepare(&self.shared.fence, target, spec.prepare, position, &bounds)
@@ -180,10 +171,11 @@ impl Feeder<'_> {
 
     async fn queue(
         &mut self,
-        source: whimbrel_core::Table,
+        planned: PlannedTable,
         target: TargetTable,
         record: LoadRecord,
     ) -> Result<(), RunError> {
+        let PlannedTable { source, split, .. } = planned;
         self.shared
             .progress
             .update(&source.name, |entry| entry.show(&record));
@@ -200,11 +192,14 @@ impl Feeder<'_> {
             .collect();
         let shape = self.attempt.spec.shaper().of_rows(&source);
         let shape = shape.map_err(RunError::Source)?;
-        let passes = |format: &RawFormat| shape.is_none() && accepted.contains(format);
+        let is_exact = split.is_exact(&*self.shared.snapshot, &source);
+        let passes = |format: &RawFormat| shape.is_none() && is_exact && accepted.contains(format);
         let table = Arc::new(TableRun {
             name: source.name.clone(),
             raw: offered.into_iter().find(passes),
             shape,
+            split,
+            is_exact,
             is_only_chunk: record.chunks.len() == 1,
             chunks_open: AtomicU32::new(u32::try_from(open.len()).unwrap_or(u32::MAX)),
             has_failed: AtomicBool::new(false),
@@ -229,5 +224,34 @@ impl Feeder<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The chunks that an interrupted load has committed, as the source knows them; `None` when some are of other ranges than those of now.
+fn finished(
+    planned: &PlannedTable,
+    record: &LoadRecord,
+    filter: Option<&Predicate>,
+) -> Option<Vec<FinishedChunk>> {
+    let chunks = record.chunks.iter();
+    let parts = chunks.map(|chunk| Some((planned.split.part(&chunk.bounds)?, chunk.done)));
+    // One that is open has to be read by the ranges that it was planned for, too.
+    let parts: Vec<_> = parts.collect::<Option<_>>()?;
+    let done = parts
+        .into_iter()
+        .filter_map(|(part, done)| Some((part, done?)));
+    let chunks = done.map(|(part, commit)| FinishedChunk {
+        bounds: part.bounds,
+        filter: both(part.rows, filter),
+        row_count: commit.row_count,
+    });
+    Some(chunks.collect())
+}
+
+/// Rows that are in a chunk and wanted.
+pub(super) fn both(rows: Option<&Predicate>, filter: Option<&Predicate>) -> Option<Predicate> {
+    match (rows, filter) {
+        (Some(rows), Some(filter)) => Some(Predicate::All(vec![rows.clone(), filter.clone()])),
+        (rows, filter) => rows.or(filter).cloned(),
     }
 }

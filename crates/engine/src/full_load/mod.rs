@@ -17,13 +17,15 @@ mod conclude;
 mod coordinator;
 mod feeder;
 mod plan;
+mod segments;
 mod settle;
 mod sift;
 mod subtask;
 
 pub use apart::{are_one_database, check_ends_are_apart};
-pub(crate) use plan::unfollowable;
 pub use plan::{LoadPlan, PlannedTable, plan_full_load};
+pub(crate) use plan::{unfollowable, views_of};
+pub use segments::Split;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

@@ -2,8 +2,10 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
+use whimbrel_core::mapping::{TableKind, TableMappings};
 use whimbrel_core::{Table, TableName};
 
+use super::segments::Split;
 use crate::{FullLoadSpec, RunError};
 
 /// A table and what becomes of it.
@@ -13,7 +15,14 @@ pub struct PlannedTable {
     pub source: Table,
     /// As the target will have it; `Err` says why it cannot be.
     pub target: Result<TargetTable, String>,
+    /// How it is split into chunks.
+    pub split: Split,
+    /// It is no table at the source, but a view.
+    pub is_view: bool,
 }
+
+const FOLLOWED_VIEW: &str = "it is a view, and no log tells what changes in it; exclude it, or load it by a task that does not follow changes";
+const BROKEN_VIEW: &str = "it is a view that names tables, columns or a definer that are not there, or that the user may not see; mend it, or exclude it";
 
 /// What a full load will do, before anything is done.
 #[derive(Clone, Debug)]
@@ -49,6 +58,10 @@ pub async fn plan_full_load(
     let is_of_task = |name: &TableName| spec.mappings.selects(name);
     let tables = source.tables(&is_of_task).await;
     let mut tables = tables.map_err(RunError::Source)?;
+    let views = views_of(source, &spec.mappings).await;
+    let views = views.map_err(RunError::Source)?;
+    let are_views: HashSet<TableName> = views.iter().map(|view| view.name.clone()).collect();
+    tables.extend(views);
     tables.sort_by_key(|table| {
         let order = spec.mappings.load_order(&table.name).unwrap_or(0);
         (
@@ -57,23 +70,11 @@ pub async fn plan_full_load(
             table.name.clone(),
         )
     });
-    let mut planned: Vec<PlannedTable> = tables
-        .into_iter()
-        .map(|source| {
-            let planned = match unfollowable(&source) {
-                Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
-                _ if spec.is_followed => spec
-                    .untellable(&source)
-                    .and_then(|()| spec.plan_table(&source, target)),
-                _ => spec.plan_table(&source, target),
-            };
-            let target = planned.map_err(|error| match error {
-                Error::Table(fault) => fault.message,
-                other => other.to_string(),
-            });
-            PlannedTable { source, target }
-        })
-        .collect();
+    let mut planned: Vec<PlannedTable> = Vec::new();
+    for table in tables {
+        let is_view = are_views.contains(&table.name);
+        planned.push(plan_one((source, target), spec, table, is_view).await?);
+    }
     refuse_shared_targets(&mut planned);
     planned.retain(|table| spec.selects(&table.source.name));
     if planned.is_empty() && spec.fails_without_tables {
@@ -91,6 +92,56 @@ pub async fn plan_full_load(
         tables: planned,
         types,
     })
+}
+
+/// Plans one table. What does not fit it is its error; what befalls the source is everyone's.
+async fn plan_one(
+    (source, target): (&mut dyn Source, &mut dyn Target),
+    spec: &FullLoadSpec,
+    table: Table,
+    is_view: bool,
+) -> Result<PlannedTable, RunError> {
+    let planned = match unfollowable(&table) {
+        _ if is_view && table.columns.is_empty() => Err(Error::table(&table.name, BROKEN_VIEW)),
+        _ if is_view && spec.is_followed => Err(Error::table(&table.name, FOLLOWED_VIEW)),
+        Some(fault) if spec.is_followed => Err(Error::Table(Box::new(fault))),
+        _ if spec.is_followed => spec
+            .untellable(&table)
+            .and_then(|()| spec.plan_table(&table, target)),
+        _ => spec.plan_table(&table, target),
+    };
+    let split = if planned.is_ok() {
+        Split::of(source, spec, &table).await
+    } else {
+        Ok(Split::Bytes)
+    };
+    let (planned, split) = match split {
+        Ok(split) => (planned, split),
+        Err(error @ (Error::Table(_) | Error::Row(_))) => (Err(error), Split::Bytes),
+        Err(error) => return Err(RunError::Source(error)),
+    };
+    let target = planned.map_err(|error| match error {
+        Error::Table(fault) => fault.message,
+        other => other.to_string(),
+    });
+    Ok(PlannedTable {
+        source: table,
+        target,
+        split,
+        is_view,
+    })
+}
+
+/// The views that rules ask for.
+pub(crate) async fn views_of(
+    source: &mut dyn Source,
+    mappings: &TableMappings,
+) -> Result<Vec<Table>, Error> {
+    if !mappings.asks_for_views() {
+        return Ok(Vec::new());
+    }
+    let is_selected = |name: &TableName| mappings.selects_kind(name, TableKind::View);
+    source.views(&is_selected).await
 }
 
 /// Refuses a table that is to be loaded and then followed, when nobody can tell which changes the loaded rows hold.

@@ -11,9 +11,12 @@ use whimbrel_connector::{
     ChunkCommit, ChunkLoad, ChunkReader, Error, Loader, ReadFormat, ReadRequest, RowBlock,
     RowRefusal,
 };
+use whimbrel_core::mapping::Predicate;
 use whimbrel_core::{ChunkBounds, ChunkId};
 
 use super::coordinator::{Job, Shared, TableRun, table_message};
+use super::feeder::both;
+use super::segments::PartBlock;
 use super::sift::Sifter;
 use crate::shaping::ShapedBlock;
 use crate::{RowPolicy, RunError, TableState};
@@ -273,10 +276,19 @@ impl Subtask {
         };
         // Rows that are looked at one by one have to be decoded.
         let raw = table.raw.filter(|_| !chunk.sifts);
+        let part = table.split.part(chunk.bounds).ok_or_else(|| {
+            let message =
+                "a chunk of its record is of other ranges than those of now; start the load afresh";
+            ChunkError::Source(Error::table(&table.name, message))
+        })?;
+        let filter = both(
+            part.rows,
+            table.shape.as_ref().and_then(|shape| shape.filter()),
+        );
         let request = ReadRequest {
             table: &table.source,
-            bounds: chunk.bounds,
-            filter: table.shape.as_ref().and_then(|shape| shape.filter()),
+            bounds: &part.bounds,
+            filter: filter.as_ref(),
             format: raw.map_or(ReadFormat::Decoded, ReadFormat::Raw),
             block_bytes: self.shared.spec.block_bytes,
         };
@@ -292,10 +304,14 @@ impl Subtask {
         opened.map_err(ChunkError::Source)?;
         begun.map_err(ChunkError::Target)?;
         let (reader, loader) = (&mut **reader, &mut **loader);
+        let of_chunk = RowsOf {
+            table,
+            rows: part.rows.filter(|_| !table.is_exact),
+        };
         if chunk.sifts {
-            sift(&self.shared, table, reader, loader, counted).await?;
+            sift(&self.shared, of_chunk, reader, loader, counted).await?;
         } else {
-            pass_all(&self.shared, table, reader, loader, counted).await?;
+            pass_all(&self.shared, of_chunk, reader, loader, counted).await?;
         }
         reach(Point::ChunkWritten).await;
         let commit = loader.commit().await.map_err(ChunkError::Target)?;
@@ -334,17 +350,36 @@ struct Chunk<'a> {
     sifts: bool,
 }
 
+/// A table, and the rows of it that are to be chosen among those of a chunk's blocks; `None`: all of them.
+#[derive(Clone, Copy)]
+struct RowsOf<'a> {
+    table: &'a TableRun,
+    rows: Option<&'a Predicate>,
+}
+
+impl RowsOf<'_> {
+    fn chosen(&self, block: Box<dyn RowBlock>) -> Result<Box<dyn RowBlock>, Error> {
+        Ok(match self.rows {
+            None => block,
+            Some(rows) => Box::new(PartBlock::new(block, rows, &self.table.source)?),
+        })
+    }
+}
+
 /// Writes every block of a chunk.
 async fn pass_all(
     shared: &Shared,
-    table: &TableRun,
+    of_chunk: RowsOf<'_>,
     reader: &mut dyn ChunkReader,
     loader: &mut dyn Loader,
     counted: &mut Counted,
 ) -> Result<(), ChunkError> {
+    let table = of_chunk.table;
     let mut next = reader.next().await.map_err(ChunkError::Source)?;
     while let Some(block) = next {
-        let block = table.shaped(block).map_err(ChunkError::Source)?;
+        let chosen = of_chunk.chosen(block);
+        let block = chosen.and_then(|block| table.shaped(block));
+        let block = block.map_err(ChunkError::Source)?;
         let (row_count, byte_count) = (block.row_count(), block.byte_count());
         next = pass(reader, loader, block).await?;
         shared.progress.count(&table.name, |entry| {
@@ -357,17 +392,18 @@ async fn pass_all(
 /// Writes the rows of a chunk that the target takes.
 async fn sift(
     shared: &Shared,
-    table: &TableRun,
+    of_chunk: RowsOf<'_>,
     reader: &mut dyn ChunkReader,
     loader: &mut dyn Loader,
     counted: &mut Counted,
 ) -> Result<(), ChunkError> {
     let mut sifter = Sifter {
         shared,
-        table,
+        table: of_chunk.table,
         exceptions: Vec::new(),
     };
     while let Some(block) = reader.next().await.map_err(ChunkError::Source)? {
+        let block = of_chunk.chosen(block).map_err(ChunkError::Source)?;
         sifter.write(loader, block, counted).await?;
     }
     sifter.write_down().await

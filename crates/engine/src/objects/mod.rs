@@ -23,6 +23,7 @@ pub use progress::{ObjectProgress, ObjectResult, ObjectState};
 
 use whimbrel_connector::objects::ObjectPlan;
 use whimbrel_connector::{Source, Target, TargetTable};
+use whimbrel_core::objects::{ObjectKind, Scripted};
 
 use crate::{FullLoadSpec, RunError, plan_full_load};
 
@@ -45,12 +46,21 @@ pub async fn plan_objects(
         ..spec.clone()
     };
     let plan = plan_full_load(source, target, &all).await?;
-    let tables: Vec<TargetTable> = plan
-        .tables
+    let (views, tables): (Vec<_>, Vec<_>) = plan.tables.into_iter().partition(|one| one.is_view);
+    let tables: Vec<TargetTable> = tables
         .into_iter()
         .filter_map(|table| table.target.ok())
         .collect();
     let sources: Vec<_> = tables.iter().map(|table| table.source.clone()).collect();
-    let objects = source.objects(&sources).await.map_err(RunError::Source)?;
+    let mut objects = source.objects(&sources).await.map_err(RunError::Source)?;
+    // What a view shows lies in a table of its name.
+    let is_loaded = |script: &Scripted| {
+        views.iter().any(|view| {
+            let name = &view.source.name;
+            script.table.as_ref() == Some(name)
+                || script.kind == ObjectKind::View && script.name == name.to_string()
+        })
+    };
+    objects.scripts.retain(|script| !is_loaded(script));
     Ok(target.plan_objects(&objects, &tables, &spec.objects))
 }

@@ -1,5 +1,7 @@
 //! What becomes of single cells.
 
+use std::sync::OnceLock;
+
 use whimbrel_connector::Error;
 use whimbrel_core::mapping::{Conversion, ConversionError, Mask, MaskSecret};
 use whimbrel_core::{ColumnType, Decimal, Value};
@@ -12,6 +14,8 @@ pub(super) struct CellShape {
     pub(super) make: Make,
     /// How they are hidden.
     pub(super) mask: Option<Mask>,
+    /// Bits of the whole numbers that are, which fit their type hidden too; 0 for other types.
+    pub(super) bits: u8,
     /// Text and byte strings end after so many bytes, text at the end of a character.
     pub(super) bytes_max: Option<usize>,
 }
@@ -45,8 +49,12 @@ pub(super) enum NoCell {
     Failed(Error),
 }
 
-/// The masks that act depend on no secret.
-const NO_SECRET: [u8; 32] = [0; 32];
+/// Decides the random digits of this process. Nobody keeps it: no digits can be found from what they stand for, and a process that goes on
+/// with a task makes others. So nothing may be looked for by them, and nothing compares them.
+fn secret() -> &'static MaskSecret {
+    static SECRET: OnceLock<MaskSecret> = OnceLock::new();
+    SECRET.get_or_init(|| MaskSecret::new(rand::random()))
+}
 
 impl CellShape {
     /// Whether cells arrive as they are.
@@ -84,7 +92,7 @@ impl CellShape {
         let (made, is_rounded) = self.made(value, scratch)?;
         let hidden = match self.mask {
             None => made,
-            Some(mask) => masked(mask, &made, scratch)?,
+            Some(mask) => masked(mask, self.bits, &made, scratch)?,
         };
         let (cell, is_cut) = match self.bytes_max {
             None => (hidden, false),
@@ -144,17 +152,32 @@ fn write_number(number: &Decimal<'_>, scale: Option<usize>, out: &mut String) ->
     rounded.is_some_and(|rounded| !is_same_number(&rounded, &text))
 }
 
-fn masked<'v>(mask: Mask, cell: &Cell<'v>, scratch: &mut Scratch) -> Result<Cell<'v>, NoCell> {
+fn masked<'v>(
+    mask: Mask,
+    bits: u8,
+    cell: &Cell<'v>,
+    scratch: &mut Scratch,
+) -> Result<Cell<'v>, NoCell> {
     let mut masked = String::new();
-    let ty = ColumnType::Text { bytes_max: None };
-    let secret = MaskSecret::new(NO_SECRET);
+    let ty = match bits {
+        0 => ColumnType::Text { bytes_max: None },
+        // Values tell themselves whether they have a sign.
+        bits => ColumnType::Int {
+            bits,
+            unsigned: false,
+        },
+    };
     let value = cell.value(scratch);
-    match mask.apply(&value, &ty, &secret, &mut masked) {
-        Ok(Value::Text(text)) => {
-            let begin = scratch.text.len();
-            scratch.text.push_str(text);
-            Ok(Cell::Text(begin..scratch.text.len()))
-        }
+    match mask.apply(&value, &ty, secret(), &mut masked) {
+        Ok(
+            value @ (Value::Text(_)
+            | Value::Int(_)
+            | Value::UInt(_)
+            | Value::Decimal(Decimal::Text(_))),
+        ) => scratch
+            .kept(&value)
+            .ok_or_else(|| NoCell::NoValue("it has no type".to_owned())),
+        // What has no digits.
         Ok(_) => Ok(cell.clone()),
         Err(error) => Err(NoCell::Failed(Error::Fatal(error.to_string()))),
     }
@@ -298,6 +321,7 @@ mod tests {
         let masking = |make, bytes_max| CellShape {
             make,
             mask: Some(Mask::Digits('#')),
+            bits: 0,
             bytes_max,
         };
         let of = |shape, value: &Value<'_>| shaped(shape, value);

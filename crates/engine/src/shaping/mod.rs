@@ -26,7 +26,9 @@ use whimbrel_core::mapping::{LobMode, TableMappings};
 use whimbrel_core::{Table, TableName};
 
 pub(crate) use event::{ChangeOrigin, CommitPoint, Event, Operation};
+pub(crate) use expression::EvaluatedNames;
 pub(crate) use rows::{EventRow, MergedRow, ShapedBlock, ShapedRows, filled, is_wanted};
+pub(crate) use rules::refused;
 pub(crate) use scratch::Scratch;
 pub use settings::{OnCut, Shaping, UnboundedNumbers};
 use shaped::{ByRules, From};
@@ -42,6 +44,22 @@ pub(crate) struct Shaper<'a> {
 }
 
 impl Shaper<'_> {
+    /// The table's schema and name at the target.
+    ///
+    /// # Errors
+    /// [`Error::Table`] for a rule that makes no name of its own.
+    pub(crate) fn target_name(&self, table: &TableName) -> Result<TableName, Error> {
+        let mapped = self.mappings.target_name(table, &EvaluatedNames);
+        let mapped = mapped.map_err(|error| rules::refused(&error))?;
+        Ok(match self.target_schema {
+            Some(schema) => TableName {
+                schema: schema.to_owned(),
+                name: mapped.name,
+            },
+            None => mapped,
+        })
+    }
+
     /// The table in its shape at the target; `None` when it stays as it is.
     ///
     /// # Errors

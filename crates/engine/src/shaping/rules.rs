@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicU64;
 
 use whimbrel_connector::Error;
 use whimbrel_core::mapping::{
-    Conversion, Mask, NoExpressions, Origin, ResolveError, TableRules, TargetColumn,
+    Conversion, Mask, Origin, ResolveError, Segments, TableRules, TargetColumn,
 };
 use whimbrel_core::{Column, ColumnType, Generation, Table};
 
 use super::cell::{CellShape, Make};
-use super::expression::{Expression, Expressions};
+use super::expression::{EvaluatedNames, Expression, Expressions};
 use super::shaped::{ByRules, From, Pick, RowFilter, Shaped, by_rules as note};
 use super::{OnCut, Shaper};
 
@@ -21,7 +21,7 @@ pub(super) fn by_rules(shaper: &Shaper<'_>, table: &Table) -> Result<Shaped, Err
         return Ok(as_it_is(table));
     }
     let mut rules = mappings
-        .resolve(table, &NoExpressions)
+        .resolve(table, &EvaluatedNames)
         .map_err(|error| refused(&error))?;
     if rules.is_untouched(table) {
         return Ok(as_it_is(table));
@@ -51,6 +51,7 @@ fn as_it_is(table: &Table) -> Shaped {
         notes: Vec::new(),
         on_cut: OnCut::Cut,
         lob: None,
+        listed: None,
         source_width,
         source_types: table
             .loaded_columns()
@@ -61,7 +62,7 @@ fn as_it_is(table: &Table) -> Shaped {
     }
 }
 
-fn refused(error: &ResolveError) -> Error {
+pub(crate) fn refused(error: &ResolveError) -> Error {
     Error::table(
         &error.table,
         format!(
@@ -112,6 +113,7 @@ fn shaped(table: &Table, rules: &TableRules) -> Result<Shaped, Error> {
         return Err(misfit(table, None, expected));
     }
     made.lob = rules.lob;
+    list_partitions(&mut made, rules);
     let is_retyped = rules.columns.iter().any(|column| column.is_retyped);
     made.ruled = if is_retyped {
         ByRules::Retyped
@@ -134,6 +136,26 @@ fn shaped(table: &Table, rules: &TableRules) -> Result<Shaped, Error> {
         });
     }
     Ok(made)
+}
+
+/// Notes the partitions whose rows arrive, where they are listed.
+fn list_partitions(made: &mut Shaped, rules: &TableRules) {
+    let Some(
+        listed @ Segments::PartitionList {
+            partitions,
+            subpartitions,
+        },
+    ) = &rules.segments
+    else {
+        return;
+    };
+    made.listed = Some(listed.clone());
+    let names = partitions.iter().chain(subpartitions);
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    let names = names.join(", ");
+    made.notes.push(note(&format!(
+        "the rows of these partitions arrive: {names}"
+    )));
 }
 
 /// The source's column of which a column of the target is made, if it is one.
@@ -175,9 +197,6 @@ fn pick_of(
 
 /// What becomes of a column's cells.
 fn cell_of(table: &Table, source: &Column, column: &TargetColumn) -> Result<CellShape, Error> {
-    if column.mask == Some(Mask::RandomDigits) {
-        return Err(unsupported(table));
-    }
     // A hash may need a longer type: what is hidden is of the type before it.
     let to = column.retyped.as_ref().unwrap_or(&source.ty);
     let make = if Conversion::keeps_all(&source.ty, to) {
@@ -195,6 +214,10 @@ fn cell_of(table: &Table, source: &Column, column: &TargetColumn) -> Result<Cell
     Ok(CellShape {
         make,
         mask: column.mask,
+        bits: match to {
+            ColumnType::Int { bits, .. } if column.mask.is_some() => *bits,
+            _ => 0,
+        },
         bytes_max: None,
     })
 }
@@ -276,8 +299,23 @@ fn keyed(
         made.table.key_prefixes.clear();
         made.finds_rows = false;
     }
+    if is_found_by_chance(made, rules) {
+        made.finds_rows = false;
+    }
     made.notes.extend(rules.notes.iter().map(|text| note(text)));
     Ok(())
+}
+
+/// Whether rows would be looked for by random digits: those of the key, or of a table without one those of any column.
+fn is_found_by_chance(made: &Shaped, rules: &TableRules) -> bool {
+    let is_random = |column: &TargetColumn| {
+        column.mask == Some(Mask::RandomDigits) && matches!(column.origin, Origin::Source(_))
+    };
+    if made.table.primary_key.is_empty() {
+        return rules.columns.iter().any(is_random);
+    }
+    let mut key = rules.key.iter().flat_map(|key| &key.columns);
+    key.any(|&at| is_random(&rules.columns[at]))
 }
 
 /// Makes a key of what a rule says. Changes find their rows by it if the log tells its columns of every old row: those of the source's own
@@ -309,14 +347,6 @@ fn define_key(made: &mut Shaped, table: &Table, rules: &TableRules) -> Result<()
     made.notes
         .push(note(&format!("its key is ({})", names.join(", "))));
     Ok(())
-}
-
-/// Mappings that ask for more than is done are refused when they are read.
-fn unsupported(table: &Table) -> Error {
-    Error::Fatal(format!(
-        "table {}: a rule asks for what no part of a run does",
-        table.name
-    ))
 }
 
 /// Names that columns of the source have lost, folded.

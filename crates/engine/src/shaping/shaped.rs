@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::warn;
 use whimbrel_connector::{Error, RefusalKind, RowRefusal, RowVisitor, ShapedTable};
-use whimbrel_core::mapping::{LobMode, Predicate};
+use whimbrel_core::mapping::{LobMode, Mask, Predicate, Segments};
 use whimbrel_core::{ColumnType, Engine, Table, Value, write_text};
 
 use super::cell::{CellShape, Loss, NoCell};
@@ -32,6 +32,8 @@ pub(crate) struct Shaped {
     pub(super) on_cut: OnCut,
     /// What rules say of its large objects, whatever the settings do.
     pub(super) lob: Option<LobMode>,
+    /// The partitions that are loaded, where some may not be.
+    pub(super) listed: Option<Segments>,
     /// How many loaded columns the source's table has.
     pub(super) source_width: usize,
     /// Their types.
@@ -108,8 +110,13 @@ impl Shaped {
             table: self.table.clone(),
             source_places: self.picks.iter().map(Pick::place).collect(),
             keeps_values: self.picks.iter().map(|pick| pick.cell.is_same()).collect(),
-            leaves_out_rows: self.filter.is_some(),
+            leaves_out_rows: self.filter.is_some() || self.listed.is_some(),
         }
+    }
+
+    /// The partitions whose rows arrive; `None`: all.
+    pub(crate) fn listed_partitions(&self) -> Option<&Segments> {
+        self.listed.as_ref()
     }
 
     /// The rows that arrive; `None`: all.
@@ -207,7 +214,7 @@ impl Shaped {
     /// Whether a column's values follow from the row at the source alone, so that they can be compared.
     pub(crate) fn is_comparable(&self, column: usize) -> bool {
         self.picks.get(column).is_none_or(|pick| match pick.from {
-            From::Source(_) => true,
+            From::Source(_) => pick.cell.mask != Some(Mask::RandomDigits),
             From::Before(_) => false,
             From::Expression(number) => self.expressions.is_pure(number),
         })

@@ -17,6 +17,7 @@ use whimbrel_connector::{Connector, Error, Snapshot, Source};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::{Table, TableName};
 
+use crate::full_load::views_of;
 use crate::shaping::Shaper;
 use crate::{RunError, Shaping};
 use compare::compare_table;
@@ -121,14 +122,16 @@ pub async fn validate(
     let mut from = from.map_err(RunError::Source)?;
     let mut to = to.map_err(RunError::Target)?;
     let selects = |name: &TableName| spec.mappings.selects(name);
-    let tables = from.tables(&selects).await.map_err(RunError::Source)?;
+    let mut tables = from.tables(&selects).await.map_err(RunError::Source)?;
+    let views = views_of(&mut *from, &spec.mappings).await;
+    tables.extend(views.map_err(RunError::Source)?);
     if tables.is_empty() {
         return Err(RunError::NoTables);
     }
     let names: Vec<TableName> = tables
         .iter()
         .map(|table| spec.target_name(&table.name))
-        .collect();
+        .collect::<Result<_, _>>()?;
     let is_wanted = |name: &TableName| names.contains(name);
     let target_tables = to.tables(&is_wanted).await.map_err(RunError::Target)?;
     let source_end = open(&mut *from, tables, spec)
@@ -222,14 +225,8 @@ impl ValidateSpec {
         }
     }
 
-    fn target_name(&self, table: &TableName) -> TableName {
-        let mapped = self.mappings.target_name(table);
-        match &self.target_schema {
-            Some(schema) => TableName {
-                schema: schema.clone(),
-                name: mapped.name,
-            },
-            None => mapped,
-        }
+    fn target_name(&self, table: &TableName) -> Result<TableName, RunError> {
+        let name = self.shaper().target_name(table);
+        name.map_err(RunError::Source)
     }
 }

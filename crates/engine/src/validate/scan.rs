@@ -21,7 +21,10 @@ pub(super) async fn scan<S: RowSink>(
     reader_count: usize,
     make_sink: impl Fn() -> S,
 ) -> Result<Vec<S>, Error> {
-    let chunks = snapshot.plan(table, CHUNK_BYTES).await?;
+    let chunks = match shape.and_then(Shaped::listed_partitions) {
+        None => snapshot.plan(table, CHUNK_BYTES).await?,
+        Some(listed) => snapshot.plan_partitions(table, listed).await?,
+    };
     let reader_count = reader_count.clamp(1, chunks.len().max(1));
     let waiting: Arc<Mutex<Vec<ChunkBounds>>> = Arc::new(Mutex::new(chunks));
     let readers =

@@ -352,8 +352,12 @@ async fn describe(
     tables: &BTreeSet<TableName>,
 ) -> Result<(Box<dyn Source>, Vec<Table>), Error> {
     let mut source = connector.source().await?;
-    let tables = source.tables(&|name| tables.contains(name)).await?;
-    Ok((source, tables))
+    let mut described = source.tables(&|name| tables.contains(name)).await?;
+    if described.len() < tables.len() {
+        // The others may be views that were loaded as tables.
+        described.extend(source.views(&|name| tables.contains(name)).await?);
+    }
+    Ok((source, described))
 }
 
 fn now_us() -> i64 {

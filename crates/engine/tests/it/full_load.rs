@@ -466,3 +466,44 @@ async fn a_worker_that_was_replaced_stops_and_changes_nothing() {
     let rows = rows.lock().unwrap().take();
     assert_eq!(rows, Some(pair.target.rows(&name("orders"))));
 }
+
+/// Tables begin by their order, however many subtasks there are: those without one come last.
+#[tokio::test]
+async fn tables_of_a_higher_order_begin_first() {
+    for (first, second) in [("orders", "items"), ("items", "empty"), ("empty", "orders")] {
+        let rule = |id: u32, table: &str, order: u32| {
+            format!(
+                r#"{{"rule-type":"selection","rule-id":{id},"rule-action":"include","load-order":{order},
+                "object-locator":{{"schema-name":"shop","table-name":"{table}"}}}}"#
+            )
+        };
+        let rules = [
+            rule(1, second, 3),
+            rule(2, first, 4),
+            r#"{"rule-type":"selection","rule-id":3,"rule-action":"include","object-locator":{"schema-name":"%","table-name":"%"}}"#.to_owned(),
+        ];
+        let mappings = format!(r#"{{"rules":[{}]}}"#, rules.join(","));
+        let mappings = TableMappings::parse(&mappings).unwrap();
+        for subtask_count in [1, 3] {
+            let (pair, progress) = (Pair::new(), Arc::new(Progress::new()));
+            let spec = FullLoadSpec {
+                mappings: mappings.clone(),
+                subtask_count,
+                ..spec()
+            };
+            pair.run(&spec, &Faults::none(), &progress).await.unwrap();
+            pair.assert_equal();
+            let seen = progress.snapshot();
+            let began = |table: &str| seen.tables[&name(table)].started_at.unwrap();
+            let others = ["orders", "items", "empty"];
+            let mut last = others
+                .iter()
+                .filter(|other| ![first, second].contains(other));
+            let last = last.next().unwrap();
+            assert!(
+                began(first) < began(second) && began(second) < began(last),
+                "{first} {second}"
+            );
+        }
+    }
+}

@@ -18,10 +18,10 @@ use async_trait::async_trait;
 use whimbrel_connector::expression::{self, Dialect};
 use whimbrel_connector::{Error, KeyLookup, RowVisitor, Snapshot, Source, TypeDefinition};
 use whimbrel_core::objects::SchemaObjects;
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Partition, Table, TableName};
 
 use crate::catalog;
-use crate::errors::general;
+use crate::errors::{general, of_table};
 use crate::options::Options;
 use crate::wire::Connection;
 
@@ -31,6 +31,8 @@ pub(crate) struct MysqlSource {
     connection: Connection,
     /// The tables that were offered last: those that a snapshot may have to lock one by one, and to look for in the log.
     offered: Vec<Table>,
+    /// The same of views.
+    offered_views: Vec<Table>,
 }
 
 impl MysqlSource {
@@ -39,6 +41,7 @@ impl MysqlSource {
             options,
             connection,
             offered: Vec::new(),
+            offered_views: Vec::new(),
         }
     }
 }
@@ -56,6 +59,17 @@ impl Source for MysqlSource {
         Ok(tables)
     }
 
+    async fn views(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        let views = catalog::views(&mut self.connection, is_selected)
+            .await
+            .map_err(|error| general(error, "read the views of the source"))?;
+        self.offered_views.clone_from(&views);
+        Ok(views)
+    }
+
     async fn type_definitions(&mut self, _: &[Table]) -> Result<Vec<TypeDefinition>, Error> {
         // Types belong to columns here: there are none to make first.
         Ok(Vec::new())
@@ -69,11 +83,18 @@ impl Source for MysqlSource {
         Ok(objects)
     }
 
+    async fn partitions(&mut self, table: &Table) -> Result<Vec<Partition>, Error> {
+        let partitions = catalog::partitions(&mut self.connection, &table.name).await;
+        let partitions =
+            partitions.map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+        Ok(partitions.into_iter().map(|(one, _)| one).collect())
+    }
+
     async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {
         let snapshot = snapshot::open(
             &self.options,
             &mut self.connection,
-            &self.offered,
+            (&self.offered, &self.offered_views),
             reader_count.clamp(1, snapshot::READERS_MAX),
         )
         .await?;

@@ -108,6 +108,7 @@ impl Planner<'_> {
         let mut columns = level.columns.clone();
         columns.push(column.name.clone());
         KeyRange {
+            partition: None,
             index: self.key.index.clone(),
             columns,
             equal: level.equal.clone(),
@@ -377,6 +378,7 @@ mod tests {
     fn range(from: Option<&str>, to: Option<&str>) -> KeyRange {
         let value = |text: &str| KeyValue::Number(text.to_owned());
         KeyRange {
+            partition: None,
             index: None,
             columns: vec!["a".to_owned()],
             equal: Vec::new(),

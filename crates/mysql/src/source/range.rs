@@ -26,6 +26,9 @@ pub(super) enum KeyValue {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyRange {
+    /// The partition, or the part of one, that holds the rows; all of the table's without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) partition: Option<String>,
     /// The unique index whose columns the range speaks of; those of the primary key without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) index: Option<String>,
@@ -73,7 +76,16 @@ impl KeyRange {
 
     /// How to read the rows in the order of the key: the index to force, and the columns to order by. The primary key's order is the
     /// one in which the target's own is built fastest.
-    pub(super) fn reading_order(&self, table: &Table) -> (Option<String>, Vec<String>) {
+    ///
+    /// Where a filter chooses among all keys, the server may find its rows by an index of its own choice.
+    pub(super) fn reading_order(
+        &self,
+        table: &Table,
+        is_filtered: bool,
+    ) -> (Option<String>, Vec<String>) {
+        if is_filtered && self.columns.is_empty() {
+            return (None, Vec::new());
+        }
         if let Some(index) = &self.index {
             return (Some(index.clone()), Vec::new());
         }
@@ -86,11 +98,19 @@ impl KeyRange {
         (Some("PRIMARY".to_owned()), names)
     }
 
+    /// Whether it is about rows of every key.
+    fn has_all_keys(&self) -> bool {
+        let of_partition = Self {
+            partition: self.partition.clone(),
+            ..Self::default()
+        };
+        *self == of_partition
+    }
+
     /// The condition in SQL, empty for all rows; `None` when the table's key begins with other columns.
     pub(super) fn condition(&self, table: &Table) -> Option<String> {
         if self.columns.is_empty() {
-            let is_whole = *self == Self::default();
-            return is_whole.then(String::new);
+            return self.has_all_keys().then(String::new);
         }
         if self.equal.len() + 1 != self.columns.len() {
             return None;
@@ -235,6 +255,7 @@ mod tests {
     #[test]
     fn ranges_become_conditions_on_the_key() {
         assert_eq!(condition("{}").unwrap(), "");
+        assert_eq!(condition(r#"{"partition":"p`"}"#).unwrap(), "");
         assert_eq!(
             condition(r#"{"columns":["a"],"from":{"number":"-5"},"to":{"number":"10"}}"#).unwrap(),
             "`a` >= -5 AND `a` < 10"
@@ -269,6 +290,7 @@ mod tests {
             r#"{"index":"u","columns":["a"],"from":{"number":"1 OR 1=1"}}"#,
             r#"{"index":"u","columns":["nullable"],"from":{"number":"1"}}"#,
             r#"{"index":"u"}"#,
+            r#"{"partition":"p","from":{"number":"1"}}"#,
             "1=1",
         ] {
             assert_eq!(condition(range), None, "{range}");

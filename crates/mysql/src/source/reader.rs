@@ -60,7 +60,10 @@ fn select(table: &Table, range: &KeyRange, wanted: Option<String>) -> Result<Str
     let condition = range.condition(table).ok_or_else(stale)?;
     let columns = quote::list(table.loaded_columns().map(|column| column.name.as_str()));
     let mut sql = format!("SELECT {columns} FROM {}", quote::table(&table.name));
-    let (index, order) = range.reading_order(table);
+    if let Some(partition) = &range.partition {
+        sql.extend([" PARTITION (", &quote::identifier(partition), ")"]);
+    }
+    let (index, order) = range.reading_order(table, wanted.is_some());
     if let Some(index) = index {
         // Without the hint a server may read the whole table and sort it.
         sql.extend([" FORCE INDEX (", &quote::identifier(&index), ")"]);

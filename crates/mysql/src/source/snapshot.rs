@@ -13,12 +13,15 @@
 //! 4. A single reader, whose view is consistent in itself. The position is read before the view opens, so that the view may
 //!    hold transactions past it. Tables are then read one after another.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tracing::{debug, info, warn};
 use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
-use whimbrel_core::{ChunkBounds, Engine, Position, Table};
+use whimbrel_core::mapping::Segments;
+use whimbrel_core::{ChunkBounds, Engine, Partition, Position, Table, TableName};
 
 use super::changed::Changed;
 use super::plan::plan_table;
@@ -26,6 +29,7 @@ use super::pool::Pool;
 use super::position;
 use super::range::KeyRange;
 use super::reader::MysqlReader;
+use crate::catalog;
 use crate::connect::connect;
 use crate::errors::{general, of_table};
 use crate::options::Options;
@@ -50,6 +54,8 @@ pub(super) struct MysqlSnapshot {
     pool: Pool,
     /// For planning, which needs no view: ranges cover every key there can be.
     planner: Mutex<Option<Connection>>,
+    /// Views, which the log does not tell of.
+    views: HashSet<TableName>,
     changed: Changed,
 }
 
@@ -57,12 +63,14 @@ pub(super) struct MysqlSnapshot {
 pub(super) async fn open(
     options: &Options,
     connection: &mut Connection,
-    tables: &[Table],
+    (tables, views): (&[Table], &[Table]),
     reader_count: usize,
 ) -> Result<MysqlSnapshot, Error> {
     let connecting = (0..reader_count).map(|_| connect(options, Purpose::Read));
     let mut readers = try_join_all(connecting).await?;
-    let position = open_views(connection, &mut readers, tables)
+    // A lock of a view locks what it reads.
+    let locked = [tables, views].concat();
+    let position = open_views(connection, &mut readers, &locked)
         .await
         .map_err(|error| general(error, DOING))?;
     debug!(%position, readers = readers.len(), "snapshot opened");
@@ -70,9 +78,20 @@ pub(super) async fn open(
         options: options.clone(),
         changed: Changed::new(options.clone(), tables.to_vec(), position.clone()),
         position,
+        views: views.iter().map(|view| view.name.clone()).collect(),
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
     })
+}
+
+impl MysqlSnapshot {
+    /// The connection for planning, or a new one.
+    async fn planning(&self, planner: &mut Option<Connection>) -> Result<Connection, Error> {
+        match planner.take() {
+            Some(connection) if connection.is_ready() => Ok(connection),
+            _ => Ok(connect(&self.options, Purpose::Read).await?),
+        }
+    }
 }
 
 async fn open_views(
@@ -186,15 +205,39 @@ impl Snapshot for MysqlSnapshot {
 
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
         let mut planner = self.planner.lock().await;
-        let mut connection = match planner.take() {
-            Some(connection) if connection.is_ready() => connection,
-            _ => connect(&self.options, Purpose::Read).await?,
-        };
+        let mut connection = self.planning(&mut planner).await?;
         let plan = plan_table(&mut connection, table, chunk_bytes)
             .await
             .map_err(|error| of_table(error, &table.name, "plan the chunks of the table"))?;
         *planner = Some(connection);
         Ok(plan)
+    }
+
+    /// Rows that a statement reads of named partitions are those of that moment's partitions: a table whose definition has changed since
+    /// the view opened cannot be read at all.
+    async fn plan_partitions(
+        &self,
+        table: &Table,
+        segments: &Segments,
+    ) -> Result<Vec<ChunkBounds>, Error> {
+        let mut planner = self.planner.lock().await;
+        let mut connection = self.planning(&mut planner).await?;
+        let there = catalog::partitions(&mut connection, &table.name)
+            .await
+            .map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+        *planner = Some(connection);
+        let (partitions, rows): (Vec<Partition>, Vec<u64>) = there.into_iter().unzip();
+        let found = segments.found_partitions(&partitions);
+        let found = found.map_err(|message| Error::table(&table.name, message))?;
+        let bounds = found.into_iter().map(|wanted| {
+            let place = partitions.iter().position(|one| one == wanted);
+            let range = KeyRange {
+                partition: Some(wanted.name.clone()),
+                ..KeyRange::default()
+            };
+            range.to_bounds(place.map_or(0, |place| rows[place]))
+        });
+        Ok(bounds.collect())
     }
 
     /// Ranges of keys cover every key there can be. So a plan holds as long as the key is still made of the same columns and
@@ -209,7 +252,8 @@ impl Snapshot for MysqlSnapshot {
             KeyRange::from_bounds(&chunk.bounds)
                 .is_some_and(|range| range.condition(table).is_some())
         });
-        Ok(has_same_key && !self.changed.since(planned_at, &table.name).await?)
+        let is_view = self.views.contains(&table.name);
+        Ok(has_same_key && !is_view && !self.changed.since(planned_at, &table.name).await?)
     }
 
     fn raw_formats(&self, _: &Table) -> Vec<RawFormat> {

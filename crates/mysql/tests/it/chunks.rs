@@ -210,6 +210,7 @@ fn finished(plan: &[ChunkBounds]) -> Vec<FinishedChunk> {
     plan.iter()
         .map(|bounds| FinishedChunk {
             bounds: bounds.clone(),
+            filter: None,
             row_count: 0,
         })
         .collect()

@@ -9,8 +9,8 @@ pub(crate) use column_types::{DescribedType, describe_types};
 pub(crate) use definitions::type_definitions;
 pub(crate) use objects::schema_objects;
 pub(crate) use tables::{
-    COLUMN_FIELDS, COLUMNS, KEYS, Relation, TableDetail, column, describe_tables,
-    names_with_owners, relations, schemas,
+    COLUMN_FIELDS, COLUMNS, KEYS, Relation, TableDetail, column, describe_tables, describe_views,
+    names_with_owners, partitions, relations, schemas,
 };
 
 use crate::wire::{TextRow, WireError};

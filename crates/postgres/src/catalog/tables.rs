@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};
+use whimbrel_core::{Column, ColumnType, Engine, Generation, Partition, Table, TableName};
 
 use super::{flag, labels, number, oid_array, text};
 use crate::types::CatalogType;
@@ -13,6 +13,16 @@ select c.oid, n.nspname, c.relname, c.relkind = 'p',
        greatest(c.reltuples, 0)::bigint, c.reltuples >= 0
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+  and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname !~ '^awsdms_'
+  and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+order by n.nspname collate \"C\", c.relname collate \"C\"";
+
+/// Views of users, materialized ones among them, like [`TABLES`].
+const VIEWS: &str = "
+select c.oid, n.nspname, c.relname, false,
+       greatest(c.reltuples, 0)::bigint, c.relkind = 'm' and c.reltuples >= 0
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('v', 'm') and c.relpersistence <> 't'
   and n.nspname <> 'information_schema' and n.nspname !~ '^pg_' and c.relname !~ '^awsdms_'
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 order by n.nspname collate \"C\", c.relname collate \"C\"";
@@ -32,6 +42,18 @@ select t.root, n.nspname, c.relname, c.relkind = 'f', c.oid, c.relfilenode,
 from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
 where c.relkind <> 'p'
 order by t.root, n.nspname collate \"C\", c.relname collate \"C\"";
+
+/// Every relation of a partition tree, those that hold no rows themselves included, each behind the one that it is a part of.
+const PARTITIONS: &str = "
+with recursive tree(parent, oid, depth) as (
+  select null::oid, c.oid, 0 from pg_class c where c.oid = $1 and c.relkind = 'p'
+  union all
+  select i.inhparent, i.inhrelid, t.depth + 1 from tree t join pg_class p on p.oid = t.oid and p.relkind = 'p'
+  join pg_inherits i on i.inhparent = t.oid
+)
+select coalesce(t.parent, 0), c.oid, n.nspname, c.relname
+from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
+order by t.depth, n.nspname collate \"C\", c.relname collate \"C\"";
 
 /// Columns with domains followed to their base type. `base` keeps the first modifier that a domain on the way sets.
 /// The twelfth tells whether the binary form holds object ids of types, or does not exist, so that rows must travel as text.
@@ -101,6 +123,8 @@ pub(crate) struct Relation {
 pub(crate) struct TableDetail {
     pub(crate) oid: u32,
     pub(crate) is_partitioned: bool,
+    /// Whether it only shows rows of others, or what others held.
+    pub(crate) is_view: bool,
     /// Whether a column's binary form means something on this server only.
     pub(crate) needs_text: bool,
 }
@@ -130,8 +154,28 @@ pub(crate) async fn describe_tables(
     connection: &mut Connection,
     is_wanted: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
 ) -> Result<Vec<(Table, TableDetail)>, WireError> {
+    describe(connection, TABLES, is_wanted).await
+}
+
+/// Describes the views that are wanted like tables, sorted by name.
+pub(crate) async fn describe_views(
+    connection: &mut Connection,
+    is_wanted: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<(Table, TableDetail)>, WireError> {
+    let mut views = describe(connection, VIEWS, is_wanted).await?;
+    for (_, detail) in &mut views {
+        detail.is_view = true;
+    }
+    Ok(views)
+}
+
+async fn describe(
+    connection: &mut Connection,
+    list: &str,
+    is_wanted: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<(Table, TableDetail)>, WireError> {
     let mut tables = Vec::new();
-    for row in connection.query(TABLES).await? {
+    for row in connection.query(list).await? {
         let name = TableName::new(text(&row, 1)?, text(&row, 2)?);
         if is_wanted(&name) {
             tables.push(bare_table(&row, name)?);
@@ -190,6 +234,48 @@ pub(crate) async fn relations(
     connection.query(&sql).await?.iter().map(relation).collect()
 }
 
+/// A partition with its relation.
+pub(crate) struct PartitionRelation {
+    pub(crate) partition: Partition,
+    pub(crate) oid: u32,
+    /// The relation that it is a part of: another partition, or the table.
+    pub(crate) parent: u32,
+}
+
+/// The partitions of a table and their parts; none for one that has none. Those of the table's own schema are named without it.
+pub(crate) async fn partitions(
+    connection: &mut Connection,
+    table_oid: u32,
+) -> Result<Vec<PartitionRelation>, WireError> {
+    let sql = PARTITIONS.replace("$1", &table_oid.to_string());
+    let rows = connection.query(&sql).await?;
+    let mut schema = None;
+    let mut partitions: Vec<PartitionRelation> = Vec::new();
+    for row in &rows {
+        let (parent, oid) = (number(row, 0)?, number(row, 1)?);
+        let (own_schema, name) = (text(row, 2)?, text(row, 3)?);
+        let Some(table_schema) = schema else {
+            schema = Some(own_schema);
+            continue;
+        };
+        let of = partitions.iter().find(|other| other.oid == parent);
+        let partition = Partition {
+            name: if own_schema == table_schema {
+                name.to_owned()
+            } else {
+                format!("{own_schema}.{name}")
+            },
+            parent: of.map(|parent| parent.partition.name.clone()),
+        };
+        partitions.push(PartitionRelation {
+            partition,
+            oid,
+            parent,
+        });
+    }
+    Ok(partitions)
+}
+
 fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), WireError> {
     let row_estimate = if flag(row, 5)? {
         Some(number(row, 4)?)
@@ -211,6 +297,7 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
     let detail = TableDetail {
         oid: number(row, 0)?,
         is_partitioned: flag(row, 3)?,
+        is_view: false,
         needs_text: false,
     };
     Ok((table, detail))

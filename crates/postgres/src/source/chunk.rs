@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use whimbrel_connector::{Error, FinishedChunk};
 use whimbrel_core::{ChunkBounds, Column, TableName};
 
+use super::filter::Conditions;
 use crate::catalog::Relation;
 
 /// Bytes of a page in every build of the server that is packaged.
@@ -62,16 +63,27 @@ impl ChunkRange {
     }
 }
 
-/// The condition on `ctid` of the rows in those of the chunks that are of a partition, or of the table itself.
+/// The condition on the rows in those of the chunks that are of a partition, or of the table itself; `None` where what was wanted of a chunk
+/// cannot be told exactly.
 pub(super) fn union(
     chunks: &[FinishedChunk],
     partition: Option<&TableName>,
-) -> Result<String, Error> {
-    let mut ranges = Vec::new();
+    conditions: &Conditions<'_>,
+) -> Result<Option<String>, Error> {
+    let (mut ranges, mut filtered) = (Vec::new(), Vec::new());
     for chunk in chunks {
         let range = ChunkRange::parse(&chunk.bounds)?;
-        if range.partition.as_ref() == partition {
-            ranges.push(range);
+        if range.partition.as_ref() != partition {
+            continue;
+        }
+        match &chunk.filter {
+            None => ranges.push(range),
+            Some(filter) => {
+                let Some(filter) = conditions.exactly(filter) else {
+                    return Ok(None);
+                };
+                filtered.push(format!("({} AND {filter})", range.condition()));
+            }
         }
     }
     ranges.sort_unstable_by_key(|range| range.from);
@@ -82,15 +94,16 @@ pub(super) fn union(
         }
         is_next
     });
-    let conditions: Vec<String> = ranges
+    let mut conditions: Vec<String> = ranges
         .iter()
         .map(|range| format!("({})", range.condition()))
         .collect();
-    Ok(if conditions.is_empty() {
+    conditions.extend(filtered);
+    Ok(Some(if conditions.is_empty() {
         "false".to_owned()
     } else {
         conditions.join(" OR ")
-    })
+    }))
 }
 
 /// A number for a table's columns, its relations and their files (FNV-1a): it changes when a column changes, a partition comes or
@@ -129,16 +142,44 @@ pub(super) fn plan(
         .collect();
     if chunks.is_empty() {
         // A partitioned table without partitions holds nothing, and a plan is never empty.
-        let whole = ChunkRange {
-            partition: None,
-            file: None,
-            from: 0,
-            to: None,
-            basis,
-        };
-        chunks.push(bounds(&whole, 0));
+        chunks.push(whole(columns, since));
     }
     chunks
+}
+
+/// All of a table whose rows have no places of their own.
+pub(super) fn whole(columns: &[Column], since: u32) -> ChunkBounds {
+    let basis = Basis {
+        since,
+        tree: tree(columns, &[]),
+    };
+    let whole = ChunkRange {
+        partition: None,
+        file: None,
+        from: 0,
+        to: None,
+        basis,
+    };
+    bounds(&whole, 0)
+}
+
+/// One chunk for each of these relations of a table.
+pub(super) fn plan_whole(
+    columns: &[Column],
+    relations: &[Relation],
+    wanted: &[u32],
+    since: u32,
+) -> Vec<ChunkBounds> {
+    let basis = Basis {
+        since,
+        tree: tree(columns, relations),
+    };
+    let wanted = relations
+        .iter()
+        .filter(|relation| wanted.contains(&relation.oid));
+    wanted
+        .flat_map(|relation| plan_relation(relation, true, basis, u64::MAX))
+        .collect()
 }
 
 fn plan_relation(
@@ -174,6 +215,8 @@ fn bounds(range: &ChunkRange, row_estimate: u64) -> ChunkBounds {
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_core::{Engine, Table};
+
     use super::*;
 
     fn relation(main_bytes: u64, all_bytes: u64) -> Relation {
@@ -185,6 +228,21 @@ mod tests {
             main_bytes,
             all_bytes,
             row_estimate: 100,
+        }
+    }
+
+    fn no_columns() -> Table {
+        Table {
+            engine: Engine::Postgres,
+            name: TableName::new("s", "t"),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
         }
     }
 
@@ -232,17 +290,24 @@ mod tests {
         .into_iter()
         .map(|bounds| FinishedChunk {
             bounds,
+            filter: None,
             row_count: 1,
         })
         .collect();
         assert_eq!(chunks.len(), 5);
         let some = [&chunks[3..], &chunks[..2]].concat();
+        let table = no_columns();
+        let conditions = Conditions {
+            table: &table,
+            is_utf8: true,
+        };
         assert_eq!(
-            union(&some, None).unwrap(),
+            union(&some, None, &conditions).unwrap().unwrap(),
             "(ctid >= '(0,0)'::tid AND ctid < '(4000,0)'::tid) OR (ctid >= '(6000,0)'::tid)"
         );
         let other = TableName::new("s", "other");
-        assert_eq!(union(&some, Some(&other)).unwrap(), "false");
+        let of_other = union(&some, Some(&other), &conditions).unwrap();
+        assert_eq!(of_other.as_deref(), Some("false"));
     }
 
     #[test]

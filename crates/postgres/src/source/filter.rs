@@ -27,6 +27,11 @@ impl Conditions<'_> {
         (!parts.is_empty()).then(|| parts.join(" AND "))
     }
 
+    /// The condition, if it selects exactly the rows that the filter does.
+    pub(super) fn exactly(&self, filter: &Predicate) -> Option<String> {
+        self.written(filter)
+    }
+
     fn written(&self, predicate: &Predicate) -> Option<String> {
         let all = |parts: &[Predicate], between: &str, none: &str| {
             let parts = parts.iter().map(|part| self.written(part));

@@ -18,10 +18,10 @@ use async_trait::async_trait;
 use whimbrel_connector::expression::{self, Dialect};
 use whimbrel_connector::{Error, KeyLookup, RowVisitor, Snapshot, Source, TypeDefinition};
 use whimbrel_core::objects::SchemaObjects;
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Partition, Table, TableName};
 
 use crate::catalog::{self, TableDetail};
-use crate::errors::general;
+use crate::errors::{general, of_table};
 use crate::options::Options;
 use crate::wire::Connection;
 use snapshot::PostgresSnapshot;
@@ -61,6 +61,21 @@ impl Source for PostgresSource {
         Ok(tables)
     }
 
+    async fn views(
+        &mut self,
+        is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+    ) -> Result<Vec<Table>, Error> {
+        let described = catalog::describe_views(&mut self.connection, is_selected)
+            .await
+            .map_err(|error| general(error, "read the views of the catalog"))?;
+        let mut views = Vec::with_capacity(described.len());
+        for (view, detail) in described {
+            self.details.insert(view.name.clone(), detail);
+            views.push(view);
+        }
+        Ok(views)
+    }
+
     async fn type_definitions(&mut self, tables: &[Table]) -> Result<Vec<TypeDefinition>, Error> {
         let details = tables
             .iter()
@@ -77,6 +92,16 @@ impl Source for PostgresSource {
             .map_err(|error| general(error, "read the objects of the tables"))?;
         expression::read_all(&mut objects, tables, Dialect::Postgres);
         Ok(objects)
+    }
+
+    async fn partitions(&mut self, table: &Table) -> Result<Vec<Partition>, Error> {
+        let Some(detail) = self.details.get(&table.name) else {
+            return Ok(Vec::new());
+        };
+        let partitions = catalog::partitions(&mut self.connection, detail.oid).await;
+        let partitions =
+            partitions.map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+        Ok(partitions.into_iter().map(|one| one.partition).collect())
     }
 
     async fn snapshot(&mut self, _reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {

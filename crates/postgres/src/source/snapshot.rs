@@ -4,9 +4,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
-use whimbrel_core::{ChunkBounds, Position, Table, TableName};
+use whimbrel_core::mapping::{Predicate, Segments};
+use whimbrel_core::{ChunkBounds, Partition, Position, Table, TableName};
 
 use super::chunk::{self, ChunkRange};
+use super::filter::Conditions;
 use super::reader::PostgresReader;
 use crate::catalog::{self, Relation, TableDetail};
 use crate::connect::connect;
@@ -34,6 +36,8 @@ pub(super) struct PostgresSnapshot {
     /// The oldest transaction that was not over, as a 32-bit id.
     since: u32,
     details: HashMap<TableName, TableDetail>,
+    /// The server keeps text in UTF-8.
+    is_utf8: bool,
     exporter: Mutex<Connection>,
 }
 
@@ -61,8 +65,16 @@ impl PostgresSnapshot {
             position,
             since,
             details,
+            is_utf8: exporter.parameter("server_encoding") == Some("UTF8"),
             exporter: Mutex::new(exporter),
         })
+    }
+
+    fn conditions<'t>(&self, table: &'t Table) -> Conditions<'t> {
+        Conditions {
+            table,
+            is_utf8: self.is_utf8,
+        }
     }
 
     /// A table's details and its relations as this snapshot sees them.
@@ -112,6 +124,10 @@ impl Snapshot for PostgresSnapshot {
     async fn plan(&self, table: &Table, chunk_bytes: u64) -> Result<Vec<ChunkBounds>, Error> {
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
+        if detail.is_view {
+            // It has no pages of its own, or none that a later snapshot would find again.
+            return Ok(vec![chunk::whole(&table.columns, self.since)]);
+        }
         Ok(chunk::plan(
             &table.columns,
             &relations,
@@ -121,9 +137,38 @@ impl Snapshot for PostgresSnapshot {
         ))
     }
 
+    async fn plan_partitions(
+        &self,
+        table: &Table,
+        segments: &Segments,
+    ) -> Result<Vec<ChunkBounds>, Error> {
+        let mut exporter = self.exporter.lock().await;
+        let (detail, relations) = self.relations(&mut exporter, table).await?;
+        let there = catalog::partitions(&mut exporter, detail.oid)
+            .await
+            .map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+        let partitions: Vec<Partition> = there.iter().map(|one| one.partition.clone()).collect();
+        let found = segments.found_partitions(&partitions);
+        let found = found.map_err(|message| Error::table(&table.name, message))?;
+        let mut wanted: Vec<u32> = Vec::new();
+        // Each stands behind the one that it is a part of.
+        for one in &there {
+            if found.contains(&&one.partition) || wanted.contains(&one.parent) {
+                wanted.push(one.oid);
+            }
+        }
+        let (columns, since) = (&table.columns, self.since);
+        Ok(chunk::plan_whole(columns, &relations, &wanted, since))
+    }
+
+    fn filters_exactly(&self, table: &Table, filter: &Predicate) -> bool {
+        self.conditions(table).exactly(filter).is_some()
+    }
+
     /// A row keeps its place as long as no version of it is written and its file stays: an update moves it, an insert may fill a
     /// page that was read already. So the plan holds if the table has the same columns and the same relations with the same files, no visible row
-    /// version is younger than the snapshot it was made under, and no row is missing from the chunks that are finished.
+    /// version is younger than the snapshot it was made under, and no row is missing from the chunks that are finished. What was wanted of these is
+    /// counted by the server, where it can be asked exactly.
     async fn plan_holds(
         &self,
         table: &Table,
@@ -136,16 +181,23 @@ impl Snapshot for PostgresSnapshot {
         let planned = ChunkRange::parse(&first.bounds)?.basis;
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
+        if detail.is_view {
+            return Ok(false);
+        }
         if chunk::tree(&table.columns, &relations) != planned.tree {
             return Ok(false);
         }
         let mut row_count = 0;
         for relation in &relations {
             let partition = detail.is_partitioned.then_some(&relation.name);
+            let wanted = chunk::union(finished, partition, &self.conditions(table))?;
+            let Some(wanted) = wanted else {
+                return Ok(false);
+            };
             let sql = format!(
                 "SELECT coalesce(bool_or(age(xmin) <= age('{}'::xid)), false), count(*) FILTER (WHERE {}) FROM ONLY {}",
                 planned.since,
-                chunk::union(finished, partition)?,
+                wanted,
                 quote::table(&relation.name),
             );
             let rows = exporter

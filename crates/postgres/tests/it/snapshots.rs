@@ -42,6 +42,7 @@ async fn finished(
         let row_count = row_count(snapshot, table, std::slice::from_ref(bounds)).await as u64;
         finished.push(FinishedChunk {
             bounds: bounds.clone(),
+            filter: None,
             row_count,
         });
     }

@@ -5,14 +5,20 @@ mod events;
 mod expressions;
 mod filters;
 mod large_objects;
+mod load_order;
+mod masks;
+mod names;
+mod random_rules;
+mod segments;
 mod types;
+mod views;
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use whimbrel_testkit::{Engine, TestDatabase};
 
 use crate::Said;
-use crate::ends::Ends;
+use crate::ends::{Ends, Running};
 
 /// Ends, and a file of table mappings for them.
 struct Ruled {
@@ -43,6 +49,13 @@ impl Ruled {
         let ends = &self.ends;
         let words = [command, &ends.source_url, &ends.target_url];
         crate::run(&[&words, own.as_slice(), options].concat())
+    }
+
+    /// Starts a migration and does not wait for it.
+    fn start(&self, options: &[&str]) -> Running {
+        let file = self.file.path().to_str().unwrap();
+        let own = ["--mappings", file, "--target-schema", &self.target_schema];
+        self.ends.start_with(&[own.as_slice(), options].concat())
     }
 
     #[track_caller]

@@ -93,7 +93,9 @@ fn schema_and_table_renames_act_together() {
     ];
     let mappings = mappings(&rules.join(",")).unwrap();
     assert_eq!(
-        mappings.target_name(&TableName::new("public", "orders")),
+        mappings
+            .target_name(&TableName::new("public", "orders"), &NoExpressions)
+            .unwrap(),
         TableName::new("app", "stg_orders")
     );
 }
@@ -114,7 +116,8 @@ fn the_lowest_rule_id_wins_and_rules_are_not_combined() {
     let mappings = mappings(&rules.join(",")).unwrap();
     assert_eq!(
         mappings
-            .target_name(&TableName::new("public", "orders"))
+            .target_name(&TableName::new("public", "orders"), &NoExpressions)
+            .unwrap()
             .name,
         "orders_x"
     );
@@ -155,9 +158,10 @@ fn wrong_documents_are_refused_in_the_words_of_the_service() {
 
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
-    let view = selection(1, "a", "b", "include")
-        .replace("\"table-name\"", "\"table-type\":\"view\",\"table-name\"");
-    let error = mappings(&view).unwrap_err().to_string();
+    let tag = r#"{"rule-type":"post-processing","rule-id":2,"object-locator":{"schema-name":"%","table-name":"%"},
+        "rule-action":"add-tag","tag-set":[{"key":"a","value":"b"}]}"#;
+    let rules = format!("{},{tag}", selection(1, "a", "b", "include"));
+    let error = mappings(&rules).unwrap_err().to_string();
     assert!(error.contains("not supported by this version"), "{error}");
 }
 

@@ -37,6 +37,23 @@ const TAIL: &str = "
   it for columns of the source's own key, or for a table that has none: the log tells no others of every old row, and the table is refused then.
 - Masks hide the values of text before they reach the target: each digit becomes the character, or the value its SHA-256. A column that is too short for a hash is made
   longer. `whimbrel validate` compares what is masked with the masked values of the source. Digits of a key may become those of another one, which the target refuses.
+- `data-masking-digits-randomize` gives each digit of a text or an exact number another one at random: numbers stay within their type, and a 0 before the point stays. Within one process
+  equal values get equal digits; one that goes on with a task draws others, which a row gets when it changes next. What decides the digits is kept nowhere, so that nobody finds the values by
+  trying. `whimbrel validate` and a task's validation leave such columns out; where one is of the key, rows are compared by the other columns, as for a table without a key. In a task that
+  follows changes it may not be on a column of the key, nor on any of a table without a key: changes would not find their rows, and the table is refused.
+
+## Names by expressions
+
+- `rename-schema`, `rename-table` and `rename-column` with an `expression` make the name by SQLite, of `$AR_M_SOURCE_SCHEMA`, `$AR_M_SOURCE_TABLE_NAME` and, for columns,
+  `$AR_M_SOURCE_COLUMN_NAME` and `$AR_M_SOURCE_COLUMN_DATATYPE` (the service's word for the type: `int4`, `numeric`, `string`, …), with the functions that `add-column` has, but for random
+  ones and those of time: a name is the same at every start. A whole number is taken for its digits; anything else than text is the table's error, as is a name that two tables would get. Of
+  several rules for one object, with or without an expression, the one with the lowest rule-id acts.
+
+## Views
+
+- A selection rule of `table-type` `view` or `all` loads what a view shows, or a materialized view holds, as a table, under the load's one snapshot. It has no key and no indexes; `define-primary-key` gives it
+  one. `whimbrel validate` compares it with the view. Its definition is not made at the target, which has the table in its place, nor are its triggers and privileges.
+- No log tells changes of what a view shows: a task that follows changes ends at its start where its rules select views. An interrupted load of a view starts again.
 
 ## Types
 
@@ -83,6 +100,23 @@ const TAIL: &str = "
 
 - `lob-settings` of a table stand in for the task's: `limited` cuts large texts and byte strings to `bulk-max-size` kilobytes, `unlimited` keeps them whole whatever the size, `none` leaves their columns out.
 
+## Parallel load
+
+- Every table is split into chunks that load in parallel, whether there is a rule for it or not. `parallel-load` splits it as the rule says instead: each segment is a chunk, which
+  is loaded, committed and gone on with after an interruption by itself. Segments share the task's `MaxFullLoadSubTasks`, and are read under one snapshot.
+- `none`: the table is one segment (in PostgreSQL, each of its partitions). `partitions-auto`: each partition is one; `subpartitions-auto`: each subpartition where there are some. A partition
+  of PostgreSQL that has partitions itself is as many segments as these. A table without partitions is one segment.
+- `partitions-list`: the partitions and subpartitions that are named, each as a segment, and no other rows. `whimbrel validate` compares those alone. A name that the table does not have is
+  refused before anything of the table is touched. No log tells which partition a row is in: a task that follows changes is refused where the list leaves rows out. PostgreSQL's partitions are
+  called by their names, with the schema before them where it is not the table's (`archive.sales_2020`); those in the second level and below are subpartitions.
+- `ranges`: with N boundaries there are N+1 segments, and a boundary itself is in the upper one. Rows with NULL in a column of the ranges are a segment of their own. (The service itself does
+  not load them.) Columns are compared as filters do, and may not be floating-point numbers, byte strings, documents or other types that filters do not compare. Each boundary has a value for
+  each column, and stands above the one before it. A range is found by an index of the source where there is one over numbers, and for PostgreSQL over dates and times too; otherwise
+  each segment reads the table.
+- From PostgreSQL to PostgreSQL a table without other rules passes through undecoded all the same.
+- Tables of MySQL and MariaDB that no snapshot covers (MyISAM and others) are read in one statement, whatever the rule says.
+- `number-of-partitions`, `collection-count-from-metadata`, `max-records-skip-per-page` and `batch-size` are for sources of documents, and nothing here.
+
 ## Filters
 
 - A row is at the target if and only if its present state passes the filter, whether it was loaded or came by a change: an update by which a row leaves
@@ -93,7 +127,8 @@ const TAIL: &str = "
 - A filter needs the old row of a change where it looks at a column outside the key. If a log tells keys alone, a row that leaves is deleted by its key and one that enters
   or stays is deleted and inserted. Where it tells too little even for that (a long text of PostgreSQL that did not change, `binlog_row_image = MINIMAL` and a
   filter's column that changed), the table is suspended with the remedy: `REPLICA IDENTITY FULL`, or `binlog_row_image = FULL`, and a reload.
-- An interrupted load of a filtered table starts again with that table.
+- An interrupted load of a filtered table goes on with the chunks that are left, where the source tells that its rows are as they were: MySQL and MariaDB by their log, PostgreSQL where
+  its server can count exactly the rows that pass. It starts again with that table otherwise.
 
 ## Changing rules
 
@@ -109,7 +144,11 @@ const ROWS: &[(Feature, &str, &str)] = {
             "selection: `filters` with every operator",
             "see below",
         ),
-        (F::Views, "selection: `table-type` `view` or `all`", ""),
+        (
+            F::Views,
+            "selection: `table-type` `view` or `all`",
+            "see below",
+        ),
         (
             F::ColumnRenames,
             "transformation of columns: `rename`, `convert-…`, `add-…`, `remove-…` and `replace-…` of prefixes and suffixes",
@@ -144,12 +183,12 @@ const ROWS: &[(Feature, &str, &str)] = {
         (
             F::RandomDigits,
             "transformation: `data-masking-digits-randomize`",
-            "use the other masks, which are the same for the same value",
+            "see below",
         ),
         (
             F::NameExpressions,
-            "transformation: `rename-schema`, `rename-table`, `rename-column` by an expression",
-            "",
+            "transformation: `rename-schema`, `rename-table`, `rename-column` by an `expression`",
+            "see below",
         ),
         (
             F::Tablespaces,
@@ -164,12 +203,12 @@ const ROWS: &[(Feature, &str, &str)] = {
         (
             F::RangeSegments,
             "table-settings: `parallel-load` of type `ranges`",
-            "tables are split into chunks and loaded in parallel in any case",
+            "see below",
         ),
         (
             F::PartitionSegments,
-            "table-settings: `parallel-load` by partitions",
-            "tables are split into chunks and loaded in parallel in any case",
+            "table-settings: `parallel-load` of the types `none`, `partitions-auto`, `subpartitions-auto` and `partitions-list`",
+            "see below",
         ),
         (
             F::LobSettings,

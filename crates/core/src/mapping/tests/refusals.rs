@@ -330,15 +330,8 @@ fn nothing_that_does_not_act_is_taken() {
         )
     };
     let rules = [
-        json!({"rule-type": "selection", "rule-id": 1, "rule-action": "include",
-            "object-locator": {"schema-name": "a", "table-name": "b", "table-type": "all"}}),
-        settings(2, json!({"parallel-load": {"type": "partitions-auto"}})),
-        transformation(json!({"rule-action": "data-masking-digits-randomize"})),
         transformation(
             json!({"rule-target": "table-tablespace", "rule-action": "rename", "value": "x"}),
-        ),
-        transformation(
-            json!({"rule-target": "table", "rule-action": "rename-table", "expression": "'x'"}),
         ),
         json!({"rule-type": "validation", "rule-id": 2, "rule-target": "column", "object-locator": any,
             "rule-action": "override-validation-function", "source-function": "x"}),

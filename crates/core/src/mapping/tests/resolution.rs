@@ -56,12 +56,24 @@ fn each_kind_of_rule_touches() {
             json!({"rule-action": "define-primary-key", "primary-key-def": {"columns": ["b"]}}),
         ),
         settings(2, json!({"lob-settings": {"mode": "none"}})),
-        settings(2, json!({"parallel-load": {"type": "partitions-auto"}})),
+        settings(
+            2,
+            json!({"parallel-load": {"type": "partitions-list", "partitions": ["p"]}}),
+        ),
     ] {
         let text = rule.to_string();
         let rules = [rule];
         assert!(read(&rules).touches(&source.name), "{text}");
         assert!(!resolved(&rules, &source).is_untouched(&source), "{text}");
+    }
+    // Segments that hold all rows leave them as they are.
+    for load in [
+        json!({"type": "none"}),
+        json!({"type": "partitions-auto"}),
+        json!({"type": "ranges", "columns": ["id"], "boundaries": [["1"]]}),
+    ] {
+        let rules = [settings(2, json!({ "parallel-load": load }))];
+        assert!(resolved(&rules, &source).is_untouched(&source));
     }
 }
 

@@ -328,7 +328,11 @@ fn ranges_of_several_columns_share_out_every_row_without_null() {
         "boundaries": [["1", "1"], ["1", "2"], ["3", "0"]]}}),
     );
     let rules = resolved(&[ranges], &table(&[("a", INT4), ("b", INT4)]));
-    let Some(Segments::Ranges { segments, unloaded }) = rules.segments else {
+    let Some(Segments::Ranges {
+        segments,
+        rest: Some(rest),
+    }) = rules.segments
+    else {
         panic!()
     };
     let boundaries = [(1, 1), (1, 2), (3, 0)];
@@ -346,7 +350,7 @@ fn ranges_of_several_columns_share_out_every_row_without_null() {
                     "{a} {b} {place}"
                 );
             }
-            assert_eq!(unloaded.selects(&row), Some(false));
+            assert_eq!(rest.selects(&row), Some(false));
         }
     }
     for row in [
@@ -359,7 +363,7 @@ fn ranges_of_several_columns_share_out_every_row_without_null() {
             .iter()
             .filter(|segment| segment.selects(&row) == Some(true))
             .count();
-        let left = unloaded.selects(&row).unwrap();
+        let left = rest.selects(&row).unwrap();
         assert_eq!(loaded + usize::from(left), 1, "{row:?}");
     }
 }

@@ -10,6 +10,7 @@
 
 mod functions;
 mod input;
+mod name;
 mod sandbox;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use super::cell::NoCell;
 use super::event::{Event, Operation};
 use super::scratch::{Cell, Scratch};
 use input::Input;
+pub(crate) use name::EvaluatedNames;
 use sandbox::Sandbox;
 use usage::{Usage, usages};
 

@@ -110,6 +110,8 @@ impl Sandbox {
     /// # Errors
     /// What was expected.
     pub(super) fn check(&self, sql: &str) -> Result<BTreeSet<String>, String> {
+        // What ran before is not of this one.
+        *self.seen() = Seen::default();
         let prepared = self.connection.prepare(sql).map(drop);
         let seen = std::mem::take(&mut *self.seen());
         match (prepared, seen.refused) {
