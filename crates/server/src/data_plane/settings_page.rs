@@ -42,8 +42,8 @@ another where that is memory), of `WHIMBREL_SPOOL_MAX_MB` megabytes at most for 
 however that ends. Where there is no room for it, the source is asked to keep such transactions itself, as before version 15: the stream begins
 again at once, which costs none of the tries that `RecoverableErrorCount` and `--retries` count. What is prepared (`SlotName` with `two_phase`) needs the room in any case.
 
-What the service does not have: a group `WhimbrelSettings` with one member, `Objects`, which says what is made beside rows and primary keys: `tables` (the default),
-`all`, `none`, or some of `extensions`, `types`, `routines`, `indexes`, `foreign-keys`, `checks`, `sequences`, `defaults`, `views`, `triggers`, `policies`, `events`,
+What the service does not have: a group `WhimbrelSettings` with one member, `Objects`, which says what is made beside rows and primary keys: `all` (the default),
+`tables`, `none`, or some of `extensions`, `types`, `routines`, `indexes`, `foreign-keys`, `checks`, `sequences`, `defaults`, `views`, `triggers`, `policies`, `events`,
 `grants`, `comments`, `statistics` with commas between. It is echoed only where it was
 given, so that other clients never meet it. `docs/objects.md` has the rest.
 
