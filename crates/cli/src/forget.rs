@@ -1,5 +1,7 @@
 //! `whimbrel forget`.
 
+use whimbrel_connector::KeyNotRestored;
+use whimbrel_core::objects::ObjectKind;
 use whimbrel_engine::forget_cdc;
 
 use crate::address::{Address, End};
@@ -27,19 +29,26 @@ pub(crate) async fn run(args: &ForgetArgs) -> Result<Exit, Failure> {
     }
     for key in &refused {
         print(&format!(
-            "not restored: foreign key {}.{}: {}\n",
-            key.table, key.name, key.reason
+            "not restored: {} {}: {}\n",
+            key.kind.singular(),
+            key.name,
+            key.reason
         ));
     }
     let count = refused.len();
-    let keys = if count == 1 {
-        "foreign key"
-    } else {
-        "foreign keys"
+    let is_key = |key: &KeyNotRestored| key.kind == ObjectKind::ForeignKey;
+    let what = match (refused.iter().all(is_key), count) {
+        (true, 1) => "foreign key",
+        (true, _) => "foreign keys",
+        (false, 1) => "object",
+        (false, _) => "objects",
     };
     Err(Failure::new(
         Exit::Incomplete,
-        format!("the migration is forgotten, but {count} {keys} that it put aside at the target could not be made whole again"),
+        format!("the migration is forgotten, but {count} {what} that it put aside at the target could not be made whole again"),
     )
-    .with_help("mend the rows, and run whimbrel forget once more: the keys stay noted in awsdms_control.awsdms_kept_key until they are whole"))
+    .with_help(
+        "mend the rows, or what is missing, and run whimbrel forget once more: foreign keys stay noted in awsdms_control.awsdms_kept_key, and other objects in \
+         awsdms_control.awsdms_kept_object, until they are whole",
+    ))
 }

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
+use whimbrel_core::objects::{ObjectKind, ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
 
 use crate::control_tables::ControlWrite;
@@ -184,12 +184,12 @@ pub struct FedTable {
     pub task: String,
 }
 
-/// A foreign key of the target that was put aside while tables were emptied and filled, and is not whole again.
+/// Something of the target that was put aside while tables were made, emptied and filled, and is not whole again: a foreign key, a view, a routine, a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyNotRestored {
-    /// Its table at the target.
-    pub table: TableName,
-    /// Its name.
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its name, with that of its table or schema in front.
     pub name: String,
     /// What the server says, and what to do.
     pub reason: String,
@@ -326,7 +326,19 @@ pub trait Target: Send {
     /// all tables of the task are made anew.
     fn keep_references(&mut self, _keeps: bool) {}
 
-    /// Makes the foreign keys again that [`Self::prepare`] put aside so that tables could be emptied and filled in any order. Called once all tables of a
+    /// Puts aside what rests on tables that are about to be dropped and is of a wanted kind. What it is, and how it is made again as it was, is on record
+    /// before it goes. What cannot be put aside stays in the way.
+    async fn clear_way(
+        &mut self,
+        _fence: &TaskFence,
+        _tables: &[TableName],
+        _wanted: &ObjectSelection,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Makes the foreign keys again that [`Self::prepare`] put aside so that tables could be emptied and filled in any order, and what [`Self::clear_way`] and
+    /// [`Self::unmake_object`] put aside. Called once all tables of a
     /// load are there and no more changes follow. What is refused stays on record, and another call tries it again.
     async fn restore_keys(&mut self, _fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
         Ok(Vec::new())
@@ -381,7 +393,8 @@ pub trait Target: Send {
         )))
     }
 
-    /// Takes an object away that would act on rows which are about to be written; it is made again later. Answers whether it was there.
+    /// Takes what has the object's name away, because it would act on rows which are about to be written; it is on record before, and made again as it was by
+    /// [`Self::restore_keys`]. Answers whether it was there.
     ///
     /// # Errors
     /// As of [`Self::make_object`].

@@ -8,7 +8,7 @@ mod storage;
 mod unlogged;
 
 pub(crate) use self::keys::{RangeKey, primary_key, range_key};
-pub(crate) use self::objects::{ColumnText, schema_objects};
+pub(crate) use self::objects::{ColumnText, is_same_text, schema_objects, shown_text};
 pub(crate) use self::partitions::partitions;
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 

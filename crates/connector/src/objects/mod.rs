@@ -9,7 +9,7 @@ pub use place::{
     ObjectPlanner, Places, Refused, column_at_target, keeps_key, keeps_values,
     keeps_values_of_text, renames_columns,
 };
-pub use script::{Script, Taking, plan_scripts};
+pub use script::{Script, Taking, another_is_there, own_stands_aside, plan_scripts};
 
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ScriptTime};

@@ -14,7 +14,7 @@ pub use counter::{Counter, CounterForm, NextNumber, Sequence};
 pub use expression::{BinaryOperator, Expression, Literal, SpecialValue};
 pub use index::{Index, IndexMethod, IndexPart, IndexedValue};
 pub use reference::{ForeignKey, ReferenceAction};
-pub use script::{Requirement, ScriptStatement, ScriptTime, Scripted};
+pub use script::{Again, Likeness, Requirement, ScriptStatement, ScriptTime, Scripted};
 pub use selection::{ObjectKind, ObjectSelection, UnknownObjectKind};
 
 use crate::{Engine, TableName};

@@ -22,6 +22,8 @@ pub struct Scripted {
     pub session: Vec<String>,
     /// What must be there.
     pub requires: Vec<Requirement>,
+    /// How to tell whether what is there under its name, or what it is a privilege on, is the same; `None`: whatever has its name counts as the same.
+    pub likeness: Option<Likeness>,
     /// What takes it away while rows are written on which it would act.
     pub undo: Option<String>,
     /// When it is made.
@@ -50,6 +52,7 @@ impl Scripted {
             statements: vec![ScriptStatement::new(sql, unless)],
             session: Vec::new(),
             requires: Vec::new(),
+            likeness: None,
             undo: None,
             when: ScriptTime::Ended,
             behind: None,
@@ -94,6 +97,29 @@ pub struct Requirement {
     pub query: String,
     /// What to say when it is not: what is missing, and what to do.
     pub lacking: String,
+}
+
+/// How to tell whether a server has this very object, or another of its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Likeness {
+    /// What asks a server for the text of its own.
+    pub shown: String,
+    /// What the source answers to that.
+    pub text: String,
+    /// For servers that say the same in other words: what makes the object over the one that is there, in a transaction that is rolled back, and what asks
+    /// for its text then.
+    pub again: Option<Again>,
+    /// What asks the server for statements that its own needs beside its text, to be made again as it is.
+    pub besides: Vec<String>,
+}
+
+/// See [`Likeness::again`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// The statement.
+    pub sql: String,
+    /// The question behind it.
+    pub shown: String,
 }
 
 /// When something is made.

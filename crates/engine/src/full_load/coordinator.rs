@@ -1,6 +1,6 @@
 //! One attempt at a full load: plans, prepares tables in order, and feeds chunks to the subtasks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -25,7 +25,7 @@ use super::settle::settle;
 use super::subtask::Subtask;
 use crate::feeding;
 use crate::hold::Hold;
-use crate::objects::Groundwork;
+use crate::objects::{Groundwork, OpenTable};
 use crate::progress::Listed;
 use crate::shaping::Shaped;
 use crate::{FullLoadSpec, Progress, RunError, StartKind, TableErrorPolicy, TableState};
@@ -323,9 +323,12 @@ async fn prepare_ground(
     (plan, records): (&LoadPlan, &HashMap<TableName, LoadRecord>),
 ) -> Result<(), RunError> {
     let ground = Groundwork::plan(source, target, attempt.spec).await?;
-    let planned = plan.tables.iter().map(|table| &table.source.name);
-    let open = planned.filter(|name| !attempt.is_completed(name, records));
-    let open: BTreeSet<&TableName> = open.collect();
+    let planned = plan.tables.iter().map(|table| OpenTable {
+        source: &table.source.name,
+        target: table.target.as_ref().ok().map(|target| &target.name),
+    });
+    let open = planned.filter(|table| !attempt.is_completed(table.source, records));
+    let open: Vec<OpenTable<'_>> = open.collect();
     ground.clear(target, fence, attempt.spec, &open).await?;
     ground.lay(target, fence, ScriptTime::BeforeTypes).await?;
     let types = target.create_types(&plan.types).await;

@@ -1,7 +1,5 @@
 //! What is done before tables are made and filled: what they rest on is made, and what would stand in their way, or act on their rows, stands aside.
 
-use std::collections::BTreeSet;
-
 use tracing::{debug, info};
 use whimbrel_connector::objects::{ObjectPlan, ObjectStep};
 use whimbrel_connector::{Error, PrepareMode, Source, Target, TaskFence};
@@ -10,6 +8,12 @@ use whimbrel_core::objects::{ObjectKind, ScriptTime};
 
 use super::plan_objects;
 use crate::{FullLoadSpec, RunError};
+
+/// A table that is to be loaded: its name at either end, where it has one.
+pub(crate) struct OpenTable<'a> {
+    pub(crate) source: &'a TableName,
+    pub(crate) target: Option<&'a TableName>,
+}
 
 /// The objects of a task, before its tables are there.
 pub(crate) struct Groundwork {
@@ -78,7 +82,7 @@ impl Groundwork {
         target: &mut dyn Target,
         fence: &TaskFence,
         spec: &FullLoadSpec,
-        open: &BTreeSet<&TableName>,
+        open: &[OpenTable<'_>],
     ) -> Result<(), RunError> {
         let joins_later = spec
             .joining
@@ -87,15 +91,17 @@ impl Groundwork {
         // While changes follow, what rests on a table keeps it.
         let stays = spec.is_followed && joins_later;
         let drops = spec.prepare == PrepareMode::DropAndCreate;
-        if drops && !stays && !open.is_empty() {
-            let resting =
-                |step: &&ObjectStep| matches!(step.kind, ObjectKind::View | ObjectKind::Routine);
-            // Those that others rest on go last.
-            for step in self.plan.steps.iter().filter(resting).rev() {
-                unmake(target, fence, step).await?;
-            }
+        let dropped: Vec<TableName> = open
+            .iter()
+            .filter_map(|table| table.target)
+            .cloned()
+            .collect();
+        if drops && !stays && !dropped.is_empty() {
+            let cleared = target.clear_way(fence, &dropped, &spec.objects).await;
+            cleared.map_err(RunError::Target)?;
         }
-        let concerns = |table: &TableName| spec.is_followed || open.contains(table);
+        let concerns =
+            |table: &TableName| spec.is_followed || open.iter().any(|open| open.source == table);
         stand_aside(target, fence, &self.plan, concerns).await
     }
 }
@@ -113,24 +119,15 @@ pub(super) async fn stand_aside(
         .filter(|step| step.kind == ObjectKind::Trigger)
     {
         if step.table.as_ref().is_some_and(&concerns) {
-            unmake(target, fence, step).await?;
+            let was_there = target.unmake_object(fence, step).await;
+            if was_there.map_err(RunError::Target)? {
+                info!(
+                    task = fence.task,
+                    object = step.name,
+                    "the object stands aside until the rows are there"
+                );
+            }
         }
-    }
-    Ok(())
-}
-
-async fn unmake(
-    target: &mut dyn Target,
-    fence: &TaskFence,
-    step: &ObjectStep,
-) -> Result<(), RunError> {
-    let was_there = target.unmake_object(fence, step).await;
-    if was_there.map_err(RunError::Target)? {
-        info!(
-            task = fence.task,
-            object = step.name,
-            "the object stands aside until the rows are there"
-        );
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::{FullLoadSpec, Progress, RunError, TableState};
 const UNPLANNED: &str = "and all other objects";
 /// Faults while objects are made that are met by another attempt of the run, at most.
 const FAULTS_MAX: u32 = 5;
-/// How the names of foreign keys end that the target had before.
+/// How the names of what the target had before end.
 const OF_TARGET: &str = " of the target";
 
 /// When objects are made.
@@ -160,7 +160,7 @@ impl Building<'_> {
         });
     }
 
-    /// Shows foreign keys of the target that could not be made again.
+    /// Shows what the target had and could not be made again.
     pub(crate) fn tell_keys(&self, refused: Vec<KeyNotRestored>) {
         if refused.is_empty() && self.progress.snapshot().objects.is_none() {
             return;
@@ -169,8 +169,8 @@ impl Building<'_> {
             .forget_objects(|name| name.ends_with(OF_TARGET));
         for key in refused {
             self.progress.object_ends(ObjectResult {
-                kind: ObjectKind::ForeignKey,
-                name: format!("{}.{}{OF_TARGET}", key.table, key.name),
+                kind: key.kind,
+                name: format!("{}{OF_TARGET}", key.name),
                 state: ObjectState::Failed(key.reason),
                 note: None,
                 elapsed: std::time::Duration::ZERO,

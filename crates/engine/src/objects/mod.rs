@@ -17,7 +17,7 @@ mod build;
 mod progress;
 mod worker;
 
-pub(crate) use before::Groundwork;
+pub(crate) use before::{Groundwork, OpenTable};
 pub(crate) use build::{Building, Built, Stage};
 pub use progress::{ObjectProgress, ObjectResult, ObjectState};
 

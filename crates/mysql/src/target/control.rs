@@ -11,7 +11,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Engine, Position, Table, TableName};
 
-use super::fed;
+use super::{fed, kept_objects};
 use crate::catalog::{CONTROL_DATABASE as DATABASE, storage_engine};
 use crate::errors::general;
 use crate::quote::{self, literal};
@@ -26,7 +26,7 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// Chunks recorded per statement: far below `max_allowed_packet`, few round trips.
 const CHUNKS_PER_STATEMENT: usize = 200;
 
-fn tables(engine: Engine) -> [String; 6] {
+fn tables(engine: Engine) -> [String; 7] {
     // The collation compares names as the API does, by their characters alone.
     let collation = match engine {
         Engine::MariaDb => "utf8mb4_nopad_bin",
@@ -66,6 +66,7 @@ fn tables(engine: Engine) -> [String; 6] {
              table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL, \
              PRIMARY KEY (table_owner, table_name, task_name)) {end}"
         ),
+        kept_objects::create(&end),
     ]
 }
 
@@ -664,7 +665,10 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
         connection.execute(&sql).await.map_err(failed)?;
     }
     connection.execute("COMMIT").await.map_err(failed)?;
-    let others = format!("SELECT 1 FROM {DATABASE}.awsdms_task_epoch LIMIT 1");
+    let others = format!(
+        "SELECT 1 FROM {DATABASE}.awsdms_task_epoch UNION ALL SELECT 1 FROM {DATABASE}.{} LIMIT 1",
+        kept_objects::NAME
+    );
     if connection.row(&others).await.map_err(failed)?.is_some() {
         return Ok(());
     }
@@ -672,7 +676,7 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
     // next drops them.
     let short_waits = format!("SET SESSION lock_wait_timeout = {DROP_WAIT_SECONDS}");
     connection.execute(&short_waits).await.map_err(failed)?;
-    for name in names {
+    for name in names.into_iter().chain([kept_objects::NAME]) {
         let sql = format!("DROP TABLE IF EXISTS {DATABASE}.{name}");
         match connection.execute(&sql).await {
             Ok(_) => {}

@@ -3,6 +3,7 @@
 mod apply;
 mod control;
 mod fed;
+mod kept_objects;
 mod layout;
 mod loader;
 mod objects;
@@ -16,7 +17,7 @@ use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
-    LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetColumn, TargetTable, TaskFence,
+    LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn, TargetTable, TaskFence,
     TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
@@ -232,8 +233,20 @@ impl Target for MysqlTarget {
 
     async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
         self.mark(fence).await?;
+        let refused = match self.restore_keys(fence).await {
+            // It was forgotten already.
+            Err(Error::Fenced { theirs: NOBODY, .. }) => Vec::new(),
+            restored => restored?,
+        };
         control::forget(&mut self.connection, fence).await?;
-        Ok(Vec::new())
+        Ok(refused)
+    }
+
+    async fn restore_keys(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.mark(fence).await?;
+        control::check_fence(&mut self.connection, fence, Held::Now).await?;
+        let restored = kept_objects::restore(&mut self.connection, fence).await;
+        self.clean_up(restored).await
     }
 
     async fn create_types(&mut self, _: &[TypeDefinition]) -> Result<(), Error> {

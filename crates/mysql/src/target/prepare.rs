@@ -2,6 +2,7 @@ use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetColumn, TargetTabl
 use whimbrel_core::{ChunkBounds, Engine, Position};
 
 use super::control::{self, Held};
+use super::kept_objects;
 use super::run;
 use crate::catalog;
 use crate::errors::of_table;
@@ -154,6 +155,14 @@ pub(super) async fn prepare(
                 source,
                 "drop the table",
                 &format!("DROP TABLE IF EXISTS {name}"),
+            )
+            .await?;
+            let noted = kept_objects::drop_notes(fence, &table.name);
+            run(
+                connection,
+                source,
+                "remove the noted triggers of the table",
+                &noted,
             )
             .await?;
             run(connection, source, "create the table", &create).await?;

@@ -9,7 +9,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 
-use super::kept_keys;
+use super::{kept_keys, kept_objects};
 use crate::errors::general;
 use crate::quote::{identifier, literal};
 use crate::wire::{Connection, ServerError, TextRow, WireError};
@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_shared_table (
   table_owner varchar(128) NOT NULL, table_name varchar(128) NOT NULL, task_name varchar(128) NOT NULL,
   PRIMARY KEY (table_owner, table_name, task_name));
 $kept_keys
+$kept_objects
 COMMIT";
 
 /// The epoch never falls back, even after the task was forgotten: it is at least the clock.
@@ -71,7 +72,9 @@ pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<Tas
     let mut tries = 0;
     loop {
         tries += 1;
-        let create = CREATE.replace("$kept_keys", kept_keys::CREATE);
+        let create = CREATE
+            .replace("$kept_keys", kept_keys::CREATE)
+            .replace("$kept_objects", kept_objects::CREATE);
         let claimed = match connection.query(&create).await {
             Ok(_) => connection.query_with(CLAIM, &[Some(task)]).await,
             Err(error) => Err(error),
@@ -560,15 +563,17 @@ pub(super) async fn forget(
     forgotten.map(|()| refused)
 }
 
-/// Drops the control tables if neither a task nor a foreign key that was put aside is left in them. Asked once more when they are locked:
+/// Drops the control tables if neither a task nor anything that was put aside is left in them. Asked once more when they are locked:
 /// another task may have been claimed since.
 /// A worker that was replaced may still hold them in an open transaction. Nobody waits for it: whoever forgets a task next drops them.
 const DROP_UNUSED: &str = "DO 'BEGIN
-  IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key) THEN RETURN; END IF;
-  LOCK TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key,
+  IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key)
+    OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_object) THEN RETURN; END IF;
+  LOCK TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key, awsdms_control.awsdms_kept_object,
     awsdms_control.awsdms_fed_table, awsdms_control.awsdms_shared_table, awsdms_control.awsdms_task_epoch NOWAIT;
-  IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key) THEN RETURN; END IF;
-  DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key,
+  IF EXISTS (SELECT FROM awsdms_control.awsdms_task_epoch) OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_key)
+    OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_object) THEN RETURN; END IF;
+  DROP TABLE awsdms_control.awsdms_load_chunk, awsdms_control.awsdms_load_table, awsdms_control.awsdms_kept_key, awsdms_control.awsdms_kept_object,
     awsdms_control.awsdms_fed_table, awsdms_control.awsdms_shared_table, awsdms_control.awsdms_task_epoch;
   BEGIN DROP SCHEMA awsdms_control; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END;
 EXCEPTION WHEN lock_not_available THEN NULL; END'";
@@ -587,12 +592,22 @@ async fn restore_keys(
     let failed = |error| general(error, "limit the wait for locks");
     let limit = "SET lock_timeout = '60s'";
     connection.query(limit).await.map_err(failed)?;
-    let restored = kept_keys::restore(connection, fence).await;
+    let restored = restore_all(connection, fence).await;
     connection
         .query("SET lock_timeout = 0")
         .await
         .map_err(failed)?;
     restored
+}
+
+/// Makes again whatever was put aside. A foreign key may need what another object is part of, and no object needs a key.
+pub(super) async fn restore_all(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Vec<KeyNotRestored>, Error> {
+    let mut refused = kept_objects::restore(connection, fence).await?;
+    refused.extend(kept_keys::restore(connection, fence).await?);
+    Ok(refused)
 }
 
 async fn forget_in_transaction(

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use tracing::{info, warn};
 use whimbrel_connector::{Error, KeyNotRestored, TaskFence};
 use whimbrel_core::TableName;
+use whimbrel_core::objects::ObjectKind;
 
 use super::run;
 use crate::errors::{general, of_object, of_table};
@@ -132,8 +133,8 @@ pub(super) async fn restore(
             Err(Error::Table(fault)) => {
                 warn!(task = fence.task, table = %kept.table, key = kept.name, error = fault.message, "a foreign key that was put aside is not whole again");
                 refused.push(KeyNotRestored {
-                    table: kept.table,
-                    name: kept.name,
+                    kind: ObjectKind::ForeignKey,
+                    name: format!("{}.{}", kept.table, kept.name),
                     reason: fault.message,
                 });
             }

@@ -9,6 +9,7 @@ mod control;
 mod cut;
 mod fed;
 mod kept_keys;
+mod kept_objects;
 mod load;
 mod objects;
 mod plan;
@@ -266,7 +267,7 @@ impl Target for PostgresTarget {
     async fn restore_keys(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
         self.name(fence).await?;
         control::check_fence(&mut self.connection, fence, control::Held::Now).await?;
-        kept_keys::restore(&mut self.connection, fence).await
+        control::restore_all(&mut self.connection, fence).await
     }
 
     async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
@@ -284,6 +285,16 @@ impl Target for PostgresTarget {
                 })?;
         }
         Ok(())
+    }
+
+    async fn clear_way(
+        &mut self,
+        fence: &TaskFence,
+        tables: &[TableName],
+        wanted: &ObjectSelection,
+    ) -> Result<(), Error> {
+        self.name(fence).await?;
+        kept_objects::clear_way(&mut self.connection, fence, tables, wanted).await
     }
 
     fn keep_references(&mut self, keeps: bool) {

@@ -5,6 +5,7 @@ use whimbrel_core::{ChunkBounds, Column, Engine, Position, TableName};
 
 use super::control::{self, Held};
 use super::kept_keys::{self, InTheWay};
+use super::kept_objects;
 use super::run;
 use crate::errors::of_table;
 use crate::quote::{self, identifier, literal};
@@ -134,6 +135,7 @@ impl Preparation<'_> {
             (PrepareMode::DropAndCreate, _) => {
                 let names = (source, &table.name);
                 kept_keys::drop_notes(connection, fence, names).await?;
+                kept_objects::drop_notes(connection, fence, &table.name).await?;
                 if !self.keeps_references {
                     let which = InTheWay::OfOthers;
                     kept_keys::put_aside(connection, fence, names, self.planned, which).await?;

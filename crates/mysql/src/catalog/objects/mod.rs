@@ -15,6 +15,7 @@ use whimbrel_core::{Engine, Table, TableName};
 
 pub(crate) use self::definition::ColumnText;
 use self::definition::{Definition, Item};
+pub(crate) use self::scripts::{is_same_text, shown_text};
 use super::name_of;
 use crate::quote;
 use crate::wire::{Connection, TextRow, WireError};

@@ -12,7 +12,7 @@ mod render;
 mod scripts;
 mod sequences;
 
-pub(super) use scripts::unmake;
+pub(super) use scripts::{run_with, unmake};
 
 use whimbrel_connector::objects::{
     ColumnAdditions, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement,
@@ -170,6 +170,7 @@ pub(super) fn plan(
         foreign: source.filter(|source| *source == Engine::Postgres),
         may_be_refused: source != Some(engine),
         enter: Some(|schema| format!("USE {}", quote::identifier(schema))),
+        name_schema: Some(scripts::on_database),
     };
     plan_scripts(&mut planning.found, objects, tables, &taking);
     let mut plan = planning.found.finish();
@@ -185,7 +186,7 @@ pub(super) async fn make(
 ) -> Result<ObjectOutcome, Error> {
     control::check_fence(connection, fence, Held::Now).await?;
     if let Some(script) = &step.script {
-        return scripts::make(connection, step, script).await;
+        return scripts::make(connection, fence, step, script).await;
     }
     set_checks(connection, step.kind, Checks::On).await?;
     let made = run_all(connection, step).await;

@@ -1,19 +1,27 @@
 //! Objects that are made by the source's own text, in a session in which it means the same.
 
 use tracing::warn;
-use whimbrel_connector::objects::{ObjectOutcome, ObjectStep, Script};
+use whimbrel_connector::objects::{
+    ObjectOutcome, ObjectStep, Script, another_is_there, own_stands_aside,
+};
 use whimbrel_connector::{Error, TaskFence};
 use whimbrel_core::Engine;
-use whimbrel_core::objects::Requirement;
+use whimbrel_core::objects::{ObjectKind, Requirement};
 
 use super::super::control::{self, Held};
+use super::super::kept_objects;
 use super::{needed, refusal, refused, run};
+use crate::catalog::{is_same_text, shown_text};
 use crate::errors::general;
+use crate::quote;
 use crate::wire::{Connection, WireError};
 
 /// The server's codes for what a text rests on and is not there (databases, columns, tables, collations, routines, what views rest on, definers,
-/// sequences), and for functions and triggers that a server with a binary log takes from few.
-pub(super) const LACKING: [u16; 10] = [1049, 1054, 1146, 1273, 1305, 1356, 1418, 1419, 1449, 4091];
+/// sequences), for functions and triggers that a server with a binary log takes from few, and for what another version does not understand (syntax, settings and
+/// their values, features).
+pub(super) const LACKING: [u16; 14] = [
+    1049, 1054, 1064, 1146, 1193, 1231, 1235, 1273, 1305, 1356, 1418, 1419, 1449, 4091,
+];
 
 /// The server's code for a collation that it does not have.
 const UNKNOWN_COLLATION: u16 = 1273;
@@ -22,8 +30,28 @@ const UNKNOWN_COLLATION: u16 = 1273;
 const KEEP: &str = "SET @awsdms_mode = @@sql_mode, @awsdms_zone = @@time_zone, @awsdms_collation = @@collation_connection";
 const RESTORE: &str = "SET sql_mode = @awsdms_mode, time_zone = @awsdms_zone, collation_connection = @awsdms_collation";
 
+/// A grant on the session's database names that: `ON *` would take the name for a pattern, which matches others where it has a `_` or `%`.
+pub(super) fn on_database(sql: &str, database: &str) -> String {
+    let parts = sql.strip_prefix("GRANT ").and_then(|rest| {
+        let (privileges, who) = rest.split_once(" ON * TO ")?;
+        // Those on a whole database are words of the server alone.
+        (!privileges.contains('`')).then_some((privileges, who))
+    });
+    let Some((privileges, who)) = parts else {
+        return sql.to_owned();
+    };
+    let exact = quote::identifier(
+        &database
+            .replace('\\', "\\\\")
+            .replace('_', "\\_")
+            .replace('%', "\\%"),
+    );
+    format!("GRANT {privileges} ON {exact}.* TO {who}")
+}
+
 pub(super) async fn make(
     connection: &mut Connection,
+    fence: &TaskFence,
     step: &ObjectStep,
     script: &Script,
 ) -> Result<ObjectOutcome, Error> {
@@ -42,13 +70,17 @@ pub(super) async fn make(
             statements.join("; ")
         )));
     }
+    if let Some(taken) = taken(connection, fence, step, script).await? {
+        return Ok(ObjectOutcome::Lacks(taken));
+    }
     let mut outcome = ObjectOutcome::Kept;
     for statement in &step.statements {
         // The queries are written for the session's own mode of SQL.
         let Some(sql) = needed(connection, step, statement).await? else {
             continue;
         };
-        let made = run_in(connection, script, &sql).await;
+        let session = (&script.session[..], script.may_be_refused);
+        let made = run_with(connection, session, &sql).await;
         if let Err(error) = made
             && (!connection.is_ready() || needed(connection, step, statement).await?.is_some())
         {
@@ -57,6 +89,37 @@ pub(super) async fn make(
         outcome = ObjectOutcome::Made;
     }
     Ok(outcome)
+}
+
+/// Why an object is not made whose name is taken.
+async fn taken(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    step: &ObjectStep,
+    script: &Script,
+) -> Result<Option<String>, Error> {
+    if step.kind == ObjectKind::Trigger
+        && kept_objects::is_aside(connection, fence, own_name(step)).await?
+    {
+        return Ok(Some(own_stands_aside()));
+    }
+    // Another kind of server prints another text of the same.
+    let likeness = script.likeness.as_ref().filter(|_| !script.may_be_refused);
+    let Some(likeness) = likeness else {
+        return Ok(None);
+    };
+    let own = shown_text(connection, &likeness.shown).await;
+    let own = own.map_err(|error| refusal(error, step, &likeness.shown))?;
+    // What is not there is no other. What may not be seen is taken for the same.
+    let is_another = own.is_some_and(|own| !is_same_text(&own.create, &likeness.text));
+    Ok(is_another.then(|| another_is_there(step)))
+}
+
+/// The trigger's name without its table's.
+fn own_name(step: &ObjectStep) -> &str {
+    let table = step.table.as_ref().map(ToString::to_string);
+    let name = table.and_then(|table| step.name.strip_prefix(&table)?.strip_prefix('.'));
+    name.unwrap_or(&step.name)
 }
 
 /// What a user has to provide before the object can be made.
@@ -92,15 +155,19 @@ async fn enter(
 }
 
 /// Runs a statement in the session that its text needs.
-async fn run_in(connection: &mut Connection, script: &Script, sql: &str) -> Result<(), WireError> {
-    if script.session.is_empty() {
+pub(in super::super) async fn run_with(
+    connection: &mut Connection,
+    (session, may_be_refused): (&[String], bool),
+    sql: &str,
+) -> Result<(), WireError> {
+    if session.is_empty() {
         return run(connection, sql).await;
     }
     connection.execute(KEEP).await?;
     let mut made = Ok(());
-    for setting in &script.session {
+    for setting in session {
         if made.is_ok() {
-            made = set(connection, setting, script.may_be_refused).await;
+            made = set(connection, setting, may_be_refused).await;
         }
     }
     if made.is_ok() {
@@ -128,7 +195,7 @@ async fn set(connection: &mut Connection, setting: &str, is_other: bool) -> Resu
     }
 }
 
-/// Takes an object away, if it is there.
+/// Takes a trigger away, if it is there, and notes it as it is.
 pub(in super::super) async fn unmake(
     connection: &mut Connection,
     fence: &TaskFence,
@@ -137,7 +204,9 @@ pub(in super::super) async fn unmake(
     let Some(script) = &step.script else {
         return Ok(false);
     };
-    let Some((undo, made)) = script.undo.as_ref().zip(step.statements.first()) else {
+    let (Some(undo), Some(likeness), Some(made)) =
+        (&script.undo, &script.likeness, step.statements.first())
+    else {
         return Ok(false);
     };
     control::check_fence(connection, fence, Held::Now).await?;
@@ -145,11 +214,10 @@ pub(in super::super) async fn unmake(
     if is_missing || needed(connection, step, made).await?.is_some() {
         return Ok(false);
     }
-    // What could not be made again stays.
-    if lacking(connection, step, script).await?.is_some() {
+    if !kept_objects::note(connection, fence, &likeness.shown, own_name(step)).await? {
         warn!(
             object = step.name,
-            "the object stays, because it could not be made again"
+            "the object stays, and acts, because its text may not be seen"
         );
         return Ok(false);
     }
@@ -160,5 +228,22 @@ pub(in super::super) async fn unmake(
             Ok(false)
         }
         Err(error) => Err(general(error, &format!("take {} away", step.name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_on_a_database_is_on_no_other() {
+        let named = on_database("GRANT SELECT, INSERT ON * TO `u`@`%`", "my_d%b");
+        assert_eq!(named, r"GRANT SELECT, INSERT ON `my\_d\%b`.* TO `u`@`%`");
+        for other in [
+            "GRANT SELECT (` ON * TO `) ON `t` TO `u`@`%`",
+            "CREATE PROCEDURE p() GRANT SELECT ON * TO u",
+        ] {
+            assert_eq!(on_database(other, "my_db"), other);
+        }
     }
 }

@@ -7,6 +7,8 @@ mod indexes;
 mod others;
 mod scripts;
 
+pub(crate) use scripts::resting_on;
+
 use std::collections::HashMap;
 
 use whimbrel_core::objects::{ColumnDefault, SchemaObjects, TableObjects};

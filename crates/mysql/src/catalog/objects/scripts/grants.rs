@@ -6,20 +6,21 @@ use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, OtherObject, Requirement, Scripted};
 
 use super::definer::account_exists;
+use super::named::Case;
 use crate::catalog::objects::Described;
 use crate::quote::{identifier, literal};
-use crate::wire::{Connection, WireError};
+use crate::wire::{Connection, TextRow, WireError};
 
-/// Grantee, what it is on, privilege, whether it may be passed on, and the column.
-const ON_DATABASE: &str =
-    "SELECT grantee, '', privilege_type, is_grantable, '' FROM information_schema.schema_privileges
-    WHERE replace(table_schema, '\\\\_', '_') = database() ORDER BY 1, 3";
-const ON_TABLES: &str = "SELECT grantee, table_name, privilege_type, is_grantable, '' FROM information_schema.table_privileges
+/// Grantee, what it is on, privilege, whether it may be passed on, the column, and the database as it was given. Names are compared here and not by the
+/// server, to whose catalog upper and lower case are one.
+const ON_DATABASES: &str = "SELECT grantee, '', privilege_type, is_grantable, '', table_schema FROM information_schema.schema_privileges
+    ORDER BY 1, 6, 3";
+const ON_TABLES: &str = "SELECT grantee, table_name, privilege_type, is_grantable, '', table_schema FROM information_schema.table_privileges
     WHERE table_schema = database() ORDER BY 1, 2, 3";
-const ON_COLUMNS: &str = "SELECT grantee, table_name, privilege_type, is_grantable, column_name FROM information_schema.column_privileges
+const ON_COLUMNS: &str = "SELECT grantee, table_name, privilege_type, is_grantable, column_name, table_schema FROM information_schema.column_privileges
     WHERE table_schema = database() ORDER BY 1, 2, 5, 3";
 /// The names of privileges stand with commas between.
-const ON_ROUTINES: &str = "SELECT concat('''', user, '''@''', host, ''''), routine_name, upper(proc_priv), 'NO', routine_type FROM mysql.procs_priv
+const ON_ROUTINES: &str = "SELECT concat('''', user, '''@''', host, ''''), routine_name, upper(proc_priv), 'NO', routine_type, db FROM mysql.procs_priv
     WHERE db = database() ORDER BY 1, 2";
 
 /// Someone's privileges on one thing.
@@ -28,6 +29,22 @@ struct Place {
     grantee: String,
     on: On,
     is_passed_on: bool,
+}
+
+impl Place {
+    /// Whether it is on a view or routine that is made by its text.
+    fn is_on(&self, database: &str, made: &Scripted) -> bool {
+        let name = |name: &str| made.name == format!("{database}.{name}");
+        match &self.on {
+            On::Database => false,
+            On::Table(view) | On::Columns(view) => made.kind == ObjectKind::View && name(view),
+            On::Routine(kind, routine) => {
+                made.kind == ObjectKind::Routine
+                    && kind.eq_ignore_ascii_case(&made.what)
+                    && name(routine)
+            }
+        }
+    }
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +61,8 @@ pub(super) async fn read(
     database: &str,
 ) -> Result<(), WireError> {
     let mut found: BTreeMap<Place, Vec<(String, String)>> = BTreeMap::new();
-    for (at, sql) in [ON_DATABASE, ON_TABLES, ON_COLUMNS, ON_ROUTINES]
+    let case = Case::read(connection).await?;
+    for (at, sql) in [ON_DATABASES, ON_TABLES, ON_COLUMNS, ON_ROUTINES]
         .iter()
         .enumerate()
     {
@@ -62,6 +80,16 @@ pub(super) async fn read(
         };
         for row in rows {
             let (name, privilege, last) = (row.text(1), row.text(2), row.text(4));
+            let is_its = match at {
+                0 => case.exactly(row.text(5), database),
+                _ => case.is_same(row.text(5), database),
+            };
+            if !is_its {
+                if at == 0 && case.matches(row.text(5), database) {
+                    list_pattern(described, &row);
+                }
+                continue;
+            }
             let on = match at {
                 0 => On::Database,
                 1 => On::Table(name.to_owned()),
@@ -86,23 +114,57 @@ pub(super) async fn read(
         }
     }
     for (place, privileges) in found {
-        let table = match &place.on {
-            On::Table(name) | On::Columns(name) => Some(TableName::new(database, name)),
-            On::Database | On::Routine(..) => None,
-        };
-        // Privileges on tables that stay behind stay with them. Views have theirs.
-        let is_outside = table.is_some_and(|table| {
-            let is_view = |script: &Scripted| {
-                script.kind == ObjectKind::View && script.name == table.to_string()
-            };
-            !described.places.contains_key(&table) && !described.objects.scripts.iter().any(is_view)
-        });
-        if !is_outside && !privileges.is_empty() {
-            let script = script(database, &place, &privileges);
+        if !privileges.is_empty() && !is_outside(described, database, &place) {
+            let mut script = script(database, &place, &privileges);
+            script.likeness = described
+                .objects
+                .scripts
+                .iter()
+                .find(|made| place.is_on(database, made))
+                .and_then(|made| made.likeness.clone());
             described.objects.scripts.push(script);
         }
     }
     Ok(())
+}
+
+/// Privileges on tables that stay behind stay with them. Views have theirs.
+fn is_outside(described: &Described, database: &str, place: &Place) -> bool {
+    let table = match &place.on {
+        On::Table(name) | On::Columns(name) => TableName::new(database, name),
+        On::Database | On::Routine(..) => return false,
+    };
+    let is_view =
+        |script: &Scripted| script.kind == ObjectKind::View && script.name == table.to_string();
+    !described.places.contains_key(&table) && !described.objects.scripts.iter().any(is_view)
+}
+
+/// A grant on a pattern is on databases that are not the migration's too, and those that will be made.
+fn list_pattern(described: &mut Described, row: &TextRow) {
+    let (grantee, privilege, pattern) = (row.text(0), row.text(2), row.text(5));
+    if privilege == "USAGE" {
+        return;
+    }
+    let others = &mut described.objects.others;
+    let name = format!("{privilege} on {} to {grantee}", identifier(pattern));
+    if others.iter().any(|other| other.name == name) {
+        return;
+    }
+    let option = if row.text(3) == "YES" {
+        " WITH GRANT OPTION"
+    } else {
+        ""
+    };
+    let sql = format!(
+        "GRANT {privilege} ON {}.* TO {}{option}",
+        identifier(pattern),
+        literal_account(grantee)
+    );
+    others.push(OtherObject {
+        what: "grant on all databases whose names match a pattern,".to_owned(),
+        name,
+        native: Some(sql),
+    });
 }
 
 fn script(database: &str, place: &Place, privileges: &[(String, String)]) -> Scripted {
@@ -174,14 +236,15 @@ fn held(place: &Place, privileges: &[(String, String)]) -> String {
         )
     };
     match &place.on {
+        // With its wildcards escaped: without, it would be held on others too.
         On::Database => of(
             "schema_privileges",
-            "replace(table_schema, '\\\\_', '_') = database()",
+            "CAST(table_schema AS BINARY) = CAST(replace(replace(database(), '_', '\\\\_'), '%', '\\\\%') AS BINARY)",
         ),
         On::Table(table) => of(
             "table_privileges",
             &format!(
-                "table_schema = database() AND table_name = {}",
+                "CAST(table_schema AS BINARY) = CAST(database() AS BINARY) AND CAST(table_name AS BINARY) = CAST({} AS BINARY)",
                 literal(table)
             ),
         ),
@@ -191,7 +254,7 @@ fn held(place: &Place, privileges: &[(String, String)]) -> String {
                 .map(|(name, column)| format!("({}, {})", literal(name), literal(column)))
                 .collect();
             let on = format!(
-                "table_schema = database() AND table_name = {} AND (privilege_type, column_name) IN ({})",
+                "CAST(table_schema AS BINARY) = CAST(database() AS BINARY) AND CAST(table_name AS BINARY) = CAST({} AS BINARY) AND (privilege_type, column_name) IN ({})",
                 literal(table),
                 columns.join(", ")
             );

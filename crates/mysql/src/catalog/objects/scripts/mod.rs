@@ -5,13 +5,16 @@
 
 mod definer;
 mod grants;
+mod named;
 mod order;
 mod shown;
 
 use std::collections::BTreeSet;
 
 use whimbrel_core::TableName;
-use whimbrel_core::objects::{ObjectKind, ScriptTime, Scripted};
+use whimbrel_core::objects::{Likeness, ObjectKind, ScriptTime, Scripted};
+
+pub(crate) use self::shown::{is_same_text, shown_text};
 
 use super::Described;
 use crate::catalog::name_of;
@@ -101,7 +104,14 @@ fn script(
             identifier(&name.name)
         )
     });
+    let likeness = Likeness {
+        shown: shown.shown(name),
+        text: create.clone(),
+        again: None,
+        besides: Vec::new(),
+    };
     Scripted {
+        likeness: Some(likeness),
         schema: Some(name.schema.clone()),
         table,
         session: text.session.clone(),

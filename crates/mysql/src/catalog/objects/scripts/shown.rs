@@ -3,6 +3,7 @@
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, OtherObject};
 
+use super::definer;
 use crate::quote::{self, literal};
 use crate::wire::{Connection, TextRow, WireError};
 
@@ -86,9 +87,29 @@ pub(super) const ALL: [Shown; 5] = [
 ];
 
 /// A statement, and the session in which it means what it means.
-pub(super) struct Text {
-    pub(super) create: String,
-    pub(super) session: Vec<String>,
+pub(crate) struct Text {
+    pub(crate) create: String,
+    pub(crate) session: Vec<String>,
+}
+
+/// The text that a statement of [`Shown::shown`] shows; `None`: it is gone, or the user may not see it.
+pub(crate) async fn shown_text(
+    connection: &mut Connection,
+    sql: &str,
+) -> Result<Option<Text>, WireError> {
+    let word = sql.strip_prefix("SHOW CREATE ").unwrap_or_default();
+    let is_its = |shown: &&Shown| word.starts_with(&format!("{} ", shown.keyword));
+    match ALL.iter().find(is_its) {
+        Some(shown) => shown.ask(connection, sql).await,
+        None => Ok(None),
+    }
+}
+
+/// Whether a server's text is the one of a source: an event may have been switched on since, and what runs with the rights of its caller has any definer.
+pub(crate) fn is_same_text(own: &str, text: &str) -> bool {
+    let (own, text) = (disabled(own), disabled(text));
+    let undefined = |create: &str| definer::take(create, true).create;
+    own == text || undefined(&text) == text && undefined(&own) == text
 }
 
 impl Shown {
@@ -98,12 +119,20 @@ impl Shown {
         connection: &mut Connection,
         name: &TableName,
     ) -> Result<Option<Text>, WireError> {
-        let sql = format!(
+        self.ask(connection, &self.shown(name)).await
+    }
+
+    /// What shows the text of one.
+    pub(super) fn shown(&self, name: &TableName) -> String {
+        format!(
             "SHOW CREATE {} {}",
             self.keyword,
             quote::identifier(&name.name)
-        );
-        let row = match connection.row(&sql).await {
+        )
+    }
+
+    async fn ask(&self, connection: &mut Connection, sql: &str) -> Result<Option<Text>, WireError> {
+        let row = match connection.row(sql).await {
             Err(WireError::Server(_)) => None,
             other => other?,
         };

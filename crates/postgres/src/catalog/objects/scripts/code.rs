@@ -1,22 +1,26 @@
 //! Views and routines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use whimbrel_core::objects::{ObjectKind, OtherObject, ScriptStatement, ScriptTime, Scripted};
+use whimbrel_core::objects::{
+    Again, Likeness, ObjectKind, OtherObject, Requirement, ScriptStatement, ScriptTime, Scripted,
+};
 
-use super::super::super::text;
+use super::super::super::{flag, text};
 use super::super::optional;
-use super::Scope;
 use super::order::{Key, Order, key};
-use crate::quote::literal;
+use super::{Scope, role_exists};
+use crate::quote::{identifier, literal};
 use crate::wire::{Connection, TextRow, WireError};
 
 const VIEWS: &str = "
 select 'pg_class', c.oid, case c.relkind when 'v' then 'view' else 'materialized view' end, format('%I.%I', n.nspname, c.relname), n.nspname || '.' || c.relname,
   format('CREATE %s %I.%I%s AS %s%s', case c.relkind when 'v' then 'VIEW' else 'MATERIALIZED VIEW' end, n.nspname, c.relname,
     coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', ''), rtrim(ltrim(pg_get_viewdef(c.oid)), ';'),
-    case when c.relkind = 'm' and not c.relispopulated then ' WITH NO DATA' else '' end)
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    case when c.relkind = 'm' and not c.relispopulated then ' WITH NO DATA' else '' end),
+  o.rolname, not (o.rolsuper or o.rolbypassrls or coalesce((select option_value::bool from pg_options_to_table(c.reloptions) where option_name = 'security_invoker'), false)),
+  c.relkind = 'm' and c.relispopulated, pg_get_viewdef(c.oid), coalesce(array_to_string(c.reloptions, ','), '')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles o on o.oid = c.relowner
 where c.relkind in ('v', 'm') and n.nspname in ($2) and c.relname !~ '^awsdms_'
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 order by n.nspname, c.relname";
@@ -34,8 +38,9 @@ select 'pg_proc', p.oid, case p.prokind when 'p' then 'procedure' when 'a' then 
     || case when a.agginitval is not null then format(', INITCOND = %L', a.agginitval) else '' end
     || case when a.aggsortop <> 0 then format(', SORTOP = OPERATOR(%s)', a.aggsortop::regoper) else '' end
     || format(', PARALLEL = %s)', case p.proparallel when 's' then 'SAFE' when 'r' then 'RESTRICTED' else 'UNSAFE' end)
-  end
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace left join pg_aggregate a on a.aggfnoid = p.oid
+  end,
+  o.rolname, p.prosecdef, p.proacl is not null and not exists (select from aclexplode(p.proacl) a where a.grantee = 0)
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_roles o on o.oid = p.proowner left join pg_aggregate a on a.aggfnoid = p.oid
 where n.nspname in ($2) and p.proname !~ '^(awsdms_|whimbrel_.*_ddl$)'
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
 order by 4";
@@ -54,10 +59,17 @@ join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
 where v.relkind = 'v' and n.nspname in ($2)
 order by 1, 2";
 
-pub(super) async fn read(
-    connection: &mut Connection,
-    scope: &Scope,
-) -> Result<(Vec<Scripted>, Vec<OtherObject>), WireError> {
+/// All views and routines of the schemas.
+pub(super) struct Code {
+    /// Each behind what it rests on.
+    pub(super) scripts: Vec<(Key, Scripted)>,
+    pub(super) others: Vec<OtherObject>,
+    pub(super) order: Order,
+    /// By their quoted names.
+    pub(super) likenesses: HashMap<String, Likeness>,
+}
+
+pub(super) async fn read(connection: &mut Connection, scope: &Scope) -> Result<Code, WireError> {
     let order = Order::read(connection, scope).await?;
     let mut rows = scope.rows(connection, ROUTINES).await?;
     let views = scope.rows(connection, VIEWS).await?;
@@ -75,10 +87,13 @@ pub(super) async fn read(
             .push(statement);
     }
     let (mut scripts, mut others) = (HashMap::new(), Vec::new());
+    let mut likenesses = HashMap::new();
     for row in &rows {
         let key = key(row, 0)?;
         match script(row, &order, &view_keys)? {
             Ok(mut script) => {
+                let quoted = text(row, 3)?.to_owned();
+                likenesses.extend(script.likeness.clone().map(|likeness| (quoted, likeness)));
                 if key.0 == "pg_class" {
                     script
                         .statements
@@ -95,10 +110,44 @@ pub(super) async fn read(
         .collect::<Result<Vec<Key>, _>>()?;
     let sorted = order.sorted(&keys);
     let scripts = sorted
-        .iter()
-        .filter_map(|key| scripts.remove(key))
+        .into_iter()
+        .filter_map(|key| scripts.remove(&key).map(|script| (key, script)))
         .collect();
-    Ok((scripts, others))
+    Ok(Code {
+        scripts,
+        others,
+        order,
+        likenesses,
+    })
+}
+
+/// Its query and options tell a view from another. One that keeps its rows cannot be made over itself, so its query is seen in a view of the session.
+fn of_view(row: &TextRow, what: &str) -> Result<Likeness, WireError> {
+    let (quoted, create) = (text(row, 3)?, text(row, 5)?);
+    let (query, options) = (text(row, 9)?, text(row, 10)?);
+    let shown = |view: &str| {
+        format!(
+            "SELECT coalesce(array_to_string(reloptions, ','), '') || pg_get_viewdef({view}) FROM pg_class WHERE oid = to_regclass({})",
+            literal(quoted)
+        )
+    };
+    let again = if what == "view" {
+        Again {
+            sql: create.replacen("CREATE VIEW", "CREATE OR REPLACE VIEW", 1),
+            shown: shown("oid"),
+        }
+    } else {
+        Again {
+            sql: format!("CREATE TEMPORARY VIEW awsdms_seen AS {query}"),
+            shown: shown("to_regclass('pg_temp.awsdms_seen')"),
+        }
+    };
+    Ok(Likeness {
+        shown: shown("oid"),
+        text: format!("{options}{query}"),
+        again: Some(again),
+        besides: Vec::new(),
+    })
 }
 
 fn script(
@@ -106,7 +155,7 @@ fn script(
     order: &Order,
     views: &[Key],
 ) -> Result<Result<Scripted, OtherObject>, WireError> {
-    let (what, quoted, name) = (text(row, 2)?, text(row, 3)?, text(row, 4)?);
+    let (what, name) = (text(row, 2)?, text(row, 4)?);
     let Some(create) = optional(row, 5) else {
         return Ok(Err(OtherObject {
             what: what.to_owned(),
@@ -115,27 +164,82 @@ fn script(
         }));
     };
     let key = key(row, 0)?;
+    let owner = Owner::of(row, order, &key)?;
     if key.0 == "pg_class" {
-        let exists = format!(
-            "SELECT 1 WHERE to_regclass({}) IS NOT NULL",
-            literal(quoted)
-        );
-        let word = if what == "view" {
-            "VIEW"
-        } else {
-            "MATERIALIZED VIEW"
-        };
-        return Ok(Ok(Scripted {
-            undo: Some(format!("DROP {word} IF EXISTS {quoted}")),
-            ..Scripted::new(ObjectKind::View, what, name, create, exists)
-        }));
+        view(row, &create, &owner).map(Ok)
+    } else {
+        routine(row, create, &owner, &order.below(&key), views).map(Ok)
     }
+}
+
+fn view(row: &TextRow, create: &str, owner: &Owner<'_>) -> Result<Scripted, WireError> {
+    let (what, quoted, name) = (text(row, 2)?, text(row, 3)?, text(row, 4)?);
+    let exists = format!(
+        "SELECT 1 WHERE to_regclass({}) IS NOT NULL",
+        literal(quoted)
+    );
+    let word = if what == "view" {
+        "VIEW"
+    } else {
+        "MATERIALIZED VIEW"
+    };
+    let mut create = owner.with(create, word, quoted);
+    if owner.is_needed && flag(row, 8)? {
+        // It was filled with what the migration's user sees, whose session refuses what policies would leave out.
+        create = format!(
+            "{create};\nSELECT set_config('row_security', 'on', true);\nREFRESH MATERIALIZED VIEW {quoted}"
+        );
+    }
+    Ok(Scripted {
+        undo: Some(format!("DROP {word} IF EXISTS {quoted}")),
+        requires: owner.requires(),
+        likeness: Some(of_view(row, what)?),
+        ..Scripted::new(ObjectKind::View, what, name, create, exists)
+    })
+}
+
+fn routine(
+    row: &TextRow,
+    create: String,
+    owner: &Owner<'_>,
+    below: &HashSet<&Key>,
+    views: &[Key],
+) -> Result<Scripted, WireError> {
+    let (what, quoted, name) = (text(row, 2)?, text(row, 3)?, text(row, 4)?);
+    // In the transaction that makes it: everybody may run a function that nothing else is said of.
+    let plain = create;
+    let create = if flag(row, 8)? {
+        format!(
+            "{};\nREVOKE ALL ON ROUTINE {quoted} FROM PUBLIC",
+            plain.trim_end()
+        )
+    } else {
+        plain.clone()
+    };
+    let create = owner.with(&create, "ROUTINE", quoted);
     let exists = format!(
         "SELECT 1 FROM pg_proc WHERE oid::regprocedure::text = {} AND oid >= 16384",
         literal(quoted)
     );
     let mut script = Scripted::new(ObjectKind::Routine, what, name, create, exists);
-    let below = order.below(&key);
+    script.requires = owner.requires();
+    // The server has no text of aggregates.
+    script.likeness = (what != "aggregate").then(|| {
+        let shown = format!(
+            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid::regprocedure::text = {}",
+            literal(quoted)
+        );
+        Likeness {
+            // It says CREATE OR REPLACE.
+            again: Some(Again {
+                sql: plain.clone(),
+                shown: shown.clone(),
+            }),
+            text: plain,
+            shown,
+            besides: Vec::new(),
+        }
+    });
     if below.iter().any(|below| views.contains(below)) {
         script.behind = Some(ObjectKind::View);
     } else if below.iter().any(|below| below.0 == "pg_class") {
@@ -153,5 +257,55 @@ fn script(
         };
         script.undo = Some(format!("DROP {word} IF EXISTS {quoted}"));
     }
-    Ok(Ok(script))
+    Ok(script)
+}
+
+/// Whose rights an object runs with.
+struct Owner<'a> {
+    role: &'a str,
+    /// At the target it must be that role's too. What runs with the rights of its caller, and a view, belongs to the migration's user as the tables do that
+    /// it reads.
+    is_needed: bool,
+}
+
+impl<'a> Owner<'a> {
+    fn of(row: &'a TextRow, order: &Order, key: &Key) -> Result<Self, WireError> {
+        let (role, counts) = (text(row, 6)?, flag(row, 7)?);
+        // Policies let through what the owner of a view may see.
+        let is_secured = || {
+            let mut below = order.below(key).into_iter();
+            below.any(|below| order.is_secured_from(below, role))
+        };
+        Ok(Self {
+            role,
+            is_needed: counts && (key.0 == "pg_proc" || is_secured()),
+        })
+    }
+
+    /// Both in one transaction.
+    fn with(&self, create: &str, word: &str, quoted: &str) -> String {
+        if self.is_needed {
+            let (create, role) = (create.trim_end(), identifier(self.role));
+            format!("{create};\nALTER {word} {quoted} OWNER TO {role}")
+        } else {
+            create.to_owned()
+        }
+    }
+
+    fn requires(&self) -> Vec<Requirement> {
+        if !self.is_needed {
+            return Vec::new();
+        }
+        let role = self.role;
+        vec![Requirement {
+            query: format!(
+                "{} AND pg_has_role(current_user, oid, 'MEMBER')",
+                role_exists(role)
+            ),
+            lacking: format!(
+                "it runs with the rights of {role}, a role that the target does not have, or that its user is no member of: make the role there or the \
+                 user its member and make the objects again, or make it by hand with another owner"
+            ),
+        }]
+    }
 }

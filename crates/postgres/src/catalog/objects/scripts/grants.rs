@@ -1,6 +1,8 @@
 //! Privileges of roles. Whoever owns an object at the source needs none there; at the target the migration's user owns it.
 
-use whimbrel_core::objects::{ObjectKind, Requirement, Scripted};
+use std::collections::HashMap;
+
+use whimbrel_core::objects::{Likeness, ObjectKind, Requirement, Scripted};
 
 use super::super::super::{flag, text};
 use super::super::{names, optional};
@@ -50,9 +52,18 @@ order by 3, 6 nulls first, 7";
 pub(super) async fn read(
     connection: &mut Connection,
     scope: &Scope,
+    likenesses: &HashMap<String, Likeness>,
 ) -> Result<Vec<Scripted>, WireError> {
     let rows = scope.rows(connection, GRANTS).await?;
-    rows.iter().map(script).collect()
+    let of_row = |row: &TextRow| {
+        // What is granted on a view or routine is not for another of its name.
+        let likeness = likenesses.get(text(row, 1)?).cloned();
+        Ok(Scripted {
+            likeness,
+            ..script(row)?
+        })
+    };
+    rows.iter().map(of_row).collect()
 }
 
 fn script(row: &TextRow) -> Result<Scripted, WireError> {

@@ -9,7 +9,10 @@ mod grants;
 mod of_tables;
 mod order;
 mod policies;
+mod resting;
 mod types;
+
+pub(crate) use resting::resting_on;
 
 use std::collections::HashMap;
 
@@ -90,16 +93,15 @@ pub(super) async fn read(
 ) -> Result<(), WireError> {
     let scope = Scope::of(connection, described).await?;
     let mut scripts = extensions::read(connection, &scope).await?;
-    for (made, unmade) in [
-        types::read(connection, &scope).await?,
-        code::read(connection, &scope).await?,
-    ] {
-        scripts.extend(made);
-        described.objects.others.extend(unmade);
-    }
+    let (types, other_types) = types::read(connection, &scope).await?;
+    let code = code::read(connection, &scope).await?;
+    let others = &mut described.objects.others;
+    others.extend(other_types.into_iter().chain(code.others));
+    scripts.extend(types);
+    scripts.extend(code.scripts.into_iter().map(|(_, script)| script));
     scripts.extend(of_tables::read(connection, &scope).await?);
     scripts.extend(policies::read(connection, &scope).await?);
-    scripts.extend(grants::read(connection, &scope).await?);
+    scripts.extend(grants::read(connection, &scope, &code.likenesses).await?);
     scripts.extend(comments::read(connection, &scope).await?);
     described.objects.scripts = scripts;
     Ok(())

@@ -1,6 +1,6 @@
 //! Triggers, rules and extended statistics of tables and views.
 
-use whimbrel_core::objects::{ObjectKind, ScriptStatement, ScriptTime, Scripted};
+use whimbrel_core::objects::{Again, Likeness, ObjectKind, ScriptStatement, ScriptTime, Scripted};
 
 use super::super::super::text;
 use super::super::optional;
@@ -65,6 +65,10 @@ struct Acting {
     what: &'static str,
     /// Finds it by table and name.
     found: &'static str,
+    /// Its text, the statement that lets it act as it does, and that of its comment.
+    shown: &'static str,
+    set: &'static str,
+    comment: &'static str,
     enabled: &'static str,
 }
 
@@ -72,6 +76,9 @@ const TRIGGER: Acting = Acting {
     word: "TRIGGER",
     what: "trigger",
     found: "pg_trigger WHERE tgrelid = to_regclass($t) AND tgname = $n",
+    shown: "pg_get_triggerdef(oid)",
+    set: "format('ALTER TABLE %s %s TRIGGER %I', tgrelid::regclass, case tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end, tgname)",
+    comment: "'COMMENT ON TRIGGER ' || quote_ident(tgname) || ' ON ' || tgrelid::regclass || ' IS ' || quote_literal(obj_description(oid, 'pg_trigger'))",
     enabled: "tgenabled",
 };
 
@@ -79,6 +86,9 @@ const RULE: Acting = Acting {
     word: "RULE",
     what: "rule",
     found: "pg_rewrite WHERE ev_class = to_regclass($t) AND rulename = $n",
+    shown: "rtrim(pg_get_ruledef(oid), ';')",
+    set: "format('ALTER TABLE %s %s RULE %I', ev_class::regclass, case ev_enabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end, rulename)",
+    comment: "'COMMENT ON RULE ' || quote_ident(rulename) || ' ON ' || ev_class::regclass || ' IS ' || quote_literal(obj_description(oid, 'pg_rewrite'))",
     enabled: "ev_enabled",
 };
 
@@ -98,6 +108,25 @@ fn acting(scope: &Scope, row: &TextRow, acting: &Acting) -> Result<Scripted, Wir
         format!("SELECT 1 FROM {found}"),
     );
     script.table = scope.table(row, 0);
+    let shown = format!("SELECT {} FROM {found}", acting.shown);
+    script.likeness = Some(Likeness {
+        text: text(row, 4)?.to_owned(),
+        again: Some(Again {
+            sql: text(row, 4)?.replacen("CREATE ", "CREATE OR REPLACE ", 1),
+            shown: shown.clone(),
+        }),
+        besides: vec![
+            format!(
+                "SELECT {} FROM {found} AND {} <> 'O'",
+                acting.set, acting.enabled
+            ),
+            format!(
+                "SELECT {0} FROM {found} AND {0} IS NOT NULL",
+                acting.comment
+            ),
+        ],
+        shown,
+    });
     // What belongs to a view stands in the way of no rows.
     script.undo = script.table.as_ref().map(|_| {
         let word = acting.word;

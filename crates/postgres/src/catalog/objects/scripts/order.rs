@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::super::text;
+use super::super::super::{flag, text};
 use super::Scope;
 use crate::wire::{Connection, TextRow, WireError};
 
@@ -29,9 +29,15 @@ pub(super) fn key(row: &TextRow, at: usize) -> Result<Key, WireError> {
     Ok((text(row, at)?.to_owned(), text(row, at + 1)?.to_owned()))
 }
 
+/// Tables with row-level security: their owners, and whether it holds for these too.
+const SECURED: &str =
+    "select oid, pg_get_userbyid(relowner), relforcerowsecurity from pg_class where relrowsecurity";
+
 pub(super) struct Order {
     rests_on: HashMap<Key, Vec<Key>>,
     types: HashSet<Key>,
+    /// The roles that see all rows of tables with row-level security.
+    secured: HashMap<Key, Option<String>>,
 }
 
 impl Order {
@@ -50,7 +56,23 @@ impl Order {
         for row in scope.rows(connection, TYPES).await? {
             types.insert(("pg_class".to_owned(), text(&row, 0)?.to_owned()));
         }
-        Ok(Self { rests_on, types })
+        let mut secured = HashMap::new();
+        for row in scope.rows(connection, SECURED).await? {
+            let owner = (!flag(&row, 2)?).then(|| text(&row, 1).map(str::to_owned));
+            let key = ("pg_class".to_owned(), text(&row, 0)?.to_owned());
+            secured.insert(key, owner.transpose()?);
+        }
+        Ok(Self {
+            rests_on,
+            types,
+            secured,
+        })
+    }
+
+    /// Whether policies decide what a role sees of a table.
+    pub(super) fn is_secured_from(&self, table: &Key, role: &str) -> bool {
+        let sees_all = self.secured.get(table);
+        sees_all.is_some_and(|owner| owner.as_deref() != Some(role))
     }
 
     /// Everything that one rests on, at whatever remove, tables and views among it.
@@ -128,6 +150,7 @@ mod tests {
                 .map(|(name, on)| (named(name), on.into_iter().map(named).collect()))
                 .collect(),
             types: HashSet::new(),
+            secured: HashMap::new(),
         };
         let keys: Vec<Key> = ["a", "b", "c", "d", "e"].map(named).into();
         let sorted = order.sorted(&keys);

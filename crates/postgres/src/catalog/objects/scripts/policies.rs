@@ -1,6 +1,6 @@
 //! Row-level security: its policies, and whether a table has it.
 
-use whimbrel_core::objects::{ObjectKind, Requirement, ScriptStatement, Scripted};
+use whimbrel_core::objects::{Again, Likeness, ObjectKind, Requirement, ScriptStatement, Scripted};
 
 use super::super::super::{flag, text};
 use super::super::{names, optional};
@@ -11,9 +11,13 @@ use crate::wire::{Connection, TextRow, WireError};
 /// A role of number 0 is everybody.
 const POLICIES: &str = "
 select p.polrelid, n.nspname, c.relname, p.polname, p.polpermissive, p.polcmd, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid),
-  (select coalesce(json_agg(r.rolname order by r.rolname), '[]') from pg_roles r where r.oid = any(p.polroles))
+  (select coalesce(json_agg(r.rolname order by r.rolname), '[]') from pg_roles r where r.oid = any(p.polroles)), $shown
 from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
-where p.polrelid = any($1) order by n.nspname, c.relname, p.polname";
+where p.polrelid = any($1) order by n.nspname, c.relname, p.polpermissive, p.polname";
+
+/// All that tells a policy from another of its name.
+const SHOWN: &str = "concat_ws(' ', p.polpermissive, p.polcmd, (select string_agg(r.rolname, ',' order by r.rolname) from pg_roles r where r.oid = any(p.polroles)),
+  'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid))";
 
 const SECURED: &str = "
 select c.oid, n.nspname, c.relname, c.relforcerowsecurity
@@ -25,9 +29,6 @@ pub(super) async fn read(
     scope: &Scope,
 ) -> Result<Vec<Scripted>, WireError> {
     let mut scripts = Vec::new();
-    for row in scope.rows(connection, POLICIES).await? {
-        scripts.push(policy(scope, &row)?);
-    }
     // Without a policy it lets nothing through, so a policy that is not made opens nothing.
     for row in scope.rows(connection, SECURED).await? {
         let (schema, table) = (text(&row, 1)?, text(&row, 2)?);
@@ -52,7 +53,46 @@ pub(super) async fn read(
         }
         scripts.push(script);
     }
+    let mut restrictive = Vec::new();
+    // Those that narrow come first: what the others open is then narrowed from the start.
+    for row in scope
+        .rows(connection, &POLICIES.replace("$shown", SHOWN))
+        .await?
+    {
+        let mut script = policy(scope, &row)?;
+        if flag(&row, 4)? {
+            let of_table = restrictive
+                .iter()
+                .filter(|(table, _)| *table == script.table);
+            let narrowing = of_table.map(|(_, narrows)| Requirement::clone(narrows));
+            script.requires.extend(narrowing);
+        } else {
+            restrictive.push((script.table.clone(), must_narrow(&row)?));
+        }
+        scripts.push(script);
+    }
     Ok(scripts)
+}
+
+/// A restrictive policy that is not there, for whatever reason, leaves its table more open than at the source.
+fn must_narrow(row: &TextRow) -> Result<Requirement, WireError> {
+    let (schema, table, name) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
+    Ok(Requirement {
+        query: format!("{} AND NOT polpermissive", exists(schema, table, name)),
+        lacking: format!(
+            "the restrictive policy {name} of {schema}.{table} is not there, without which the table would be more open than at the source: see to that \
+             policy first, and make the objects again"
+        ),
+    })
+}
+
+fn exists(schema: &str, table: &str, name: &str) -> String {
+    let quoted = format!("{}.{}", identifier(schema), identifier(table));
+    format!(
+        "SELECT 1 FROM pg_policy WHERE polrelid = to_regclass({}) AND polname = {}",
+        literal(&quoted),
+        literal(name)
+    )
 }
 
 fn policy(scope: &Scope, row: &TextRow) -> Result<Scripted, WireError> {
@@ -87,13 +127,23 @@ fn policy(scope: &Scope, row: &TextRow) -> Result<Scripted, WireError> {
     if let Some(written) = optional(row, 7) {
         create = format!("{create} WITH CHECK ({written})");
     }
-    let exists = format!(
-        "SELECT 1 FROM pg_policy WHERE polrelid = to_regclass({}) AND polname = {}",
+    let exists = exists(schema, table, name);
+    let shown = format!(
+        "SELECT {SHOWN} FROM pg_policy p WHERE polrelid = to_regclass({}) AND polname = {}",
         literal(&quoted),
         literal(name)
     );
     Ok(Scripted {
         table: scope.table(row, 0),
+        likeness: Some(Likeness {
+            text: text(row, 9)?.to_owned(),
+            again: Some(Again {
+                sql: format!("DROP POLICY {} ON {quoted}; {create}", identifier(name)),
+                shown: shown.clone(),
+            }),
+            besides: Vec::new(),
+            shown,
+        }),
         requires: roles.iter().map(|role| Requirement {
             query: role_exists(role),
             lacking: format!("the target has no role {role}, whom it is for: make the role there, and make the objects again"),
