@@ -165,10 +165,12 @@ pub enum RecordChange {
         /// The table at the source.
         table: TableName,
     },
-    /// The task feeds this table no more: it has another name.
+    /// The task feeds this table no more.
     Unfed {
         /// The table at the target.
         table: TableName,
+        /// Its name from here on, which may be the same to a server that does not tell the case of letters.
+        now: Option<TableName>,
     },
 }
 

@@ -170,8 +170,15 @@ pub(crate) async fn wait_for_definition(
     connection: &mut Connection,
     table: &TableName,
 ) -> Result<(), WireError> {
+    // Whoever holds the table for longer keeps the log of all others from being read.
+    const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 60";
+    const LOCK_WAIT_OVER: u16 = 1205;
+    connection.execute(LOCK_WAIT).await?;
     let sql = format!("SELECT 1 FROM {} LIMIT 0", quote::table(table));
     match connection.rows(&sql).await {
+        Err(WireError::Server(error)) if error.code == LOCK_WAIT_OVER => {
+            Err(WireError::Server(error))
+        }
         Ok(_) | Err(WireError::Server(_)) => Ok(()),
         Err(error) => Err(error),
     }

@@ -214,7 +214,7 @@ fn record(state: &mut State, task: &str, change: RecordChange) {
         RecordChange::Remove { table } => {
             state.records.remove(&(task.to_owned(), table));
         }
-        RecordChange::Unfed { table } => {
+        RecordChange::Unfed { table, .. } => {
             state.fed.remove(&(table, task.to_owned()));
         }
         RecordChange::Put {

@@ -136,9 +136,7 @@ impl Follower<'_> {
         };
         if is_renamed && (is_taken(&self.tables) || self.newcomers.has(&after.name)) {
             // Whoever looked later found it under its new name, and loads it.
-            let definitions = vec![Definition::Drop {
-                table: before.target.clone(),
-            }];
+            let definitions = self.dropping(&before);
             self.leave(id, &before, definitions);
             return Ok(());
         }
@@ -213,8 +211,10 @@ impl Follower<'_> {
         let (was, is) = (&before.target.name, after.target.name.clone());
         let is_moved = *was != is;
         if is_moved {
-            let table = was.clone();
-            records.push(RecordChange::Unfed { table });
+            records.push(RecordChange::Unfed {
+                table: was.clone(),
+                now: Some(is.clone()),
+            });
         }
         let then = Then::FollowAs(id, Box::new(after), Box::new(state));
         self.stand(definitions, records, then);
@@ -259,15 +259,7 @@ impl Follower<'_> {
         }
         let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
         info!(table = %before.name, "the table was dropped at the source");
-        // Others may have rows in it.
-        let is_ours = self.spec.load.feeding == Feeding::Alone;
-        let definitions = if self.spec.on_ddl.drops && is_ours {
-            vec![Definition::Drop {
-                table: before.target.clone(),
-            }]
-        } else {
-            Vec::new()
-        };
+        let definitions = self.dropping(&before);
         self.progress
             .count(&before.name, |entry| entry.changes.ddls += 1);
         self.leave(id, &before, definitions);
@@ -326,12 +318,26 @@ impl Follower<'_> {
         entry.is_some_and(|entry| entry.state == TableState::Error)
     }
 
+    /// What takes the target's table away, where the task may: others may have rows in it.
+    fn dropping(&self, table: &StreamTable) -> Vec<Definition> {
+        let is_ours = self.spec.load.feeding == Feeding::Alone;
+        let table = (self.spec.on_ddl.drops && is_ours).then(|| table.target.clone());
+        let drop = |table| Definition::Drop { table };
+        table.map(drop).into_iter().collect()
+    }
+
     fn leave(&mut self, id: TableId, before: &StreamTable, definitions: Vec<Definition>) {
         self.progress
             .update(&before.name, |entry| entry.state = TableState::Dropped);
-        let records = vec![RecordChange::Remove {
-            table: before.name.clone(),
-        }];
+        let records = vec![
+            RecordChange::Remove {
+                table: before.name.clone(),
+            },
+            RecordChange::Unfed {
+                table: before.target.name.clone(),
+                now: None,
+            },
+        ];
         self.stand(definitions, records, Then::Leave(id));
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{error, info};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeLog, Checkpoint, Definition, Error, FollowState, LoadRecord, Mutation, PrepareMode,
+    ChangeLog, Checkpoint, Definition, Error, Feeding, FollowState, LoadRecord, Mutation, PrepareMode,
     RecordChange, SnapshotView, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
@@ -111,6 +111,8 @@ impl<'a> Run<'a> {
         let selected = self.selected().await?;
         let tells_names = log.tells_names().await.map_err(RunError::Source)?;
         session.take_out_made_anew(&selected, tells_names);
+        self.leave_shared(&mut *target, &fence, &mut session)
+            .await?;
         if let Some(control) = self.leftovers(&session, &selected, &*target)? {
             clear_away(&mut writer, &control).await?;
         }
@@ -279,6 +281,22 @@ impl<'a> Run<'a> {
         changes
     }
 
+    /// A table that is another one by now, and into which other tasks write too, cannot be loaded: its rows of before are among theirs.
+    async fn leave_shared(
+        &self,
+        target: &mut dyn Target,
+        fence: &TaskFence,
+        session: &mut Session,
+    ) -> Result<(), RunError> {
+        if self.spec.load.feeding == Feeding::Alone {
+            return Ok(());
+        }
+        let reason = "it was dropped and made again at the source; delete its rows of before at the target, which it shares with other tasks, and load it again";
+        let left = std::mem::take(&mut session.made_anew).into_iter();
+        let left = left.map(|record| (record, reason.to_owned()));
+        self.suspend(target, fence, &session.checkpoint, left).await
+    }
+
     /// The task's tables as the source has them now.
     async fn selected(&self) -> Result<Vec<Table>, RunError> {
         let mut source = self.source.source().await.map_err(RunError::Source)?;
@@ -296,8 +314,8 @@ impl<'a> Run<'a> {
     ) -> Result<Option<Control>, RunError> {
         let is_gone =
             |record: &&LoadRecord| !selected.iter().any(|table| table.name == record.table);
-        let may_drop =
-            self.spec.on_ddl.drops && self.spec.load.prepare == PrepareMode::DropAndCreate;
+        let drops = self.spec.on_ddl.drops && self.spec.load.feeding == Feeding::Alone;
+        let may_drop = drops && self.spec.load.prepare == PrepareMode::DropAndCreate;
         let mut control = Control {
             definitions: Vec::new(),
             records: Vec::new(),
@@ -310,7 +328,7 @@ impl<'a> Run<'a> {
         let interrupted = interrupted.map(|record| (record, may_drop && is_selected(record)));
         // The log tells of their end too, but of a table that nobody follows.
         let made_anew = session.made_anew.iter();
-        let made_anew = made_anew.map(|record| (record, self.spec.on_ddl.drops));
+        let made_anew = made_anew.map(|record| (record, drops));
         for (record, may_drop) in interrupted.chain(made_anew) {
             let why = if is_selected(record) {
                 "it is gone at the source"

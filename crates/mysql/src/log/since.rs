@@ -1,5 +1,7 @@
 //! Definitions that the log has behind a place.
 
+use std::ops::ControlFlow;
+
 use whimbrel_connector::{Error, TableFault};
 use whimbrel_core::{Table, TableName};
 
@@ -17,12 +19,13 @@ use crate::wire::Connection;
 
 const DOING: &str = "look whether tables were altered";
 
-/// Goes through the statements from a place up to the log's end of now; `each` also gets the place behind the statement.
+/// Goes through the statements from a place up to the log's end of now, or until nothing is looked for; `each` also gets the place behind
+/// the statement.
 async fn statements(
     options: &Options,
     connection: &mut Connection,
     from: &Parsed,
-    mut each: impl FnMut(&Statement, &str) + Send,
+    mut each: impl FnMut(&Statement, &str) -> ControlFlow<()> + Send,
 ) -> Result<(), Error> {
     let end = source::current_position(connection)
         .await
@@ -42,7 +45,10 @@ async fn statements(
         ) && !is_before
             && let Some((statement, _)) = statement_of(&event)?
         {
-            each(&statement, &format!("{}:{}", walk.file.name, walk.offset));
+            let behind = format!("{}:{}", walk.file.name, walk.offset);
+            if each(&statement, &behind).is_break() {
+                return Ok(());
+            }
         }
         if walk.has_reached(&end.file, end.offset) {
             return Ok(());
@@ -64,6 +70,7 @@ pub(super) async fn altered(
                 *last = Some(behind.to_owned());
             }
         }
+        ControlFlow::Continue(())
     })
     .await?;
     let faults = tables.iter().zip(last).filter_map(|(table, last)| {
@@ -90,6 +97,12 @@ fn reshapes(statement: &Statement, table: &TableName) -> bool {
     }
 }
 
+/// All but the key that the server makes by itself, which a setting shows or hides.
+fn shown<'a>(columns: impl Iterator<Item = &'a String>) -> impl Iterator<Item = &'a String> {
+    const GENERATED: &str = "my_row_id";
+    columns.filter(|name| *name != GENERATED)
+}
+
 /// Tables whose columns the catalog has in another order than they had at the place, or under other names, though the log defines none of
 /// them anew from there on: whoever altered them had the log switched off.
 pub(super) async fn unlogged(
@@ -103,7 +116,7 @@ pub(super) async fn unlogged(
     let differs = |table: &&Table| {
         let columns = table.columns.iter();
         now.get(&table.name)
-            .is_some_and(|now| !columns.map(|column| &column.name).eq(now))
+            .is_some_and(|now| !shown(columns.map(|column| &column.name)).eq(shown(now.iter())))
     };
     let mut suspects: Vec<TableName> = tables
         .iter()
@@ -113,6 +126,10 @@ pub(super) async fn unlogged(
     if !suspects.is_empty() {
         statements(options, connection, from, |statement, _| {
             suspects.retain(|table| !defines(statement, table));
+            if suspects.is_empty() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
         })
         .await?;
     }

@@ -76,21 +76,41 @@ pub(super) enum ColumnWord {
 }
 
 /// What an alteration may say that gives no column another name, type or place.
-const HARMLESS: [&str; 14] = [
+const HARMLESS: [&str; 34] = [
     "ALGORITHM",
     "ALTER",
     "ANALYZE",
     "AUTO_INCREMENT",
+    "AVG_ROW_LENGTH",
     "CHECK",
+    "CHECKSUM",
     "COALESCE",
     "COMMENT",
+    "COMPRESSION",
     "DISABLE",
     "ENABLE",
+    "ENCRYPTION",
     "ENGINE",
     "FORCE",
+    "KEY_BLOCK_SIZE",
     "LOCK",
+    "MAX_ROWS",
+    "MIN_ROWS",
+    "OPTIMIZE",
+    "ORDER",
+    "PACK_KEYS",
+    "PARTITION",
     "REBUILD",
+    "REMOVE",
+    "REORGANIZE",
+    "REPAIR",
     "ROW_FORMAT",
+    "STATS_AUTO_RECALC",
+    "STATS_PERSISTENT",
+    "STATS_SAMPLE_PAGES",
+    "TABLESPACE",
+    "WITH",
+    "WITHOUT",
 ];
 
 impl Alteration {

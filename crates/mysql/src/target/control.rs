@@ -546,7 +546,9 @@ pub(super) fn record_sql(fence: &TaskFence, change: &RecordChange) -> Vec<String
                 )
             })
             .into(),
-        RecordChange::Unfed { table } => fed::unfed_sql(&fence.task, table),
+        RecordChange::Unfed { table, now } => {
+            fed::unfed_sql(&fence.task, table, now.as_ref())
+        },
     }
 }
 

@@ -84,14 +84,21 @@ pub(super) async fn by_others(
     Ok(fed)
 }
 
-/// What the notes hold no more.
-pub(super) fn unfed_sql(task: &str, table: &TableName) -> Vec<String> {
+/// What the notes hold no more. A name that is the same to the server as the one of now stays.
+pub(super) fn unfed_sql(task: &str, table: &TableName, now: Option<&TableName>) -> Vec<String> {
+    let stays = now.map_or_else(String::new, |now| {
+        format!(
+            " AND NOT (@@lower_case_table_names <> 0 AND (lower(table_owner), lower(table_name)) = (lower({}), lower({})))",
+            literal(&now.schema),
+            literal(&now.name)
+        )
+    });
     let (schema, name) = (literal(&table.schema), literal(&table.name));
     let delete = |notes| {
         format!(
             "DELETE FROM {DATABASE}.{notes} WHERE task_name = {} AND \
              ((table_owner, table_name) = ({schema}, {name}) OR (@@lower_case_table_names <> 0 \
-             AND (table_owner, table_name) = (lower({schema}), lower({name}))))",
+             AND (table_owner, table_name) = (lower({schema}), lower({name})))){stays}",
             literal(task)
         )
     };

@@ -151,13 +151,46 @@ pub(super) async fn remove(connection: &mut Connection, name: &str) -> Result<()
     Ok(())
 }
 
-/// Statements that may attach, detach or drop a partition. What partitions a table had before is kept in the transaction's own setting, and
-/// compared when the statement is done: partitions that are made are empty, and no statement of these.
+/// Statements that may attach, detach or drop a partition.
 const MOVING: [&str; 3] = ["ALTER TABLE", "DROP TABLE", "DROP SCHEMA"];
 
-/// The partitions with rows of each partitioned table that is no partition itself, as texts by the table's id.
-const LEAVES: &str = "(SELECT coalesce(json_object(array_agg(r.oid::text), array_agg(coalesce((SELECT string_agg(t.relid::oid::text, ',' ORDER BY t.relid::oid) FROM pg_partition_tree(r.oid) t WHERE t.isleaf), ''))), '{}')
-    FROM pg_class r WHERE r.relkind = 'p' AND NOT r.relispartition AND r.relpersistence = 'p')";
+/// The partitions with rows of each partitioned table that the task follows, as texts by the table's id. Read from the catalog alone: the server's
+/// own function locks every partition that it names.
+fn leaves(name: &str) -> String {
+    format!(
+        "(WITH RECURSIVE tree(root, relid) AS (
+      SELECT c.oid, c.oid FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid JOIN pg_class c ON c.oid = r.prrelid
+        WHERE p.pubname = {} AND c.relkind = 'p'
+      UNION ALL SELECT t.root, i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid)
+    SELECT coalesce(json_object_agg(g.root, g.leaves), '{{}}') FROM (
+      SELECT t.root::text AS root, coalesce(string_agg(t.relid::text, ',' ORDER BY t.relid) FILTER (WHERE c.relkind <> 'p'), '') AS leaves
+        FROM tree t JOIN pg_class c ON c.oid = t.relid GROUP BY t.root) g)",
+        literal(name)
+    )
+}
+
+/// Notes in `moved` the tables of which partitions with rows came or went, by what they had when the statement began. One that was dropped can be
+/// asked no more, and counts as one with rows.
+fn compare_leaves(name: &str, leaves: &str) -> String {
+    format!(
+        "    BEGIN
+      before := nullif(current_setting('{name}.leaves', true), '')::json;
+      FOR root, leaf IN SELECT w.key, l.leaf::oid FROM json_each_text(before) w JOIN json_each_text({leaves}) n ON n.key = w.key,
+          LATERAL ((SELECT unnest(string_to_array(w.value, ',')) EXCEPT SELECT unnest(string_to_array(n.value, ',')))
+            UNION (SELECT unnest(string_to_array(n.value, ',')) EXCEPT SELECT unnest(string_to_array(w.value, ',')))) l(leaf)
+          WHERE n.value <> w.value LOOP
+        has_rows := true;
+        IF EXISTS (SELECT FROM pg_class WHERE oid = leaf) THEN
+          EXECUTE format('SELECT EXISTS (SELECT FROM %s)', leaf::regclass) INTO has_rows;
+        END IF;
+        IF has_rows THEN moved := moved || root::bigint; END IF;
+      END LOOP;
+    EXCEPTION WHEN OTHERS THEN
+      RAISE WARNING 'partitions that moved are loaded again: %', SQLERRM;
+      SELECT array_agg(key::bigint) INTO moved FROM json_each_text(before);
+    END;"
+    )
+}
 
 /// The catalog's rows are those from which tables are described, so that they are read by the same code. The function never makes a
 /// statement fail: without its message the next row of the table tells.
@@ -171,11 +204,14 @@ fn install_sql(name: &str, schema: &str) -> String {
         .collect();
     let columns = COLUMNS.replace("$1", "oids");
     let keys = KEYS.replace("$1", "oids");
+    let leaves = leaves(name);
+    let compared = compare_leaves(name, &leaves);
     let body = format!(
-        "DECLARE oids oid[]; content json; moved json;
+        "DECLARE oids oid[]; content json; moved bigint[] := '{{}}'; before json; root text; leaf oid; has_rows boolean;
 BEGIN
   IF tg_event = 'ddl_command_start' THEN
-    PERFORM set_config('{name}.leaves', {LEAVES}::text, true);
+    -- Not of the transaction alone: a partition that is detached concurrently takes two.
+    PERFORM set_config('{name}.leaves', {leaves}::text, false);
   ELSIF tg_event = 'sql_drop' THEN
     SELECT json_build_object('dropped', json_agg(json_build_array(objid::bigint, schema_name, object_name))) INTO content
       FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table' AND NOT is_temporary AND classid = 'pg_class'::regclass
@@ -189,21 +225,19 @@ BEGIN
     END IF;
   ELSE
     IF tg_tag IN ({tags}) THEN
-      -- Rows came or went with partitions. Those of a table that went itself are told above.
-      SELECT json_agg(w.key::bigint) INTO moved FROM json_each_text(nullif(current_setting('{name}.leaves', true), '')::json) w
-        JOIN json_each_text({LEAVES}) n ON n.key = w.key WHERE n.value <> w.value;
+{compared}
     END IF;
     SELECT array_agg(DISTINCT c.oid) INTO oids FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid
       WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p';
     IF oids IS NOT NULL THEN
       SELECT json_build_object(
-        'rewritten', coalesce(moved, '[]'), 'tables', (SELECT json_agg(json_build_array(c.oid::bigint, n.nspname, c.relname))
+        'rewritten', to_json(moved), 'tables', (SELECT json_agg(json_build_array(c.oid::bigint, n.nspname, c.relname))
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (oids)),
         'columns', (SELECT coalesce(json_agg(json_build_array({texts})), '[]') FROM ({columns}) AS rows({names})),
         'keys', (SELECT coalesce(json_agg(json_build_array(k0::bigint, k1)), '[]') FROM ({keys}) AS rows(k0, k1)))
       INTO content;
-    ELSIF moved IS NOT NULL THEN
-      content := json_build_object('rewritten', moved);
+    ELSIF moved <> '{{}}' THEN
+      content := json_build_object('rewritten', to_json(moved));
     END IF;
   END IF;
   IF content IS NOT NULL THEN

@@ -18,7 +18,7 @@ JOIN json_array_elements($2::json) w ON (f.table_owner, f.table_name) = (w->>0, 
 WHERE f.task_name <> $1 ORDER BY 1, 2, 3";
 
 /// One after another: what one task has alone another must not begin to share. Also whoever notes a single table waits for this.
-const LOCK: &str = "LOCK TABLE awsdms_control.awsdms_fed_table IN SHARE ROW EXCLUSIVE MODE";
+pub(super) const LOCK: &str = "LOCK TABLE awsdms_control.awsdms_fed_table IN SHARE ROW EXCLUSIVE MODE";
 
 /// What the task had. Parameter: task.
 const RELEASE: [&str; 2] = [
@@ -45,9 +45,9 @@ fn take(task: &str, list: &str, feeding: Feeding) -> String {
 }
 
 /// Takes one table, without parameters.
-pub(super) fn take_sql(task: &str, table: &TableName, feeding: Feeding) -> [String; 2] {
+pub(super) fn take_sql(task: &str, table: &TableName, feeding: Feeding) -> String {
     let list = literal(&list(std::slice::from_ref(table)));
-    [LOCK.to_owned(), take(&literal(task), &list, feeding)]
+    take(&literal(task), &list, feeding)
 }
 
 /// Gives one table back, without parameters.

@@ -37,11 +37,16 @@ impl PostgresApplier {
         feeding: Feeding,
     ) -> Result<Option<FedTable>, Error> {
         let task = self.fence.task.clone();
-        let sql = fed::take_sql(&task, table, feeding);
-        self.control(&sql, fed::NOTING).await?;
+        // Asked first, under the lock: the transaction goes on where the answer is no.
+        self.control(&[fed::LOCK.to_owned()], fed::NOTING).await?;
         let tables = std::slice::from_ref(table);
         let others = fed::by_others(&mut self.connection, &task, tables, feeding);
-        Ok(others.await?.into_iter().next())
+        if let Some(other) = others.await?.into_iter().next() {
+            return Ok(Some(other));
+        }
+        self.control(&[fed::take_sql(&task, table, feeding)], fed::NOTING)
+            .await?;
+        Ok(None)
     }
 
     pub(super) async fn report_exceptions(
@@ -118,7 +123,7 @@ fn record_sql(task: &str, change: &RecordChange) -> Vec<String> {
                 )
             })
             .into(),
-        RecordChange::Unfed { table } => fed::release_sql(&key(table)),
+        RecordChange::Unfed { table, .. } => fed::release_sql(&key(table)),
     }
 }
 
