@@ -89,11 +89,12 @@ pub trait Snapshot: Send + Sync {
     /// [`Source::partitions`] told of some, with segments that are partitions.
     ///
     /// # Errors
-    /// [`Error::Table`] when one of them is gone.
+    /// [`Error::Table`] when one of them is gone; where they must hold all rows, also when another has come.
     async fn plan_partitions(
         &self,
         table: &Table,
         _segments: &Segments,
+        _must_be_all: bool,
     ) -> Result<Vec<ChunkBounds>, Error> {
         Err(Error::table(&table.name, "its source has no partitions"))
     }

@@ -69,12 +69,21 @@ impl Segments {
 
     /// As [`Self::of_partitions`], of which there must be some, and all that are listed.
     ///
+    /// `must_be_all`: together they held every row when the list was checked.
+    ///
     /// # Errors
-    /// What is not there any more.
+    /// What is not there any more, or came since.
     pub fn found_partitions<'p>(
         &self,
         there: &'p [Partition],
+        must_be_all: bool,
     ) -> Result<Vec<&'p Partition>, String> {
+        if must_be_all && self.leaves_rows_out(there) {
+            return Err(
+                "a partition came to it that the list does not name; add it, and start the load again"
+                    .to_owned(),
+            );
+        }
         let found = self.of_partitions(there);
         let expected = match self {
             Self::PartitionList {
@@ -296,16 +305,14 @@ fn segments_between(columns: &[TestedColumn], table: &Table, below: &[Predicate]
         last = Some(predicate);
     }
     segments.extend(last.map(not));
-    let rest = rest_of(columns, table, &segments);
+    let rest = rest_of(columns, &segments);
     Segments::Ranges { segments, rest }
 }
 
-/// What no segment holds. Unless a column is NULL each comparison is true or false, and so one of the segments is true.
-fn rest_of(columns: &[TestedColumn], table: &Table, segments: &[Predicate]) -> Option<Predicate> {
-    let nullable = columns
-        .iter()
-        .filter(|column| table.columns[column.column].nullable);
-    let nulls: Vec<Predicate> = nullable.cloned().map(Predicate::IsNull).collect();
+/// What no segment holds. Unless a column is NULL each comparison is true or false, and so one of the segments is true. What the catalog
+/// says of NULL is not asked: a constraint may not hold for older rows, and a server sees at once that a column has none.
+fn rest_of(columns: &[TestedColumn], segments: &[Predicate]) -> Option<Predicate> {
+    let nulls: Vec<Predicate> = columns.iter().cloned().map(Predicate::IsNull).collect();
     if nulls.is_empty() {
         return None;
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tracing::{error, info};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeLog, Checkpoint, Definition, Error, Feeding, FollowState, LoadRecord, Mutation, PrepareMode,
-    RecordChange, SnapshotView, Target, TaskFence,
+    ChangeLog, Checkpoint, Definition, Error, Feeding, FollowState, LoadRecord, Mutation,
+    PrepareMode, RecordChange, SnapshotView, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 

@@ -111,7 +111,7 @@ async fn plan_one(
         _ => spec.plan_table(&table, target),
     };
     let split = if planned.is_ok() {
-        Split::of(source, spec, &table).await
+        Split::of(source, spec, &table, is_view).await
     } else {
         Ok(Split::Bytes)
     };

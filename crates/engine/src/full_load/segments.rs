@@ -25,8 +25,8 @@ pub enum Split {
     Bytes,
     /// Not at all.
     Whole,
-    /// By partitions.
-    Partitions(Segments),
+    /// By partitions, and whether they hold all rows.
+    Partitions(Segments, bool),
     /// By ranges of its user.
     Ranges(Ranges),
 }
@@ -48,7 +48,7 @@ pub(super) struct Part<'r> {
 
 impl Split {
     /// How the rules split a table. Whatever a rule says of parts that no snapshot covers, they are read as one: each statement sees another
-    /// moment.
+    /// moment. So is a view, which need not show the same rows twice.
     ///
     /// # Errors
     /// [`Error::Table`] for a rule that does not fit the table.
@@ -56,6 +56,7 @@ impl Split {
         source: &mut dyn Source,
         spec: &FullLoadSpec,
         table: &Table,
+        is_view: bool,
     ) -> Result<Self, Error> {
         let segments = spec
             .mappings
@@ -66,11 +67,13 @@ impl Split {
         };
         if matches!(segments, Segments::Ranges { .. } | Segments::Whole) {
             let ranges = segments.ranges();
-            return Ok(if ranges.is_empty() || table.outside_snapshot.is_some() {
-                Self::Whole
-            } else {
-                Self::Ranges(Ranges::new(ranges))
-            });
+            return Ok(
+                if ranges.is_empty() || table.outside_snapshot.is_some() || is_view {
+                    Self::Whole
+                } else {
+                    Self::Ranges(Ranges::new(ranges))
+                },
+            );
         }
         let there = source.partitions(table).await?;
         let checked = spec.mappings.check_partitions(table, &there);
@@ -87,7 +90,7 @@ impl Split {
         Ok(if there.is_empty() || is_moving {
             Self::Whole
         } else {
-            Self::Partitions(segments)
+            Self::Partitions(segments, !is_partial)
         })
     }
 
@@ -104,7 +107,9 @@ impl Split {
         match self {
             Self::Bytes => snapshot.plan(table, chunk_bytes).await,
             Self::Whole => snapshot.plan(table, u64::MAX).await,
-            Self::Partitions(segments) => snapshot.plan_partitions(table, segments).await,
+            Self::Partitions(segments, hold_all) => {
+                snapshot.plan_partitions(table, segments, *hold_all).await
+            }
             Self::Ranges(ranges) => {
                 let whole = snapshot.plan(table, u64::MAX).await?;
                 Ok(ranges.chunks(&whole))

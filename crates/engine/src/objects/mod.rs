@@ -53,7 +53,11 @@ pub async fn plan_objects(
         .collect();
     let sources: Vec<_> = tables.iter().map(|table| table.source.clone()).collect();
     let mut objects = source.objects(&sources).await.map_err(RunError::Source)?;
-    // What a view shows lies in a table of its name.
+    // What a view shows lies in a table of its name, where it could be loaded at all.
+    let views: Vec<_> = views
+        .into_iter()
+        .filter(|view| view.target.is_ok())
+        .collect();
     let is_loaded = |script: &Scripted| {
         views.iter().any(|view| {
             let name = &view.source.name;

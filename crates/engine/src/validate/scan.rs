@@ -23,7 +23,7 @@ pub(super) async fn scan<S: RowSink>(
 ) -> Result<Vec<S>, Error> {
     let chunks = match shape.and_then(Shaped::listed_partitions) {
         None => snapshot.plan(table, CHUNK_BYTES).await?,
-        Some(listed) => snapshot.plan_partitions(table, listed).await?,
+        Some(listed) => snapshot.plan_partitions(table, listed, false).await?,
     };
     let reader_count = reader_count.clamp(1, chunks.len().max(1));
     let waiting: Arc<Mutex<Vec<ChunkBounds>>> = Arc::new(Mutex::new(chunks));

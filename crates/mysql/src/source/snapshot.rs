@@ -68,9 +68,10 @@ pub(super) async fn open(
 ) -> Result<MysqlSnapshot, Error> {
     let connecting = (0..reader_count).map(|_| connect(options, Purpose::Read));
     let mut readers = try_join_all(connecting).await?;
-    // A lock of a view locks what it reads.
-    let locked = [tables, views].concat();
-    let position = open_views(connection, &mut readers, &locked)
+    // A lock of a view locks what it reads; one without columns is broken, and is loaded by nobody.
+    let views = views.iter().filter(|view| !view.columns.is_empty());
+    let views: Vec<Table> = views.cloned().collect();
+    let position = open_views(connection, &mut readers, (tables, &views))
         .await
         .map_err(|error| general(error, DOING))?;
     debug!(%position, readers = readers.len(), "snapshot opened");
@@ -97,7 +98,7 @@ impl MysqlSnapshot {
 async fn open_views(
     connection: &mut Connection,
     readers: &mut Vec<Connection>,
-    tables: &[Table],
+    (tables, views): (&[Table], &[Table]),
 ) -> Result<Position, WireError> {
     connection
         .execute(&format!(
@@ -122,8 +123,10 @@ async fn open_views(
     {
         return Ok(position);
     }
-    if !tables.is_empty() {
-        let locks: Vec<String> = tables
+    // A view that cannot be locked does not keep the tables from it: it is read by one statement.
+    let lists = [[tables, views].concat(), tables.to_vec()];
+    for locked in lists.iter().filter(|locked| !locked.is_empty()) {
+        let locks: Vec<String> = locked
             .iter()
             .map(|table| format!("{} READ", quote::table(&table.name)))
             .collect();
@@ -219,6 +222,7 @@ impl Snapshot for MysqlSnapshot {
         &self,
         table: &Table,
         segments: &Segments,
+        must_be_all: bool,
     ) -> Result<Vec<ChunkBounds>, Error> {
         let mut planner = self.planner.lock().await;
         let mut connection = self.planning(&mut planner).await?;
@@ -227,7 +231,7 @@ impl Snapshot for MysqlSnapshot {
             .map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
         *planner = Some(connection);
         let (partitions, rows): (Vec<Partition>, Vec<u64>) = there.into_iter().unzip();
-        let found = segments.found_partitions(&partitions);
+        let found = segments.found_partitions(&partitions, must_be_all);
         let found = found.map_err(|message| Error::table(&table.name, message))?;
         let bounds = found.into_iter().map(|wanted| {
             let place = partitions.iter().position(|one| one == wanted);

@@ -546,9 +546,7 @@ pub(super) fn record_sql(fence: &TaskFence, change: &RecordChange) -> Vec<String
                 )
             })
             .into(),
-        RecordChange::Unfed { table, now } => {
-            fed::unfed_sql(&fence.task, table, now.as_ref())
-        },
+        RecordChange::Unfed { table, now } => fed::unfed_sql(&fence.task, table, now.as_ref()),
     }
 }
 

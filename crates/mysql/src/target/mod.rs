@@ -17,8 +17,8 @@ use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
-    LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn, TargetTable, TaskFence,
-    TypeDefinition,
+    LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn, TargetTable,
+    TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};

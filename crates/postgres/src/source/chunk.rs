@@ -1,5 +1,7 @@
 //! Which rows a chunk holds: pages of a relation.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use whimbrel_connector::{Error, FinishedChunk};
 use whimbrel_core::{ChunkBounds, Column, TableName};
@@ -70,22 +72,38 @@ pub(super) fn union(
     partition: Option<&TableName>,
     conditions: &Conditions<'_>,
 ) -> Result<Option<String>, Error> {
-    let (mut ranges, mut filtered) = (Vec::new(), Vec::new());
+    // By what was wanted of their rows.
+    let mut ranges: BTreeMap<Option<String>, Vec<ChunkRange>> = BTreeMap::new();
     for chunk in chunks {
         let range = ChunkRange::parse(&chunk.bounds)?;
         if range.partition.as_ref() != partition {
             continue;
         }
-        match &chunk.filter {
-            None => ranges.push(range),
-            Some(filter) => {
-                let Some(filter) = conditions.exactly(filter) else {
-                    return Ok(None);
-                };
-                filtered.push(format!("({} AND {filter})", range.condition()));
-            }
-        }
+        let filter = match &chunk.filter {
+            None => None,
+            Some(filter) => match conditions.exactly(filter) {
+                None => return Ok(None),
+                exact => exact,
+            },
+        };
+        ranges.entry(filter).or_default().push(range);
     }
+    let conditions: Vec<String> = ranges
+        .into_iter()
+        .map(|(filter, ranges)| match filter {
+            None => of_ranges(ranges),
+            Some(filter) => format!("(({}) AND {filter})", of_ranges(ranges)),
+        })
+        .collect();
+    Ok(Some(if conditions.is_empty() {
+        "false".to_owned()
+    } else {
+        conditions.join(" OR ")
+    }))
+}
+
+/// The condition on the rows in any of the ranges; those beside each other are one.
+fn of_ranges(mut ranges: Vec<ChunkRange>) -> String {
     ranges.sort_unstable_by_key(|range| range.from);
     ranges.dedup_by(|next, before| {
         let is_next = before.to == Some(next.from);
@@ -94,16 +112,11 @@ pub(super) fn union(
         }
         is_next
     });
-    let mut conditions: Vec<String> = ranges
-        .iter()
+    let conditions = ranges.iter();
+    let conditions: Vec<String> = conditions
         .map(|range| format!("({})", range.condition()))
         .collect();
-    conditions.extend(filtered);
-    Ok(Some(if conditions.is_empty() {
-        "false".to_owned()
-    } else {
-        conditions.join(" OR ")
-    }))
+    conditions.join(" OR ")
 }
 
 /// A number for a table's columns, its relations and their files (FNV-1a): it changes when a column changes, a partition comes or

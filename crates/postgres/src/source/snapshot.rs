@@ -141,6 +141,7 @@ impl Snapshot for PostgresSnapshot {
         &self,
         table: &Table,
         segments: &Segments,
+        must_be_all: bool,
     ) -> Result<Vec<ChunkBounds>, Error> {
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
@@ -148,7 +149,7 @@ impl Snapshot for PostgresSnapshot {
             .await
             .map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
         let partitions: Vec<Partition> = there.iter().map(|one| one.partition.clone()).collect();
-        let found = segments.found_partitions(&partitions);
+        let found = segments.found_partitions(&partitions, must_be_all);
         let found = found.map_err(|message| Error::table(&table.name, message))?;
         let mut wanted: Vec<u32> = Vec::new();
         // Each stands behind the one that it is a part of.

@@ -18,7 +18,8 @@ JOIN json_array_elements($2::json) w ON (f.table_owner, f.table_name) = (w->>0, 
 WHERE f.task_name <> $1 ORDER BY 1, 2, 3";
 
 /// One after another: what one task has alone another must not begin to share. Also whoever notes a single table waits for this.
-pub(super) const LOCK: &str = "LOCK TABLE awsdms_control.awsdms_fed_table IN SHARE ROW EXCLUSIVE MODE";
+pub(super) const LOCK: &str =
+    "LOCK TABLE awsdms_control.awsdms_fed_table IN SHARE ROW EXCLUSIVE MODE";
 
 /// What the task had. Parameter: task.
 const RELEASE: [&str; 2] = [
