@@ -265,7 +265,7 @@ fn of_ranges(ranges: &Ranges, table: &Table) -> Result<Segments, (String, String
         .iter()
         .map(|boundary| below(&columns, boundary))
         .collect();
-    Ok(segments_between(&columns, table, &below))
+    Ok(segments_between(&columns, &below))
 }
 
 fn is_below(one: &[Literal], other: &[Literal]) -> bool {
@@ -293,7 +293,7 @@ fn below(columns: &[TestedColumn], boundary: &[Literal]) -> Predicate {
     Predicate::Any(steps.collect())
 }
 
-fn segments_between(columns: &[TestedColumn], table: &Table, below: &[Predicate]) -> Segments {
+fn segments_between(columns: &[TestedColumn], below: &[Predicate]) -> Segments {
     let not = |predicate: &Predicate| Predicate::Not(Box::new(predicate.clone()));
     let mut segments = Vec::new();
     let mut last: Option<&Predicate> = None;
