@@ -431,7 +431,7 @@ fn lob_kib_max(document: &SettingsDocument) -> Option<u32> {
 fn objects(document: &SettingsDocument) -> ObjectSelection {
     let given = document.get("WhimbrelSettings", "Objects").as_str();
     let given = given.and_then(|given| ObjectSelection::parse(given).ok());
-    given.unwrap_or_else(ObjectSelection::all)
+    given.unwrap_or_else(ObjectSelection::of_tables)
 }
 
 fn target_tables(document: &SettingsDocument) -> TargetTables {
