@@ -77,7 +77,7 @@ async fn a_transaction_in_pieces_counts_from_its_commit_on_and_nobody_is_caught_
 async fn a_run_is_not_caught_up_before_the_target_has_what_was_received() {
     let pair = pair();
     let gathering = CdcSpec {
-        batch_wait: Some(Duration::from_secs(60)),
+        batch_wait: Some(Duration::from_mins(1)),
         ..cdc()
     };
     let outcome = follow(&pair, &gathering, &Faults::none(), async |progress| {

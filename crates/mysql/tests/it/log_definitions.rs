@@ -93,7 +93,7 @@ async fn the_catalog_is_asked_once_it_has_what_the_log_tells() {
             .sql("alter table t rename column a to c")
             .map(|_| database)
     });
-    let columns = tokio::time::timeout(Duration::from_secs(60), next_columns(&mut *stream)).await;
+    let columns = tokio::time::timeout(Duration::from_mins(1), next_columns(&mut *stream)).await;
     assert_eq!(columns.expect("it is told"), ["id", "c", "b"], "{url}");
     altering.await.unwrap().unwrap();
 }

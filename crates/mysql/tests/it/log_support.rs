@@ -118,16 +118,7 @@ impl Tap {
 
     /// The events of a block with their rows decoded.
     pub(crate) fn read(&mut self, block: &ChangeBlock, seen: &mut Vec<Seen>) -> Result<(), Error> {
-        let row = |at: &RowAt| -> Result<String, Error> {
-            let mut text = String::new();
-            block.rows.decode(*at, &mut |values| {
-                text = format!("{values:?}");
-                let is_whole = !values.contains(&whimbrel_core::Value::NotSent);
-                assert_eq!(is_whole, at.is_whole, "{text}");
-                Ok(())
-            })?;
-            Ok(text)
-        };
+        let row = |at: &RowAt| row_text(block, at);
         for event in &block.events {
             let name = |id: &whimbrel_connector::TableId| {
                 let found = self.names.iter().rev().find(|(known, _)| *known == id.0);
@@ -268,4 +259,16 @@ pub(crate) fn outline(seen: &[Seen]) -> String {
         Seen::Commit(_) => ')',
     };
     seen.iter().map(letter).collect()
+}
+
+/// A row as tests write it down.
+fn row_text(block: &ChangeBlock, at: &RowAt) -> Result<String, Error> {
+    let mut text = String::new();
+    block.rows.decode(*at, &mut |values| {
+        text = format!("{values:?}");
+        let is_whole = !values.contains(&whimbrel_core::Value::NotSent);
+        assert_eq!(is_whole, at.is_whole, "{text}");
+        Ok(())
+    })?;
+    Ok(text)
 }

@@ -207,18 +207,7 @@ impl Reader {
     ) -> Option<std::sync::Arc<dyn whimbrel_connector::LogPlace>> {
         let change = match event {
             LogEvent::Table { id, table } | LogEvent::Identified { id, table } => {
-                let key = table.primary_key.iter();
-                let key: Vec<&str> = key.map(|&k| table.columns[k].name.as_str()).collect();
-                let names: Vec<String> = table
-                    .loaded_columns()
-                    .map(|c| format!("{} {}", c.name, c.native))
-                    .collect();
-                let shape = format!(
-                    "table {} ({}) by ({})",
-                    table.name.name,
-                    names.join(", "),
-                    key.join(", ")
-                );
+                let shape = shape(&table);
                 self.tables.insert(id, table.name.name.clone());
                 self.shapes.push(shape.clone());
                 self.open.as_ref()?;
@@ -309,4 +298,20 @@ pub(crate) fn cell(value: &Value<'_>) -> String {
             }
         }
     }
+}
+
+/// A table as tests write it down.
+fn shape(table: &Table) -> String {
+    let key = table.primary_key.iter();
+    let key: Vec<&str> = key.map(|&k| table.columns[k].name.as_str()).collect();
+    let names: Vec<String> = table
+        .loaded_columns()
+        .map(|c| format!("{} {}", c.name, c.native))
+        .collect();
+    format!(
+        "table {} ({}) by ({})",
+        table.name.name,
+        names.join(", "),
+        key.join(", ")
+    )
 }
