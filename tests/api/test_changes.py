@@ -129,7 +129,7 @@ def test_changes_alone_are_followed_until_a_time(dms, pair):
         pair.target.sql(f"create schema if not exists {pair.schema}")
         pair.target.sql(f"create table {pair.schema}.{table} (id int primary key, name varchar(20))")
     task = pair.task(MigrationType="cdc")
-    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=15 * SLOWNESS)
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=15 if SLOWNESS == 1 else 30)
     start(dms, task, CdcStopPosition=f"server_time:{until:%Y-%m-%dT%H:%M:%S}")
     wait_until(lambda: describe_task(dms, task).get("RecoveryCheckpoint"), 30, "the task follows")
     pair.source.sql(f"insert into {pair.schema}.a values (9, 'nine')")
