@@ -141,12 +141,7 @@ fn client(server: &Record, database: &str) -> Command {
             .env("PGCLIENTENCODING", "UTF8")
             .env("PGCONNECT_TIMEOUT", "30")
             .env("PGSSLMODE", "disable");
-        for name in [
-            "PGOPTIONS",
-            "PGSSLROOTCERT",
-            "PGSERVICE",
-            "PGTZ",
-        ] {
+        for name in ["PGOPTIONS", "PGSSLROOTCERT", "PGSERVICE", "PGTZ"] {
             command.env_remove(name);
         }
         return command;
