@@ -40,24 +40,13 @@ pub(super) enum GtidSet {
 impl GtidSet {
     /// Reads a set; `None` when it is none of the engine's.
     pub(super) fn parse(text: &str, engine: Engine) -> Option<Self> {
-        let parts = text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
         if engine == Engine::MariaDb {
-            let mut domains = BTreeMap::new();
-            for part in parts {
-                let mut fields = part.split('-');
-                let domain = fields.next()?.parse().ok()?;
-                let server = fields.next()?.parse().ok()?;
-                let number = fields.next()?.parse().ok()?;
-                domains.insert(domain, (server, number));
-                fields.next().is_none().then_some(())?;
-            }
-            return Some(Self::Maria(domains));
+            let ids = maria_ids(text)?.into_iter();
+            let domains = ids.map(|(domain, server, number)| (domain, (server, number)));
+            return Some(Self::Maria(domains.collect()));
         }
         let mut set = Self::MySql(BTreeMap::new());
-        for part in parts {
+        for part in parts(text) {
             let mut fields = part.split(':').map(str::trim);
             let uuid = parse_uuid(fields.next()?)?;
             let mut tag = String::new();
@@ -118,8 +107,9 @@ impl GtidSet {
         }
     }
 
-    /// Whether an id is in the set: of MariaDB, not past the last one of its domain.
-    pub(super) fn contains(&self, gtid: &Gtid) -> bool {
+    /// Whether an id can only stand in a log before the place of this set. Numbers of `MariaDB` tell nothing of it: where a domain has several
+    /// servers and is not strict, they go down as well as up. So only the last id of a domain is known to be before it.
+    pub(super) fn is_passed(&self, gtid: &Gtid) -> bool {
         match (self, gtid) {
             (Self::MySql(all), Gtid::MySql { series, number }) => {
                 all.get(&**series).is_some_and(|ranges| {
@@ -128,17 +118,6 @@ impl GtidSet {
                         .any(|(from, to)| (from..=to).contains(&number))
                 })
             }
-            (Self::Maria(domains), Gtid::Maria { domain, number, .. }) => {
-                domains.get(domain).is_some_and(|(_, last)| number <= last)
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether an id can only stand in a log before the place of this set. Numbers of `MariaDB` tell nothing of it: where a domain has several
-    /// servers and is not strict, they go down as well as up.
-    pub(super) fn is_passed(&self, gtid: &Gtid) -> bool {
-        match (self, gtid) {
             (
                 Self::Maria(domains),
                 Gtid::Maria {
@@ -147,8 +126,51 @@ impl GtidSet {
                     number,
                 },
             ) => domains.get(domain) == Some(&(*server, *number)),
-            _ => self.contains(gtid),
+            _ => false,
         }
+    }
+
+    /// Whether a log in which `before` has been read, and of which `next` comes next, is at the place of this set, or can no longer come to it.
+    pub(super) fn ends_before(&self, next: &Gtid, before: Option<&Self>) -> bool {
+        match (self, next) {
+            (
+                Self::Maria(domains),
+                Gtid::Maria {
+                    domain,
+                    server,
+                    number,
+                },
+            ) => {
+                let is_behind = domains
+                    .get(domain)
+                    .is_some_and(|(ours, last)| ours == server && number > last);
+                is_behind || before == Some(self)
+            }
+            _ => !self.is_passed(next),
+        }
+    }
+
+    /// Whether a log in which these ids have been read is at the place of this set, if [`Self::ends_before`] told to stop there.
+    pub(super) fn is_reached_by(&self, read: &Self) -> bool {
+        match self {
+            Self::MySql(_) => self.is_within(read),
+            Self::Maria(_) => self == read,
+        }
+    }
+
+    /// Whether the place of this set can be in a file that begins after `before`, or in one after it. The numbers of one server only go up.
+    pub(super) fn is_from(&self, before: &Before) -> bool {
+        let (Self::Maria(ours), Self::Maria(last)) = (self, &before.set) else {
+            return before.set.is_within(self);
+        };
+        let is_from = |(domain, (server, number)): (&u32, &(u32, u64))| {
+            let mut ids = before.of_servers.iter();
+            let same = ids.find(|id| (id.0, id.1) == (*domain, *server));
+            same.is_none_or(|id| {
+                id.2 < *number || (id.2 == *number && last.get(domain) == Some(&(*server, *number)))
+            })
+        };
+        last.keys().all(|domain| ours.contains_key(domain)) && ours.iter().all(is_from)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -175,6 +197,32 @@ impl GtidSet {
             _ => false,
         }
     }
+}
+
+/// The transactions before a file of the log.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub(super) set: GtidSet,
+    /// Of MariaDB, domain, server and number of the last transaction of each server in each domain.
+    pub(super) of_servers: Vec<(u32, u32, u64)>,
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+/// Domain, server and number of each id of a list.
+pub(super) fn maria_ids(text: &str) -> Option<Vec<(u32, u32, u64)>> {
+    let read = |part: &str| {
+        let mut fields = part.split('-');
+        let domain = fields.next()?.parse().ok()?;
+        let server = fields.next()?.parse().ok()?;
+        let number = fields.next()?.parse().ok()?;
+        fields.next().is_none().then_some((domain, server, number))
+    };
+    parts(text).map(read).collect()
 }
 
 impl fmt::Display for GtidSet {
@@ -459,7 +507,7 @@ mod tests {
         track.add(id(B, 1));
         let set = track.set().unwrap();
         assert_eq!(set.to_string(), format!("{A}:1-9,{B}:1"));
-        assert!(set.contains(&id(A, 8)) && !set.contains(&id(A, 10)));
+        assert!(set.is_passed(&id(A, 8)) && !set.is_passed(&id(A, 10)));
         assert!(mysql(&format!("{A}:2-3")).is_within(&set) && !set.is_within(&mysql(A)));
         let mut track = GtidTrack::new(None);
         track.add(id(A, 1));

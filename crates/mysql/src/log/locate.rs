@@ -10,7 +10,7 @@ use whimbrel_core::{Engine, Position};
 
 use super::event::kind;
 use super::feed::{Event, bad};
-use super::gtid::{GtidReader, GtidSet, GtidTrack};
+use super::gtid::{Before, GtidReader, GtidSet, GtidTrack, maria_ids};
 use super::head::{Head, is_head};
 use super::place::{FileId, LogFile, Parsed, Place};
 use super::replica::FIRST_OFFSET;
@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
             )));
         };
         let (place, ids) = self
-            .scan(file, |head, event| head.committed_at_s(event) >= second)
+            .scan(file, |head, event, _| head.committed_at_s(event) >= second)
             .await?;
         Ok(place.with(ids.as_ref()))
     }
@@ -86,8 +86,7 @@ impl<'a> Search<'a> {
         let (mut low, mut high) = (0, self.files.len());
         while low < high {
             let middle = usize::midpoint(low, high);
-            let before = self.ids_before(middle).await?;
-            if before.is_empty() || before.is_within(wanted) {
+            if wanted.is_from(&self.before(middle).await?) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -98,10 +97,12 @@ impl<'a> Search<'a> {
                 "transactions that {wanted} lacks are no longer in the source's binary log; load the tables again, and keep the log longer (binlog_expire_logs_seconds)"
             )));
         };
-        let is_missing =
-            |head: &Head, _: &Event| head.gtid.as_ref().is_none_or(|gtid| !wanted.contains(gtid));
-        let (place, ids) = self.scan(file, is_missing).await?;
-        if !ids.as_ref().is_some_and(|ids| wanted.is_within(ids)) {
+        let is_there = |head: &Head, _: &Event, ids: &GtidTrack| {
+            let next = head.gtid.as_ref();
+            next.is_none_or(|next| wanted.ends_before(next, ids.set().as_ref()))
+        };
+        let (place, ids) = self.scan(file, is_there).await?;
+        if !ids.as_ref().is_some_and(|ids| wanted.is_reached_by(ids)) {
             let there = ids.map_or_else(|| "none".to_owned(), |ids| ids.to_string());
             return Err(Error::Fatal(format!(
                 "no place of the source's binary log has just the transactions {wanted} before it: up to the first that is none of them, at {}, it has {there}. Give the position as FILE:OFFSET",
@@ -118,22 +119,36 @@ impl<'a> Search<'a> {
         Ok(begun.seconds.into())
     }
 
-    /// The transactions before a file, as it tells them at its beginning.
-    async fn ids_before(&mut self, index: usize) -> Result<GtidSet, Error> {
+    /// The transactions before a file.
+    async fn before(&mut self, index: usize) -> Result<Before, Error> {
         let engine = self.connection.engine();
-        let sql = format!(
-            "SHOW BINLOG EVENTS IN {} LIMIT 4",
-            quote::literal(&self.files[index].name)
-        );
+        let name = quote::literal(&self.files[index].name);
+        let listed = self.listed(&name).await?;
+        if engine != Engine::MariaDb {
+            let set = GtidSet::parse(&listed, engine).ok_or_else(|| unreadable(&listed))?;
+            let of_servers = Vec::new();
+            return Ok(Before { set, of_servers });
+        }
+        // The list is shown in the order of its numbers, which does not tell the last one of each domain.
+        let sql = format!("SELECT binlog_gtid_pos({name}, {FIRST_OFFSET})");
+        let last = self.connection.row(&sql).await.map_err(failed)?;
+        let last = last.map(|row| row.text(0).to_owned()).unwrap_or_default();
+        Ok(Before {
+            set: GtidSet::parse(&last, engine).ok_or_else(|| unreadable(&last))?,
+            of_servers: maria_ids(&listed).ok_or_else(|| unreadable(&listed))?,
+        })
+    }
+
+    /// The list of ids that stands at the beginning of a file.
+    async fn listed(&mut self, name: &str) -> Result<String, Error> {
+        let sql = format!("SHOW BINLOG EVENTS IN {name} LIMIT 4");
         let events = self.connection.rows(&sql).await.map_err(failed)?;
         let listed = events.iter().find_map(|event| match event.text(2) {
             "Previous_gtids" => Some(event.text(5)),
             "Gtid_list" => Some(event.text(5).trim_matches(['[', ']'])),
             _ => None,
         });
-        let listed = listed.unwrap_or_default();
-        GtidSet::parse(listed, engine)
-            .ok_or_else(|| bad("a list of transactions that cannot be read"))
+        Ok(listed.unwrap_or_default().to_owned())
     }
 
     fn file(&self, index: usize) -> Result<LogFile, Error> {
@@ -145,9 +160,9 @@ impl<'a> Search<'a> {
     async fn scan(
         &mut self,
         index: usize,
-        is_it: impl Fn(&Head, &Event) -> bool,
+        is_it: impl Fn(&Head, &Event, &GtidTrack) -> bool,
     ) -> Result<(Found, Option<GtidSet>), Error> {
-        let mut ids = GtidTrack::new(Some(self.ids_before(index).await?));
+        let mut ids = GtidTrack::new(Some(self.before(index).await?.set));
         let mut walk = Walk::open(self.options, self.file(index)?, FIRST_OFFSET.into()).await?;
         let mut reader = GtidReader::default();
         loop {
@@ -155,7 +170,7 @@ impl<'a> Search<'a> {
             if is_head(event.header.kind) && !event.is_inner {
                 let head = Head::read(&mut reader, &event)
                     .map_err(|_| bad("an event that ends too early"))?;
-                if is_it(&head, &event) {
+                if is_it(&head, &event, &ids) {
                     let place = Found {
                         file: Arc::clone(&walk.file.name),
                         offset: walk.start_of(&event),
@@ -173,6 +188,12 @@ impl<'a> Search<'a> {
             }
         }
     }
+}
+
+fn unreadable(listed: &str) -> Error {
+    Error::Fatal(format!(
+        "the source's binary log lists transactions that cannot be read: {listed}"
+    ))
 }
 
 /// When a file was begun.

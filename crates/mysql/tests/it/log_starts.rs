@@ -127,3 +127,35 @@ async fn what_comes_behind_a_set_of_transactions_is_followed() {
         }
     }
 }
+
+/// Servers of one domain take turns and their numbers go down, so that numbers alone tell neither the file nor the place.
+#[tokio::test]
+async fn places_are_found_among_ids_that_go_down() {
+    const TURNS: [(u32, u32); 6] = [(1, 20), (2, 9), (3, 5), (2, 10), (1, 21), (3, 6)];
+    let server = Server::private(Engine::Mariadb1011).unwrap();
+    let database = server.database("log_ring").unwrap();
+    database.sql("create table t (id int primary key)").unwrap();
+    let mut tap = Tap::on(&database).await;
+    let mut starts = Vec::new();
+    for (row, (server_id, number)) in TURNS.iter().enumerate() {
+        let second = next_second(&database).await;
+        starts.push((StartPoint::Time(second * 1_000_000), row));
+        let script = format!(
+            "set session gtid_domain_id = 77; set session server_id = {server_id}; set session gtid_seq_no = {number}; insert into t values ({row})"
+        );
+        database.sql(&script).unwrap();
+        let set = executed(&database, Engine::Mariadb1011);
+        starts.push((StartPoint::Given(set), row + 1));
+        if row % 2 == 1 {
+            database.sql("flush binary logs").unwrap();
+        }
+    }
+    for (start, passed) in starts {
+        let found = tap.log.locate(&start).await;
+        let found = found.unwrap_or_else(|error| panic!("{start:?}: {error}"));
+        let checked = tap.log.reaches_back(&found).await;
+        checked.unwrap_or_else(|error| panic!("{start:?}: {error}"));
+        let rest = rows(&tap.seen(&found).await);
+        assert_eq!(rest.len(), TURNS.len() - passed, "{start:?}: {rest:?}");
+    }
+}
