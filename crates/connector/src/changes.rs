@@ -271,6 +271,9 @@ pub enum LogEvent {
     Idle {
         /// The place.
         place: Arc<dyn LogPlace>,
+        /// When the transaction before it was committed, of which nothing is of interest, in microseconds since 1970 by the source's clock. `None`: the
+        /// log ends here, as far as the source tells.
+        committed_at_us: Option<i64>,
     },
 }
 

@@ -375,6 +375,7 @@ impl ChangeStream for MemoryStream {
         if self.next == self.database.lock().log.len() as u64 {
             block.events.push(LogEvent::Idle {
                 place: Arc::new(Place(self.next)),
+                committed_at_us: None,
             });
         }
         self.cut(&block.events, block.rows);

@@ -437,10 +437,14 @@ impl Follower<'_> {
                 self.commit(place, committed_at_us);
                 Ok(())
             }
-            LogEvent::Idle { place } => {
+            LogEvent::Idle {
+                place,
+                committed_at_us,
+            } => {
                 self.collector.idle(place);
-                self.waiting_since.reach_end();
-                self.progress.follow(|cdc| cdc.source_latency_ms = 0);
+                let latency_ms = self.waiting_since.rest(committed_at_us);
+                self.progress
+                    .follow(|cdc| cdc.source_latency_ms = latency_ms);
                 Ok(())
             }
         }

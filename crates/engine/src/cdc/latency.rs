@@ -2,13 +2,16 @@
 //!
 //! It is counted from the commit, by the source's clock, of the oldest change that is to be seen at the target and is not. So it grows while a
 //! transaction is read or applied in pieces, though nothing ends meanwhile; a log that tells the time of a commit at its end alone begins
-//! to count there. What rules leave out waits for nobody. A run is caught up when the log's end was reached, nothing came since, and
-//! all before is visible.
+//! to count there. What rules leave out waits for nobody. A run is caught up when the log's end was reached, or what others
+//! committed a moment ago, nothing came since, and all before is visible.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::batch::BatchEnd;
 use super::follow::Follower;
+
+/// Reading what others wrote so long ago is being at the log's end: some servers tell the second of a commit alone.
+const AT_END_MS: u64 = 2000;
 
 /// When the source committed the oldest transactions that are not applied: microseconds since 1970 by its clock.
 #[derive(Debug, Default)]
@@ -39,8 +42,12 @@ impl WaitingSince {
         }
     }
 
-    pub(super) fn reach_end(&mut self) {
-        self.has_reached_end = true;
+    /// Nothing of interest came up to a place: the log's end, or what was committed at a time. Answers how far reading is behind, in milliseconds.
+    pub(super) fn rest(&mut self, committed_at_us: Option<i64>) -> u64 {
+        let latency_ms = committed_at_us.map_or(0, latency_ms);
+        // Where others write all the time, the very end is never told.
+        self.has_reached_end = latency_ms <= AT_END_MS;
+        latency_ms
     }
 
     /// The target begins with all that is whole.
@@ -97,4 +104,20 @@ pub(super) fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
 /// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.
 pub(crate) fn latency_ms(committed_at_us: i64) -> u64 {
     u64::try_from((now_us() - committed_at_us) / 1000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_committed_long_ago_is_not_the_logs_end() {
+        let mut since = WaitingSince::default();
+        let long_ago_ms = since.rest(Some(now_us() - 60_000_000));
+        assert!(long_ago_ms >= 60_000 && !since.has_reached_end);
+        let just_now_ms = since.rest(Some(now_us()));
+        assert!(just_now_ms < AT_END_MS && since.has_reached_end);
+        since.open(None);
+        assert_eq!((since.rest(None), since.has_reached_end), (0, true));
+    }
 }

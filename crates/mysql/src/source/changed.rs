@@ -152,7 +152,7 @@ async fn read_until(
                 | LogEvent::Update { table, .. }
                 | LogEvent::Delete { table, .. }
                 | LogEvent::Truncate { table } => table,
-                LogEvent::Commit { place, .. } | LogEvent::Idle { place } => {
+                LogEvent::Commit { place, .. } | LogEvent::Idle { place, .. } => {
                     if stream.has_reached(&*place, up_to) {
                         return Ok(());
                     }

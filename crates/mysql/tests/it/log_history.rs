@@ -111,7 +111,7 @@ async fn a_place_without_its_file_is_gone_on_from_and_takes_it_in() {
         loop {
             let block = stream.next().await.unwrap();
             let places = block.events.iter().filter_map(|event| match event {
-                whimbrel_connector::LogEvent::Idle { place } => Some(place),
+                whimbrel_connector::LogEvent::Idle { place, .. } => Some(place),
                 _ => None,
             });
             let mut has_reached = false;

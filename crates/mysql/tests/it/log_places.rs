@@ -189,6 +189,9 @@ async fn a_quiet_log_gives_signs_of_life_and_a_lost_server_is_transient() {
         tap.tables.retain(|table| table.name.name == "t");
         let start = tap.start().await;
         let mut stream = tap.open(&start).await;
+        let begun = database.sql("select unix_timestamp()").unwrap();
+        let begun_us = begun.trim().parse::<i64>().unwrap() * 1_000_000;
+        let mut times = Vec::new();
         database.sql("insert into other values (1)").unwrap();
         let end = tap.log.end().await.unwrap();
         for _ in 0..4 {
@@ -199,13 +202,34 @@ async fn a_quiet_log_gives_signs_of_life_and_a_lost_server_is_transient() {
             if matches!(block.events[..], [LogEvent::Table { .. }]) {
                 continue;
             }
-            let Some(LogEvent::Idle { place }) = block.events.last() else {
+            let Some(LogEvent::Idle {
+                place,
+                committed_at_us,
+            }) = block.events.last()
+            else {
                 panic!("{block:?}")
             };
+            times.push(*committed_at_us);
             if stream.has_reached(&**place, &end) {
                 break;
             }
         }
+        // What others commit is told with its time, so that a reader who is far behind does not take it for the log's end.
+        assert!(
+            times.iter().flatten().any(|at_us| *at_us >= begun_us),
+            "{engine}: {times:?}"
+        );
+        let quiet = stream.next().await.unwrap();
+        let ends = |event| {
+            matches!(
+                event,
+                &LogEvent::Idle {
+                    committed_at_us: None,
+                    ..
+                }
+            )
+        };
+        assert!(quiet.events.iter().all(ends), "{engine}: {quiet:?}");
         server.stop(Stop::Clean).unwrap();
         let lost = loop {
             match stream.next().await {

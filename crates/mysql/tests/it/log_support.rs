@@ -105,7 +105,7 @@ impl Tap {
                 .expect("the log's end is reached")?;
             self.read(&block, seen)?;
             let reached = block.events.iter().any(|event| match event {
-                LogEvent::Commit { place, .. } | LogEvent::Idle { place } => {
+                LogEvent::Commit { place, .. } | LogEvent::Idle { place, .. } => {
                     stream.has_reached(&**place, end)
                 }
                 _ => false,

@@ -305,7 +305,7 @@ async fn a_transaction_of_many_rows_comes_in_bounded_blocks() {
                         commits += i32::from(!is_empty);
                         is_end = stream.has_reached(&**place, &end);
                     }
-                    whimbrel_connector::LogEvent::Idle { place } => {
+                    whimbrel_connector::LogEvent::Idle { place, .. } => {
                         is_end = stream.has_reached(&**place, &end);
                     }
                     _ => {}

@@ -338,10 +338,15 @@ impl Decoder {
                 self.witness.arrive()?;
             }
             let place = self.place(place.max(self.from.lsn));
-            if let Some(LogEvent::Idle { place: last }) = self.events.last_mut() {
+            if let Some(LogEvent::Idle { place: last, .. }) = self.events.last_mut() {
                 *last = place;
             } else {
-                self.events.push(LogEvent::Idle { place });
+                // Nearly always: only after half a `wal_sender_timeout` of changes to others does it send one on its way.
+                let committed_at_us = None;
+                self.events.push(LogEvent::Idle {
+                    place,
+                    committed_at_us,
+                });
             }
         }
         Ok(())

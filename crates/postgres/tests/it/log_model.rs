@@ -141,7 +141,7 @@ async fn follow(log: &mut Captured, end: &Position, dice: &mut Dice) -> Model {
             let block = reader.block().await.unwrap();
             for event in &block.events {
                 open.apply(event, &*block.rows);
-                if let LogEvent::Commit { place, .. } | LogEvent::Idle { place } = event {
+                if let LogEvent::Commit { place, .. } | LogEvent::Idle { place, .. } = event {
                     from = place.position();
                     model.clone_from(&open);
                     if dice.roll(3) == 0 {

@@ -257,7 +257,7 @@ impl Reader {
                 });
                 return Some(place);
             }
-            LogEvent::Idle { place } => {
+            LogEvent::Idle { place, .. } => {
                 assert_eq!(self.open, None, "idle within a transaction");
                 return Some(place);
             }

@@ -120,7 +120,7 @@ impl FromLog {
                 if read.event(event, &*block.rows) {
                     continue;
                 }
-                if let LogEvent::Commit { place, .. } | LogEvent::Idle { place } = event
+                if let LogEvent::Commit { place, .. } | LogEvent::Idle { place, .. } = event
                     && reader.stream.has_reached(&**place, &end)
                 {
                     return read;

@@ -86,7 +86,7 @@ async fn transactions(log: &mut Captured) -> Vec<(TransactionMark, Vec<i64>)> {
                         })
                         .unwrap();
                 }
-                LogEvent::Commit { place, .. } | LogEvent::Idle { place }
+                LogEvent::Commit { place, .. } | LogEvent::Idle { place, .. }
                     if reader.stream.has_reached(&**place, &end) =>
                 {
                     return all;

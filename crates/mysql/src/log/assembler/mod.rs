@@ -154,8 +154,10 @@ pub(super) struct Assembler {
     has_read_gtid: bool,
     transaction: Option<Transaction>,
     builder: Builder,
-    /// A place past the last commit up to which nothing of interest came.
-    idle: Option<Place>,
+    /// A place past the last commit up to which nothing of interest came, and when what came was committed; no time at the log's end.
+    idle: Option<(Place, Option<i64>)>,
+    /// The time of the last event that tells one, in seconds since 1970.
+    seconds: u32,
     to_describe: Vec<TableName>,
     /// When the statement that needed descriptions ends its transaction: the time in its header.
     ends_at: Option<u32>,
@@ -208,6 +210,7 @@ impl Assembler {
             transaction: None,
             builder: Builder::default(),
             idle: None,
+            seconds: 0,
             to_describe: Vec::new(),
             ends_at: None,
             voids: start.voids,
@@ -246,11 +249,14 @@ impl Assembler {
             .transaction
             .as_ref()
             .map(|transaction| transaction.begun);
-        if let Some(place) = self.idle.take()
+        if let Some((place, committed_at_us)) = self.idle.take()
             && matches!(begun, None | Some(Begun::No))
         {
             let place = Arc::new(place);
-            self.builder.events.push(LogEvent::Idle { place });
+            self.builder.events.push(LogEvent::Idle {
+                place,
+                committed_at_us,
+            });
         }
         let block = self.builder.finish()?;
         if let Some(transaction) = &mut self.transaction {
@@ -292,7 +298,7 @@ impl Assembler {
             kind::XA_PREPARE => self.prepare(body, event.header.seconds)?,
             kind::TABLE_MAP => return self.table_map(body),
             kind::ROTATE => self.rotate(body)?,
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.rest(),
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => self.rest(None),
             kind::FORMAT_DESCRIPTION => self.describe_file(&event.header)?,
             // What they say is said elsewhere too, or matters to replicas alone.
             kind::STOP
@@ -332,6 +338,9 @@ impl Assembler {
     /// Moves the place behind an event, and answers where the event begins.
     fn advance(&mut self, event: &Event) -> u64 {
         let header = &event.header;
+        if header.seconds != 0 {
+            self.seconds = header.seconds;
+        }
         let is_in_file = header.next_offset != 0
             && !event.is_inner
             && !header.is_artificial()
@@ -428,15 +437,15 @@ impl Assembler {
         known.check(&format!("{:?}", self.place), begun)?;
         if std::mem::take(&mut self.is_new_file) {
             // Not before, so that no place is told that does not tell its file.
-            self.rest();
+            self.rest(Some(committed_at_us(0, self.seconds)));
         }
         Ok(())
     }
 
-    /// Notes a place between transactions.
-    fn rest(&mut self) {
+    /// Notes a place between transactions, and when what came before it was committed.
+    fn rest(&mut self, committed_at_us: Option<i64>) {
         if self.transaction.is_none() && !self.is_new_file {
-            self.idle = Some(self.place.clone());
+            self.idle = Some((self.place.clone(), committed_at_us));
         }
     }
 
@@ -463,12 +472,12 @@ impl Assembler {
         if let Some(gtid) = transaction.gtid {
             self.place.gtids.add(gtid);
         }
+        let committed_at_us = committed_at_us(transaction.committed_at_us, seconds);
         if transaction.begun == Begun::No {
-            self.idle = Some(self.place.clone());
+            self.rest(Some(committed_at_us));
             return;
         }
         self.idle = None;
-        let committed_at_us = committed_at_us(transaction.committed_at_us, seconds);
         self.builder.events.push(LogEvent::Commit {
             place: Arc::new(self.place.clone()),
             committed_at_us,
@@ -478,12 +487,14 @@ impl Assembler {
     /// Ends a transaction whose rows do not count.
     fn roll_back(&mut self) -> Result<(), Error> {
         self.void(0)?;
-        if let Some(transaction) = self.transaction.take()
-            && let Some(gtid) = transaction.gtid
-        {
+        let gtid = self
+            .transaction
+            .take()
+            .and_then(|transaction| transaction.gtid);
+        if let Some(gtid) = gtid {
             self.place.gtids.add(gtid);
         }
-        self.idle = Some(self.place.clone());
+        self.rest(Some(committed_at_us(0, self.seconds)));
         Ok(())
     }
 

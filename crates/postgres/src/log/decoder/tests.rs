@@ -109,7 +109,7 @@ fn in_short(event: &LogEvent, rows: &dyn whimbrel_connector::ChangeRows) -> Resu
             text
         }
         LogEvent::Commit { place, .. } => format!("C{} ", place.position()),
-        LogEvent::Idle { place } => format!("idle {} ", place.position()),
+        LogEvent::Idle { place, .. } => format!("idle {} ", place.position()),
         other => format!("{other:?} "),
     })
 }
