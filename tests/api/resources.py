@@ -193,12 +193,19 @@ def events_of(dms, task: dict) -> list[str]:
 
 
 class Gate:
-    """A port that leads to another port of this machine while it is open; shut, it refuses connections, and mute, it never answers new ones."""
+    """
+    A port that leads to another port of this machine while it is open; shut, it refuses connections, and mute, it never answers new ones.
+
+    What is answered can be held back past a number of bytes, and what is open can be cut.
+    """
 
     def __init__(self, leads_to: int):
         self._leads_to = leads_to
         self._listener = None
         self._mute = []
+        self._open = []
+        self._room = threading.Condition()
+        self._bytes_left = None
         self.is_mute = False
         self.port = 0
 
@@ -218,6 +225,22 @@ class Gate:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
+    def hold_after(self, byte_count: int | None) -> None:
+        """Lets so many more bytes of answers pass, all connections together; without a number, all that come."""
+        with self._room:
+            self._bytes_left = byte_count
+            self._room.notify_all()
+
+    def is_holding(self) -> bool:
+        return self._bytes_left is not None and self._bytes_left <= 0
+
+    def cut(self) -> None:
+        """Ends what is open, without a word to either side."""
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
     def _let_in(self, listener) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -226,12 +249,21 @@ class Gate:
                     self._mute.append(near)
                     continue
                 far = socket.create_connection(("127.0.0.1", self._leads_to))
-                for ends in ((near, far), (far, near)):
+                self._open += [near, far]
+                for ends in ((near, far, False), (far, near, True)):
                     threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
-    def _pass_on(self, near, far) -> None:
+    def _pass_on(self, near, far, is_answer: bool) -> None:
         with contextlib.suppress(OSError):
             while data := near.recv(65536):
+                if is_answer:
+                    self._wait_for_room(len(data))
                 far.sendall(data)
         with contextlib.suppress(OSError):
             far.shutdown(socket.SHUT_WR)
+
+    def _wait_for_room(self, byte_count: int) -> None:
+        with self._room:
+            self._room.wait_for(lambda: not self.is_holding())
+            if self._bytes_left is not None:
+                self._bytes_left -= byte_count
