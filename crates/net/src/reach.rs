@@ -20,7 +20,8 @@ pub enum Unreachable {
 
 /// Connects to the first address of the host that answers. Takes as long as the system allows: callers set a limit.
 ///
-/// What is written goes out at once, and a peer that is gone is noticed after about a minute of silence.
+/// What is written goes out at once. A peer that is gone is noticed after about a minute of silence; while something written is not acknowledged,
+/// after as long as the system goes on to send it (Linux: `net.ipv4.tcp_retries2`, about a quarter of an hour).
 pub async fn reach(host: &str, port: u16) -> Result<TcpStream, Unreachable> {
     let addresses = lookup_host((host, port))
         .await

@@ -72,7 +72,8 @@ fn all_that_postgres_has_by_its_text_is_listed_by_mysql() {
          create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger \"tr ig\" before insert on t for each row execute function f();
          create rule r as on delete to t do instead nothing; create policy p on t using (id > 0); alter table t enable row level security;
          grant select on t to listed_role; create type c as (a int); create extension citext; comment on view \"A view\" is 'seen';
-         create table u (id int primary key, t int constraint \"to t\" references t (id)); comment on constraint \"to t\" on u is 'refers'",
+         create table u (id int primary key, t int constraint \"to t\" references t (id)); comment on constraint \"to t\" on u is 'refers';
+         do 'begin perform lo_create(0); end'",
         &[
             ("view", "$.A view", "CREATE VIEW public.\"A view\" AS"),
             ("materialized view", "$.m", "CREATE MATERIALIZED VIEW public.m AS"),
@@ -86,6 +87,7 @@ fn all_that_postgres_has_by_its_text_is_listed_by_mysql() {
             ("extension", "citext", "CREATE EXTENSION"),
             ("comment", "on view $.\"A view\"", "IS 'seen'"),
             ("comment", "on constraint \"to t\" on $.u", "IS 'refers'"),
+            ("large objects", "of the database: columns of type oid get their numbers, not their contents", ""),
         ],
     );
 }

@@ -38,6 +38,8 @@ select o.what, o.name, o.native from (
   union all
   select 'foreign server', s.srvname, null, 'pg_foreign_server'::regclass, s.oid from pg_foreign_server s
   union all
+  select 'large objects', 'of the database: columns of type oid get their numbers, not their contents', null, null, null where exists (select from pg_largeobject_metadata)
+  union all
   select 'default privileges', pg_get_userbyid(a.defaclrole) || coalesce(' in ' || n.nspname, ''), array_to_string(a.defaclacl, ', '), 'pg_default_acl'::regclass, a.oid
   from pg_default_acl a left join pg_namespace n on n.oid = a.defaclnamespace
 ) o

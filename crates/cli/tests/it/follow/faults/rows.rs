@@ -79,7 +79,7 @@ const ROWS: &[Row] = &[
         "crates/engine/tests/it/cdc.rs::a_lost_connection_at_any_call_loses_and_doubles_nothing",
         "crates/postgres/tests/it/log_history.rs::a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not",
         "crates/mysql/tests/it/log_history.rs::a_source_that_falls_silent_is_given_up_and_one_that_is_quiet_is_not",
-    ]).lacking("A target that falls silent is noticed by the system alone, in about a minute: a statement may take as long as it likes. The test's proxy is no system, and cuts it off."),
+    ]).lacking("A target that falls silent is noticed by the system alone: in about a minute, or while something that was sent to it is not acknowledged, in about a quarter of an hour (`net.ipv4.tcp_retries2`); a statement may take as long as it likes. The test's proxy is no system, and cuts it off."),
     row(15, "Far away, stalled, one way only, flapping", &[])
         .lacking("Lost packets: they need `tc netem`, which kernels of build machines may lack; to the client they are delays."),
     row(16, "Address gone", &[])
