@@ -41,7 +41,7 @@ select class, oid, 2, format('DO %L', format('DECLARE g record; BEGIN
   FOR g IN SELECT DISTINCT a.grantee FROM %s c, aclexplode(c.%s) a WHERE c.oid = %s AND a.grantee NOT IN (0, c.%s) LOOP
     EXECUTE ''REVOKE ALL ON %s %s FROM '' || quote_ident(pg_get_userbyid(g.grantee)); END LOOP; END', catalog, case class when 'pg_class' then 'relacl' else 'proacl' end,
   format(case class when 'pg_class' then '%L::regclass' else '%L::regprocedure' end, name), case class when 'pg_class' then 'relowner' else 'proowner' end,
-  granted, replace(name, , ''))) from own
+  granted, replace(name, '''', ''''''))) from own
 union all
 select o.class, o.oid, 2, format('REVOKE ALL ON %s %s FROM PUBLIC, %I', granted, name, pg_get_userbyid(owner)) from own o where acl is not null
 union all
