@@ -115,6 +115,7 @@ pub(super) async fn restore(
             "a trigger that was put aside is not there again"
         );
         refused.push(KeyNotRestored {
+            is_failure: true,
             kind: ObjectKind::Trigger,
             name: format!("{database}.{name}"),
             reason: format!(

@@ -15,6 +15,7 @@ use whimbrel_core::objects::{ObjectKind, ObjectSelection};
 use super::control::{self, Held, text};
 use crate::catalog::resting_on;
 use crate::errors::general;
+use crate::quote::literal;
 use crate::wire::{Connection, WireError};
 
 /// Part of the control tables. The table is named where an object is part of one, and goes with it.
@@ -22,9 +23,10 @@ pub(super) const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_kept_object (
   task_name varchar(128) NOT NULL, is_there text NOT NULL, kind text NOT NULL, object_name text NOT NULL, table_owner text, table_name text,
   place bigint GENERATED ALWAYS AS IDENTITY, definition text NOT NULL, shown text, own text, is_refused boolean NOT NULL DEFAULT false,
-  PRIMARY KEY (task_name, is_there));
+  for_definition boolean NOT NULL DEFAULT false, PRIMARY KEY (task_name, is_there));
 DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''shown'' AND attrelid = ''awsdms_control.awsdms_kept_object''::regclass)
-  THEN ALTER TABLE awsdms_control.awsdms_kept_object ADD COLUMN shown text, ADD COLUMN own text, ADD COLUMN is_refused boolean NOT NULL DEFAULT false;
+  THEN ALTER TABLE awsdms_control.awsdms_kept_object ADD COLUMN shown text, ADD COLUMN own text, ADD COLUMN is_refused boolean NOT NULL DEFAULT false,
+    ADD COLUMN for_definition boolean NOT NULL DEFAULT false;
   END IF; END';";
 
 /// How long others may be in the way. Who waits for them keeps yet others waiting.
@@ -82,6 +84,54 @@ pub(super) async fn clear_way(
         put_aside(connection, fence, &aside).await?;
     }
     Ok(())
+}
+
+/// The statements by which views and routines that rest on a table are put aside within a transaction of a session that changes its definition. Whether they can
+/// be made again shows when no more changes follow, as what they rest on is about to change.
+pub(super) async fn resting_sql(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    wanted: &ObjectSelection,
+) -> Result<Vec<String>, Error> {
+    let resting = resting_on(connection, std::slice::from_ref(table)).await;
+    let resting = resting.map_err(|error| general(error, DOING))?;
+    let mut sql = Vec::new();
+    for object in resting
+        .iter()
+        .rev()
+        .filter(|object| wanted.has(object.kind))
+    {
+        info!(
+            task = fence.task,
+            object = object.name,
+            "it stands aside for a definition that changes"
+        );
+        let own = match object.shown.as_str() {
+            "" => None,
+            shown => shown_text(connection, shown)
+                .await
+                .map_err(|error| general(error, DOING))?,
+        };
+        let values = [
+            fence.task.as_str(),
+            &object.exists,
+            object.kind.as_str(),
+            &object.name,
+            &object.definition,
+            &object.shown,
+        ]
+        .map(literal)
+        .join(", ");
+        let own = own.as_deref().map_or_else(|| "NULL".to_owned(), literal);
+        sql.push(format!(
+            "INSERT INTO awsdms_control.awsdms_kept_object (task_name, is_there, kind, object_name, definition, shown, own, for_definition)
+             VALUES ({values}, {own}, true) ON CONFLICT (task_name, is_there) DO UPDATE SET definition = excluded.definition, shown = excluded.shown,
+             own = excluded.own, is_refused = false, for_definition = true, place = DEFAULT"
+        ));
+        sql.push(object.undo.clone());
+    }
+    Ok(sql)
 }
 
 /// Notes how an object is made, and drops it. `false`: it stays, because the server does not let it go, or would not take it back.
@@ -218,7 +268,7 @@ pub(super) async fn restore(
     connection: &mut Connection,
     fence: &TaskFence,
 ) -> Result<Vec<KeyNotRestored>, Error> {
-    let sql = "SELECT is_there, kind, object_name, definition, coalesce(shown, ''), own FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 ORDER BY place DESC";
+    let sql = "SELECT is_there, kind, object_name, definition, coalesce(shown, ''), own, for_definition FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 ORDER BY place DESC";
     let rows = connection.query_with(sql, &[Some(&fence.task)]).await;
     let rows = rows.map_err(|error| general(error, "read what was put aside"))?;
     let mut refused = Vec::new();
@@ -244,11 +294,13 @@ pub(super) async fn restore(
         let known = ObjectKind::ALL.into_iter();
         let kind = known.into_iter().find(|known| known.as_str() == kind);
         refused.push(KeyNotRestored {
+            // What the source's definitions took away is told, and fails nothing.
+            is_failure: text(&row, 6)? != "t",
             kind: kind.unwrap_or(ObjectKind::View),
             name: name.to_owned(),
             reason: format!(
                 "{reason}; if it is not wanted any more: DELETE FROM awsdms_control.awsdms_kept_object WHERE object_name = {}; else repeat with: {definition}",
-                crate::quote::literal(name)
+                literal(name)
             ),
         });
     }

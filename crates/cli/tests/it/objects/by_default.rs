@@ -47,6 +47,51 @@ fn what_rests_on_tables_waits_while_changes_are_followed() {
     ends.run_well("forget", &[]);
 }
 
+/// Who follows on after that end meets the views. They stand aside for a definition, and come back as the source has them.
+#[test]
+fn views_stand_aside_for_definitions_that_are_followed() {
+    let ends = postgres("follow_on");
+    ends.source
+        .sql(
+            "create table t (id int primary key, gone int); insert into t values (1, 1); create view seen as select id, gone from t;
+             create view above as select id from seen",
+        )
+        .unwrap();
+    let running = ends.start(&["--follow"]);
+    let running = ends.wait_for_rows(running, "t", 1);
+    running.kill();
+    ends.run_well("migrate", &["--resume", "--until-caught-up"]);
+    assert_eq!(ends.arrived("above"), 1);
+    ends.target
+        .sql("create view own as select id * 2 as id from t; create view apart as select 1 as one")
+        .unwrap();
+    ends.source
+        .sql(
+            "drop view above; drop view seen; alter table t drop column gone; create view seen as select id from t; create view above as select id from seen;
+             insert into t values (2)",
+        )
+        .unwrap();
+    let running = ends.start(&["--resume", "--follow"]);
+    let running = ends.wait_for_rows(running, "t", 2);
+    let views = "select viewname from pg_views where schemaname = 'public' order by 1";
+    assert_eq!(ends.target.sql(views).unwrap(), "apart\n");
+    running.kill();
+    let said = ends.run_well("migrate", &["--resume", "--until-caught-up"]);
+    assert_eq!(
+        ends.target.sql(views).unwrap(),
+        "above\napart\nown\nseen\n",
+        "{}",
+        said.out
+    );
+    assert_eq!(
+        ends.target
+            .sql("select max(id) from own; select count(*) from above")
+            .unwrap(),
+        "4\n2\n"
+    );
+    ends.run_well("forget", &[]);
+}
+
 /// The user may drop a trigger of the own table, and may not run the function that it calls.
 #[test]
 fn a_trigger_that_the_user_could_not_make_again_stays() {
@@ -161,7 +206,7 @@ fn privileges_wait_for_row_level_security() {
     let held = format!("select has_any_column_privilege('{role}', 't', 'select, update')");
     says(
         &said,
-        &format!("not made: grant public.t to {role}: row-level security of \"public\".\"t\""),
+        &format!("not made: grant public.t to {role}: row-level security of public.t"),
     );
     assert_eq!(ends.target.sql(&held).unwrap(), "f\n", "{}", said.out);
     ends.target

@@ -22,7 +22,7 @@ const SHOWN: &str = "concat_ws(' ', p.polpermissive, p.polcmd, (select string_ag
   'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid))";
 
 const SECURED: &str = "
-select c.oid, n.nspname, c.relname, c.relforcerowsecurity, c.relrowsecurity
+select c.oid, n.nspname, c.relname, c.relforcerowsecurity, c.relrowsecurity, format('%I.%I', n.nspname, c.relname)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = any($1) and (c.relrowsecurity or c.relforcerowsecurity) order by n.nspname, c.relname";
 
@@ -80,42 +80,35 @@ pub(super) async fn read(
     Ok(scripts)
 }
 
-/// What must be there before others get rights on a table whose rows policies keep from them.
+/// What must be there before others get rights on a table whose rows policies keep from them, by the tables' names as the server quotes them.
 pub(super) async fn guards(
     connection: &mut Connection,
     scope: &Scope,
 ) -> Result<HashMap<String, Vec<Requirement>>, WireError> {
-    let mut guards: HashMap<String, Vec<Requirement>> = HashMap::new();
+    let mut secured = Vec::new();
     for row in scope.rows(connection, SECURED).await? {
         if flag(&row, 4)? {
-            let (schema, table) = (text(&row, 1)?, text(&row, 2)?);
-            let quoted = format!("{}.{}", identifier(schema), identifier(table));
-            guards.insert(quoted.clone(), vec![must_be_on(&quoted)]);
+            secured.push((text(&row, 0)?.to_owned(), text(&row, 5)?.to_owned()));
         }
     }
-    let mut permissive: HashMap<String, Vec<String>> = HashMap::new();
-    for row in scope
-        .rows(connection, &POLICIES.replace("$shown", "''"))
-        .await?
-    {
-        let quoted = format!(
-            "{}.{}",
-            identifier(text(&row, 1)?),
-            identifier(text(&row, 2)?)
-        );
-        let Some(of_table) = guards.get_mut(&quoted) else {
-            continue;
-        };
-        if flag(&row, 4)? {
-            let names = permissive.entry(quoted).or_default();
-            names.push(literal(text(&row, 3)?));
-        } else {
-            of_table.push(must_narrow(&row)?);
+    let policies = POLICIES.replace("$shown", "''");
+    let policies = scope.rows(connection, &policies).await?;
+    let mut guards = HashMap::new();
+    for (table, quoted) in secured {
+        let mut requires = vec![must_be_on(&quoted)];
+        let mut known = Vec::new();
+        for row in &policies {
+            if text(row, 0)? != table {
+                continue;
+            }
+            if flag(row, 4)? {
+                known.push(literal(text(row, 3)?));
+            } else {
+                requires.push(must_narrow(row)?);
+            }
         }
-    }
-    for (quoted, of_table) in &mut guards {
-        let known = permissive.remove(quoted).unwrap_or_default();
-        of_table.push(must_not_open(quoted, &known));
+        requires.push(must_not_open(&quoted, &known));
+        guards.insert(quoted, requires);
     }
     Ok(guards)
 }
