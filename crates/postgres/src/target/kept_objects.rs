@@ -281,10 +281,12 @@ pub(super) async fn restore(
             shown: text(&row, 4)?,
             own: control::cell(&row, 5),
         };
-        let Err(reason) = restore_one(connection, fence, &kept).await? else {
+        let Err(Unmade { reason, is_lost }) = restore_one(connection, fence, &kept).await? else {
             continue;
         };
-        mark_refused(connection, fence, exists).await?;
+        if is_lost {
+            mark_refused(connection, fence, exists).await?;
+        }
         warn!(
             task = fence.task,
             object = name,
@@ -321,6 +323,16 @@ async fn mark_refused(
         .map_err(|error| general(error, "note what cannot be made again"))
 }
 
+/// Why an object is not made again.
+struct Unmade {
+    reason: String,
+    /// What it rests on is not there any more. Whatever else is the matter, a lock or a missing right, may pass.
+    is_lost: bool,
+}
+
+/// The server's codes for columns, tables, routines and types that are not there.
+const GONE: [&str; 4] = ["42703", "42P01", "42883", "42704"];
+
 /// A note.
 struct Kept<'a> {
     exists: &'a str,
@@ -331,12 +343,12 @@ struct Kept<'a> {
     own: Option<&'a str>,
 }
 
-/// All of it in one transaction. The inner error is why it is not made.
+/// All of it in one transaction.
 async fn restore_one(
     connection: &mut Connection,
     fence: &TaskFence,
     kept: &Kept<'_>,
-) -> Result<Result<(), String>, Error> {
+) -> Result<Result<(), Unmade>, Error> {
     let failed = |error| general(error, "make again what was put aside");
     connection.query("BEGIN").await.map_err(failed)?;
     let made = restore_within(connection, kept).await;
@@ -348,9 +360,15 @@ async fn restore_one(
             connection.query("COMMIT").await.map_err(failed)?;
             return Ok(Ok(()));
         }
-        Ok(Some(refusal)) => Ok(refusal),
+        Ok(Some(reason)) => Ok(Unmade {
+            reason,
+            is_lost: false,
+        }),
         Err(WireError::Server(error)) if error.is_lasting() || error.is_lock_timeout() => {
-            Ok(error.to_string())
+            Ok(Unmade {
+                reason: error.to_string(),
+                is_lost: GONE.contains(&error.code.as_str()),
+            })
         }
         Err(error) => Err(failed(error)),
     };

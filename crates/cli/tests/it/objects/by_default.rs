@@ -325,3 +325,28 @@ fn a_view_that_others_have_locked_is_left_alone() {
     });
     assert_eq!(ends.target.sql("select id from v").unwrap(), "2\n");
 }
+
+/// Between servers of different kinds the default makes what belongs to tables, and lists the rest, as it does where only that is asked for.
+#[test]
+fn between_engines_nothing_is_different() {
+    for (source, target) in [
+        (Engine::Postgres15, Engine::Mariadb1011),
+        (Engine::Mysql97, Engine::Postgres18),
+    ] {
+        let ends = Ends::between(source, target, "kinds");
+        ends.source.sql(super::fixture(source)).unwrap();
+        let planned = |options: &[&str]| ends.run_well("migrate", options).out;
+        assert_eq!(
+            planned(&["--dry-run"]),
+            planned(&["--dry-run", "--objects", "tables"])
+        );
+        let said = ends.run_well("migrate", &[]);
+        says(&said, "not made: view ");
+        assert_eq!(
+            ends.target
+                .sql("select count(*) from information_schema.routines where routine_schema in ('public', database_of_ours)".replace("database_of_ours", &format!("'{}'", ends.target.name())).as_str())
+                .unwrap(),
+            "0\n"
+        );
+    }
+}

@@ -262,7 +262,8 @@ fn refused(
         crate::wire::WireError::Server(error) => error.code.clone(),
         _ => String::new(),
     };
-    let is_lasting = matches!(&error, crate::wire::WireError::Server(error) if error.is_lasting());
+    // What was waited for once is not waited for again while the rows wait.
+    let is_lasting = matches!(&error, crate::wire::WireError::Server(error) if error.is_lasting() || error.is_lock_timeout());
     let refusal = refusal(error, step, sql);
     let message = match &refusal {
         Error::Table(fault) => fault.message.clone(),
