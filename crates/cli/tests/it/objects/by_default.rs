@@ -335,18 +335,22 @@ fn between_engines_nothing_is_different() {
     ] {
         let ends = Ends::between(source, target, "kinds");
         ends.source.sql(super::fixture(source)).unwrap();
-        let planned = |options: &[&str]| ends.run_well("migrate", options).out;
+        // What stands before has the source's estimates, which change by themselves.
+        let planned = |options: &[&str]| {
+            let said = ends.run_well("migrate", options).out;
+            let (_, statements) = said.split_once("\n\n").unwrap();
+            statements.to_owned()
+        };
         assert_eq!(
             planned(&["--dry-run"]),
             planned(&["--dry-run", "--objects", "tables"])
         );
         let said = ends.run_well("migrate", &[]);
         says(&said, "not made: view ");
-        assert_eq!(
-            ends.target
-                .sql("select count(*) from information_schema.routines where routine_schema in ('public', database_of_ours)".replace("database_of_ours", &format!("'{}'", ends.target.name())).as_str())
-                .unwrap(),
-            "0\n"
+        let views = format!(
+            "select count(*) from information_schema.views where table_schema in ('public', '{}')",
+            ends.target.name()
         );
+        assert_eq!(ends.target.sql(&views).unwrap(), "0\n");
     }
 }
