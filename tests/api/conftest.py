@@ -4,6 +4,7 @@
 does: they know its address and its keys, and nothing of its insides.
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -173,6 +174,10 @@ class Whimbrel:
         return done
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: no other test may run meanwhile")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -192,6 +197,18 @@ def servers() -> dict[str, DatabaseServer]:
     """The running database servers: postgres15, postgres18, mariadb1011, mysql97."""
     listed = json.loads(pathlib.Path(os.environ["WHIMBREL_TEST_SERVERS"]).read_text())["servers"]
     return {server["engine"]: DatabaseServer(**server) for server in listed}
+
+
+@pytest.fixture(autouse=True)
+def beside_others(request):
+    """Tests run beside each other, except for those marked `alone`, which change something of a shared server."""
+    is_alone = request.node.get_closest_marker("alone") is not None
+    with open(os.environ["WHIMBREL_TEST_SERVERS"]) as lock:
+        # Through one door, one after the other, so that who wants to be alone is not passed by for ever.
+        with open(__file__) as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="session")

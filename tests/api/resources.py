@@ -28,8 +28,12 @@ INCLUDE_ALL = {
 _numbers = itertools.count(1)
 
 
+# Several processes run tests at a time, on the same servers.
+_process = os.environ.get("PYTEST_XDIST_WORKER", "gw")
+
+
 def unique(prefix: str) -> str:
-    return f"{prefix}-{next(_numbers)}"
+    return f"{prefix}-{_process}-{next(_numbers)}"
 
 
 def ca_of(server) -> str:

@@ -120,6 +120,8 @@ def with_slot(dms, pair, name):
     return endpoint
 
 
+# Nothing may change in the database between the slot and the task's publication.
+@pytest.mark.alone
 @of_sources(SOURCES[:1])
 def test_changes_begin_at_an_lsn_of_a_slot_that_was_given(dms, pair, slot):  # noqa: F811
     make_targets(pair)
@@ -151,6 +153,21 @@ def test_changes_begin_at_an_lsn_of_a_slot_that_was_given(dms, pair, slot):  # n
         for made in tasks:
             if any(t["ReplicationTaskArn"] == made["ReplicationTaskArn"] for t in dms.describe_replication_tasks()["ReplicationTasks"]):
                 remove(dms, made)
+
+
+@of_sources(SOURCES[:1])
+def test_a_slot_with_changes_from_before_the_publication_is_refused_with_the_remedy(dms, pair, slot):  # noqa: F811
+    make_targets(pair)
+    made = f"select lsn from pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+    lsn = pair.source.sql(made).strip()
+    pair.source.sql(f"insert into {pair.schema}.a values (9, 'before the task')")
+    source = with_slot(dms, pair, slot)
+    task = make_task(dms, pair.instance, source, pair.target_endpoint, MigrationType="cdc", TableMappings=mappings_of(pair.schema))
+    start(dms, task, CdcStartPosition=lsn)
+    assert is_over(dms, task)["Status"] == "failed"
+    message = describe_task(dms, task)["LastFailureMessage"]
+    assert "from before the task's publication" in message and "pg_replication_slot_advance" in message
+    remove(dms, task)
 
 
 @of_sources(SOURCES[:1])

@@ -91,6 +91,18 @@ def test_a_changed_password_takes_effect(dms, servers):
     assert connect(dms, instance, endpoint)["Status"] == "successful"
 
 
+def test_a_modification_that_changes_nothing_leaves_the_connection(dms, servers):
+    server = servers["postgres15"]
+    instance, endpoint = an_instance(dms), endpoint_of(dms, "source", server)
+    connect(dms, instance, endpoint)
+    same = {"ServerName": endpoint["ServerName"], "Port": endpoint["Port"], "Username": endpoint["Username"]}
+    dms.modify_endpoint(EndpointArn=endpoint["EndpointArn"], Password=server.password, **same)
+    [kept] = find(dms, endpoint_arn=[endpoint["EndpointArn"]])
+    assert kept["Status"] == "successful"
+    dms.modify_endpoint(EndpointArn=endpoint["EndpointArn"], Password="another")
+    assert find(dms, endpoint_arn=[endpoint["EndpointArn"]]) == []
+
+
 def test_what_does_not_exist_cannot_be_tested(dms):
     instance, endpoint = an_instance(dms), make_endpoint(dms)
     nobody = {**arns(instance, endpoint), "EndpointArn": endpoint["EndpointArn"] + "X"}
@@ -119,6 +131,9 @@ def test_filters_take_several_values_and_match_all_of_them(dms):
     assert len(find(dms, replication_instance_arn=instance_arns)) == 4
     [one] = find(dms, endpoint_arn=endpoint_arns[:1], replication_instance_arn=instance_arns[1:])
     assert (one["EndpointArn"], one["ReplicationInstanceArn"]) == (endpoint_arns[0], instance_arns[1])
+    twice = [{"Name": "endpoint-arn", "Values": values} for values in (endpoint_arns, endpoint_arns[1:])]
+    found = dms.describe_connections(Filters=twice)["Connections"]
+    assert {connection["EndpointArn"] for connection in found} == {endpoint_arns[1]}
     with refused("InvalidParameterValueException"):
         find(dms, status=["successful"])
 

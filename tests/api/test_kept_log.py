@@ -11,6 +11,7 @@ from test_changes import arrives, pair  # noqa: F401
 EXPIRY = "set global binlog_expire_logs_seconds = "
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pair", [("mariadb1011", "postgres15"), ("mysql97", "postgres18")], indirect=True, ids="-to-".join)
 def test_a_log_near_its_limit_is_an_event_and_so_is_its_end(dms, pair):  # noqa: F811
     schema = pair.schema

@@ -17,6 +17,9 @@ const UNUSED_MAX_S: u32 = 5;
 /// A version that this tree's oldest compiler can build.
 const NEXTEST: &str = "cargo-nextest@0.9.151";
 
+/// Processes that run tests of the API, each with a service of its own. They wait most of the time.
+const API_PROCESSES: &str = "3";
+
 /// Which tests to run.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -73,6 +76,16 @@ fn run_suites(args: &Args, servers: &Path) -> Result<Vec<Verdict>> {
     }
     if !args.rust {
         let pytest_args: &[String] = if args.api { &args.passed_on } else { &[] };
+        // Rust tests that ran have built the program as well.
+        let is_built = verdicts.iter().any(|verdict| !verdict.closing.is_empty());
+        if !is_built {
+            step(&mut cargo(&[
+                "build",
+                "--package",
+                "whimbrel-cli",
+                "--locked",
+            ]))?;
+        }
         verdicts.extend(api(pytest_args, servers)?);
     }
     Ok(verdicts)
@@ -131,19 +144,13 @@ fn nextest() -> bool {
     installed.is_ok_and(|status| status.success()) && there()
 }
 
-/// The black-box suite, if there is one.
+/// The black-box suite, if there is one, with the program as it is built.
 fn api(args: &[String], servers: &Path) -> Result<Option<Verdict>> {
     let suite = tree().join("tests/api");
     if !has_tests(&suite)? {
         eprintln!("no black-box tests in tests/api");
         return Ok(None);
     }
-    step(&mut cargo(&[
-        "build",
-        "--package",
-        "whimbrel-cli",
-        "--locked",
-    ]))?;
     let requirements = fs::read_to_string(suite.join("requirements.txt"));
     let requirements = requirements.context("read tests/api/requirements.txt")?;
     let bin = python::environment("tests", &requirements)?;
@@ -151,6 +158,7 @@ fn api(args: &[String], servers: &Path) -> Result<Option<Verdict>> {
     command
         .args(["-m", "pytest", "-ra", "--color", color_word()])
         .args(["--reruns", if is_ci() { "1" } else { "0" }])
+        .args(["--numprocesses", API_PROCESSES, "--dist", "worksteal"])
         .args(args)
         .current_dir(&suite)
         .env(SERVERS_VARIABLE, servers)

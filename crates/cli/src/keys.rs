@@ -3,7 +3,7 @@
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use whimbrel_server::{KeyPair, create_key, list_keys, remove_key};
+use whimbrel_server::{ADMINISTRATOR, KeyPair, create_key, list_keys, remove_key};
 use whimbrel_store::{AccessKey, Embedded, EpochMs, KeySource, Store, StoreError, Vault};
 
 use crate::args::{KeysArgs, KeysCommand};
@@ -32,6 +32,13 @@ async fn carry_out(
 ) -> Result<Result<Exit, Failure>, StoreError> {
     match command {
         KeysCommand::List { json } => list(&list_keys(store).await?, *json),
+        KeysCommand::Create { description, .. } if description == ADMINISTRATOR => {
+            let message = format!(
+                "the description {ADMINISTRATOR} marks the key that WHIMBREL_ADMIN_ACCESS_KEY_ID replaces"
+            );
+            let failure = Failure::new(Exit::Usage, message);
+            return Ok(Err(failure.with_help("describe the key in other words")));
+        }
         KeysCommand::Create { description, json } => {
             created(&create_key(store, vault, description).await?, *json);
         }

@@ -110,6 +110,8 @@ pub(crate) fn explain_store(error: &VaultError) -> Failure {
             Failure::new(Exit::Failed, message)
                 .with_help("stop it first, or choose another folder with --data-dir")
         }
+        VaultError::Store(StoreError::Missing(_)) => Failure::new(Exit::Failed, chain(error))
+            .with_help("name the folder of the service with --data-dir; whimbrel serve makes it"),
         VaultError::Store(StoreError::Io { .. }) => Failure::new(Exit::Failed, chain(error))
             .with_help(
                 "see to the owner and the rights of the folder, or choose another with --data-dir",

@@ -5,9 +5,7 @@
 //! The hash is 128 bits of two independent multiply-and-fold passes over that form. It guards against accident, not
 //! against an adversary who may choose rows.
 
-use std::collections::BTreeMap;
-
-use crate::{Bits, ColumnType, Value, write_text};
+use crate::{Bits, ColumnType, Value, canonical_json, write_text};
 
 /// A row's hash. Sums of row hashes compare sets of rows without regard to order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -156,47 +154,12 @@ fn trim_number(out: &mut Vec<u8>) {
     }
 }
 
-/// Sorted keys, no white space, numbers as given without trailing zeros; a document that does not parse stays as it is.
+/// A document of which no form can be told stays as it is written.
 fn write_json(text: &str, out: &mut Vec<u8>) {
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(document) => write_json_value(&document, out),
-        Err(_) => out.extend_from_slice(text.as_bytes()),
-    }
-}
-
-fn write_json_value(value: &serde_json::Value, out: &mut Vec<u8>) {
-    match value {
-        serde_json::Value::Object(members) => {
-            out.push(b'{');
-            let sorted: BTreeMap<_, _> = members.iter().collect();
-            for (name, member) in sorted {
-                out.extend_from_slice(
-                    serde_json::Value::from(name.as_str())
-                        .to_string()
-                        .as_bytes(),
-                );
-                out.push(b':');
-                write_json_value(member, out);
-                out.push(b',');
-            }
-            out.push(b'}');
-        }
-        serde_json::Value::Array(items) => {
-            out.push(b'[');
-            for item in items {
-                write_json_value(item, out);
-                out.push(b',');
-            }
-            out.push(b']');
-        }
-        serde_json::Value::Number(number) => {
-            let start = out.len();
-            out.extend_from_slice(number.to_string().as_bytes());
-            let mut tail = out.split_off(start);
-            trim_number(&mut tail);
-            out.extend_from_slice(&tail);
-        }
-        other => out.extend_from_slice(other.to_string().as_bytes()),
+    let start = out.len();
+    if canonical_json::write(text, out).is_none() {
+        out.truncate(start);
+        out.extend_from_slice(text.as_bytes());
     }
 }
 

@@ -1,14 +1,18 @@
+use std::any::Any;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::routing::{get, post};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rand::Rng;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info, warn};
 use whimbrel_model::{CallContext, Dms, Fault, FaultCode, Operation, dispatch, unknown_members};
 
@@ -18,6 +22,10 @@ use crate::{json, respond};
 
 /// Table mappings may have two megabytes, and their quotes are escaped within the request.
 const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Of all requests at once; those that come when it is taken wait.
+const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What room is counted in.
+const ROOM_BYTES: usize = 4096;
 /// A client that takes longer to send its body is not heard.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -37,6 +45,7 @@ pub struct Config {
 struct Service {
     dms: Arc<dyn Dms>,
     verifier: Arc<Verifier>,
+    bodies: Bodies,
 }
 
 /// The API's routes. Serve it with `into_make_service_with_connect_info::<SocketAddr>()` so that callers' addresses are known.
@@ -44,6 +53,7 @@ pub fn router(dms: Arc<dyn Dms>, keys: Arc<dyn KeyStore>, config: Config) -> Rou
     let service = Service {
         dms,
         verifier: Arc::new(Verifier::new(keys, config)),
+        bodies: Bodies::new(),
     };
     Router::new()
         .route("/", post(call))
@@ -53,7 +63,9 @@ pub fn router(dms: Arc<dyn Dms>, keys: Arc<dyn KeyStore>, config: Config) -> Rou
 
 async fn call(State(service): State<Service>, request: Request) -> Response<Body> {
     let request_id = request_id();
-    match run(&service, &request_id, request).await {
+    let answered = AssertUnwindSafe(run(&service, &request_id, request));
+    let answered = answered.catch_unwind().await;
+    match answered.unwrap_or_else(|panic| Err(panicked(&*panic))) {
         Ok(response) => response,
         Err(fault) => {
             if let Some(context) = fault.context() {
@@ -63,6 +75,17 @@ async fn call(State(service): State<Service>, request: Request) -> Response<Body
         }
     }
 }
+
+/// A fault of ours must not look like a lost connection, which clients try again.
+fn panicked(panic: &(dyn Any + Send)) -> Fault {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Fault::internal(&Panicked(text.unwrap_or("no reason").to_owned()))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("panicked: {0}")]
+struct Panicked(String);
 
 async fn run(
     service: &Service,
@@ -74,14 +97,18 @@ async fn run(
         .get::<ConnectInfo<SocketAddr>>()
         .map(|info| info.0.ip());
     let (parts, body) = request.into_parts();
-    let body = read(body).await?;
-    let signed = Signed {
+    let signed = |body| Signed {
         method: &parts.method,
         uri: &parts.uri,
         headers: &parts.headers,
-        body: &body,
+        body,
     };
-    let caller = service.verifier.verify(&signed).await?;
+    // What nobody signed for this service is not read.
+    service.verifier.check(&signed(&[]))?;
+    let (_room, body) = tokio::time::timeout(BODY_TIMEOUT, service.bodies.read(body))
+        .await
+        .unwrap_or_else(|_| Err(not_arrived()))?;
+    let caller = service.verifier.verify(&signed(&body)).await?;
     let operation = operation(&parts.headers)?;
     let body = json::parse(&body).map_err(|why| Fault::new(FaultCode::Serialization, why))?;
     let unknown = unknown_members(operation, &body);
@@ -113,19 +140,39 @@ async fn run(
     Ok(respond::answer(request_id, &answered?))
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, Fault> {
-    let limited = Limited::new(body, BODY_BYTES_MAX).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, limited).await {
-        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::new(
-            FaultCode::RequestTooLarge,
-            format!("The request has more than {BODY_BYTES_MAX} bytes."),
-        )),
-        Ok(Err(_)) | Err(_) => Err(Fault::new(
-            FaultCode::Serialization,
-            "The request's body did not arrive.",
-        )),
+/// Room for the bodies of all requests that are being answered.
+#[derive(Clone)]
+struct Bodies(Arc<Semaphore>);
+
+impl Bodies {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX / ROOM_BYTES)))
     }
+
+    /// Reads a body once there is room for it, which it has as long as the permit lives.
+    async fn read(&self, body: Body) -> Result<(OwnedSemaphorePermit, Vec<u8>), Fault> {
+        let expected = body.size_hint().upper().unwrap_or(u64::MAX);
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        let pieces = expected.min(BODY_BYTES_MAX).div_ceil(ROOM_BYTES);
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0).acquire_many_owned(pieces).await;
+        let room = room.map_err(|error| Fault::internal(&error))?;
+        match Limited::new(body, BODY_BYTES_MAX).collect().await {
+            Ok(body) => Ok((room, body.to_bytes().to_vec())),
+            Err(error) if error.is::<LengthLimitError>() => Err(Fault::new(
+                FaultCode::RequestTooLarge,
+                format!("The request has more than {BODY_BYTES_MAX} bytes."),
+            )),
+            Err(_) => Err(not_arrived()),
+        }
+    }
+}
+
+fn not_arrived() -> Fault {
+    Fault::new(
+        FaultCode::Serialization,
+        "The request's body did not arrive.",
+    )
 }
 
 /// `X-Amz-Target: AmazonDMSv20160101.DescribeConnections`.
@@ -167,4 +214,29 @@ fn request_id() -> String {
         &hex[20..],
     ];
     groups.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_wait_until_there_is_room() {
+        let bodies = Bodies::new();
+        let body = |bytes: usize| Body::new(Full::new(Bytes::from(vec![b'x'; bytes])));
+        let mut held = Vec::new();
+        for _ in 0..BODIES_BYTES_MAX / BODY_BYTES_MAX {
+            held.push(bodies.read(body(BODY_BYTES_MAX)).await.unwrap());
+        }
+        let too_much = bodies.read(body(BODY_BYTES_MAX));
+        tokio::pin!(too_much);
+        assert!(futures_util::poll!(&mut too_much).is_pending());
+        held.pop();
+        assert_eq!(too_much.await.unwrap().1.len(), BODY_BYTES_MAX);
+        let refused = bodies.read(body(BODY_BYTES_MAX + 1)).await.unwrap_err();
+        assert_eq!(refused.code, FaultCode::RequestTooLarge);
+    }
 }

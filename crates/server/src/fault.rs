@@ -127,15 +127,21 @@ pub(crate) async fn taken<R: Resource>(
         return error.into();
     }
     let name = resource.name();
-    let id = match transaction.find_by_name::<R>(name).await {
-        Ok(Some(there)) => there.id().to_owned(),
-        // It is the id that is taken.
-        Ok(None) => resource.id().to_owned(),
+    let (id, message) = match transaction.find_by_name::<R>(name).await {
+        Ok(Some(there)) => (
+            there.id().to_owned(),
+            format!("{what} {name} already exists."),
+        ),
+        Ok(None) => {
+            let id = resource.id().to_owned();
+            let message = format!("{what} with the resource identifier {id} already exists.");
+            (id, message)
+        }
         Err(error) => return error.into(),
     };
     Fault::Refused {
         code: FaultCode::Modelled(FaultName::ResourceAlreadyExistsFault),
-        message: format!("{what} {name} already exists."),
+        message,
         resource_arn: Some(context.home.arn(kind, &id)),
     }
 }

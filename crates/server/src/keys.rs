@@ -19,6 +19,9 @@ const SECRET_LENGTH: usize = 40;
 const SECRET_ALPHABET: &[u8; 64] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// The description of the key that a service is set up with, which is replaced where another is given at its start. No other key may have it.
+pub const ADMINISTRATOR: &str = "administrator";
+
 /// Both halves of an access key, as they are told once.
 #[derive(Clone, Debug)]
 pub struct KeyPair {
@@ -123,22 +126,21 @@ pub(crate) async fn ensure_administrator(
     vault: &Vault,
     given: Option<&KeyPair>,
 ) -> Result<Option<KeyPair>, StoreError> {
-    const DESCRIPTION: &str = "administrator";
     if let Some(pair) = given {
         let mut transaction = store.begin().await?;
         for earlier in transaction.list::<AccessKey>().await? {
-            if earlier.description == DESCRIPTION && earlier.id.0 != pair.id {
+            if earlier.description == ADMINISTRATOR && earlier.id.0 != pair.id {
                 transaction.delete(AccessKey::KIND, &earlier.id.0).await?;
             }
         }
-        transaction.put(&pair.sealed(vault, DESCRIPTION)).await?;
+        transaction.put(&pair.sealed(vault, ADMINISTRATOR)).await?;
         transaction.commit().await?;
         return Ok(None);
     }
     if !store.list::<AccessKey>().await?.is_empty() {
         return Ok(None);
     }
-    create_key(store, vault, DESCRIPTION).await.map(Some)
+    create_key(store, vault, ADMINISTRATOR).await.map(Some)
 }
 
 #[cfg(test)]

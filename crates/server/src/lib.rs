@@ -30,5 +30,5 @@ pub use data_plane::{
     Requests, RunEnd, RunMode, RunProgress, TableProgress, TaskHandle, TaskSpec,
     ValidationProgress,
 };
-pub use keys::{KeyPair, create_key, list_keys, remove_key, secret_of};
+pub use keys::{ADMINISTRATOR, KeyPair, create_key, list_keys, remove_key, secret_of};
 pub use serve::{RunningServer, ServeConfig, ServeError, serve};

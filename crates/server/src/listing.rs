@@ -17,7 +17,7 @@ impl Filters {
         given: impl IntoIterator<Item = (String, Vec<String>)>,
         known: &[&'static str],
     ) -> Result<Self, Fault> {
-        let mut filters = Vec::new();
+        let mut filters: Vec<(&str, Vec<String>)> = Vec::new();
         for (name, values) in given {
             let Some(&name) = known.iter().find(|known| **known == name) else {
                 return Err(invalid_value(format!(
@@ -28,7 +28,11 @@ impl Filters {
             if values.is_empty() {
                 return Err(invalid_value(format!("The filter {name} has no values.")));
             }
-            filters.push((name, values));
+            match filters.iter_mut().find(|(given, _)| *given == name) {
+                // An item has to match each of them.
+                Some((_, given)) => given.retain(|value| values.contains(value)),
+                None => filters.push((name, values)),
+            }
         }
         Ok(Self(filters))
     }

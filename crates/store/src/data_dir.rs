@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::StoreError;
 
+fn lock_file(path: &Path) -> PathBuf {
+    path.join("lock")
+}
+
 /// The directory that holds everything a Whimbrel process keeps on disk, locked for this process.
 ///
 /// The lock is the kernel's on an open file: it ends with the process however that ends, so a stale lock cannot exist.
@@ -34,7 +38,7 @@ impl DataDir {
             .mode(0o700)
             .create(path)
             .map_err(io("create the data directory", path))?;
-        let lock_path = path.join("lock");
+        let lock_path = lock_file(path);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -68,6 +72,11 @@ impl DataDir {
             path: path.to_owned(),
             _lock: Some(lock),
         })
+    }
+
+    /// Whether a process has, or ever had, this directory.
+    pub(crate) fn was_opened(path: &Path) -> bool {
+        lock_file(path).exists()
     }
 
     /// A directory that another process has locked, for what can be done beside it: nothing in it may be made anew.

@@ -28,8 +28,12 @@ impl Embedded {
     /// its own. Without such a service the directory is locked as by [`Self::open`].
     ///
     /// # Errors
-    /// [`StoreError::DataDirInUse`] when the other process has another version of the store, or is still setting it up.
+    /// [`StoreError::Missing`] when no service was ever started there; [`StoreError::DataDirInUse`] when the other process has another version
+    /// of the store, or is still setting it up.
     pub async fn open_beside(path: &Path, key: &KeySource) -> Result<Self, VaultError> {
+        if !DataDir::was_opened(path) {
+            return Err(StoreError::Missing(path.to_owned()).into());
+        }
         let in_use = match Self::open(path, key).await {
             Err(VaultError::Store(in_use @ StoreError::DataDirInUse { .. })) => in_use,
             opened => return opened,

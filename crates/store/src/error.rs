@@ -13,6 +13,9 @@ pub enum StoreError {
         /// The process that holds it, if it said so.
         pid: Option<u32>,
     },
+    /// There is no store in the directory, and none is to be made.
+    #[error("there is no store in the data directory {}", .0.display())]
+    Missing(PathBuf),
     /// A file of the data directory could not be read or written.
     #[error("could not {action} {}", .path.display())]
     Io {

@@ -1,6 +1,6 @@
 //! `whimbrel serve` and `whimbrel keys`.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -50,6 +50,16 @@ impl DataDirArgs {
     }
 }
 
+/// Reads an address with a port, or a name with one, of which the first address is taken.
+fn listen_address(given: &str) -> Result<SocketAddr, String> {
+    let wrong =
+        |why: &str| format!("{why}; give ADDRESS:PORT, such as 127.0.0.1:8080 or localhost:8080");
+    let mut found = given
+        .to_socket_addrs()
+        .map_err(|error| wrong(&error.to_string()))?;
+    found.next().ok_or_else(|| wrong("the name has no address"))
+}
+
 /// Serves the AWS DMS API.
 ///
 /// Clients are pointed at it by --endpoint-url, or by AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE.
@@ -61,7 +71,8 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "ADDRESS",
         env = "WHIMBREL_LISTEN",
-        default_value = "127.0.0.1:8080"
+        default_value = "127.0.0.1:8080",
+        value_parser = listen_address
     )]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]

@@ -55,9 +55,16 @@ impl ValidateArgs {
     }
 }
 
+const CHECK_EXIT_CODES: &str = "\
+Exit codes:
+  0    the database can be used
+  2    the arguments are wrong
+  3    no connection could be made, or one that is of no use
+  130  interrupted";
+
 /// Makes a connection as a migration would, and tells what answered or what to do.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = EXIT_CODES, after_long_help = format!("{CHECK_EXAMPLES}\n{EXIT_CODES}"))]
+#[command(after_help = CHECK_EXIT_CODES, after_long_help = format!("{CHECK_EXAMPLES}\n{CHECK_EXIT_CODES}"))]
 pub(crate) struct CheckArgs {
     /// The database: postgres://, mysql:// or mariadb://
     pub(crate) url: UrlText,

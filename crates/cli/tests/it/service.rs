@@ -88,7 +88,20 @@ fn the_first_start_tells_a_key_and_keys_are_kept() {
     run_well(&["keys", "delete", second, "--data-dir", data_dir]);
     let said = run(&["keys", "delete", second, "--data-dir", data_dir]);
     assert_eq!(said.exit_code, Some(4), "{said:?}");
+    let said = run(&[
+        "keys",
+        "create",
+        "--description",
+        "administrator",
+        "--data-dir",
+        data_dir,
+    ]);
+    assert_eq!(said.exit_code, Some(2), "{said:?}");
     assert_eq!(service.terminate(), Some(0));
+    let mistyped = format!("{data_dir}-mistyped");
+    let said = run(&["keys", "list", "--data-dir", &mistyped]);
+    assert_eq!(said.exit_code, Some(4), "{said:?}");
+    assert!(said.err.contains("--data-dir"), "{said:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY};
 
 use super::place::Lsn;
 use crate::errors::general;
-use crate::wire::{Replication, ServerError};
+use crate::wire::{Replication, ServerError, WireError};
 
 /// Bytes that wait to be taken: enough to keep the server busy while a batch is applied, little beside the batches themselves.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
@@ -203,13 +203,24 @@ impl Pace {
     }
 }
 
+/// What the stream ended with.
+fn lost(error: WireError) -> Error {
+    const DURING: &str = "read the source's log";
+    match error {
+        // It looks the publication up as it was at the time of each change.
+        WireError::Server(error) if error.code == "42704" => Error::Fatal(format!(
+            "{DURING}: {error}; the slot keeps changes from before the task's publication was made, and PostgreSQL can tell none of those. If the target needs none of them, pass them over with pg_replication_slot_advance; otherwise leave SlotName and CdcStartPosition out, so that the task makes its own slot and loads the tables"
+        )),
+        error => general(error, DURING),
+    }
+}
+
 impl Pump {
     /// Ends without error when nobody listens any more.
     async fn run(
         &mut self,
         blocks: &mpsc::UnboundedSender<Result<Bytes, Error>>,
     ) -> Result<(), Error> {
-        let lost = |error| general(error, "read the source's log");
         loop {
             let ready = self.replication.look(BLOCK_BYTES).map_err(lost)?;
             let heard = self.replication.heard();

@@ -62,12 +62,22 @@ impl Verifier {
         &self.config.region
     }
 
-    /// Checks a request's signature and answers who made it.
-    pub(crate) async fn verify(&self, signed: &Signed<'_>) -> Result<Caller, Fault> {
+    /// Checks what can be told without the body: that there is a signature for this service, of this time.
+    pub(crate) fn check(&self, signed: &Signed<'_>) -> Result<(), Fault> {
+        self.parts(signed).map(drop)
+    }
+
+    fn parts(&self, signed: &Signed<'_>) -> Result<Parts, Fault> {
         let parts = Parts::of(signed)?;
         self.check_scope(&parts)?;
         self.check_time(&parts)?;
         check_signed_headers(&parts, signed)?;
+        Ok(parts)
+    }
+
+    /// Checks a request's signature and answers who made it.
+    pub(crate) async fn verify(&self, signed: &Signed<'_>) -> Result<Caller, Fault> {
+        let parts = self.parts(signed)?;
         let found = self.keys.find(&parts.access_key_id).await;
         let found = found.map_err(|error| Fault::internal(&error))?;
         let nobody = SecretText::new("a secret that no key has");

@@ -7,6 +7,9 @@ mod migrate;
 mod sql;
 
 use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +42,7 @@ impl SqliteStore {
     ///
     /// The caller holds the lock of the data directory: no other process may bring the schema up to date.
     pub async fn open(file: &Path) -> Result<Self, StoreError> {
+        keep_to_owner(file)?;
         let options = options(file).create_if_missing(true);
         let writer = writer(options.clone()).await?;
         migrate::run(&writer).await?;
@@ -71,6 +75,31 @@ impl SqliteStore {
             changes: Arc::new(watch::Sender::new(Changes::default())),
         })
     }
+}
+
+/// Makes the file and those beside it its owner's alone, whatever the folder allows: SQLite gives the others the rights of the first.
+fn keep_to_owner(file: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Io {
+            action: "keep others from reading",
+            path,
+            source,
+        }
+    };
+    let mut create = OpenOptions::new();
+    let opened = create.append(true).create(true).mode(0o600).open(file);
+    opened.map_err(failed(file))?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        let path = Path::new(&path);
+        match fs::set_permissions(path, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn options(file: &Path) -> SqliteConnectOptions {

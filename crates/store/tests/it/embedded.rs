@@ -40,6 +40,46 @@ async fn a_second_process_is_refused() {
     );
 }
 
+/// Whatever the folder allows, and whatever an earlier version left.
+#[tokio::test]
+async fn the_stores_files_are_private() {
+    let temp = tempfile::tempdir().unwrap();
+    let open_to_all = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(temp.path(), open_to_all).unwrap();
+    for round in 0..2 {
+        let store = Embedded::open(temp.path(), &KeySource::File).await.unwrap();
+        if round == 0 {
+            store.store().create(&tags()).await.unwrap();
+        }
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(temp.path()).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{name}");
+            names.push(name);
+        }
+        assert!(names.len() >= 4, "{names:?}");
+        let file = store.data_dir().store_file();
+        store.store().close().await;
+        drop(store);
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_made_beside_a_service_that_is_not_there() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("mistyped");
+    let error = Embedded::open_beside(&path, &KeySource::File).await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, VaultError::Store(StoreError::Missing(_))),
+        "{error}"
+    );
+    assert!(!path.exists());
+}
+
 #[tokio::test]
 async fn the_key_file_is_private_and_its_loss_is_told() {
     let temp = tempfile::tempdir().unwrap();

@@ -151,10 +151,16 @@ impl Given {
         put(&mut endpoint.username, username);
         put(&mut endpoint.database_name, database_name);
         for (path, secret) in self.secrets {
-            let sealed = context
-                .vault
-                .seal(Endpoint::secret_context(&endpoint.id, &path), &secret);
-            endpoint.secrets.insert(path, sealed);
+            let place = Endpoint::secret_context(&endpoint.id, &path);
+            // Sealed anew it would look like another one, and the endpoint as if it were modified.
+            let is_the_same = endpoint.secrets.get(&path).is_some_and(|sealed| {
+                let before = context.vault.open_secret(place, sealed);
+                before.is_ok_and(|before| before.expose() == secret.expose())
+            });
+            if !is_the_same {
+                let sealed = context.vault.seal(place, &secret);
+                endpoint.secrets.insert(path, sealed);
+            }
         }
         Ok(())
     }
