@@ -5,6 +5,7 @@
 //! read again from a place that some of them are past already.
 
 use serde::{Deserialize, Serialize};
+use whimbrel_core::objects::ObjectSelection;
 use whimbrel_core::{Position, Table, TableName};
 
 use crate::{Error, TargetTable};
@@ -231,6 +232,8 @@ pub struct ApplySettings {
     pub statements_kept_max: usize,
     /// Where the tables are that users read (`awsdms_apply_exceptions`); the service's own place when not given.
     pub control_schema: Option<String>,
+    /// The kinds of objects that may be put aside where they keep a definition from being changed, until no more changes follow.
+    pub put_aside: ObjectSelection,
 }
 
 impl Default for ApplySettings {
@@ -240,6 +243,7 @@ impl Default for ApplySettings {
         Self {
             statements_kept_max: 256,
             control_schema: None,
+            put_aside: ObjectSelection::none(),
         }
     }
 }

@@ -187,6 +187,8 @@ pub struct FedTable {
 /// Something of the target that was put aside while tables were made, emptied and filled, and is not whole again: a foreign key, a view, a routine, a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyNotRestored {
+    /// Whether the run failed by it. What a definition that is followed took with it is no failure.
+    pub is_failure: bool,
     /// What it is.
     pub kind: ObjectKind,
     /// Its name, with that of its table or schema in front.

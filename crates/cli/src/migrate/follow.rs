@@ -76,6 +76,7 @@ pub(super) async fn run(
         apply: ApplySettings {
             // With what else the command keeps there, out of the user's own schemas.
             control_schema: Some("awsdms_control".to_owned()),
+            put_aside: load.objects.clone(),
             ..ApplySettings::default()
         },
         ..CdcSpec::new(load)

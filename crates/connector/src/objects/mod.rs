@@ -152,6 +152,8 @@ pub enum ObjectOutcome {
     Made,
     /// It was there.
     Kept,
+    /// It was made in the place of one of its name that the target had, and that could not be made again: how that was made.
+    Replaced(String),
     /// It rests on something that the target does not have, such as a function: what, and the statement to repeat.
     Lacks(String),
     /// The target's user may not change the table: in the server's words.

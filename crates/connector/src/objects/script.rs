@@ -10,8 +10,7 @@ use whimbrel_core::objects::{
 use super::{ObjectPlanner, ObjectStatement, ObjectStep, Refused, renames_columns};
 use crate::TargetTable;
 
-const NOT_ASKED_FOR: &str =
-    "it runs at the target, or decides who may do what there: ask for it by --objects all";
+const NOT_ASKED_FOR: &str = "it runs at the target, or decides who may do what there, and what belongs to tables alone was asked for: --objects all makes it";
 
 /// What an object needs that is made by its text.
 #[derive(Clone, Debug, PartialEq, Eq)]

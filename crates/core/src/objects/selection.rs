@@ -126,13 +126,13 @@ fn names() -> Vec<&'static str> {
 pub struct ObjectSelection(BTreeSet<ObjectKind>);
 
 impl ObjectSelection {
-    /// All of them.
+    /// All of them, the default.
     pub fn all() -> Self {
         Self(ObjectKind::ALL.into())
     }
 
-    /// What belongs to tables, the default. What has a text of its own (routines, views, triggers and the like) is listed with it: making it
-    /// changes what runs at the target and with whose rights, and a user asks for that.
+    /// What belongs to tables. What has a text of its own (routines, views, triggers and the like) is listed with it, for who does not want that anything of
+    /// it changes what runs at the target and with whose rights.
     pub fn of_tables() -> Self {
         Self(ObjectKind::OF_TABLES.into())
     }

@@ -357,7 +357,7 @@ fn check_objects(path: &str, value: &Value) -> Result<(), SettingsError> {
         return Ok(());
     }
     let kinds = ObjectKind::ALL.map(ObjectKind::as_str).join(", ");
-    let allowed = format!("all, none, or some of {kinds} with commas between");
+    let allowed = format!("all, tables, none, or some of {kinds} with commas between");
     Err(invalid(path, allowed, value))
 }
 

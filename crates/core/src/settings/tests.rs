@@ -213,7 +213,7 @@ fn our_own_settings_are_echoed_only_where_they_were_given() {
     let default = SettingsDocument::for_create(None).unwrap();
     assert!(!default.to_json().contains("Whimbrel"));
     let objects = TaskSettings::of(&default).objects;
-    assert_eq!(objects, ObjectSelection::of_tables());
+    assert_eq!(objects, ObjectSelection::all());
     let sent = r#"{"WhimbrelSettings":{"Objects":"indexes,checks"}}"#;
     let given = SettingsDocument::for_create(Some(sent)).unwrap();
     assert!(

@@ -427,11 +427,11 @@ fn lob_kib_max(document: &SettingsDocument) -> Option<u32> {
     u32::try_from(size).ok()
 }
 
-/// What belongs to tables, unless the task says otherwise: what it says was checked when it was stored.
+/// All that can be made, unless the task says otherwise: what it says was checked when it was stored.
 fn objects(document: &SettingsDocument) -> ObjectSelection {
     let given = document.get("WhimbrelSettings", "Objects").as_str();
     let given = given.and_then(|given| ObjectSelection::parse(given).ok());
-    given.unwrap_or_else(ObjectSelection::of_tables)
+    given.unwrap_or_else(ObjectSelection::all)
 }
 
 fn target_tables(document: &SettingsDocument) -> TargetTables {

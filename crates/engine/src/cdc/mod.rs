@@ -491,7 +491,6 @@ impl Run<'_> {
         } else {
             Vec::new()
         };
-        drop(target);
         let building = Building {
             source: self.source,
             target: self.target,
@@ -500,8 +499,15 @@ impl Run<'_> {
             progress: self.progress,
             stop: self.stop,
         };
+        let is_refused = !refused.is_empty();
         building.tell_keys(refused);
-        building.run(stage).await
+        let built = building.run(stage).await?;
+        // The source's objects may have taken the place of what could not be made again.
+        if is_refused && built == Built::All {
+            let refused = target.restore_keys(&fence).await;
+            building.tell_keys(refused.map_err(RunError::Target)?);
+        }
+        Ok(built)
     }
 
     /// Tables that are followed no more, as an earlier run wrote down.

@@ -27,21 +27,28 @@ pub(super) async fn settle(
         progress: attempt.progress,
         stop: attempt.stop,
     };
+    let mut is_refused = false;
     // What constrains rows waits until no more changes follow.
     if tables_errored > 0 {
         warn!(
             task = fence.task,
-            "foreign keys that were put aside at the target come back once its tables are loaded, or when the task is forgotten"
+            "foreign keys and views that were put aside at the target come back once its tables are loaded, or when the task is forgotten"
         );
     } else if !attempt.spec.is_followed {
         let refused = tokio::select! {
             () = attempt.stop.cancelled() => return Ok(LoadOutcome::Stopped),
             refused = target.restore_keys(fence) => refused,
         };
-        building.tell_keys(refused.map_err(RunError::Target)?);
+        let refused = refused.map_err(RunError::Target)?;
+        is_refused = !refused.is_empty();
+        building.tell_keys(refused);
     }
     if building.run(Stage::Loaded).await? == Built::Stopped {
         return Ok(LoadOutcome::Stopped);
+    }
+    if is_refused {
+        let refused = target.restore_keys(fence).await;
+        building.tell_keys(refused.map_err(RunError::Target)?);
     }
     let progress = attempt.progress.snapshot();
     let objects_failed = progress.objects_failed();

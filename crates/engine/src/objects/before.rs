@@ -1,6 +1,6 @@
 //! What is done before tables are made and filled: what they rest on is made, and what would stand in their way, or act on their rows, stands aside.
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use whimbrel_connector::objects::{ObjectPlan, ObjectStep};
 use whimbrel_connector::{Error, PrepareMode, Source, Target, TaskFence};
 use whimbrel_core::TableName;
@@ -97,12 +97,28 @@ impl Groundwork {
             .cloned()
             .collect();
         if drops && !stays && !dropped.is_empty() {
-            let cleared = target.clear_way(fence, &dropped, &spec.objects).await;
-            cleared.map_err(RunError::Target)?;
+            match target.clear_way(fence, &dropped, &spec.objects).await {
+                Ok(()) => {}
+                Err(error) if stops(&error) => return Err(RunError::Target(error)),
+                // Where something is in the way, the table says so.
+                Err(error) => warn!(
+                    task = fence.task,
+                    %error,
+                    "it cannot be said what rests on the tables that are made anew, and it stays"
+                ),
+            }
         }
         let concerns =
             |table: &TableName| spec.is_followed || open.iter().any(|open| open.source == table);
         stand_aside(target, fence, &self.plan, concerns).await
+    }
+}
+
+/// Whether an error is about the target as a whole, and not about one of its objects.
+fn stops(error: &Error) -> bool {
+    match error {
+        Error::Connect(_) | Error::Fenced { .. } | Error::Transient(_) => true,
+        Error::Table(_) | Error::Row(_) | Error::Fatal(_) => false,
     }
 }
 
@@ -119,13 +135,20 @@ pub(super) async fn stand_aside(
         .filter(|step| step.kind == ObjectKind::Trigger)
     {
         if step.table.as_ref().is_some_and(&concerns) {
-            let was_there = target.unmake_object(fence, step).await;
-            if was_there.map_err(RunError::Target)? {
-                info!(
+            match target.unmake_object(fence, step).await {
+                Ok(true) => info!(
                     task = fence.task,
                     object = step.name,
                     "the object stands aside until the rows are there"
-                );
+                ),
+                Ok(false) => {}
+                Err(error) if stops(&error) => return Err(RunError::Target(error)),
+                Err(error) => warn!(
+                    task = fence.task,
+                    object = step.name,
+                    %error,
+                    "the object stays, and acts on rows that are written"
+                ),
             }
         }
     }

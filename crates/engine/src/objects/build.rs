@@ -171,7 +171,11 @@ impl Building<'_> {
             self.progress.object_ends(ObjectResult {
                 kind: key.kind,
                 name: format!("{}{OF_TARGET}", key.name),
-                state: ObjectState::Failed(key.reason),
+                state: if key.is_failure {
+                    ObjectState::Failed(key.reason)
+                } else {
+                    ObjectState::Waits(key.reason)
+                },
                 note: None,
                 elapsed: std::time::Duration::ZERO,
             });

@@ -78,8 +78,13 @@ impl Worker {
             return Ok(target);
         }
         self.progress.object_begins(&step.name);
+        let mut note = step.note.clone();
         let state = match target.make_object(&self.fence, step).await {
             Ok(ObjectOutcome::Made) => ObjectState::Made,
+            Ok(ObjectOutcome::Replaced(what)) => {
+                note = Some(note.map_or(what.clone(), |note| format!("{note}; {what}")));
+                ObjectState::Made
+            }
             Ok(ObjectOutcome::Kept) => ObjectState::Kept,
             Ok(ObjectOutcome::Lacks(what)) => ObjectState::Waits(what),
             Ok(ObjectOutcome::Denied(why)) if step.script.is_some() => {
@@ -91,19 +96,28 @@ impl Worker {
                     "{why}; this and all that is missing besides of its table is made by a user who may: make the objects again as one, or make that user the owner"
                 ))
             }
+            Err(Error::Table(fault)) if step.script.is_some() => ObjectState::Waits(fault.message),
+            Err(error @ (Error::Row(_) | Error::Fatal(_))) if step.script.is_some() => {
+                ObjectState::Waits(error.to_string())
+            }
             Err(Error::Table(fault)) => ObjectState::Failed(fault.message),
             Err(error @ (Error::Row(_) | Error::Fatal(_))) => {
                 ObjectState::Failed(error.to_string())
             }
             Err(Error::Transient(why)) if self.progress.object_faults() > self.faults_max => {
                 target = self.connector.target().await.map_err(RunError::Target)?;
-                ObjectState::Failed(lasting(&why, step))
+                let why = lasting(&why, step);
+                // What a text makes is no failure of the rows, whatever keeps it from being made.
+                match step.script {
+                    Some(_) => ObjectState::Waits(why),
+                    None => ObjectState::Failed(why),
+                }
             }
             Err(error @ (Error::Connect(_) | Error::Transient(_) | Error::Fenced { .. })) => {
                 return Err(RunError::Target(error));
             }
         };
-        self.tell(step, state, began.elapsed());
+        self.tell(step, (state, note), began.elapsed());
         Ok(target)
     }
 
@@ -124,16 +138,21 @@ impl Worker {
         };
         for (step, outcome) in steps.iter().zip(outcomes) {
             let state = match outcome {
-                ObjectOutcome::Made => ObjectState::Made,
+                ObjectOutcome::Made | ObjectOutcome::Replaced(_) => ObjectState::Made,
                 ObjectOutcome::Kept => ObjectState::Kept,
                 ObjectOutcome::Lacks(why) | ObjectOutcome::Denied(why) => ObjectState::Waits(why),
             };
-            self.tell(step, state, began.elapsed());
+            self.tell(step, (state, step.note.clone()), began.elapsed());
         }
         Ok(true)
     }
 
-    fn tell(&self, step: &ObjectStep, state: ObjectState, elapsed: Duration) {
+    fn tell(
+        &self,
+        step: &ObjectStep,
+        (state, note): (ObjectState, Option<String>),
+        elapsed: Duration,
+    ) {
         match &state {
             ObjectState::Failed(why) => {
                 error!(
@@ -167,7 +186,7 @@ impl Worker {
             kind: step.kind,
             name: step.name.clone(),
             state,
-            note: step.note.clone(),
+            note,
             elapsed,
         });
     }

@@ -70,15 +70,10 @@ pub(super) async fn note(
     Ok(true)
 }
 
-/// Whether a trigger of the session's database is noted by the task.
-pub(super) async fn is_aside(
-    connection: &mut Connection,
-    fence: &TaskFence,
-    name: &str,
-) -> Result<bool, Error> {
+/// Whether a trigger of the session's database is noted by some task.
+pub(super) async fn is_aside(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     let sql = format!(
-        "SELECT 1 FROM {DATABASE}.{NAME} WHERE task_name = {} AND table_owner = database() AND trigger_name = {}",
-        literal(&fence.task),
+        "SELECT 1 FROM {DATABASE}.{NAME} WHERE table_owner = database() AND trigger_name = {} LIMIT 1",
         literal(name)
     );
     let found = connection.row(&sql).await;
@@ -120,6 +115,7 @@ pub(super) async fn restore(
             "a trigger that was put aside is not there again"
         );
         refused.push(KeyNotRestored {
+            is_failure: true,
             kind: ObjectKind::Trigger,
             name: format!("{database}.{name}"),
             reason: format!(
@@ -147,8 +143,17 @@ async fn restore_one(
         literal(database),
         literal(name)
     );
-    if connection.row(&there).await.map_err(failed)?.is_none() {
-        let enter = format!("USE {}", identifier(database));
+    let enter = format!("USE {}", identifier(database));
+    if connection.row(&there).await.map_err(failed)?.is_some() {
+        connection.execute(&enter).await.map_err(failed)?;
+        let shown = format!("SHOW CREATE TRIGGER {}", identifier(name));
+        let own = shown_text(connection, &shown).await.map_err(failed)?;
+        if own.is_none_or(|own| own.create != definition) {
+            return Ok(Err(
+                "another of that name was made meanwhile, with another text, and stays".to_owned(),
+            ));
+        }
+    } else {
         let made = match connection.execute(&enter).await {
             Ok(_) => {
                 let session: Vec<String> = row.text(2).lines().map(str::to_owned).collect();

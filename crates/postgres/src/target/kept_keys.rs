@@ -133,6 +133,7 @@ pub(super) async fn restore(
             Err(Error::Table(fault)) => {
                 warn!(task = fence.task, table = %kept.table, key = kept.name, error = fault.message, "a foreign key that was put aside is not whole again");
                 refused.push(KeyNotRestored {
+                    is_failure: true,
                     kind: ObjectKind::ForeignKey,
                     name: format!("{}.{}", kept.table, kept.name),
                     reason: fault.message,

@@ -15,16 +15,22 @@ use whimbrel_core::objects::{ObjectKind, ObjectSelection};
 use super::control::{self, Held, text};
 use crate::catalog::resting_on;
 use crate::errors::general;
+use crate::quote::literal;
 use crate::wire::{Connection, WireError};
 
 /// Part of the control tables. The table is named where an object is part of one, and goes with it.
 pub(super) const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS awsdms_control.awsdms_kept_object (
   task_name varchar(128) NOT NULL, is_there text NOT NULL, kind text NOT NULL, object_name text NOT NULL, table_owner text, table_name text,
-  place bigint GENERATED ALWAYS AS IDENTITY, definition text NOT NULL, PRIMARY KEY (task_name, is_there));";
+  place bigint GENERATED ALWAYS AS IDENTITY, definition text NOT NULL, shown text, own text, is_refused boolean NOT NULL DEFAULT false,
+  for_definition boolean NOT NULL DEFAULT false, PRIMARY KEY (task_name, is_there));
+DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attname = ''shown'' AND attrelid = ''awsdms_control.awsdms_kept_object''::regclass)
+  THEN ALTER TABLE awsdms_control.awsdms_kept_object ADD COLUMN shown text, ADD COLUMN own text, ADD COLUMN is_refused boolean NOT NULL DEFAULT false,
+    ADD COLUMN for_definition boolean NOT NULL DEFAULT false;
+  END IF; END';";
 
-/// The server's codes for what others rest on, for what is of another kind, and for what the user may not do.
-const STAYS: [&str; 3] = ["2BP01", "42809", "42501"];
+/// How long others may be in the way. Who waits for them keeps yet others waiting.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '60s'";
 
 /// How messages about it begin.
 const DOING: &str = "put aside what rests on tables that are made anew";
@@ -39,6 +45,16 @@ pub(super) struct Aside<'a> {
     pub(super) exists: &'a str,
     pub(super) undo: &'a str,
     pub(super) definition: &'a str,
+    /// A query that shows its text; empty: there is none.
+    pub(super) shown: &'a str,
+}
+
+/// An object that stands aside.
+pub(super) struct Noted {
+    pub(super) task: String,
+    pub(super) definition: String,
+    /// The server took it no more when it was to be made again.
+    pub(super) is_refused: bool,
 }
 
 /// Puts the views and routines aside that rest on tables which are about to be dropped. Those that cannot go stay, and their table says so.
@@ -63,13 +79,62 @@ pub(super) async fn clear_way(
             exists: &object.exists,
             undo: &object.undo,
             definition: &object.definition,
+            shown: &object.shown,
         };
         put_aside(connection, fence, &aside).await?;
     }
     Ok(())
 }
 
-/// Notes how an object is made, and drops it. `false`: it stays.
+/// The statements by which views and routines that rest on a table are put aside within a transaction of a session that changes its definition. Whether they can
+/// be made again shows when no more changes follow, as what they rest on is about to change.
+pub(super) async fn resting_sql(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    wanted: &ObjectSelection,
+) -> Result<Vec<String>, Error> {
+    let resting = resting_on(connection, std::slice::from_ref(table)).await;
+    let resting = resting.map_err(|error| general(error, DOING))?;
+    let mut sql = Vec::new();
+    for object in resting
+        .iter()
+        .rev()
+        .filter(|object| wanted.has(object.kind))
+    {
+        info!(
+            task = fence.task,
+            object = object.name,
+            "it stands aside for a definition that changes"
+        );
+        let own = match object.shown.as_str() {
+            "" => None,
+            shown => shown_text(connection, shown)
+                .await
+                .map_err(|error| general(error, DOING))?,
+        };
+        let values = [
+            fence.task.as_str(),
+            &object.exists,
+            object.kind.as_str(),
+            &object.name,
+            &object.definition,
+            &object.shown,
+        ]
+        .map(literal)
+        .join(", ");
+        let own = own.as_deref().map_or_else(|| "NULL".to_owned(), literal);
+        sql.push(format!(
+            "INSERT INTO awsdms_control.awsdms_kept_object (task_name, is_there, kind, object_name, definition, shown, own, for_definition)
+             VALUES ({values}, {own}, true) ON CONFLICT (task_name, is_there) DO UPDATE SET definition = excluded.definition, shown = excluded.shown,
+             own = excluded.own, is_refused = false, for_definition = true, place = DEFAULT"
+        ));
+        sql.push(object.undo.clone());
+    }
+    Ok(sql)
+}
+
+/// Notes how an object is made, and drops it. `false`: it stays, because the server does not let it go, or would not take it back.
 pub(super) async fn put_aside(
     connection: &mut Connection,
     fence: &TaskFence,
@@ -97,10 +162,16 @@ async fn put_aside_within(
 ) -> Result<bool, Error> {
     let failed = |error| general(error, DOING);
     connection.query("BEGIN").await.map_err(failed)?;
+    connection.query(LOCK_TIMEOUT).await.map_err(failed)?;
     control::check_fence(connection, fence, Held::Now).await?;
+    let own = match aside.shown {
+        "" => None,
+        shown => shown_text(connection, shown).await.map_err(failed)?,
+    };
     // What is there now counts, and not what an earlier run has noted under its name.
-    let note = "INSERT INTO awsdms_control.awsdms_kept_object (task_name, is_there, kind, object_name, table_owner, table_name, definition)
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (task_name, is_there) DO UPDATE SET definition = excluded.definition, place = DEFAULT";
+    let note = "INSERT INTO awsdms_control.awsdms_kept_object (task_name, is_there, kind, object_name, table_owner, table_name, definition, shown, own)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (task_name, is_there) DO UPDATE SET definition = excluded.definition,
+        shown = excluded.shown, own = excluded.own, is_refused = false, place = DEFAULT";
     let cells = [
         Some(fence.task.as_str()),
         Some(aside.exists),
@@ -109,12 +180,19 @@ async fn put_aside_within(
         aside.table.map(|table| table.schema.as_str()),
         aside.table.map(|table| table.name.as_str()),
         Some(aside.definition),
+        Some(aside.shown),
+        own.as_deref(),
     ];
     connection.query_with(note, &cells).await.map_err(failed)?;
-    match connection.query(aside.undo).await {
-        Ok(_) => {}
-        Err(WireError::Server(error)) if STAYS.contains(&error.code.as_str()) => {
-            warn!(object = aside.name, %error, "the object stays");
+    let gone = match connection.query(aside.undo).await {
+        Ok(_) => rehearse(connection, aside.definition).await,
+        Err(error) => Err(error),
+    };
+    match gone {
+        Ok(()) => {}
+        // One that stays is no reason to let nothing else go: its table says what is in the way.
+        Err(WireError::Server(error)) if error.is_lasting() || error.is_lock_timeout() => {
+            warn!(object = aside.name, %error, "the object stays, because it cannot be dropped and made again");
             return Ok(false);
         }
         Err(error) => return Err(failed(error)),
@@ -124,20 +202,51 @@ async fn put_aside_within(
     Ok(true)
 }
 
-/// Whether an object that has this query is noted by the task.
-pub(super) async fn is_aside(
+/// Makes an object again and takes that back: whether the user may, and the server can.
+async fn rehearse(connection: &mut Connection, definition: &str) -> Result<(), WireError> {
+    connection
+        .query("SAVEPOINT awsdms_again; SET LOCAL check_function_bodies = off")
+        .await?;
+    connection.query(definition).await?;
+    connection
+        .query("ROLLBACK TO SAVEPOINT awsdms_again")
+        .await
+        .map(drop)
+}
+
+async fn shown_text(connection: &mut Connection, sql: &str) -> Result<Option<String>, WireError> {
+    let rows = connection.query(sql).await?;
+    Ok(rows.into_iter().flatten().next().flatten())
+}
+
+/// The object that has this query, where some task has noted one.
+pub(super) async fn noted(
+    connection: &mut Connection,
+    exists: &str,
+) -> Result<Option<Noted>, Error> {
+    let sql = "SELECT task_name, definition, is_refused FROM awsdms_control.awsdms_kept_object WHERE is_there = $1 ORDER BY is_refused, place LIMIT 1";
+    let rows = connection.query_with(sql, &[Some(exists)]).await;
+    let rows = rows.map_err(|error| general(error, "look for what was put aside"))?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(Noted {
+        task: text(row, 0)?.to_owned(),
+        definition: text(row, 1)?.to_owned(),
+        is_refused: text(row, 2)? == "t",
+    }))
+}
+
+/// Removes the note of an object.
+pub(super) async fn drop_note(
     connection: &mut Connection,
     fence: &TaskFence,
     exists: &str,
-) -> Result<bool, Error> {
+) -> Result<(), WireError> {
     let sql =
-        "SELECT 1 FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 AND is_there = $2";
-    let found = connection
-        .query_with(sql, &[Some(&fence.task), Some(exists)])
-        .await;
-    found
-        .map(|rows| !rows.is_empty())
-        .map_err(|error| general(error, "look for what was put aside"))
+        "DELETE FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 AND is_there = $2";
+    let cells = [Some(fence.task.as_str()), Some(exists)];
+    connection.query_with(sql, &cells).await.map(drop)
 }
 
 /// A table that is dropped takes what is part of it along.
@@ -159,16 +268,25 @@ pub(super) async fn restore(
     connection: &mut Connection,
     fence: &TaskFence,
 ) -> Result<Vec<KeyNotRestored>, Error> {
-    let sql = "SELECT is_there, kind, object_name, definition FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 ORDER BY place DESC";
+    let sql = "SELECT is_there, kind, object_name, definition, coalesce(shown, ''), own, for_definition FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 ORDER BY place DESC";
     let rows = connection.query_with(sql, &[Some(&fence.task)]).await;
     let rows = rows.map_err(|error| general(error, "read what was put aside"))?;
     let mut refused = Vec::new();
     for row in rows {
         let (exists, kind) = (text(&row, 0)?, text(&row, 1)?);
         let (name, definition) = (text(&row, 2)?, text(&row, 3)?);
-        let Err(reason) = restore_one(connection, fence, exists, definition).await? else {
+        let kept = Kept {
+            exists,
+            definition,
+            shown: text(&row, 4)?,
+            own: control::cell(&row, 5),
+        };
+        let Err(Unmade { reason, is_lost }) = restore_one(connection, fence, &kept).await? else {
             continue;
         };
+        if is_lost {
+            mark_refused(connection, fence, exists).await?;
+        }
         warn!(
             task = fence.task,
             object = name,
@@ -178,53 +296,105 @@ pub(super) async fn restore(
         let known = ObjectKind::ALL.into_iter();
         let kind = known.into_iter().find(|known| known.as_str() == kind);
         refused.push(KeyNotRestored {
+            // What the source's definitions took away is told, and fails nothing.
+            is_failure: text(&row, 6)? != "t",
             kind: kind.unwrap_or(ObjectKind::View),
             name: name.to_owned(),
             reason: format!(
                 "{reason}; if it is not wanted any more: DELETE FROM awsdms_control.awsdms_kept_object WHERE object_name = {}; else repeat with: {definition}",
-                crate::quote::literal(name)
+                literal(name)
             ),
         });
     }
     Ok(refused)
 }
 
-/// All of it in one transaction. The inner error is the server's refusal.
+/// The source's may take its place from now on.
+async fn mark_refused(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    exists: &str,
+) -> Result<(), Error> {
+    let sql = "UPDATE awsdms_control.awsdms_kept_object SET is_refused = true WHERE task_name = $1 AND is_there = $2";
+    let cells = [Some(fence.task.as_str()), Some(exists)];
+    let marked = connection.query_with(sql, &cells).await;
+    marked
+        .map(drop)
+        .map_err(|error| general(error, "note what cannot be made again"))
+}
+
+/// Why an object is not made again.
+struct Unmade {
+    reason: String,
+    /// What it rests on is not there any more. Whatever else is the matter, a lock or a missing right, may pass.
+    is_lost: bool,
+}
+
+/// The server's codes for columns, tables, routines and types that are not there.
+const GONE: [&str; 4] = ["42703", "42P01", "42883", "42704"];
+
+/// A note.
+struct Kept<'a> {
+    exists: &'a str,
+    definition: &'a str,
+    /// Shows the text of what has its name, if it has one.
+    shown: &'a str,
+    /// What that showed.
+    own: Option<&'a str>,
+}
+
+/// All of it in one transaction.
 async fn restore_one(
     connection: &mut Connection,
     fence: &TaskFence,
-    exists: &str,
-    definition: &str,
-) -> Result<Result<(), String>, Error> {
+    kept: &Kept<'_>,
+) -> Result<Result<(), Unmade>, Error> {
     let failed = |error| general(error, "make again what was put aside");
     connection.query("BEGIN").await.map_err(failed)?;
-    let made = restore_within(connection, fence, exists, definition).await;
+    let made = restore_within(connection, kept).await;
     let refusal = match made {
-        Ok(()) => {
+        Ok(None) => {
+            let noted = drop_note(connection, fence, kept.exists).await;
+            noted.map_err(failed)?;
+            control::check_fence(connection, fence, Held::UntilCommit).await?;
             connection.query("COMMIT").await.map_err(failed)?;
             return Ok(Ok(()));
         }
-        Err(WireError::Server(error)) if !error.is_transient() => error.to_string(),
-        Err(error) => return Err(failed(error)),
+        Ok(Some(reason)) => Ok(Unmade {
+            reason,
+            is_lost: false,
+        }),
+        Err(WireError::Server(error)) if error.is_lasting() || error.is_lock_timeout() => {
+            Ok(Unmade {
+                reason: error.to_string(),
+                is_lost: GONE.contains(&error.code.as_str()),
+            })
+        }
+        Err(error) => Err(failed(error)),
     };
-    connection.query("ROLLBACK").await.map_err(failed)?;
+    let ended = connection.query("ROLLBACK").await;
+    let refusal = refusal?;
+    ended.map_err(failed)?;
     Ok(Err(refusal))
 }
 
+/// Makes it, unless it is there. Answers why not where another has its name.
 async fn restore_within(
     connection: &mut Connection,
-    fence: &TaskFence,
-    exists: &str,
-    definition: &str,
-) -> Result<(), WireError> {
-    if connection.query(exists).await?.is_empty() {
-        connection
-            .query("SET LOCAL check_function_bodies = off")
-            .await?;
-        connection.query(definition).await?;
+    kept: &Kept<'_>,
+) -> Result<Option<String>, WireError> {
+    connection.query(LOCK_TIMEOUT).await?;
+    if !connection.query(kept.exists).await?.is_empty() {
+        let is_known = !kept.shown.is_empty() && kept.own.is_some();
+        if is_known && shown_text(connection, kept.shown).await?.as_deref() != kept.own {
+            let another = "another of that name was made meanwhile, with another text, and stays";
+            return Ok(Some(another.to_owned()));
+        }
+        return Ok(None);
     }
-    let sql =
-        "DELETE FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 AND is_there = $2";
-    let cells = [Some(fence.task.as_str()), Some(exists)];
-    connection.query_with(sql, &cells).await.map(drop)
+    connection
+        .query("SET LOCAL check_function_bodies = off")
+        .await?;
+    connection.query(kept.definition).await?;
+    Ok(None)
 }

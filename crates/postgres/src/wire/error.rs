@@ -48,9 +48,19 @@ impl ServerError {
             || self.is_read_only()
     }
 
+    /// Whether another attempt at a statement of a user's text meets the same: a file that a function needs is not there by itself a minute later.
+    pub(crate) fn is_lasting(&self) -> bool {
+        !self.is_transient() || self.code == "58P01"
+    }
+
     /// Whether the server takes no writes, as a standby does until it is promoted.
     fn is_read_only(&self) -> bool {
         self.code == "25006"
+    }
+
+    /// Whether others kept a lock for longer than the session waits.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        self.code == "55P03"
     }
 
     /// Whether the user lacks a privilege.

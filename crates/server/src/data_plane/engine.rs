@@ -482,6 +482,7 @@ pub(super) fn apply_settings(settings: &TaskSettings) -> ApplySettings {
     ApplySettings {
         statements_kept_max: usize::try_from(settings.statement_cache_size).unwrap_or(usize::MAX),
         control_schema: settings.control_tables.schema.clone(),
+        put_aside: settings.objects.clone(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod across;
 mod acting;
+mod by_default;
+mod by_default_mysql;
 mod faults;
 mod kept;
 mod listed;

@@ -143,7 +143,7 @@ fn what_rests_on_tables_comes_back_after_a_crash() {
 fn what_cannot_come_back_is_told_and_stays_on_record() {
     let ends = Ends::between(Engine::Postgres15, Engine::Postgres15, "own_gone");
     ends.source
-        .sql("create table t (id int primary key); insert into t values (1); create view v as select id from t")
+        .sql("create table t (id int primary key); insert into t values (1)")
         .unwrap();
     ends.target
         .sql("create table t (id int primary key, gone int); create view v as select gone from t")
@@ -164,7 +164,6 @@ fn what_cannot_come_back_is_told_and_stays_on_record() {
         .sql("delete from awsdms_control.awsdms_kept_object where object_name = 'public.v'")
         .unwrap();
     ends.run_well("migrate", ALL);
-    assert_eq!(ends.target.sql("select id from v").unwrap(), "1\n");
     assert_eq!(
         ends.target
             .sql("select to_regnamespace('awsdms_control')")

@@ -186,7 +186,7 @@ pub(super) async fn make(
 ) -> Result<ObjectOutcome, Error> {
     control::check_fence(connection, fence, Held::Now).await?;
     if let Some(script) = &step.script {
-        return scripts::make(connection, fence, step, script).await;
+        return scripts::make(connection, step, script).await;
     }
     set_checks(connection, step.kind, Checks::On).await?;
     let made = run_all(connection, step).await;

@@ -1,6 +1,6 @@
 //! Objects that are made by the source's own text, in a session in which it means the same.
 
-use tracing::warn;
+use tracing::{debug, warn};
 use whimbrel_connector::objects::{
     ObjectOutcome, ObjectStep, Script, another_is_there, own_stands_aside,
 };
@@ -25,6 +25,28 @@ pub(super) const LACKING: [u16; 14] = [
 
 /// The server's code for a collation that it does not have.
 const UNKNOWN_COLLATION: u16 = 1273;
+
+/// What is made or taken away by a text does not have others wait for long behind it.
+const SHORT_WAITS: &str = "SET SESSION lock_wait_timeout = 60";
+const DEFAULT_WAITS: &str = "SET SESSION lock_wait_timeout = DEFAULT";
+/// The server's code for a wait that was too long.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+
+/// A row if the trigger `$n` of the session's database is of the table `$t`.
+const IS_OF_TABLE: &str = "SELECT 1 FROM information_schema.triggers WHERE trigger_schema = database() AND trigger_name = $n AND event_object_table = $t";
+
+/// A row if the session's user may make the trigger `$n` again as it is: with its definer, and in a server with a binary log. What a role gives is not counted.
+const MAY_MAKE_AGAIN: &str = "
+SELECT 1 FROM information_schema.triggers t JOIN (
+  SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = concat('''', left(current_user(), char_length(current_user()) - locate('@', reverse(current_user()))),
+    '''@''', substring_index(current_user(), '@', -1), '''')) p
+WHERE t.trigger_schema = database() AND t.trigger_name = $n
+GROUP BY t.definer
+HAVING (t.definer = current_user() OR max(p.privilege_type IN ('SUPER', 'SET_USER_ID', 'SET_ANY_DEFINER', 'SET USER')) = 1)
+  AND (t.definer = current_user() OR max(p.privilege_type = 'SYSTEM_USER') = 1 OR NOT EXISTS (SELECT 1 FROM information_schema.user_privileges d
+    WHERE d.privilege_type = 'SYSTEM_USER' AND d.grantee = concat('''', left(t.definer, char_length(t.definer) - locate('@', reverse(t.definer))), '''@''',
+      substring_index(t.definer, '@', -1), '''')))
+  AND (NOT @@log_bin OR @@log_bin_trust_function_creators OR max(p.privilege_type = 'SUPER') = 1)";
 
 /// Keeps what texts need otherwise, and puts it back.
 const KEEP: &str = "SET @awsdms_mode = @@sql_mode, @awsdms_zone = @@time_zone, @awsdms_collation = @@collation_connection";
@@ -51,7 +73,25 @@ pub(super) fn on_database(sql: &str, database: &str) -> String {
 
 pub(super) async fn make(
     connection: &mut Connection,
-    fence: &TaskFence,
+    step: &ObjectStep,
+    script: &Script,
+) -> Result<ObjectOutcome, Error> {
+    set_waits(connection, SHORT_WAITS).await?;
+    let made = make_within(connection, step, script).await;
+    if connection.is_ready() {
+        set_waits(connection, DEFAULT_WAITS).await?;
+    }
+    made
+}
+
+async fn set_waits(connection: &mut Connection, sql: &str) -> Result<(), Error> {
+    let set = connection.execute(sql).await;
+    set.map(drop)
+        .map_err(|error| general(error, "limit the wait for locks"))
+}
+
+async fn make_within(
+    connection: &mut Connection,
     step: &ObjectStep,
     script: &Script,
 ) -> Result<ObjectOutcome, Error> {
@@ -70,8 +110,11 @@ pub(super) async fn make(
             statements.join("; ")
         )));
     }
-    if let Some(taken) = taken(connection, fence, step, script).await? {
+    if let Some(taken) = taken(connection, step, script).await? {
         return Ok(ObjectOutcome::Lacks(taken));
+    }
+    if let Some(why) = takes_names_as_they_are(connection, step).await? {
+        return Ok(ObjectOutcome::Lacks(why));
     }
     let mut outcome = ObjectOutcome::Kept;
     for statement in &step.statements {
@@ -91,17 +134,51 @@ pub(super) async fn make(
     Ok(outcome)
 }
 
+/// Why a grant on a database is not given by a server with `partial_revokes`: to it an escaped name is another one, and a name without escapes would be a
+/// pattern as soon as that is switched off. It may also keep from an account what the grant would give.
+async fn takes_names_as_they_are(
+    connection: &mut Connection,
+    step: &ObjectStep,
+) -> Result<Option<String>, Error> {
+    let mut grants = step.statements.iter().map(|made| made.sql.as_str());
+    let grant = grants
+        .find(|sql| sql.contains("`.* TO "))
+        .filter(|_| step.kind == ObjectKind::Grant && connection.engine() == Engine::MySql);
+    let Some(grant) = grant else {
+        return Ok(None);
+    };
+    // Servers before 8.0.16 have no such variable.
+    let sql = "SHOW VARIABLES LIKE 'partial_revokes'";
+    let row = connection.row(sql).await;
+    let row = row.map_err(|error| refusal(error, step, sql))?;
+    let is_on = row.is_some_and(|row| row.text(1).eq_ignore_ascii_case("ON"));
+    Ok(is_on.then(|| {
+        format!(
+            "the server has partial_revokes on, where names of databases hold no patterns and need no escapes: see what the account is denied there, and grant it by hand; to begin from: {}",
+            grant.replace("\\_", "_").replace("\\%", "%")
+        )
+    }))
+}
+
 /// Why an object is not made whose name is taken.
 async fn taken(
     connection: &mut Connection,
-    fence: &TaskFence,
     step: &ObjectStep,
     script: &Script,
 ) -> Result<Option<String>, Error> {
-    if step.kind == ObjectKind::Trigger
-        && kept_objects::is_aside(connection, fence, own_name(step)).await?
-    {
-        return Ok(Some(own_stands_aside()));
+    if step.kind == ObjectKind::Trigger {
+        let name = own_name(step);
+        if kept_objects::is_aside(connection, name).await? {
+            return Ok(Some(own_stands_aside()));
+        }
+        // The name may be that of another table's: triggers of a database share one set of names.
+        let first = step.statements.first();
+        if let Some(first) = first
+            && needed(connection, step, first).await?.is_none()
+            && !is_of_table(connection, step).await?
+        {
+            return Ok(Some(another_is_there(step)));
+        }
     }
     // Another kind of server prints another text of the same.
     let likeness = script.likeness.as_ref().filter(|_| !script.may_be_refused);
@@ -113,6 +190,27 @@ async fn taken(
     // What is not there is no other. What may not be seen is taken for the same.
     let is_another = own.is_some_and(|own| !is_same_text(&own.create, &likeness.text));
     Ok(is_another.then(|| another_is_there(step)))
+}
+
+/// Whether the trigger that has the name of one is of the same table.
+async fn is_of_table(connection: &mut Connection, step: &ObjectStep) -> Result<bool, Error> {
+    let table = step.table.as_ref().map(|table| table.name.as_str());
+    let sql = IS_OF_TABLE
+        .replace("$t", &quote::literal(table.unwrap_or_default()))
+        .replace("$n", &quote::literal(own_name(step)));
+    let found = connection.row(&sql).await;
+    found
+        .map(|row| row.is_some())
+        .map_err(|error| refusal(error, step, &sql))
+}
+
+/// Whether the user may make the trigger again that has the name of one.
+async fn may_make_again(connection: &mut Connection, step: &ObjectStep) -> Result<bool, Error> {
+    let sql = MAY_MAKE_AGAIN.replace("$n", &quote::literal(own_name(step)));
+    let found = connection.row(&sql).await;
+    found
+        .map(|row| row.is_some())
+        .map_err(|error| refusal(error, step, &sql))
 }
 
 /// The trigger's name without its table's.
@@ -214,6 +312,21 @@ pub(in super::super) async fn unmake(
     if is_missing || needed(connection, step, made).await?.is_some() {
         return Ok(false);
     }
+    if !is_of_table(connection, step).await? {
+        debug!(
+            object = step.name,
+            "a trigger of another table has its name, and acts on none of its rows"
+        );
+        return Ok(false);
+    }
+    if !may_make_again(connection, step).await? {
+        warn!(
+            object = step.name,
+            "the object stays, and acts, because the user could not make it again: that takes the right to name its definer, and SUPER or \
+             log_bin_trust_function_creators where the server has a binary log"
+        );
+        return Ok(false);
+    }
     if !kept_objects::note(connection, fence, &likeness.shown, own_name(step)).await? {
         warn!(
             object = step.name,
@@ -221,9 +334,16 @@ pub(in super::super) async fn unmake(
         );
         return Ok(false);
     }
-    match connection.execute(undo).await {
+    set_waits(connection, SHORT_WAITS).await?;
+    let gone = connection.execute(undo).await;
+    if connection.is_ready() {
+        set_waits(connection, DEFAULT_WAITS).await?;
+    }
+    match gone {
         Ok(_) => Ok(true),
-        Err(WireError::Server(error)) if error.is_denied() => {
+        Err(WireError::Server(error))
+            if !error.is_transient() || error.code == LOCK_WAIT_TIMEOUT =>
+        {
             warn!(object = step.name, %error, "the object stays, and acts");
             Ok(false)
         }

@@ -5,13 +5,26 @@ use whimbrel_connector::{
 };
 use whimbrel_core::TableName;
 
-use super::super::fed;
-use super::{CallError, PostgresApplier, Step};
+use super::super::{fed, kept_objects};
+use super::{CallError, PostgresApplier, Step, Transaction};
 use crate::errors::{general, of_table};
 use crate::quote::{self, identifier, literal};
 use crate::wire::WireError;
 
+/// The server's code for a statement that others depend on what it drops.
+const DEPENDENT_OBJECTS: &str = "2BP01";
+
 impl PostgresApplier {
+    /// What puts the views and routines aside that rest on a table, in the transaction that changes its definition.
+    async fn resting(&mut self, table: &TableName) -> Result<Vec<String>, Error> {
+        let transaction = std::mem::replace(&mut self.transaction, Transaction::Lost);
+        let sql =
+            kept_objects::resting_sql(&mut self.connection, &self.fence, table, &self.put_aside)
+                .await?;
+        self.transaction = transaction;
+        Ok(sql)
+    }
+
     /// Runs statements as one call.
     async fn statements(&mut self, sql: &[String]) -> Result<(), CallError> {
         self.begin_call()?;
@@ -90,7 +103,14 @@ impl PostgresApplier {
                 &before.source.name,
             ),
         };
-        let changed = self.statements(&sql).await;
+        let mut changed = self.statements(&sql).await;
+        if matches!(&changed, Err(CallError::Refused(_, error)) if error.code == DEPENDENT_OBJECTS)
+        {
+            let aside = self.resting(tables[0]).await?;
+            if !aside.is_empty() {
+                changed = self.statements(&[aside, sql].concat()).await;
+            }
+        }
         for table in tables {
             self.forget_shape(table);
         }

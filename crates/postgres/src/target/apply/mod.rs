@@ -44,6 +44,7 @@ use whimbrel_connector::{
     Feeding, NetChanges, RecordChange, SingleChange, TargetTable, TaskFence,
 };
 use whimbrel_core::TableName;
+use whimbrel_core::objects::ObjectSelection;
 
 use super::control::{self as records, Held};
 use crate::errors::{general, of_table};
@@ -66,6 +67,8 @@ pub(super) struct PostgresApplier {
     statements: Statements,
     /// The table of refused changes, quoted.
     exceptions: String,
+    /// What may be put aside for a definition.
+    put_aside: ObjectSelection,
 }
 
 /// How things stand at the server.
@@ -129,6 +132,7 @@ impl PostgresApplier {
             shape_count: 0,
             statements: Statements::new(settings.statements_kept_max),
             exceptions,
+            put_aside: settings.put_aside.clone(),
         })
     }
 

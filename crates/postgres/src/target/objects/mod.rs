@@ -21,6 +21,7 @@ use whimbrel_connector::{Error, TargetTable, TaskFence};
 use whimbrel_core::Engine;
 use whimbrel_core::objects::{ObjectKind, ObjectSelection, SchemaObjects, TableObjects};
 
+use self::scripts::Place;
 use super::control::{self, Held};
 use crate::errors::general;
 use crate::quote::{self, literal};
@@ -31,6 +32,8 @@ const NAME_BYTES_MAX: usize = 63;
 /// Sorts of a few million entries stay in memory, and any server can spare it.
 const SETTINGS: &str =
     "SET maintenance_work_mem = '256MB'; SET lock_timeout = 0; SET check_function_bodies = off";
+/// What is made by a text is made without anybody's having to wait long behind it.
+const SCRIPT_LOCK_TIMEOUT: &str = "SET lock_timeout = '60s'";
 
 /// A table at both ends, with its objects.
 struct Placed<'a> {
@@ -185,12 +188,39 @@ pub(super) async fn make(
     control::check_fence(connection, fence, Held::Now).await?;
     let doing = |error| general(error, "prepare to make objects");
     connection.query(SETTINGS).await.map_err(doing)?;
+    if step.script.is_none() {
+        return make_all(connection, step).await;
+    }
+    connection.query(SCRIPT_LOCK_TIMEOUT).await.map_err(doing)?;
+    let made = make_script(connection, fence, step).await;
+    // Tables that are dropped over the same session wait as long as they must. A connection that is lost has no settings.
+    let unlimited = connection.query("SET lock_timeout = 0").await;
+    let made = made?;
+    unlimited.map_err(doing)?;
+    Ok(made)
+}
+
+/// Makes what a text makes, unless something else has its name.
+async fn make_script(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    step: &ObjectStep,
+) -> Result<ObjectOutcome, Error> {
     if let Some(lacking) = scripts::lacks(connection, step).await? {
         return Ok(ObjectOutcome::Lacks(lacking));
     }
-    if let Some(taken) = scripts::taken(connection, fence, step).await? {
-        return Ok(ObjectOutcome::Lacks(taken));
+    match scripts::taken(connection, fence, step).await? {
+        Place::Free => {}
+        Place::Taken(why) => return Ok(ObjectOutcome::Lacks(why)),
+        Place::Lost(definition) => {
+            return scripts::replace(connection, fence, step, &definition).await;
+        }
     }
+    make_all(connection, step).await
+}
+
+/// Runs the statements that are needed.
+async fn make_all(connection: &mut Connection, step: &ObjectStep) -> Result<ObjectOutcome, Error> {
     let mut outcome = ObjectOutcome::Kept;
     for statement in &step.statements {
         if is_needless(connection, step, statement).await? {
@@ -232,9 +262,14 @@ fn refused(
         crate::wire::WireError::Server(error) => error.code.clone(),
         _ => String::new(),
     };
+    // What was waited for once is not waited for again while the rows wait.
+    let is_lasting = matches!(&error, crate::wire::WireError::Server(error) if error.is_lasting() || error.is_lock_timeout());
     let refusal = refusal(error, step, sql);
     let message = match &refusal {
         Error::Table(fault) => fault.message.clone(),
+        Error::Transient(message) if step.script.is_some() && is_lasting => {
+            format!("{message}; repeat with: {sql}")
+        }
         Error::Fatal(message) => message.clone(),
         _ => return Err(refusal),
     };
@@ -242,15 +277,11 @@ fn refused(
         // Functions, types, operator classes, collations, relations, schemas.
         "42883" | "42704" | "42P01" | "3F000" => Ok(ObjectOutcome::Lacks(message)),
         "42501" => Ok(ObjectOutcome::Denied(message)),
-        // Versions differ in what they understand, and hosts in which files a function may call: that is no reason to call the rows into question.
-        code if step.script.is_some() && is_of_texts(code) => Ok(ObjectOutcome::Lacks(message)),
+        // Versions differ in what they understand, and hosts in which files a function may call and what they need for an extension: that is no reason to call
+        // the rows into question.
+        code if step.script.is_some() && !code.is_empty() => Ok(ObjectOutcome::Lacks(message)),
         _ => Err(refusal),
     }
-}
-
-/// Whether a refusal is of what a text says: its syntax, names and rules, features, files.
-fn is_of_texts(code: &str) -> bool {
-    code.starts_with("42") || matches!(code, "0A000" | "58P01" | "2BP01")
 }
 
 /// The server's words, and the statement to repeat.

@@ -199,6 +199,16 @@ fn script(database: &str, place: &Place, privileges: &[(String, String)]) -> Scr
         held(place, privileges),
     );
     script.schema = Some(database.to_owned());
+    if place.on == On::Database {
+        script.requires.push(Requirement {
+            query: shadows_nothing(&place.grantee, privileges),
+            lacking: format!(
+                "the target has a grant for that account's user by another pattern or host, with privileges that this one has not; the server looks at the first that \
+                 fits, which would then be this one, and {} would lose the others: grant what is needed by hand",
+                place.grantee
+            ),
+        });
+    }
     script.requires.push(Requirement {
         query: account_exists(&place.grantee),
         lacking: format!(
@@ -220,6 +230,25 @@ fn literal_account(grantee: &str) -> String {
     }
 }
 
+/// A query that gives a row unless a grant on the session's database alone would hide another one. For a database the server takes the first grant of the user
+/// that matches name and host, those on one database before those on patterns, and adds no others to it. Who has one on this database alone has the
+/// others hidden already; and nothing is lost of one with no other privileges than this.
+fn shadows_nothing(grantee: &str, privileges: &[(String, String)]) -> String {
+    let names: Vec<String> = privileges.iter().map(|(name, _)| literal(name)).collect();
+    let user = grantee.rsplit_once("'@'").map_or(grantee, |(user, _)| user);
+    let (names, grantee) = (names.join(", "), literal(grantee));
+    // A user without a name is everybody.
+    let user = literal(user);
+    format!(
+        "SELECT 1 FROM DUAL WHERE EXISTS (SELECT 1 FROM information_schema.schema_privileges WHERE grantee = {grantee} AND {EXACTLY})
+         OR NOT EXISTS (SELECT 1 FROM information_schema.schema_privileges WHERE substring_index(grantee, '''@''', 1) IN ({user}, '''')
+           AND database() LIKE table_schema AND privilege_type NOT IN ('USAGE', {names}))"
+    )
+}
+
+/// With its wildcards escaped: without, it would be held on others too.
+const EXACTLY: &str = "CAST(table_schema AS BINARY) = CAST(replace(replace(database(), '_', '\\\\_'), '%', '\\\\%') AS BINARY)";
+
 /// Whether someone has all of it already.
 fn held(place: &Place, privileges: &[(String, String)]) -> String {
     let names: Vec<String> = privileges.iter().map(|(name, _)| literal(name)).collect();
@@ -236,11 +265,7 @@ fn held(place: &Place, privileges: &[(String, String)]) -> String {
         )
     };
     match &place.on {
-        // With its wildcards escaped: without, it would be held on others too.
-        On::Database => of(
-            "schema_privileges",
-            "CAST(table_schema AS BINARY) = CAST(replace(replace(database(), '_', '\\\\_'), '%', '\\\\%') AS BINARY)",
-        ),
+        On::Database => of("schema_privileges", EXACTLY),
         On::Table(table) => of(
             "table_privileges",
             &format!(

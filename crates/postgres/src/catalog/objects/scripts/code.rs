@@ -121,19 +121,23 @@ pub(super) async fn read(connection: &mut Connection, scope: &Scope) -> Result<C
     })
 }
 
-/// Its query and options tell a view from another. One that keeps its rows cannot be made over itself, so its query is seen in a view of the session.
-fn of_view(row: &TextRow, what: &str) -> Result<Likeness, WireError> {
+/// Its kind, options, query, and its owner where that matters tell a view from another, and from a table of its name. One that keeps its rows cannot be made
+/// over itself, so its query is seen in a view of the session.
+fn of_view(row: &TextRow, what: &str, owner: &Owner<'_>) -> Result<Likeness, WireError> {
     let (quoted, create) = (text(row, 3)?, text(row, 5)?);
     let (query, options) = (text(row, 9)?, text(row, 10)?);
+    let whose = owner.shown("relowner");
     let shown = |view: &str| {
         format!(
-            "SELECT coalesce(array_to_string(reloptions, ','), '') || pg_get_viewdef({view}) FROM pg_class WHERE oid = to_regclass({})",
+            "SELECT relkind::text || {whose} || coalesce(array_to_string(reloptions, ','), '') || coalesce(pg_get_viewdef({view}), '') FROM pg_class WHERE oid = to_regclass({})",
             literal(quoted)
         )
     };
+    let kind = if what == "view" { "v" } else { "m" };
     let again = if what == "view" {
+        let over = create.replacen("CREATE VIEW", "CREATE OR REPLACE VIEW", 1);
         Again {
-            sql: create.replacen("CREATE VIEW", "CREATE OR REPLACE VIEW", 1),
+            sql: owner.with(&over, "VIEW", quoted),
             shown: shown("oid"),
         }
     } else {
@@ -144,7 +148,7 @@ fn of_view(row: &TextRow, what: &str) -> Result<Likeness, WireError> {
     };
     Ok(Likeness {
         shown: shown("oid"),
-        text: format!("{options}{query}"),
+        text: format!("{kind}{}{options}{query}", owner.text()),
         again: Some(again),
         besides: Vec::new(),
     })
@@ -193,7 +197,7 @@ fn view(row: &TextRow, create: &str, owner: &Owner<'_>) -> Result<Scripted, Wire
     Ok(Scripted {
         undo: Some(format!("DROP {word} IF EXISTS {quoted}")),
         requires: owner.requires(),
-        likeness: Some(of_view(row, what)?),
+        likeness: Some(of_view(row, what, owner)?),
         ..Scripted::new(ObjectKind::View, what, name, create, exists)
     })
 }
@@ -226,16 +230,17 @@ fn routine(
     // The server has no text of aggregates.
     script.likeness = (what != "aggregate").then(|| {
         let shown = format!(
-            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid::regprocedure::text = {}",
+            "SELECT {} || pg_get_functiondef(oid) FROM pg_proc WHERE oid::regprocedure::text = {}",
+            owner.shown("proowner"),
             literal(quoted)
         );
         Likeness {
             // It says CREATE OR REPLACE.
             again: Some(Again {
-                sql: plain.clone(),
+                sql: owner.with(&plain, "ROUTINE", quoted),
                 shown: shown.clone(),
             }),
-            text: plain,
+            text: format!("{}{plain}", owner.text()),
             shown,
             besides: Vec::new(),
         }
@@ -243,7 +248,8 @@ fn routine(
     if below.iter().any(|below| views.contains(below)) {
         script.behind = Some(ObjectKind::View);
     } else if below.iter().any(|below| below.0 == "pg_class") {
-        script.when = ScriptTime::Loaded;
+        // While it is there the columns and tables that it rests on cannot go, as they may where changes are followed.
+        script.when = ScriptTime::Ended;
     } else {
         // Columns that the server computes may rest on it.
         script.when = ScriptTime::BeforeTables;
@@ -289,6 +295,26 @@ impl<'a> Owner<'a> {
             format!("{create};\nALTER {word} {quoted} OWNER TO {role}")
         } else {
             create.to_owned()
+        }
+    }
+
+    /// An expression of SQL for the owner of what is there, where that decides with whose rights it runs.
+    ///
+    /// The one whose name is taken keeps its owner while it is seen how the source's text is printed, so the same text of another owner needs a look of its own.
+    fn shown(&self, column: &str) -> String {
+        if self.is_needed {
+            format!("pg_get_userbyid({column}) || ': '")
+        } else {
+            "''".to_owned()
+        }
+    }
+
+    /// What that expression gives at the source.
+    fn text(&self) -> String {
+        if self.is_needed {
+            format!("{}: ", self.role)
+        } else {
+            String::new()
         }
     }
 

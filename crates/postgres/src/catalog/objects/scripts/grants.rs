@@ -52,16 +52,24 @@ order by 3, 6 nulls first, 7";
 pub(super) async fn read(
     connection: &mut Connection,
     scope: &Scope,
-    likenesses: &HashMap<String, Likeness>,
+    (likenesses, guards): (
+        &HashMap<String, Likeness>,
+        &HashMap<String, Vec<Requirement>>,
+    ),
 ) -> Result<Vec<Scripted>, WireError> {
     let rows = scope.rows(connection, GRANTS).await?;
     let of_row = |row: &TextRow| {
         // What is granted on a view or routine is not for another of its name.
-        let likeness = likenesses.get(text(row, 1)?).cloned();
-        Ok(Scripted {
-            likeness,
-            ..script(row)?
-        })
+        let quoted = text(row, 1)?;
+        let likeness = likenesses.get(quoted).cloned();
+        let mut script = script(row)?;
+        // What is granted on a table that policies restrict is not for one that they do not.
+        let is_of_table = text(row, 0)? == "TABLE" && !flag(row, 8)?;
+        let guards = guards.get(quoted).filter(|_| is_of_table);
+        script
+            .requires
+            .extend(guards.into_iter().flatten().cloned());
+        Ok(Scripted { likeness, ..script })
     };
     rows.iter().map(of_row).collect()
 }

@@ -101,7 +101,8 @@ pub(super) async fn read(
     scripts.extend(code.scripts.into_iter().map(|(_, script)| script));
     scripts.extend(of_tables::read(connection, &scope).await?);
     scripts.extend(policies::read(connection, &scope).await?);
-    scripts.extend(grants::read(connection, &scope, &code.likenesses).await?);
+    let guards = policies::guards(connection, &scope).await?;
+    scripts.extend(grants::read(connection, &scope, (&code.likenesses, &guards)).await?);
     scripts.extend(comments::read(connection, &scope).await?);
     described.objects.scripts = scripts;
     Ok(())

@@ -1,5 +1,7 @@
 //! Row-level security: its policies, and whether a table has it.
 
+use std::collections::HashMap;
+
 use whimbrel_core::objects::{Again, Likeness, ObjectKind, Requirement, ScriptStatement, Scripted};
 
 use super::super::super::{flag, text};
@@ -20,9 +22,9 @@ const SHOWN: &str = "concat_ws(' ', p.polpermissive, p.polcmd, (select string_ag
   'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid))";
 
 const SECURED: &str = "
-select c.oid, n.nspname, c.relname, c.relforcerowsecurity
+select c.oid, n.nspname, c.relname, c.relforcerowsecurity, c.relrowsecurity, format('%I.%I', n.nspname, c.relname)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.oid = any($1) and c.relrowsecurity order by n.nspname, c.relname";
+where c.oid = any($1) and (c.relrowsecurity or c.relforcerowsecurity) order by n.nspname, c.relname";
 
 pub(super) async fn read(
     connection: &mut Connection,
@@ -37,20 +39,24 @@ pub(super) async fn read(
             let quoted = literal(&quoted);
             format!("SELECT 1 FROM pg_class WHERE oid = to_regclass({quoted}) AND {column}")
         };
+        let statement = |word: &str, column: &str| {
+            ScriptStatement::new(
+                format!("ALTER TABLE {quoted} {word} ROW LEVEL SECURITY"),
+                state(column),
+            )
+        };
+        // One that is forced and off acts as soon as somebody switches it on.
+        let forced = flag(&row, 3)?.then(|| statement("FORCE", "relforcerowsecurity"));
+        let on = flag(&row, 4)?.then(|| statement("ENABLE", "relrowsecurity"));
         let mut script = Scripted::new(
             ObjectKind::Policy,
             "row-level security",
             format!("{schema}.{table}"),
-            format!("ALTER TABLE {quoted} ENABLE ROW LEVEL SECURITY"),
-            state("relrowsecurity"),
+            "",
+            "",
         );
         script.table = scope.table(&row, 0);
-        if flag(&row, 3)? {
-            script.statements.push(ScriptStatement::new(
-                format!("ALTER TABLE {quoted} FORCE ROW LEVEL SECURITY"),
-                state("relforcerowsecurity"),
-            ));
-        }
+        script.statements = on.into_iter().chain(forced).collect();
         scripts.push(script);
     }
     let mut restrictive = Vec::new();
@@ -72,6 +78,68 @@ pub(super) async fn read(
         scripts.push(script);
     }
     Ok(scripts)
+}
+
+/// What must be there before others get rights on a table whose rows policies keep from them, by the tables' names as the server quotes them.
+pub(super) async fn guards(
+    connection: &mut Connection,
+    scope: &Scope,
+) -> Result<HashMap<String, Vec<Requirement>>, WireError> {
+    let mut secured = Vec::new();
+    for row in scope.rows(connection, SECURED).await? {
+        if flag(&row, 4)? {
+            secured.push((text(&row, 0)?.to_owned(), text(&row, 5)?.to_owned()));
+        }
+    }
+    let policies = POLICIES.replace("$shown", "''");
+    let policies = scope.rows(connection, &policies).await?;
+    let mut guards = HashMap::new();
+    for (table, quoted) in secured {
+        let mut requires = vec![must_be_on(&quoted)];
+        let mut known = Vec::new();
+        for row in &policies {
+            if text(row, 0)? != table {
+                continue;
+            }
+            if flag(row, 4)? {
+                known.push(literal(text(row, 3)?));
+            } else {
+                requires.push(must_narrow(row)?);
+            }
+        }
+        requires.push(must_not_open(&quoted, &known));
+        guards.insert(quoted, requires);
+    }
+    Ok(guards)
+}
+
+fn must_be_on(quoted: &str) -> Requirement {
+    Requirement {
+        query: format!(
+            "SELECT 1 FROM pg_class WHERE oid = to_regclass({}) AND relrowsecurity",
+            literal(quoted)
+        ),
+        lacking: format!(
+            "row-level security of {quoted}, which restricts it at the source, is not on at the target: see to that first, and make the objects again"
+        ),
+    }
+}
+
+/// A policy that the target alone has may let through what the source keeps.
+fn must_not_open(quoted: &str, known: &[String]) -> Requirement {
+    let others = match known {
+        [] => String::new(),
+        known => format!(" AND polname NOT IN ({})", known.join(", ")),
+    };
+    Requirement {
+        query: format!(
+            "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = to_regclass({}) AND polpermissive{others})",
+            literal(quoted)
+        ),
+        lacking: format!(
+            "the target has a policy of its own for {quoted}, which may let through what the source keeps: see whether the privilege is to be given there"
+        ),
+    }
 }
 
 /// A restrictive policy that is not there, for whatever reason, leaves its table more open than at the source.

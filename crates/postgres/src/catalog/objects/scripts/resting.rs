@@ -19,7 +19,8 @@ const TABLES: &str = "
 select p.relid::oid from unnest($1::text[]) t(name), pg_partition_tree(to_regclass(t.name)) p
 union select to_regclass(name)::oid from unnest($1::text[]) t(name) where to_regclass(name) is not null";
 
-/// What views and routines have besides, in the order in which it is made: owner first, who then gives the privileges.
+/// What views and routines have besides, in the order in which it is made: owner first, who then gives the privileges, once those are gone that default
+/// privileges give to what is made anew.
 const BESIDES: &str = "
 with own as (
   select 'pg_class' as class, 'pg_class'::regclass as catalog, c.oid, c.relowner as owner, c.relacl as acl, c.oid::regclass::text as name,
@@ -35,6 +36,12 @@ with own as (
   union all select o.class, 'pg_class'::regclass, o.oid, i.indexrelid from own o join pg_index i on o.class = 'pg_class' and i.indrelid = o.oid
 )
 select class, oid, 1, format('ALTER %s %s OWNER TO %I', word, name, pg_get_userbyid(owner)) from own
+union all
+select class, oid, 2, format('DO %L', format('DECLARE g record; BEGIN
+  FOR g IN SELECT DISTINCT a.grantee FROM %s c, aclexplode(c.%s) a WHERE c.oid = %s AND a.grantee NOT IN (0, c.%s) LOOP
+    EXECUTE ''REVOKE ALL ON %s %s FROM '' || quote_ident(pg_get_userbyid(g.grantee)); END LOOP; END', catalog, case class when 'pg_class' then 'relacl' else 'proacl' end,
+  format(case class when 'pg_class' then '%L::regclass' else '%L::regprocedure' end, name), case class when 'pg_class' then 'relowner' else 'proowner' end,
+  granted, replace(name, '''', ''''''))) from own
 union all
 select o.class, o.oid, 2, format('REVOKE ALL ON %s %s FROM PUBLIC, %I', granted, name, pg_get_userbyid(owner)) from own o where acl is not null
 union all
@@ -72,6 +79,8 @@ pub(crate) struct Resting {
     pub(crate) undo: String,
     /// Makes it again, in one request.
     pub(crate) definition: String,
+    /// Shows its text; empty: the server has none.
+    pub(crate) shown: String,
 }
 
 /// Those that rest on tables, at whatever remove, each behind what it rests on. What belongs to an extension, or to somebody whom the user cannot give it back to,
@@ -144,6 +153,7 @@ fn describe(script: Scripted, besides: Vec<String>) -> Option<Resting> {
         exists,
         undo: script.undo?,
         definition: parts.join(";\n"),
+        shown: script.likeness.map(|seen| seen.shown).unwrap_or_default(),
         name: script.name,
     })
 }
