@@ -62,8 +62,12 @@ fn as_text(made: &[Assessment]) -> String {
                 .expect("a String takes everything");
             for finding in &one.findings {
                 let (object, message) = (&finding.object, &finding.message);
-                write!(text, "  {object}: {message}\n    help: {}\n", finding.remedy)
-                    .expect("a String takes everything");
+                write!(
+                    text,
+                    "  {object}: {message}\n    help: {}\n",
+                    finding.remedy
+                )
+                .expect("a String takes everything");
             }
         }
     }

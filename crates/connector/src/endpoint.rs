@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use whimbrel_core::Engine;
 
-use crate::{Assessed, ChangeLog, Concern, ConnectError, Error, LogWatch, Source, Target, UnreadLog};
+use crate::{
+    Assessed, ChangeLog, Concern, ConnectError, Error, LogWatch, Source, Target, UnreadLog,
+};
 
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

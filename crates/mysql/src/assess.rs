@@ -43,7 +43,10 @@ fn version(connection: &Connection) -> Option<Concern> {
         Concern::new(
             "mysql-check-supported-version",
             "version",
-            format!("the server is {name} {version}; tests go back to {}.{}", least.0, least.1),
+            format!(
+                "the server is {name} {version}; tests go back to {}.{}",
+                least.0, least.1
+            ),
             "upgrade the server, or try the migration on a copy first",
         )
     })

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source, Target,
+    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
+    Target,
 };
 use whimbrel_core::Engine;
 

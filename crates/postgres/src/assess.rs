@@ -34,13 +34,20 @@ pub(crate) async fn concerns(
 async fn version(connection: &mut Connection) -> Result<Vec<Concern>, Error> {
     let sql = "select current_setting('server_version_num'), current_setting('server_version')";
     let rows = query(connection, sql).await?;
-    let is_old = |row: &&TextRow| text(row, 0).parse().is_ok_and(|number: i64| number < VERSION_MIN);
+    let is_old = |row: &&TextRow| {
+        text(row, 0)
+            .parse()
+            .is_ok_and(|number: i64| number < VERSION_MIN)
+    };
     let old = rows.iter().find(is_old);
     Ok(Vec::from_iter(old.map(|row| {
         Concern::new(
             "postgres-check-dbversion",
             "server_version",
-            format!("the server is PostgreSQL {}; tests go back to 15", text(row, 1)),
+            format!(
+                "the server is PostgreSQL {}; tests go back to 15",
+                text(row, 1)
+            ),
             "upgrade the server, or try the migration on a copy first",
         )
     })))
@@ -58,9 +65,7 @@ fn text(row: &TextRow, place: usize) -> &str {
 }
 
 /// Names as a list of rows: `('s', 't'), …`.
-fn names<'a>(
-    tables: impl IntoIterator<Item = &'a whimbrel_core::TableName>,
-) -> String {
+fn names<'a>(tables: impl IntoIterator<Item = &'a whimbrel_core::TableName>) -> String {
     let pairs = tables.into_iter().map(|table| {
         let (schema, name) = (quote::literal(&table.schema), quote::literal(&table.name));
         format!("({schema}, {name})")

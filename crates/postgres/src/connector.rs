@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source, Target, UnreadLog,
+    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
+    Target, UnreadLog,
 };
 use whimbrel_core::Engine;
 use whimbrel_net::InvalidUrl;

@@ -156,7 +156,14 @@ mod tests {
             with.map(|made| made.check.name).collect::<Vec<_>>(),
             ["types-changed"]
         );
-        assert!(made.iter().any(|made| made.check.name == "mysql-check-target-localinfile-set"));
-        assert!(!made.iter().any(|made| made.check.name == "mysql-check-binlog-format"));
+        assert!(
+            made.iter()
+                .any(|made| made.check.name == "mysql-check-target-localinfile-set")
+        );
+        assert!(
+            !made
+                .iter()
+                .any(|made| made.check.name == "mysql-check-binlog-format")
+        );
     }
 }

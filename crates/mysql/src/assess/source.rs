@@ -35,7 +35,10 @@ async fn rights(
     let mut concerns = Vec::new();
     for table in tables {
         let quoted = quote::table(&table.name);
-        match connection.rows(&format!("SELECT * FROM {quoted} LIMIT 0")).await {
+        match connection
+            .rows(&format!("SELECT * FROM {quoted} LIMIT 0"))
+            .await
+        {
             Ok(_) => {}
             Err(WireError::Server(error)) if error.is_denied() => concerns.push(Concern::new(
                 "mysql-check-select-privileges",

@@ -96,9 +96,11 @@ pub(crate) async fn concerns(
     }
     if concerns.is_empty() {
         match left_out(connection, tables).await {
-            Ok(faults) => concerns.extend(faults.into_iter().map(|fault| {
-                of_table("mysql-check-binlog-holds-table", fault)
-            })),
+            Ok(faults) => concerns.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| of_table("mysql-check-binlog-holds-table", fault)),
+            ),
             Err(error) => {
                 concerns.push(fatal("mysql-check-replication-privileges", options, error)?);
             }

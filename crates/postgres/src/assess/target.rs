@@ -52,10 +52,7 @@ async fn server(connection: &mut Connection, is_followed: bool) -> Result<Vec<Co
 }
 
 /// Schemas in which the user may not make tables.
-async fn schemas(
-    connection: &mut Connection,
-    tables: &[TableName],
-) -> Result<Vec<Concern>, Error> {
+async fn schemas(connection: &mut Connection, tables: &[TableName]) -> Result<Vec<Concern>, Error> {
     let schemas: BTreeSet<&str> = tables.iter().map(|table| &*table.schema).collect();
     let values: Vec<String> = schemas
         .iter()
@@ -70,9 +67,15 @@ async fn schemas(
     let concerns = rows.iter().map(|row| {
         let (schema, user) = (text(row, 0), text(row, 2));
         let (what, on) = if text(row, 1) == "t" {
-            ("make tables in schema", format!("SCHEMA {}", quote::identifier(schema)))
+            (
+                "make tables in schema",
+                format!("SCHEMA {}", quote::identifier(schema)),
+            )
         } else {
-            ("make schema", format!("DATABASE {}", quote::identifier(text(row, 3))))
+            (
+                "make schema",
+                format!("DATABASE {}", quote::identifier(text(row, 3))),
+            )
         };
         Concern::new(
             "postgres-check-target-privileges",
@@ -85,10 +88,7 @@ async fn schemas(
 }
 
 /// Tables of others, which the user can neither drop nor alter.
-async fn owners(
-    connection: &mut Connection,
-    tables: &[TableName],
-) -> Result<Vec<Concern>, Error> {
+async fn owners(connection: &mut Connection, tables: &[TableName]) -> Result<Vec<Concern>, Error> {
     let sql = format!(
         "select n.nspname, c.relname, pg_get_userbyid(c.relowner), current_user from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where (n.nspname::text, c.relname::text) in ({}) and not pg_has_role(c.relowner, 'usage') order by 1, 2",
