@@ -113,13 +113,12 @@ fn by_check(
         let of_check = assessments
             .iter_mut()
             .find(|assessment| assessment.check.name == concern.check);
-        match of_check {
-            Some(assessment) => assessment.findings.push(concern),
-            None => {
-                debug_assert!(false, "no check is called {}", concern.check);
-                tracing::error!(check = concern.check, message = %concern.message, "a finding of a check that is not in the table");
-            }
-        }
+        let Some(assessment) = of_check else {
+            debug_assert!(false, "no check is called {}", concern.check);
+            tracing::error!(check = concern.check, message = %concern.message, "a finding of a check that is not in the table");
+            continue;
+        };
+        assessment.findings.push(concern);
     }
     assessments.retain(|assessment| {
         !assessment.findings.is_empty() || assessment.check.applies(source, target, is_followed)
