@@ -40,7 +40,9 @@ pub(crate) async fn run(args: &AssessArgs, screen: &Screen) -> Result<Exit, Fail
         Exit::Incomplete
     };
     if args.json {
-        made.iter().for_each(|one| print_json(&as_json(one)));
+        for one in &made {
+            print_json(&as_json(one));
+        }
         print_json(&finished(&made, exit));
     } else {
         print(&as_text(&made));
