@@ -2,6 +2,7 @@
 
 mod address;
 mod args;
+mod assess;
 mod check;
 mod endpoint;
 mod failure;
@@ -77,6 +78,7 @@ fn run(cli: &Cli, screen: &Screen) -> Result<Exit, Failure> {
     let exit = runtime.block_on(async {
         match &cli.command {
             Command::Migrate(args) => Box::pin(migrate::run(args, screen)).await,
+            Command::Assess(args) => Box::pin(assess::run(args, screen)).await,
             Command::Validate(args) => Box::pin(validate::run(args, screen)).await,
             Command::Forget(args) => Box::pin(forget::run(args)).await,
             Command::Check(args) => Box::pin(check::run(args)).await,

@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use whimbrel_core::Engine;
 
-use crate::{ChangeLog, ConnectError, Error, LogWatch, Source, Target, UnreadLog};
+use crate::{
+    Assessed, ChangeLog, Concern, ConnectError, Error, LogWatch, Source, Target, UnreadLog,
+};
 
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,15 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// Whatever keeps the source from answering.
     async fn unread_logs(&self) -> Result<Vec<UnreadLog>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// What of this end, in the role that it will have, stands in the way of a task or will harm it: settings, privileges, what runs there. Writes nothing.
+    /// Everything is told at once; a check that found nothing is silent.
+    ///
+    /// # Errors
+    /// Whatever keeps the end from answering. That its user may not see something is a concern, not an error.
+    async fn concerns(&self, _asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {
         Ok(Vec::new())
     }
 }

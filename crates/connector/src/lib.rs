@@ -9,6 +9,7 @@
 //! Rows travel as [`RowBlock`]s: containers in the wire format in which the source sent them. A target either takes
 //! that format as it is ([`RawFormat`]), or asks the block to decode its rows into borrowed [`whimbrel_core::Value`]s.
 
+mod assess;
 mod changes;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -27,6 +28,7 @@ mod rows;
 mod source;
 mod target;
 
+pub use assess::{Assessed, Concern};
 pub use changes::{
     AppliedCount, Applier, ChangeBlock, ChangeLog, ChangeRows, ChangeStream, LogEvent, LogPlace,
     LogStart, NetChanges, RowAt, RowSet, RunningWait, SingleChange, SingleKind, SnapshotView,

@@ -3,6 +3,7 @@
 //! A run keeps no state of its own on disk: what is loaded is recorded at the target, in the transactions that
 //! wrote the rows. A resumed run reads that record and goes on; a crash needs no other care.
 
+pub mod assess;
 mod cdc;
 mod control_tables;
 mod data_errors;

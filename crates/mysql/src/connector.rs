@@ -1,9 +1,11 @@
 use async_trait::async_trait;
 use whimbrel_connector::{
-    ChangeLog, ConnectError, Connector, Error, LogWatch, ServerInfo, Source, Target,
+    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
+    Target,
 };
 use whimbrel_core::Engine;
 
+use crate::assess;
 use crate::catalog;
 use crate::connect::{self, check, connect};
 use crate::errors::general;
@@ -83,5 +85,9 @@ impl Connector for MysqlConnector {
 
     fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {
         Some(Box::new(FileWatch::new(self.options.clone())))
+    }
+
+    async fn concerns(&self, asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {
+        assess::concerns(&self.options, asked).await
     }
 }

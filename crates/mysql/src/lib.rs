@@ -2,6 +2,7 @@
 //!
 //! The two share their protocol and most of their SQL; where they differ, the code asks the connection which of them answers.
 
+mod assess;
 mod catalog;
 mod connect;
 mod connector;

@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    ChangeLog, ConnectError, Connector, Error, LogWatch, ServerInfo, Source, Target, UnreadLog,
+    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
+    Target, UnreadLog,
 };
 use whimbrel_core::Engine;
 use whimbrel_net::InvalidUrl;
@@ -12,7 +13,7 @@ use crate::options::Options;
 use crate::source::PostgresSource;
 use crate::target::{KnownTables, PostgresTarget};
 use crate::wire::Connection;
-use crate::{catalog, connect, errors};
+use crate::{assess, catalog, connect, errors};
 
 /// One PostgreSQL database as an endpoint.
 #[derive(Clone, Debug)]
@@ -106,5 +107,10 @@ impl Connector for PostgresConnector {
 
     async fn unread_logs(&self) -> Result<Vec<UnreadLog>, Error> {
         log::unread(&self.options).await
+    }
+
+    async fn concerns(&self, asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {
+        let mut connection = self.connect().await?;
+        assess::concerns(&mut connection, asked).await
     }
 }

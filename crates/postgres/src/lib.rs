@@ -1,5 +1,6 @@
 //! PostgreSQL 15 and later as source and target.
 
+mod assess;
 mod catalog;
 mod connect;
 mod connector;

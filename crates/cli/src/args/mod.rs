@@ -1,5 +1,6 @@
 //! The command line as types. Its texts are what `--help` shows.
 
+mod assess;
 mod forget;
 mod migrate;
 mod refusal;
@@ -8,6 +9,7 @@ mod shape;
 mod tables;
 mod validate;
 
+pub(crate) use assess::AssessArgs;
 pub(crate) use forget::ForgetArgs;
 pub(crate) use migrate::{MigrateArgs, Prepare, ProgressMode};
 pub(crate) use refusal::explain;
@@ -22,8 +24,8 @@ use clap_complete::Shell;
 /// What every exit code means, shown by each command's help.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-  0    all done; for validate: no difference
-  1    some tables are in error, or some of their objects could not be made; for validate: differences, or tables that cannot be compared
+  0    all done; for validate: no difference; for assess: no check failed
+  1    some tables are in error, or some of their objects could not be made; for validate: differences, or tables that cannot be compared; for assess: a check failed
   2    the arguments are wrong, no table matches them, or there is nothing to resume
   3    no connection to a database could be made
   4    it failed otherwise
@@ -57,6 +59,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Migrate(Box<MigrateArgs>),
+    Assess(Box<AssessArgs>),
     Validate(Box<ValidateArgs>),
     Forget(Box<ForgetArgs>),
     Check(Box<CheckArgs>),

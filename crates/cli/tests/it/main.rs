@@ -5,6 +5,7 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
+mod assessments;
 mod bad_input;
 mod connections;
 mod crash;

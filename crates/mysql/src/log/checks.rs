@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use whimbrel_connector::{Error, TableFault};
+use whimbrel_connector::{Concern, Error, TableFault};
 use whimbrel_core::{Engine, Table, TableName};
 
 use super::gtid::GtidSet;
@@ -42,16 +42,9 @@ pub(crate) async fn left_out(
     let failed = |error| general(error, DOING);
     let settings = settings(connection).await.map_err(failed)?;
     let setting = |name: &str| settings.get(name).map(String::as_str);
-    if setting("log_bin") != Some("ON") {
-        return Err(refusal(
-            "the server writes no binary log; set log_bin and a server_id, and restart it",
-        ));
-    }
-    // Servers that know rows alone do not have the setting any more.
-    if setting("binlog_format").is_some_and(|format| format != "ROW") {
-        return Err(refusal(
-            "the binary log does not hold rows; run SET GLOBAL binlog_format = 'ROW', and let writers connect again",
-        ));
+    if let Some(concern) = no_rows(&settings) {
+        let what = format!("{}; {}", concern.message, concern.remedy);
+        return Err(refusal(&what));
     }
     let status = status(connection).await?;
     let image = setting("binlog_row_image").unwrap_or("FULL");
@@ -63,6 +56,85 @@ pub(crate) async fn left_out(
         })
     });
     Ok(faults.collect())
+}
+
+/// Why the log holds no rows, if it holds none.
+fn no_rows(settings: &HashMap<String, String>) -> Option<Concern> {
+    let setting = |name: &str| settings.get(name).map(String::as_str);
+    if setting("log_bin") != Some("ON") {
+        return Some(Concern::new(
+            "mysql-check-binlog-enabled",
+            "log_bin",
+            "the server writes no binary log",
+            "set log_bin and a server_id, and restart it",
+        ));
+    }
+    // Servers that know rows alone do not have the setting any more.
+    setting("binlog_format")
+        .is_some_and(|format| format != "ROW")
+        .then(|| {
+            Concern::new(
+                "mysql-check-binlog-format",
+                "binlog_format",
+                "the binary log does not hold rows",
+                "run SET GLOBAL binlog_format = 'ROW', and let writers connect again",
+            )
+        })
+}
+
+/// What capture lacks here, all at once, of the server and of the tables.
+pub(crate) async fn concerns(
+    options: &Options,
+    connection: &mut Connection,
+    tables: &[Table],
+) -> Result<Vec<Concern>, Error> {
+    let settings = settings(connection).await;
+    let settings = settings.map_err(|error| general(error, DOING))?;
+    let mut concerns = Vec::from_iter(no_rows(&settings));
+    if let Err(error) = replica::check_privilege(options).await {
+        concerns.push(fatal("mysql-check-replication-privileges", options, error)?);
+    }
+    if concerns.is_empty() {
+        match left_out(connection, tables).await {
+            Ok(faults) => concerns.extend(
+                faults
+                    .into_iter()
+                    .map(|fault| of_table("mysql-check-binlog-holds-table", fault)),
+            ),
+            Err(error) => {
+                concerns.push(fatal("mysql-check-replication-privileges", options, error)?);
+            }
+        }
+    }
+    let keys = catalog::unlogged_keys(connection).await;
+    let keys = keys.map_err(|error| general(error, DOING))?;
+    let unsaid = tables
+        .iter()
+        .filter_map(|table| changed_unsaid(table, &keys));
+    concerns.extend(unsaid.map(|fault| of_table("mysql-check-cascade-constraints", fault)));
+    Ok(concerns)
+}
+
+fn of_table(check: &'static str, fault: TableFault) -> Concern {
+    Concern::new(
+        check,
+        fault.table.to_string(),
+        fault.message,
+        "as the message says; or load the table without following changes",
+    )
+}
+
+/// What a user lacks, in the words of the refusal; other errors stay errors.
+fn fatal(check: &'static str, options: &Options, error: Error) -> Result<Concern, Error> {
+    match error {
+        Error::Fatal(message) => Ok(Concern::new(
+            check,
+            &*options.user,
+            message,
+            "grant the user REPLICATION SLAVE and REPLICATION CLIENT (MariaDB: also BINLOG MONITOR) ON *.*",
+        )),
+        error => Err(error),
+    }
 }
 
 /// Whether the log tells every column of rows before an update, unless a session says otherwise for itself.

@@ -57,7 +57,7 @@ mod place;
 mod publication;
 mod relation;
 mod relations;
-mod requirements;
+pub(crate) mod requirements;
 mod rows;
 mod slot;
 mod spill;
@@ -326,6 +326,18 @@ impl PostgresLog {
         }
         Ok(())
     }
+}
+
+/// Those of the tables whose changes the log cannot tell, with the remedy.
+pub(crate) async fn refused_tables(
+    connection: &mut Connection,
+    tables: &[Table],
+) -> Result<Vec<TableFault>, Error> {
+    let identities = Identities::read(connection, tables).await?;
+    let refusals = tables
+        .iter()
+        .filter_map(|table| identities.refusal(&table.name));
+    Ok(refusals.collect())
 }
 
 #[async_trait]
