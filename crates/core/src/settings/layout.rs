@@ -232,26 +232,11 @@ const ERROR_BEHAVIOR: &[Member] = &[
     member("ApplyErrorDeletePolicy", ERROR_POLICY, "\"IGNORE_RECORD\""),
     member(
         "ApplyErrorInsertPolicy",
-        OneOf(&[
-            "IGNORE_RECORD",
-            "LOG_ERROR",
-            "SUSPEND_TABLE",
-            "STOP_TASK",
-            "INSERT_RECORD",
-        ]),
+        // `INSERT_RECORD` and `UPDATE_RECORD` are not built: what they ask for must not turn into something else.
+        ERROR_POLICY,
         "\"LOG_ERROR\"",
     ),
-    member(
-        "ApplyErrorUpdatePolicy",
-        OneOf(&[
-            "IGNORE_RECORD",
-            "LOG_ERROR",
-            "SUSPEND_TABLE",
-            "STOP_TASK",
-            "UPDATE_RECORD",
-        ]),
-        "\"LOG_ERROR\"",
-    ),
+    member("ApplyErrorUpdatePolicy", ERROR_POLICY, "\"LOG_ERROR\""),
     member(
         "ApplyErrorEscalationPolicy",
         OneOf(&["LOG_ERROR", "SUSPEND_TABLE", "STOP_TASK"]),

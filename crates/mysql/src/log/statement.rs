@@ -151,9 +151,19 @@ impl Statement {
             "CREATE" => words.create(),
             "DELETE" => words.delete(),
             "SET" if words.takes("STATEMENT") => words.behind_settings(),
-            "INSERT" | "REPLACE" | "UPDATE" | "LOAD" => Self::Rows,
+            "INSERT" | "REPLACE" => words.insert(),
+            "UPDATE" | "LOAD" => Self::Rows,
             _ => Self::Other,
         }
+    }
+}
+
+/// A statement that changes rows of a table. Amazon RDS writes those of its own tables in `mysql` so, whatever the log's format: they are no tables
+/// that are migrated.
+fn rows_of(table: &TableName) -> Statement {
+    match table.schema == "mysql" && table.name.starts_with("rds_") {
+        true => Statement::Other,
+        false => Statement::Rows,
     }
 }
 
@@ -558,8 +568,16 @@ impl Words<'_> {
             if self.rest.trim_matches(';').trim().is_empty() {
                 return Statement::Truncate(table);
             }
+            return rows_of(&table);
         }
         Statement::Rows
+    }
+
+    fn insert(&mut self) -> Statement {
+        self.takes("IGNORE");
+        self.takes("INTO");
+        self.table()
+            .map_or(Statement::Rows, |table| rows_of(&table))
     }
 }
 
@@ -721,6 +739,22 @@ mod tests {
         assert_eq!(read("SET STATEMENT a = 1"), Statement::Other);
         assert_eq!(read("SET PASSWORD FOR u = 'x'"), Statement::Other);
         assert_eq!(read("insert into t values (1)"), Statement::Rows);
+        for own in [
+            "INSERT INTO mysql.rds_heartbeat2(id, value) values (1,1) ON DUPLICATE KEY UPDATE value = 1",
+            "insert ignore into `mysql`.`rds_sysinfo` values (1)",
+            "DELETE FROM mysql.rds_sysinfo where name = 'innodb_txn_key'",
+        ] {
+            assert_eq!(read(own), Statement::Other, "{own}");
+        }
+        for others in [
+            "insert into mysql.user values (1)",
+            "insert into rds_heartbeat2 values (1)",
+            "insert low_priority into mysql.rds_sysinfo values (1)",
+            "update mysql.rds_sysinfo set value = 1",
+            "delete t from mysql.rds_sysinfo t",
+        ] {
+            assert_eq!(read(others), Statement::Rows, "{others}");
+        }
         assert_eq!(
             read("DROP DATABASE IF EXISTS `s`"),
             Statement::DropDatabase("s".into())

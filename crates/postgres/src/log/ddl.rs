@@ -123,7 +123,7 @@ pub(super) async fn install(
 /// Whether the source tells definitions in its log.
 pub(super) async fn is_installed(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     let sql = format!(
-        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new', '{name}_start') AND evtenabled <> 'D'"
+        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new', '{name}_start') AND evtenabled = 'A'"
     );
     let found = connection.query(&sql).await;
     let found = found.map_err(|error| general(error, "look for the task's event triggers"))?;
@@ -261,6 +261,8 @@ CREATE EVENT TRIGGER {name}_end ON ddl_command_end EXECUTE FUNCTION {schema}.{na
 CREATE EVENT TRIGGER {name}_drop ON sql_drop EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_new ON table_rewrite EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_start ON ddl_command_start WHEN TAG IN ({tags}) EXECUTE FUNCTION {schema}.{name}_ddl();
+ALTER EVENT TRIGGER {name}_end ENABLE ALWAYS; ALTER EVENT TRIGGER {name}_drop ENABLE ALWAYS; ALTER EVENT TRIGGER {name}_new ENABLE ALWAYS;
+ALTER EVENT TRIGGER {name}_start ENABLE ALWAYS;
 COMMIT",
         literal(&body),
         tags = MOVING.map(literal).join(", "),

@@ -373,7 +373,8 @@ impl ChangeLog for PostgresLog {
         let position = match kept {
             None => slot::create(&mut connection, name, self.running).await?,
             Some(kept) => {
-                if change == Change::Grown {
+                // Of a slot that was there before, also when the publication is new.
+                if change != Change::None {
                     slot::wait_for_running(&mut connection, self.running).await?;
                 } else {
                     slot::wait_for_commits(&mut connection, self.running).await?;

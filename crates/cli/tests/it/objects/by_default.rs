@@ -89,6 +89,16 @@ fn views_stand_aside_for_definitions_that_are_followed() {
             .unwrap(),
         "4\n2\n"
     );
+    // So they do for a table that is loaded again.
+    ends.source
+        .sql("alter table t add column filled int not null default 3; insert into t values (5, 4)")
+        .unwrap();
+    ends.run_well("migrate", &["--resume", "--until-caught-up"]);
+    assert_eq!(
+        ends.target.sql("select sum(filled) from t").unwrap(),
+        "10\n"
+    );
+    assert_eq!(ends.target.sql(views).unwrap(), "above\napart\nown\nseen\n");
     ends.run_well("forget", &[]);
 }
 
