@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows SQL, or is asynchronous; every other crate may depend on this one.
 
 mod canonical;
+pub mod characters;
 mod chunk;
 mod column;
 mod decimal;

@@ -54,7 +54,7 @@ fn shaped(settings: Shaping, rules: &[String]) -> Arc<Shaped> {
     let mappings = TableMappings::parse(&document).unwrap();
     let mappings = &mappings;
     let shape = Shaper {
-        settings,
+        settings: &settings,
         mappings,
         target_schema: None,
     }

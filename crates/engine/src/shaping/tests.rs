@@ -6,7 +6,7 @@ fn of(settings: Shaping, table: &Table) -> Option<Arc<Shaped>> {
     let mappings = TableMappings::of_patterns(&[], &[]);
     let mappings = &mappings;
     Shaper {
-        settings,
+        settings: &settings,
         mappings,
         target_schema: None,
     }

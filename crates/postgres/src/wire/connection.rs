@@ -62,7 +62,7 @@ impl From<std::io::Error> for StartError {
 /// Text forms depend on the first group. With `row_security` off, rows that a policy hides are an error instead of missing. A
 /// commit must be durable. Keepalives let the server notice within a minute that we are gone, and release our locks.
 const SESSION: &str = "
-SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
+SET client_encoding = 'UTF8'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET search_path = pg_catalog; SET xmloption = content; SET standard_conforming_strings = on;
 SET row_security = off; SET default_transaction_read_only = off;
 SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;
