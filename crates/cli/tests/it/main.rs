@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod charsets;
 mod connections;
 mod crash;
 mod ends;

@@ -223,11 +223,11 @@ fn large_objects_follow_the_table_s_own_settings() {
         (r#"{"mode": "limited", "bulk-max-size": "1"}"#, 1024),
         (r#"{"mode": "unlimited"}"#, 2000),
     ] {
-        let shape = shaped(settings, &[of_table(lob)]);
+        let shape = shaped(settings.clone(), &[of_table(lob)]);
         let cut = rows(&shape, Event::LOAD, &row).unwrap();
         // One more is in the name of the variant.
         assert_eq!(cut.matches('x').count(), length + 1, "{lob}");
     }
-    let shape = shaped(settings, &[of_table(r#"{"mode": "none"}"#)]);
+    let shape = shaped(settings.clone(), &[of_table(r#"{"mode": "none"}"#)]);
     assert_eq!(rows(&shape, Event::LOAD, &row).unwrap(), "[Int(7), Null]");
 }

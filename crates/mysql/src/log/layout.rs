@@ -313,7 +313,7 @@ impl Image {
     }
 
     /// The cells of a row, of which some cannot be read: they are `NotSent`.
-    fn readable<'a>(&self, row: &'a [u8], made: &'a mut Vec<Vec<u8>>) -> Vec<Value<'a>> {
+    fn readable<'a>(&'a self, row: &'a [u8], made: &'a mut Vec<Vec<u8>>) -> Vec<Value<'a>> {
         let columns = &self.layout.columns;
         let mut contents = Vec::new();
         let read = self.cells(row, |index, content| {

@@ -1,8 +1,8 @@
 //! Columns of texts, as they are read: in UTF-8, or not at all.
 //!
 //! A server that converts text puts a question mark in the place of what its character set does not allow, or has no character for,
-//! and says nothing. So it is asked whether there are more question marks behind the conversion than before it; if so, it sends a byte
-//! that is not UTF-8 instead, at which decoding stops. What the log gives for the same cell is refused too (`log::charset`).
+//! or ends the text there, and says nothing. So it is asked whether there are as many characters and question marks behind the conversion
+//! as before it; if not, it sends a byte that is not UTF-8 instead, at which decoding stops. What the log gives for the same cell is refused too (`log::charset`).
 
 use whimbrel_core::{Column, ColumnType, Table};
 
@@ -42,6 +42,7 @@ fn checked(name: &str, charset: &str) -> String {
     let before = marks(name, &format!("{charset}_bin"));
     let behind = marks(&converted, "utf8mb4_bin");
     format!(
-        "IF(INSTR({converted}, '?') = 0 OR ({before}) <=> ({behind}), CAST({converted} AS BINARY), X'FF')"
+        "IF(CHAR_LENGTH({name}) <=> CHAR_LENGTH({converted}) AND (INSTR({converted}, '?') = 0 OR ({before}) <=> ({behind})), \
+         CAST({converted} AS BINARY), X'FF')"
     )
 }

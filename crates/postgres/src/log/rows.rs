@@ -57,7 +57,7 @@ impl Shape {
     }
 
     /// The cells of a row, of which some cannot be read: they are `NotSent`.
-    fn readable<'a>(&self, row: &'a [u8], mut scratch: &'a mut [u8]) -> Vec<Value<'a>> {
+    fn readable<'a>(&'a self, row: &'a [u8], mut scratch: &'a mut [u8]) -> Vec<Value<'a>> {
         let mut values = Vec::with_capacity(self.columns.len());
         for (cell, column) in Cells::of(row).zip(&self.columns) {
             let value = match cell {
@@ -218,7 +218,7 @@ impl ChangeRows for LogRows {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use whimbrel_core::{Column, Engine, Generation};
+    use whimbrel_core::{Column, Engine, Generation, TableName};
 
     use super::*;
 

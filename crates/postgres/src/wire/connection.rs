@@ -62,7 +62,7 @@ impl From<std::io::Error> for StartError {
 /// Text forms depend on the first group. With `row_security` off, rows that a policy hides are an error instead of missing. A
 /// commit must be durable. Keepalives let the server notice within a minute that we are gone, and release our locks.
 const SESSION: &str = "
-SET client_encoding = 'UTF8'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
+SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET search_path = pg_catalog; SET xmloption = content; SET standard_conforming_strings = on;
 SET row_security = off; SET default_transaction_read_only = off;
 SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;
@@ -117,11 +117,21 @@ impl Connection {
             }
         }
         connection.query(SESSION).await?;
+        connection.query(connection.encoding()).await?;
         match connection.query(SESSION_WISHES).await {
             Ok(_) | Err(WireError::Server(_)) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(connection)
+    }
+
+    /// Has texts arrive in UTF-8. A server that does not know in which encoding they are cannot convert them, and would refuse to send what is
+    /// not UTF-8 without a word of the row: it sends bytes as they are, and decoding tells.
+    fn encoding(&self) -> &'static str {
+        match self.parameter("server_encoding") {
+            Some("SQL_ASCII") => "SET client_encoding = 'SQL_ASCII'",
+            _ => "SET client_encoding = 'UTF8'",
+        }
     }
 
     async fn sign_in(&mut self, options: &Options, purpose: Purpose) -> Result<(), StartError> {
