@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use whimbrel_core::characters::{
-    CharacterRules, CharacterSet, parse_code_point, replacement,
-};
+use whimbrel_core::characters::{CharacterRules, CharacterSet, parse_code_point, replacement};
 use whimbrel_engine::{OnCut, Shaping, UnboundedNumbers};
 
 use crate::format;

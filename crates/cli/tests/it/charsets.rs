@@ -67,7 +67,9 @@ fn names_the_row(said: &Said, key: &str, column: &str, words: &str) {
     assert_ne!(said.exit_code, Some(0), "{said:?}");
     let place = format!("key {key}, column {column}: ");
     let line = said.err.lines().chain(said.out.lines());
-    let line = line.filter(|line| line.contains(&place)).find(|line| line.contains(words));
+    let line = line
+        .filter(|line| line.contains(&place))
+        .find(|line| line.contains(words));
     assert!(line.is_some(), "no {place}… {words}: {said:?}");
 }
 
@@ -122,7 +124,8 @@ const NO_TEXT: &[(&str, &str, &[Engine])] = &[
 fn bytes_that_are_no_text_are_told_in_a_load() {
     for source in MYSQLS {
         for target in [Engine::Postgres15, Engine::Mariadb1011] {
-            for (set, bytes, takers) in NO_TEXT.iter().filter(|no_text| no_text.2.contains(&source)) {
+            for (set, bytes, takers) in NO_TEXT.iter().filter(|no_text| no_text.2.contains(&source))
+            {
                 assert!(!takers.is_empty());
                 let ends = Ends::between(source, target, "no_text");
                 ends.source
@@ -133,8 +136,17 @@ fn bytes_that_are_no_text_are_told_in_a_load() {
                     ))
                     .unwrap();
                 let said = ends.run("migrate", &[]);
-                names_the_row(&said, "(b, 7)", "v", "no text in the column's character set");
-                assert_eq!(ends.target.sql("select v from good").unwrap(), "a?\n", "{set}");
+                names_the_row(
+                    &said,
+                    "(b, 7)",
+                    "v",
+                    "no text in the column's character set",
+                );
+                assert_eq!(
+                    ends.target.sql("select v from good").unwrap(),
+                    "a?\n",
+                    "{set}"
+                );
                 assert_eq!(ends.arrived("t"), 0, "{set}");
             }
         }
@@ -166,13 +178,19 @@ fn bytes_that_are_no_text_are_told_in_changes() {
 #[test]
 fn databases_of_postgres_in_other_encodings_arrive_in_utf8() {
     let server = Server::get(Engine::Postgres15).unwrap();
-    for (encoding, text) in [("LATIN1", "aéÿ"), ("EUC_JP", "日本ｱ"), ("SQL_ASCII", "aé日𝄞")] {
+    for (encoding, text) in [
+        ("LATIN1", "aéÿ"),
+        ("EUC_JP", "日本ｱ"),
+        ("SQL_ASCII", "aé日𝄞"),
+    ] {
         for target in [Engine::Postgres18, Engine::Mysql97] {
             let mut ends = Ends::between(Engine::Postgres15, target, "encoded");
             let source = Encoded::new(&server, ends.source.name(), encoding);
             ends.source_url = source.url();
             let insert = |id: u32| {
-                format!("insert into t values ('k{text}{id}', '{text}', '{text}', array['{text}'], '{{\"a\": \"{text}\"}}')")
+                format!(
+                    "insert into t values ('k{text}{id}', '{text}', '{text}', array['{text}'], '{{\"a\": \"{text}\"}}')"
+                )
             };
             let client = "set client_encoding = 'UTF8';";
             source.sql(&format!(
@@ -186,8 +204,14 @@ fn databases_of_postgres_in_other_encodings_arrive_in_utf8() {
             ));
             ends.run_well("migrate", &["--until-caught-up", "--resume"]);
             ends.run_well("validate", &[]);
-            let rows = ends.target.sql("select k, v, trim(c) from t order by k").unwrap();
-            let rows_expected: String = (1..=3).map(|id| format!("k{text}{id}\t{text}\t{text}\n")).collect();
+            let rows = ends
+                .target
+                .sql("select k, v, trim(c) from t order by k")
+                .unwrap();
+            let rows_expected = (1..=3)
+                .map(|id| format!("k{text}{id}\t{text}\t{text}\n"))
+                .collect::<Vec<_>>()
+                .concat();
             assert_eq!(rows, rows_expected, "{encoding} {target}");
         }
     }
@@ -201,7 +225,9 @@ fn bytes_of_sql_ascii_that_are_not_utf8_are_told() {
         let source = Encoded::new(&server, ends.source.name(), "SQL_ASCII");
         ends.source_url = source.url();
         let bad = "set client_encoding = 'SQL_ASCII'; insert into t values (7, E'caf\\xe9')";
-        source.sql(&format!("create table t (id int primary key, v text); insert into t values (1, 'a'); {bad}"));
+        source.sql(&format!(
+            "create table t (id int primary key, v text); insert into t values (1, 'a'); {bad}"
+        ));
         let said = ends.run("migrate", &[]);
         names_the_row(&said, "(7)", "v", "bytes that are no text in UTF-8");
         source.sql("delete from t where id = 7");
@@ -224,7 +250,10 @@ fn an_encoding_of_the_target_takes_what_it_has_and_the_rest_is_told() {
         ends.source.sql("insert into t values (2, 'ÿ')").unwrap();
         ends.run_well("migrate", &["--until-caught-up", "--resume"]);
         ends.run_well("validate", &[]);
-        assert_eq!(target.sql("set client_encoding = 'UTF8'; select v from t order by id"), "aé\nÿ\n");
+        assert_eq!(
+            target.sql("set client_encoding = 'UTF8'; select v from t order by id"),
+            "aé\nÿ\n"
+        );
 
         ends.source.sql("insert into t values (7, '5€')").unwrap();
         let lacks = "no equivalent in the encoding LATIN1; replace such characters";
@@ -233,14 +262,35 @@ fn an_encoding_of_the_target_takes_what_it_has_and_the_rest_is_told() {
         // Of a load the server tells the column and the number of the row.
         let said = ends.run("migrate", &["--prepare", "truncate"]);
         assert_ne!(said.exit_code, Some(0));
-        assert!(said.err.contains("column v: the target refused the row: ") && said.err.contains(lacks), "{said:?}");
+        assert!(
+            said.err.contains("column v: the target refused the row: ") && said.err.contains(lacks),
+            "{said:?}"
+        );
 
-        let replaced = ["--replace-character", "20AC=45", "--replace-outside", "ISO-8859-1=3F"];
-        ends.run_well("migrate", &[&replaced[..], &["--until-caught-up", "--prepare", "truncate"]].concat());
+        let replaced = [
+            "--replace-character",
+            "20AC=45",
+            "--replace-outside",
+            "ISO-8859-1=3F",
+        ];
+        ends.run_well(
+            "migrate",
+            &[
+                &replaced[..],
+                &["--until-caught-up", "--prepare", "truncate"],
+            ]
+            .concat(),
+        );
         ends.source.sql("insert into t values (8, '6€ж')").unwrap();
-        ends.run_well("migrate", &[&replaced[..], &["--until-caught-up", "--resume"]].concat());
+        ends.run_well(
+            "migrate",
+            &[&replaced[..], &["--until-caught-up", "--resume"]].concat(),
+        );
         ends.run_well("validate", &replaced);
-        assert_eq!(target.sql("set client_encoding = 'UTF8'; select v from t order by id"), "aé\nÿ\n5E\n6E?\n");
+        assert_eq!(
+            target.sql("set client_encoding = 'UTF8'; select v from t order by id"),
+            "aé\nÿ\n5E\n6E?\n"
+        );
     }
 }
 
@@ -266,7 +316,9 @@ fn a_column_of_the_target_takes_what_its_set_has_and_the_rest_is_told() {
         for source in [Engine::Postgres15, Engine::Mariadb1011] {
             let ends = Ends::between(source, target, "to_set");
             ends.source.sql("create table t (id int primary key, v varchar(20)); insert into t values (1, 'aé€')").unwrap();
-            ends.target.sql("create table t (id int primary key, v varchar(20) character set latin1)").unwrap();
+            ends.target
+                .sql("create table t (id int primary key, v varchar(20) character set latin1)")
+                .unwrap();
             ends.run_well("migrate", &["--until-caught-up", "--prepare", "truncate"]);
             ends.source.sql("insert into t values (2, 'ÿ')").unwrap();
             ends.run_well("migrate", &["--until-caught-up", "--resume"]);
@@ -277,11 +329,26 @@ fn a_column_of_the_target_takes_what_its_set_has_and_the_rest_is_told() {
             let said = ends.run("migrate", &["--prepare", "truncate"]);
             names_the_row(&said, "(7)", "v", "character set lacks a character");
             let replaced = ["--replace-outside", "windows-1252=3F"];
-            ends.run_well("migrate", &[&replaced[..], &["--until-caught-up", "--prepare", "truncate"]].concat());
-            ends.source.sql("insert into t values (8, 'яé'); update t set v = 'bы' where id = 2").unwrap();
-            ends.run_well("migrate", &[&replaced[..], &["--until-caught-up", "--resume"]].concat());
+            ends.run_well(
+                "migrate",
+                &[
+                    &replaced[..],
+                    &["--until-caught-up", "--prepare", "truncate"],
+                ]
+                .concat(),
+            );
+            ends.source
+                .sql("insert into t values (8, 'яé'); update t set v = 'bы' where id = 2")
+                .unwrap();
+            ends.run_well(
+                "migrate",
+                &[&replaced[..], &["--until-caught-up", "--resume"]].concat(),
+            );
             ends.run_well("validate", &replaced);
-            assert_eq!(ends.target.sql("select v from t order by id").unwrap(), "aé€\nb?\n?\n?é\n");
+            assert_eq!(
+                ends.target.sql("select v from t order by id").unwrap(),
+                "aé€\nb?\n?\n?é\n"
+            );
         }
     }
 }
@@ -302,10 +369,20 @@ fn characters_become_others_in_keys_and_texts_and_nowhere_else() {
             )
             .unwrap();
         let options = [
-            "--replace-character", "62=61", "--replace-character", "U+00B4=0027", "--replace-character", "78=0", "--replace-outside", "UTF-16=0",
+            "--replace-character",
+            "62=61",
+            "--replace-character",
+            "U+00B4=0027",
+            "--replace-character",
+            "78=0",
+            "--replace-outside",
+            "UTF-16=0",
         ];
         let said = ends.run_well("migrate", &[&options[..], &["--dry-run"]].concat());
-        assert!(said.out.contains("characters U+0062 become U+0061"), "{said:?}");
+        assert!(
+            said.out.contains("characters U+0062 become U+0061"),
+            "{said:?}"
+        );
         ends.run_well("migrate", &[&options[..], &["--until-caught-up"]].concat());
         ends.run_well("validate", &options);
         ends.source
@@ -314,11 +391,22 @@ fn characters_become_others_in_keys_and_texts_and_nowhere_else() {
                  delete from t where k = 'gone´'",
             )
             .unwrap();
-        ends.run_well("migrate", &[&options[..], &["--until-caught-up", "--resume"]].concat());
+        ends.run_well(
+            "migrate",
+            &[&options[..], &["--until-caught-up", "--resume"]].concat(),
+        );
         ends.run_well("validate", &options);
         let rows = ends.target.sql("select k, v from t order by k").unwrap();
-        assert_eq!(rows, "2\tNULL\na1\ta\na4\taa\nmoveda\t\n", "{source} {target}");
-        assert!(ends.target.sql("select j from t where k = 'a4'").unwrap().contains("\"b\""));
+        assert_eq!(
+            rows, "2\tNULL\na1\ta\na4\taa\nmoveda\t\n",
+            "{source} {target}"
+        );
+        assert!(
+            ends.target
+                .sql("select j from t where k = 'a4'")
+                .unwrap()
+                .contains("\"b\"")
+        );
         assert_ne!(ends.run("validate", &[]).exit_code, Some(0));
     }
 }
@@ -351,10 +439,20 @@ fn what_is_no_rule_for_characters_is_refused() {
     for (option, value, words) in [
         ("--replace-character", "62", "two code points"),
         ("--replace-character", "D800=62", "two code points"),
-        ("--replace-outside", "ISO-8859-1", "a character set and a code point"),
+        (
+            "--replace-outside",
+            "ISO-8859-1",
+            "a character set and a code point",
+        ),
         ("--replace-outside", "EBCDIC=3F", "us-ascii, iso-8859-1"),
     ] {
-        let said = crate::run(&["migrate", "postgres://u@h/d", "postgres://u@h/e", option, value]);
+        let said = crate::run(&[
+            "migrate",
+            "postgres://u@h/d",
+            "postgres://u@h/e",
+            option,
+            value,
+        ]);
         assert_eq!(said.exit_code, Some(2), "{said:?}");
         assert!(said.err.contains(words), "{said:?}");
     }

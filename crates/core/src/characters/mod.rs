@@ -32,8 +32,7 @@ pub struct BadCharacterRule {
 
 const REPLACEMENTS: &str = "CharacterReplacements";
 const SUPPORT: &str = "CharacterSetSupport";
-const CODE_POINT: &str =
-    "the code point of a character in hexadecimal, such as \"00E9\", with 0 at the target to remove it";
+const CODE_POINT: &str = "the code point of a character in hexadecimal, such as \"00E9\", with 0 at the target to remove it";
 
 impl CharacterRules {
     /// The rules of a group `CharacterSetSettings` of task settings; `null` has none.
@@ -72,8 +71,13 @@ impl CharacterRules {
         }
         let name = support.get("CharacterSet").unwrap_or(&Value::Null);
         let set = name.as_str().and_then(CharacterSet::by_name);
-        let set =
-            set.ok_or_else(|| bad("CharacterSetSupport.CharacterSet", &CharacterSet::names(), name))?;
+        let set = set.ok_or_else(|| {
+            bad(
+                "CharacterSetSupport.CharacterSet",
+                &CharacterSet::names(),
+                name,
+            )
+        })?;
         let code = support.get("ReplaceWithCharacterCodePoint");
         let to = code.and_then(code_point).and_then(replacement);
         let path = "CharacterSetSupport.ReplaceWithCharacterCodePoint";
@@ -128,7 +132,11 @@ impl fmt::Display for CharacterRules {
         };
         let mut parts: Vec<String> = Vec::new();
         for (from, to) in &self.single {
-            parts.push(format!("characters U+{:04X} {}", u32::from(*from), becomes(to)));
+            parts.push(format!(
+                "characters U+{:04X} {}",
+                u32::from(*from),
+                becomes(to)
+            ));
         }
         if let Some((set, to)) = &self.outside {
             parts.push(format!("characters that are not in {set} {}", becomes(to)));
@@ -200,7 +208,10 @@ mod tests {
             "CharacterSetSupport": {"CharacterSet": "UTF16_PlatformEndian", "ReplaceWithCharacterCodePoint": 0}}));
         assert_eq!(rules.apply("a𝄞é").as_deref(), Some("aé"));
         assert!(self::rules(&Value::Null).is_empty());
-        assert!(self::rules(&json!({"CharacterReplacements": [], "CharacterSetSupport": null})).is_empty());
+        assert!(
+            self::rules(&json!({"CharacterReplacements": [], "CharacterSetSupport": null}))
+                .is_empty()
+        );
     }
 
     #[test]
@@ -217,9 +228,18 @@ mod tests {
             (single(json!("+61"), json!("61")), REPLACEMENTS),
             (single(json!(-61), json!("61")), REPLACEMENTS),
             (single(json!("61"), Value::Null), REPLACEMENTS),
-            (json!({"CharacterSetSupport": 1}), "CharacterSetSupport.CharacterSet"),
-            (outside(json!("EBCDIC"), json!(0)), "CharacterSetSupport.CharacterSet"),
-            (outside(json!("UTF-8"), Value::Null), "CharacterSetSupport.ReplaceWithCharacterCodePoint"),
+            (
+                json!({"CharacterSetSupport": 1}),
+                "CharacterSetSupport.CharacterSet",
+            ),
+            (
+                outside(json!("EBCDIC"), json!(0)),
+                "CharacterSetSupport.CharacterSet",
+            ),
+            (
+                outside(json!("UTF-8"), Value::Null),
+                "CharacterSetSupport.ReplaceWithCharacterCodePoint",
+            ),
         ] {
             let bad = CharacterRules::of_settings(&settings).unwrap_err();
             assert_eq!(bad.path, path, "{settings}");

@@ -23,45 +23,86 @@ enum Members {
 /// Sets whose tables are those of a label of the encoding standard. The standard reads ISO-8859-1, -9 and -11 as sets of Windows:
 /// these are made here.
 const BY_LABEL: &[&str] = &[
-    "iso-8859-2", "iso-8859-3", "iso-8859-4", "iso-8859-5", "iso-8859-6", "iso-8859-7", "iso-8859-8", "iso-8859-10", "iso-8859-13",
-    "iso-8859-14", "iso-8859-15", "iso-8859-16", "windows-874", "windows-1250", "windows-1251", "windows-1252", "windows-1253",
-    "windows-1254", "windows-1255", "windows-1256", "windows-1257", "windows-1258", "koi8-r", "koi8-u",
+    "iso-8859-2",
+    "iso-8859-3",
+    "iso-8859-4",
+    "iso-8859-5",
+    "iso-8859-6",
+    "iso-8859-7",
+    "iso-8859-8",
+    "iso-8859-10",
+    "iso-8859-13",
+    "iso-8859-14",
+    "iso-8859-15",
+    "iso-8859-16",
+    "windows-874",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "windows-1253",
+    "windows-1254",
+    "windows-1255",
+    "windows-1256",
+    "windows-1257",
+    "windows-1258",
+    "koi8-r",
+    "koi8-u",
 ];
 
 /// All of Unicode in different bytes.
 const UNICODE: &[&str] = &[
-    "utf-8", "utf-32", "utf-32be", "utf-32le", "utf32-platformendian", "utf32-oppositeendian", "utf-7", "cesu-8", "gb18030",
+    "utf-8",
+    "utf-32",
+    "utf-32be",
+    "utf-32le",
+    "utf32-platformendian",
+    "utf32-oppositeendian",
+    "utf-7",
+    "cesu-8",
+    "gb18030",
 ];
 
 /// As the service describes them: characters of one unit of 16 bits.
 const UTF_16: &[&str] = &[
-    "utf-16", "utf-16be", "utf-16le", "utf16-platformendian", "utf16-oppositeendian", "utf-16be,version=1", "utf-16le,version=1",
-    "utf-16,version=1", "utf-16,version=2",
+    "utf-16",
+    "utf-16be",
+    "utf-16le",
+    "utf16-platformendian",
+    "utf16-oppositeendian",
+    "utf-16be,version=1",
+    "utf-16le,version=1",
+    "utf-16,version=1",
+    "utf-16,version=2",
 ];
 
 /// Names by which the service knows sets of ISO and of Windows.
 const ALIASES: &[(&str, &str)] = &[
-    ("ibm-912", "iso-8859-2"), ("ibm-913", "iso-8859-3"), ("ibm-914", "iso-8859-4"), ("ibm-915", "iso-8859-5"),
-    ("ibm-1089", "iso-8859-6"), ("ibm-9005", "iso-8859-7"), ("ibm-916", "iso-8859-8"), ("ibm-920", "iso-8859-9"),
-    ("ibm-921", "iso-8859-13"), ("ibm-923", "iso-8859-15"), ("ibm-5346", "windows-1250"), ("ibm-5347", "windows-1251"),
-    ("ibm-5348", "windows-1252"), ("ibm-5349", "windows-1253"), ("ibm-5350", "windows-1254"), ("ibm-9447", "windows-1255"),
-    ("ibm-9448", "windows-1256"), ("ibm-9449", "windows-1257"), ("ibm-5354", "windows-1258"), ("ibm-878", "koi8-r"),
+    ("ibm-912", "iso-8859-2"),
+    ("ibm-913", "iso-8859-3"),
+    ("ibm-914", "iso-8859-4"),
+    ("ibm-915", "iso-8859-5"),
+    ("ibm-1089", "iso-8859-6"),
+    ("ibm-9005", "iso-8859-7"),
+    ("ibm-916", "iso-8859-8"),
+    ("ibm-920", "iso-8859-9"),
+    ("ibm-921", "iso-8859-13"),
+    ("ibm-923", "iso-8859-15"),
+    ("ibm-5346", "windows-1250"),
+    ("ibm-5347", "windows-1251"),
+    ("ibm-5348", "windows-1252"),
+    ("ibm-5349", "windows-1253"),
+    ("ibm-5350", "windows-1254"),
+    ("ibm-9447", "windows-1255"),
+    ("ibm-9448", "windows-1256"),
+    ("ibm-9449", "windows-1257"),
+    ("ibm-5354", "windows-1258"),
+    ("ibm-878", "koi8-r"),
 ];
 
 impl CharacterSet {
     /// The set of a name, in whatever case, and with the year of its table or without.
     pub fn by_name(given: &str) -> Option<Self> {
-        let mut name = given.to_ascii_lowercase();
-        // Years of the tables: `ibm-912_P100-1995`, `iso-8859_10-1998`, `windows-874-2000`.
-        if let Some((stem, _)) = name.split_once("_p100").or_else(|| name.split_once("_x1")) {
-            name = stem.to_owned();
-        }
-        name = name.replace('_', "-");
-        for year in ["-1998", "-2000", "-2001"] {
-            if let Some(stem) = name.strip_suffix(year) {
-                name = stem.to_owned();
-            }
-        }
+        let name = without_year(&given.to_ascii_lowercase()).replace('_', "-");
         let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
         let name = alias.map_or(name, |(_, name)| (*name).to_owned());
         let members = members(&name)?;
@@ -91,6 +132,16 @@ impl fmt::Display for CharacterSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
+}
+
+/// Names of the service tell the year of a table: `ibm-912_P100-1995`, `iso-8859_10-1998`, `windows-874-2000`.
+fn without_year(name: &str) -> &str {
+    let marks = ["_p100-", "_p110-", "_x110-", "_x100-"];
+    let stem = marks.iter().find_map(|mark| name.split_once(mark));
+    let years = ["-1998", "-2000", "-2001"];
+    stem.map(|(stem, _)| stem)
+        .or_else(|| years.iter().find_map(|year| name.strip_suffix(year)))
+        .unwrap_or(name)
 }
 
 fn members(name: &str) -> Option<Members> {
@@ -162,10 +213,20 @@ mod tests {
 
     #[test]
     fn every_name_that_is_told_is_known_and_no_other() {
-        for name in CharacterSet::names().trim_start_matches("one of ").split(", ") {
+        for name in CharacterSet::names()
+            .trim_start_matches("one of ")
+            .split(", ")
+        {
             assert!(CharacterSet::by_name(name).is_some(), "{name}");
         }
-        for name in ["", "latin1", "ebcdic", "iso-8859-12", "ibm-1047_P100-1995", "utf-8\0"] {
+        for name in [
+            "",
+            "latin1",
+            "ebcdic",
+            "iso-8859-12",
+            "ibm-1047_P100-1995",
+            "utf-8\0",
+        ] {
             assert_eq!(CharacterSet::by_name(name), None, "{name}");
         }
     }

@@ -398,13 +398,11 @@ fn check_components(path: &str, value: &Value) -> Result<(), SettingsError> {
 
 fn check_characters(name: &str, value: &Value) -> Result<(), SettingsError> {
     let rules = CharacterRules::of_settings(value);
-    rules
-        .map(drop)
-        .map_err(|bad| SettingsError::InvalidValue {
-            path: [name, bad.path].join(".").trim_end_matches('.').to_owned(),
-            allowed: bad.allowed,
-            found: bad.found,
-        })
+    rules.map(drop).map_err(|bad| SettingsError::InvalidValue {
+        path: [name, bad.path].join(".").trim_end_matches('.').to_owned(),
+        allowed: bad.allowed,
+        found: bad.found,
+    })
 }
 
 fn check_unsupported(name: &str, switch: Option<&str>, sent: &Object) -> Result<(), SettingsError> {

@@ -29,7 +29,11 @@ fn is_text(ty: &ColumnType) -> bool {
 impl Shaped {
     /// Has characters become others in the table's texts, if the settings say so.
     pub(super) fn replace_characters(&mut self, settings: &Shaping, source: &Table) {
-        let Some(rules) = settings.characters.as_ref().filter(|rules| !rules.is_empty()) else {
+        let Some(rules) = settings
+            .characters
+            .as_ref()
+            .filter(|rules| !rules.is_empty())
+        else {
             return;
         };
         let columns = source.loaded_columns().enumerate();
@@ -37,9 +41,14 @@ impl Shaped {
         if texts.is_empty() {
             return;
         }
-        let names: Vec<&str> = texts.iter().map(|(_, column)| column.name.as_str()).collect();
-        self.notes
-            .push(format!("{BY_SETTINGS} texts of {}: {rules}", names.join(", ")));
+        let names: Vec<&str> = texts
+            .iter()
+            .map(|(_, column)| column.name.as_str())
+            .collect();
+        self.notes.push(format!(
+            "{BY_SETTINGS} texts of {}: {rules}",
+            names.join(", ")
+        ));
         let places: Vec<usize> = texts.iter().map(|(place, _)| *place).collect();
         for pick in &mut self.picks {
             pick.cell.has_others = match pick.from {

@@ -5,8 +5,8 @@ use whimbrel_connector::{Error, RefusalKind, RowRefusal, RowVisitor, ShapedTable
 use whimbrel_core::mapping::{LobMode, Mask, Predicate, Segments};
 use whimbrel_core::{ColumnType, Engine, Table, Value, write_text};
 
-use super::characters::Characters;
 use super::cell::{CellShape, Loss, NoCell};
+use super::characters::Characters;
 use super::event::{Event, Operation};
 use super::expression::Expressions;
 use super::scratch::{Cell, Scratch};

@@ -143,9 +143,7 @@ impl Codec {
                 if *packing == Packing::Plain && charset.is_same(content) {
                     return Ok(());
                 }
-                charset
-                    .write(content, out)
-                    .map_err(|_| NOT_TEXT)
+                charset.write(content, out).map_err(|_| NOT_TEXT)
             }
             Self::JsonText(_, Packing::Compressed) | Self::Bytes(_, Packing::Compressed) => {
                 let mut plain = Vec::new();

@@ -200,9 +200,15 @@ fn texts(sets: &[(&str, u32)], codes: &HashMap<String, String>) -> (String, Stri
 
 /// Of each set of single bytes some codes beyond ASCII that mean something; the others are no text.
 fn single_codes(server: &Server, sets: &[(&str, u32)]) -> HashMap<String, String> {
-    let codes = ["80", "81", "8d", "8f", "90", "9d", "a0", "a4", "bc", "d0", "e0", "f1", "ff"];
-    let codes = codes.map(|code| format!("select '{code}' as code")).join(" union all ");
-    let single = sets.iter().filter(|(name, width)| *width == 1 && *name != "ascii");
+    let codes = [
+        "80", "81", "8d", "8f", "90", "9d", "a0", "a4", "bc", "d0", "e0", "f1", "ff",
+    ];
+    let codes = codes
+        .map(|code| format!("select '{code}' as code"))
+        .join(" union all ");
+    let single = sets
+        .iter()
+        .filter(|(name, width)| *width == 1 && *name != "ascii");
     let of_set = single.map(|(name, _)| {
         format!(
             "select '{name}', group_concat(code order by code separator '') from ({codes}) c where hex(convert(convert(unhex(code) using {name}) using utf8mb4)) <> '3F'"
@@ -211,7 +217,10 @@ fn single_codes(server: &Server, sets: &[(&str, u32)]) -> HashMap<String, String
     let sql = of_set.collect::<Vec<_>>().join(" union all ");
     let found = server.sql(&sql).unwrap();
     let found = found.lines().filter_map(|line| line.split_once('\t'));
-    found.filter(|(_, bytes)| *bytes != "NULL").map(|(name, bytes)| (name.to_owned(), bytes.to_owned())).collect()
+    found
+        .filter(|(_, bytes)| *bytes != "NULL")
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_owned()))
+        .collect()
 }
 
 #[tokio::test]

@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use whimbrel_connector::{
-    Error, RawFormat, RawRows, ReadFormat, RowBlock, RowRefusal, RowVisitor,
-};
+use whimbrel_connector::{Error, RawFormat, RawRows, ReadFormat, RowBlock, RowRefusal, RowVisitor};
 use whimbrel_core::{Column, Table, Value};
 
 use crate::types::decode_cell;
