@@ -504,8 +504,8 @@ fn others(value: &Value) -> Vec<Value> {
         .map(Value::from)
         .to_vec(),
         Value::Null => vec![
-            serde_json::json!({"CharacterReplacements": [{"SourceCharacterCodePoint": "62", "TargetCharacterCodePoint": "61"}]}),
-            serde_json::json!({"x": 1, "EnableTT": true, "EnableBeforeImage": true, "EnableLoopbackPrevention": true}),
+            serde_json::json!({"x": 1, "EnableTT": true, "EnableBeforeImage": true, "EnableLoopbackPrevention": true,
+                "CharacterReplacements": [{"SourceCharacterCodePoint": "62", "TargetCharacterCodePoint": "61"}]}),
         ],
         Value::Array(_) | Value::Object(_) => Vec::new(),
     }
