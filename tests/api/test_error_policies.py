@@ -147,6 +147,28 @@ def test_changes_with_values_that_do_not_fit_are_left_out_as_told(dms, pair):
     arrives(pair, "b", "1\tone\n2\ttwo\n3\tNULL\n9\tnine\n")
 
 
+@pytest.mark.parametrize("pair", [("mariadb1011", "postgres18"), ("mysql97", "mariadb1011")], indirect=True, ids="-to-".join)
+def test_bytes_that_are_no_text_are_left_out_as_told(dms, pair):
+    """Code 0x98 of cp1251 means nothing. What is behind such a row arrives."""
+    schema = pair.schema
+    pair.source.sql(f"alter table {schema}.a modify name varchar(20) character set cp1251")
+    pair.source.sql(f"insert into {schema}.a values (5, 'жук?'), (6, _cp1251 x'6198'), (7, 'ёж')")
+    told = {"ControlTablesSettings": {"FullLoadExceptionTableEnabled": True}}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(told, DataErrorPolicy="LOG_ERROR"))
+    start(dms, task)
+    follows(dms, task)
+    arrived = "1\tone\n2\ttwo\n3\tNULL\n5\tжук?\n7\tёж\n"
+    assert pair.rows("a") == arrived
+    assert table_statistics(dms, task)["a"]["FullLoadErrorRows"] == 1
+    why = f"table {schema}.a, key (6), column name: the source sent bytes that are no text in the column's character set"
+    assert why in exceptions(pair, task, "awsdms_full_load_exceptions", "ERROR")
+    pair.source.sql(f"insert into {schema}.a values (8, _cp1251 x'98'), (9, 'я')")
+    arrives(pair, "a", arrived + "9\tя\n")
+    why = f"table {schema}.a, key (8), column name: the source's log holds bytes that are no text"
+    wait_until(lambda: why in exceptions(pair, task, "awsdms_apply_exceptions", "ERROR"), 30, "it is told")
+    assert table_statistics(dms, task)["a"]["TableState"] == "Table completed"
+
+
 @both_ways
 def test_changes_that_are_left_out_escalate(dms, pair):
     schema = pair.schema

@@ -291,3 +291,28 @@ def test_changes_alone_are_validated(dms, pair):
     comes_to(dms, task, "b", "Mismatched records")
     [failure] = wait_for_failures(pair, task, "b")
     assert failure[1:3] == ['{"key": ["1"]}', "RECORD_DIFF"]
+
+
+@pytest.mark.parametrize("pair", [("postgres15", "postgres18"), ("mysql97", "postgres15")], indirect=True, ids="-to-".join)
+def test_characters_become_others_and_are_expected_so(dms, pair):
+    schema = pair.schema
+    pair.source.sql(f"insert into {schema}.a values (4, 'Łódź™'), (5, 'bulb')")
+    characters = {
+        "CharacterReplacements": [{"SourceCharacterCodePoint": 62, "TargetCharacterCodePoint": "0070"}, {"SourceCharacterCodePoint": "017A", "TargetCharacterCodePoint": "7A"}],
+        "CharacterSetSupport": {"CharacterSet": "ISO-8859-1", "ReplaceWithCharacterCodePoint": "003F"},
+    }
+    settings = json.dumps({**json.loads(validating()), "CharacterSetSettings": characters})
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings)
+    assert json.loads(describe_task(dms, task)["ReplicationTaskSettings"])["CharacterSetSettings"] == characters
+    start(dms, task)
+    rows = LOADED + "4\t?ódz?\n5\tpulp\n"
+    arrives(pair, "a", rows)
+    pair.source.sql(f"insert into {schema}.a values (6, 'ž'); update {schema}.a set name = 'ob' where id = 1")
+    arrives(pair, "a", rows.replace("one", "op") + "6\t?\n")
+    comes_to(dms, task, "a", "Validated")
+    pair.target.sql(f"update {schema}.a set name = 'bulb' where id = 5")
+    revalidate(dms, task, schema, "a")
+    comes_to(dms, task, "a", "Mismatched records")
+    bad = {"CharacterSetSettings": {"CharacterSetSupport": {"CharacterSet": "EBCDIC", "ReplaceWithCharacterCodePoint": 0}}}
+    with refused("InvalidParameterValueException", "CharacterSetSettings.CharacterSetSupport.CharacterSet must be one of us-ascii"):
+        pair.task(ReplicationTaskSettings=json.dumps(bad))

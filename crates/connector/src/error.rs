@@ -1,5 +1,5 @@
 use thiserror::Error;
-use whimbrel_core::{TableName, ValueKind};
+use whimbrel_core::{Table, TableName, Value, ValueKind, write_text};
 
 /// Why a connection could not be made. The kinds are those that a connection test tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,22 @@ pub struct RowRefusal {
 }
 
 impl RowRefusal {
+    /// A row of the source that cannot be read, with what could be read of its key: cells that could not are `NotSent`.
+    pub fn unreadable(
+        table: &Table,
+        cells: &[Value<'_>],
+        column: Option<String>,
+        reason: String,
+    ) -> Self {
+        Self {
+            table: table.name.clone(),
+            key: key_text(table, cells),
+            column,
+            kind: RefusalKind::Value,
+            reason,
+        }
+    }
+
     /// A value that the column of the target cannot hold.
     pub fn value(table: &TableName, column: &str, kind: ValueKind, why: &str) -> Self {
         Self {
@@ -80,6 +96,22 @@ impl RowRefusal {
             reason: format!("the target cannot hold this {kind}: {why}"),
         }
     }
+}
+
+/// A row's key as `(a, b)`; `None` where the table has none or a cell of it is not told.
+fn key_text(table: &Table, cells: &[Value<'_>]) -> Option<String> {
+    let key = table.key_in_row();
+    if key.is_empty() {
+        return None;
+    }
+    let mut text = Vec::new();
+    for (place, column) in key.into_iter().enumerate() {
+        text.extend_from_slice(if place == 0 { b"(" } else { b", " });
+        let cell = cells.get(column).filter(|cell| **cell != Value::NotSent)?;
+        write_text(cell, &mut text);
+    }
+    text.push(b')');
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Something wrong with one table: the others go on.

@@ -44,4 +44,16 @@ pub trait RowBlock: Send + Sync {
     /// The visitor's; or [`Error::Row`] when a cell is not what its column type promises; or [`Error::Fatal`] for a raw
     /// block, which cannot be decoded.
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
+
+    /// As [`Self::decode`], without the first `skipped` rows, which are not looked at: one of them may be a row that cannot be read.
+    ///
+    /// # Errors
+    /// As [`Self::decode`] has them.
+    fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let mut at = 0;
+        self.decode(&mut |row| {
+            at += 1;
+            if at > skipped { visit(row) } else { Ok(()) }
+        })
+    }
 }

@@ -4,6 +4,7 @@
 
 mod canonical;
 mod canonical_json;
+pub mod characters;
 mod chunk;
 mod column;
 mod decimal;

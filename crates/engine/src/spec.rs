@@ -209,7 +209,7 @@ impl FullLoadSpec {
     /// What decides of the shape of the run's tables.
     pub(crate) fn shaper(&self) -> Shaper<'_> {
         Shaper {
-            settings: self.shaping,
+            settings: &self.shaping,
             mappings: &self.mappings,
             target_schema: self.target_schema.as_deref(),
         }

@@ -143,6 +143,9 @@ fn without_values(error: &ServerError) -> String {
     if !error.code.starts_with("22") {
         return error.message.clone();
     }
+    if let Some(words) = of_encoding(error) {
+        return words;
+    }
     match (error.message.find('"'), error.message.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
             format!(
@@ -152,6 +155,24 @@ fn without_values(error: &ServerError) -> String {
             )
         }
         _ => error.message.clone(),
+    }
+}
+
+/// Of a character that an encoding lacks, and of bytes that are none in it: the message tells them, and names the encodings in quotes.
+fn of_encoding(error: &ServerError) -> Option<String> {
+    let mut names = error.message.split('"').skip(1).step_by(2);
+    match error.code.as_str() {
+        "22P05" => {
+            let (from, to) = (names.next()?, names.next()?);
+            Some(format!(
+                "a character of a text in {from} has no equivalent in the encoding {to}; replace such characters as CharacterSetSettings can, or use a database in UTF8"
+            ))
+        }
+        "22021" => Some(format!(
+            "bytes of a text are none in the encoding {}; correct them at the source",
+            names.next()?
+        )),
+        _ => None,
     }
 }
 

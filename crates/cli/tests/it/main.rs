@@ -7,6 +7,7 @@
 
 mod assessments;
 mod bad_input;
+mod charsets;
 mod connections;
 mod crash;
 mod ends;

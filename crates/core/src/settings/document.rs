@@ -9,6 +9,7 @@ use super::layout::{
     SEVERITIES,
 };
 
+use crate::characters::CharacterRules;
 use crate::objects::{ObjectKind, ObjectSelection};
 
 type Object = Map<String, Value>;
@@ -65,7 +66,9 @@ impl Default for SettingsDocument {
                 member.name.to_owned(),
                 default_of(member).unwrap_or_default(),
             )),
-            Entry::Unsupported { name, .. } => Some((name.to_owned(), Value::Null)),
+            Entry::Characters(name) | Entry::Unsupported { name, .. } => {
+                Some((name.to_owned(), Value::Null))
+            }
             Entry::Own(..) => None,
         });
         Self {
@@ -141,6 +144,11 @@ impl SettingsDocument {
         (changed.members == other.members).then_some(changed)
     }
 
+    /// What stands for a whole group, or is a member of none.
+    pub(super) fn whole(&self, name: &str) -> &Value {
+        self.members.get(name).unwrap_or(&Value::Null)
+    }
+
     /// A member of a group.
     pub(super) fn get(&self, group: &str, member: &str) -> &Value {
         self.members
@@ -202,6 +210,12 @@ impl SettingsDocument {
                     if let Some(value) = sent.get(member.name).filter(|value| !value.is_null()) {
                         check(member.name, member.kind, value)?;
                         merged.members.insert(member.name.to_owned(), value.clone());
+                    }
+                }
+                Entry::Characters(name) => {
+                    if let Some(value) = sent.get(name) {
+                        check_characters(name, value)?;
+                        merged.members.insert(name.to_owned(), value.clone());
                     }
                 }
                 Entry::Unsupported { name, switch } => check_unsupported(name, switch, &sent)?,
@@ -380,6 +394,15 @@ fn check_components(path: &str, value: &Value) -> Result<(), SettingsError> {
         }
     }
     Ok(())
+}
+
+fn check_characters(name: &str, value: &Value) -> Result<(), SettingsError> {
+    let rules = CharacterRules::of_settings(value);
+    rules.map(drop).map_err(|bad| SettingsError::InvalidValue {
+        path: [name, bad.path].join(".").trim_end_matches('.').to_owned(),
+        allowed: bad.allowed,
+        found: bad.found,
+    })
 }
 
 fn check_unsupported(name: &str, switch: Option<&str>, sent: &Object) -> Result<(), SettingsError> {

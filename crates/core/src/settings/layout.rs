@@ -34,6 +34,8 @@ pub(super) enum Entry {
     Value(Member),
     /// A group that the service does not have: echoed only when it was sent, so that other clients never see it.
     Own(&'static str, &'static [Member]),
+    /// A group that is null by default, and is kept as it was sent: characters that become others.
+    Characters(&'static str),
     /// A group that is null by default. `switch`: the member that turns it on; without one any content does.
     Unsupported {
         name: &'static str,
@@ -111,10 +113,7 @@ pub(super) const LAYOUT: &[Entry] = &[
         name: "PostProcessingRules",
         switch: None,
     },
-    Entry::Unsupported {
-        name: "CharacterSetSettings",
-        switch: None,
-    },
+    Entry::Characters("CharacterSetSettings"),
     Entry::Unsupported {
         name: "LoopbackPreventionSettings",
         switch: Some("EnableLoopbackPrevention"),

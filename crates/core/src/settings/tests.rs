@@ -97,13 +97,36 @@ fn unknown_members_are_ignored_and_not_echoed() {
 
 #[test]
 fn features_that_change_the_data_and_are_not_built_are_refused() {
-    let text = refusal(r#"{"CharacterSetSettings":{"CharacterReplacements":[]}}"#);
+    let text = refusal(r#"{"TTSettings":{"EnableTT":true}}"#);
+    assert!(text.contains("TTSettings is not supported"), "{text}");
+    create(r#"{"TTSettings":{"EnableTT":false},"BeforeImageSettings":null,"PostProcessingRules":null}"#).unwrap();
+}
+
+#[test]
+fn characters_are_kept_as_they_were_sent_until_null_is_sent() {
+    let sent = r#"{"CharacterSetSettings":{"CharacterReplacements":[{"SourceCharacterCodePoint":62,"TargetCharacterCodePoint":"0"}]}}"#;
+    let document = create(sent).unwrap();
+    assert!(document.to_json().contains(&sent[1..sent.len() - 1]));
+    assert_eq!(
+        TaskSettings::of(&document)
+            .characters
+            .apply("abc")
+            .as_deref(),
+        Some("ac")
+    );
+    let same = document.for_modify("{}").unwrap();
+    assert_eq!(same, document);
+    let off = document
+        .for_modify(r#"{"CharacterSetSettings":null}"#)
+        .unwrap();
+    assert_eq!(off, SettingsDocument::default());
+    let text = refusal(
+        r#"{"CharacterSetSettings":{"CharacterSetSupport":{"CharacterSet":"EBCDIC","ReplaceWithCharacterCodePoint":0}}}"#,
+    );
     assert!(
-        text.contains("CharacterSetSettings is not supported"),
+        text.starts_with("Invalid task settings: CharacterSetSettings.CharacterSetSupport.CharacterSet must be one of us-ascii, iso-8859-1, "),
         "{text}"
     );
-    create(r#"{"TTSettings":{"EnableTT":false},"BeforeImageSettings":null,"PostProcessingRules":null}"#).unwrap();
-    assert!(create(r#"{"TTSettings":{"EnableTT":true}}"#).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::SettingsDocument;
+use crate::characters::CharacterRules;
 use crate::objects::ObjectSelection;
 
 /// What happens to target tables before their load.
@@ -173,6 +174,8 @@ pub struct TaskSettings {
     pub fails_without_tables: bool,
     /// Errors of the surroundings.
     pub recoverable_errors: RecoverableErrors,
+    /// Characters that become others on their way.
+    pub characters: CharacterRules,
     /// Whether the task only compares.
     pub validation_only: bool,
     /// How loaded tables are compared, if they are.
@@ -277,6 +280,9 @@ impl TaskSettings {
             cached_changes: cached_changes(document),
             fails_without_tables: document.bool("ErrorBehavior", "FailOnNoTablesCaptured"),
             recoverable_errors: recoverable_errors(document),
+            // Checked when it was sent.
+            characters: CharacterRules::of_settings(document.whole("CharacterSetSettings"))
+                .unwrap_or_default(),
             validation_only: document.bool("ValidationSettings", "ValidationOnly"),
             validation: validation(document),
         }

@@ -47,29 +47,21 @@ impl RowBlock for Part {
     }
 
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        let (mut at, mut has_ended) = (0, false);
-        let decoded = self.block.decode(&mut |row| {
+        let (mut at, mut has_ended, mut is_refused) = (self.rows.start, false, false);
+        let decoded = self.block.decode_from(self.rows.start, &mut |row| {
             if at >= self.rows.end {
                 has_ended = true;
                 return Err(Error::Fatal("the rows that are wanted end here".to_owned()));
             }
             at += 1;
-            if at > self.rows.start {
-                visit(row)
-            } else {
-                Ok(())
-            }
+            let visited = visit(row);
+            is_refused = visited.is_err();
+            visited
         });
         match decoded {
             Err(_) if has_ended => Ok(()),
-            // What lies behind a row that cannot be read cannot be read either, and is not to be taken for refused.
-            Err(Error::Row(refusal)) if at < self.rows.start => Err(Error::table(
-                &refusal.table,
-                format!(
-                    "a row cannot be read, nor those behind it: {}",
-                    refusal.reason
-                ),
-            )),
+            // A row behind those that are wanted is another part's.
+            Err(Error::Row(_)) if at >= self.rows.end && !is_refused => Ok(()),
             other => other,
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct CellShape {
     pub(super) mask: Option<Mask>,
     /// Bits of the whole numbers that are, which fit their type hidden too; 0 for other types.
     pub(super) bits: u8,
+    /// Characters of them may have been replaced, before anything else was made of the row.
+    pub(super) has_others: bool,
     /// Text and byte strings end after so many bytes, text at the end of a character.
     pub(super) bytes_max: Option<usize>,
 }
@@ -60,6 +62,12 @@ impl CellShape {
     /// Whether cells arrive as they are.
     pub(super) fn is_same(self) -> bool {
         self == Self::default()
+    }
+
+    /// The same, but for characters that become others wherever they are.
+    pub(super) fn is_same_but_for_characters(self) -> bool {
+        let has_others = false;
+        Self { has_others, ..self }.is_same()
     }
 
     /// For people who read a plan.
@@ -322,6 +330,7 @@ mod tests {
             make,
             mask: Some(Mask::Digits('#')),
             bits: 0,
+            has_others: false,
             bytes_max,
         };
         let of = |shape, value: &Value<'_>| shaped(shape, value);

@@ -11,6 +11,7 @@
 //! mappings, at any place of the log. Tables without anything to shape pass by untouched.
 
 mod cell;
+mod characters;
 mod event;
 mod expression;
 mod rows;
@@ -37,7 +38,7 @@ pub(crate) use shaped::{Shaped, Wanted};
 /// What decides of the shape of a run's tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shaper<'a> {
-    pub(crate) settings: Shaping,
+    pub(crate) settings: &'a Shaping,
     pub(crate) mappings: &'a TableMappings,
     /// The one schema of all tables at the target, if so.
     pub(crate) target_schema: Option<&'a str>,
@@ -78,6 +79,7 @@ impl Shaper<'_> {
             }
         }
         shaped.on_cut = self.settings.on_cut;
+        shaped.replace_characters(self.settings, table);
         shaped.note_cells();
         let is_untouched = shaped.ruled == ByRules::Untouched && shaped.picks_all_as_they_are();
         Ok((!is_untouched).then(|| Arc::new(shaped)))
@@ -95,7 +97,7 @@ impl Shaper<'_> {
         };
         Shaping {
             lob_bytes_max,
-            ..self.settings
+            ..self.settings.clone()
         }
     }
 

@@ -21,10 +21,11 @@ impl ShapedBlock {
         let mut wanted = None;
         if shape.filter().is_some() {
             let mut rows = Vec::with_capacity(row_count);
-            block.decode(&mut |row| {
+            let decoded = block.decode(&mut |row| {
                 rows.push(is_wanted(&shape, row)?);
                 Ok(())
-            })?;
+            });
+            decoded.map_err(|error| shape.without_hidden_key(error))?;
             row_count = rows.iter().filter(|&&is_wanted| is_wanted).count();
             wanted = Some(rows);
         }
@@ -66,7 +67,7 @@ impl RowBlock for ShapedBlock {
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let mut scratch = Scratch::default();
         let mut place = 0;
-        self.block.decode(&mut |row| {
+        let decoded = self.block.decode(&mut |row| {
             let wanted = self.wanted.as_ref();
             let is_wanted = wanted.is_none_or(|rows| rows.get(place) == Some(&true));
             place += 1;
@@ -75,7 +76,8 @@ impl RowBlock for ShapedBlock {
             } else {
                 Ok(())
             }
-        })
+        });
+        decoded.map_err(|error| self.shape.without_hidden_key(error))
     }
 }
 
@@ -99,8 +101,10 @@ impl ChangeRows for ShapedRows {
 
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let mut scratch = Scratch::default();
-        self.rows
-            .decode(row, &mut |row| self.shape.row(row, &mut scratch, visit))
+        let decoded = self
+            .rows
+            .decode(row, &mut |row| self.shape.row(row, &mut scratch, visit));
+        decoded.map_err(|error| self.shape.without_hidden_key(error))
     }
 }
 
@@ -157,6 +161,14 @@ impl ChangeRows for EventRow {
     }
 
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let decoded = self.decode_shown(row, visit);
+        decoded.map_err(|error| self.shape.without_hidden_key(error))
+    }
+}
+
+impl EventRow {
+    /// The row, with errors that tell its key as the source has it.
+    fn decode_shown(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let mut scratch = Scratch::default();
         let arrives = (self.arrives.shape, self.arrives.offset) == (row.shape, row.offset);
         if !arrives {

@@ -45,7 +45,7 @@ fn rule(id: u32, column: &str, rest: &str) -> String {
     )
 }
 
-fn shaped(settings: Shaping, rules: &[String]) -> Arc<Shaped> {
+fn shaped(settings: &Shaping, rules: &[String]) -> Arc<Shaped> {
     let document = format!(
         r#"{{"rules": [{{"rule-type": "selection", "rule-id": 1, "rule-action": "include",
             "object-locator": {{"schema-name": "%", "table-name": "%"}}}}, {}]}}"#,
@@ -80,7 +80,7 @@ fn a_wider_type_keeps_its_values_but_not_its_bytes() {
         "n",
         r#""rule-action": "change-data-type", "data-type": {"type": "int8"}"#,
     );
-    let shape = shaped(Shaping::default(), &[wider]);
+    let shape = shaped(&Shaping::default(), &[wider]);
     assert!(shape.touches_rows() && !shape.changes_cells());
     assert_eq!(shape.table().columns[2].native, "");
     let notes = ["by the rules, the values of column n become whole numbers of 64 bits"];
@@ -94,7 +94,7 @@ fn a_value_that_does_not_fit_is_told_by_key_column_and_kind() {
         "n",
         r#""rule-action": "change-data-type", "data-type": {"type": "int1"}"#,
     );
-    let shape = shaped(Shaping::default(), &[narrower]);
+    let shape = shaped(&Shaping::default(), &[narrower]);
     assert_eq!(
         rows(&shape, Event::LOAD, &ROW).unwrap(),
         "[Int(7), Text(\"seven\"), Int(70)]"
@@ -115,7 +115,7 @@ fn before_images_are_what_was_before_an_update() {
         "%",
         r#""rule-action": "add-before-image-columns", "before-image-def": {"column-prefix": "BI_", "column-filter": "all"}"#,
     );
-    let shape = shaped(Shaping::default(), &[images]);
+    let shape = shaped(&Shaping::default(), &[images]);
     let names: Vec<&str> = shape
         .table()
         .columns
@@ -149,7 +149,7 @@ fn before_images_are_what_was_before_an_update() {
         "%",
         r#""rule-action": "add-before-image-columns", "before-image-def": {"column-prefix": "BI_"}"#,
     );
-    let shape = shaped(Shaping::default(), &[key]);
+    let shape = shaped(&Shaping::default(), &[key]);
     assert!(
         shape.tells_event(&ROW, update(Some(&key_alone))) && shape.tells_event(&ROW, update(None))
     );
@@ -162,7 +162,7 @@ fn of_a_row_that_goes_its_flag_alone_changes() {
     let added = r#"{"rule-type": "transformation", "rule-id": 2, "rule-target": "column", "rule-action": "add-column",
         "object-locator": {"schema-name": "s", "table-name": "t"}, "value": "op",
         "expression": "operation_indicator('D','U','I')", "data-type": {"type": "string", "length": 1}}"#;
-    let shape = shaped(Shaping::default(), &[added.to_owned()]);
+    let shape = shaped(&Shaping::default(), &[added.to_owned()]);
     assert!(shape.keeps_deleted() && !shape.is_comparable(3));
     let goes = Event {
         operation: Operation::Delete,
@@ -182,7 +182,7 @@ fn what_an_expression_needs_is_told_or_the_table_cannot_be_followed() {
     let added = r#"{"rule-type": "transformation", "rule-id": 2, "rule-target": "column", "rule-action": "add-column",
         "object-locator": {"schema-name": "s", "table-name": "t"}, "value": "x",
         "expression": "$n || $name", "data-type": {"type": "clob"}}"#;
-    let shape = shaped(Shaping::default(), &[added.to_owned()]);
+    let shape = shaped(&Shaping::default(), &[added.to_owned()]);
     assert_eq!(
         rows(&shape, Event::LOAD, &ROW).unwrap(),
         "[Int(7), Text(\"seven\"), Int(70), Text(\"70seven\")]"
@@ -223,11 +223,11 @@ fn large_objects_follow_the_table_s_own_settings() {
         (r#"{"mode": "limited", "bulk-max-size": "1"}"#, 1024),
         (r#"{"mode": "unlimited"}"#, 2000),
     ] {
-        let shape = shaped(settings, &[of_table(lob)]);
+        let shape = shaped(&settings, &[of_table(lob)]);
         let cut = rows(&shape, Event::LOAD, &row).unwrap();
         // One more is in the name of the variant.
         assert_eq!(cut.matches('x').count(), length + 1, "{lob}");
     }
-    let shape = shaped(settings, &[of_table(r#"{"mode": "none"}"#)]);
+    let shape = shaped(&settings, &[of_table(r#"{"mode": "none"}"#)]);
     assert_eq!(rows(&shape, Event::LOAD, &row).unwrap(), "[Int(7), Null]");
 }

@@ -50,6 +50,7 @@ fn as_it_is(table: &Table) -> Shaped {
         ruled: ByRules::Untouched,
         notes: Vec::new(),
         on_cut: OnCut::Cut,
+        characters: None,
         lob: None,
         listed: None,
         source_width,
@@ -218,6 +219,7 @@ fn cell_of(table: &Table, source: &Column, column: &TargetColumn) -> Result<Cell
             ColumnType::Int { bits, .. } if column.mask.is_some() => *bits,
             _ => 0,
         },
+        has_others: false,
         bytes_max: None,
     })
 }

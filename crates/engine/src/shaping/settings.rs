@@ -1,5 +1,8 @@
 //! What the settings of a task make of columns.
 
+use std::sync::Arc;
+
+use whimbrel_core::characters::CharacterRules;
 use whimbrel_core::{Column, ColumnType, Engine};
 
 use super::cell::{CellShape, Make};
@@ -9,7 +12,7 @@ const ROUNDED_DIGITS: u32 = 28;
 const ROUNDED_SCALE: i32 = 6;
 
 /// What a user wants to be different at the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shaping {
     /// Long texts and byte strings are cut to so many bytes.
     pub lob_bytes_max: Option<usize>,
@@ -19,6 +22,8 @@ pub struct Shaping {
     pub booleans_as_text: bool,
     /// What becomes of numbers of PostgreSQL that may have any length.
     pub unbounded_numbers: UnboundedNumbers,
+    /// Characters of texts become others, before anything else is made of a row.
+    pub characters: Option<Arc<CharacterRules>>,
 }
 
 /// What a value does that is to be cut.

@@ -6,6 +6,7 @@ use whimbrel_core::mapping::{LobMode, Mask, Predicate, Segments};
 use whimbrel_core::{ColumnType, Engine, Table, Value, write_text};
 
 use super::cell::{CellShape, Loss, NoCell};
+use super::characters::Characters;
 use super::event::{Event, Operation};
 use super::expression::Expressions;
 use super::scratch::{Cell, Scratch};
@@ -30,6 +31,8 @@ pub(crate) struct Shaped {
     pub(super) ruled: ByRules,
     pub(super) notes: Vec<String>,
     pub(super) on_cut: OnCut,
+    /// What becomes of characters in rows of the source.
+    pub(super) characters: Option<Characters>,
     /// What rules say of its large objects, whatever the settings do.
     pub(super) lob: Option<LobMode>,
     /// The partitions that are loaded, where some may not be.
@@ -109,7 +112,12 @@ impl Shaped {
         ShapedTable {
             table: self.table.clone(),
             source_places: self.picks.iter().map(Pick::place).collect(),
-            keeps_values: self.picks.iter().map(|pick| pick.cell.is_same()).collect(),
+            // Characters become others in every text alike: what refers to another text, or is another one, still does and is.
+            keeps_values: self
+                .picks
+                .iter()
+                .map(|pick| pick.cell.is_same_but_for_characters())
+                .collect(),
             leaves_out_rows: self.filter.is_some() || self.listed.is_some(),
         }
     }
@@ -371,6 +379,18 @@ impl Shaped {
                 self.table.name
             )));
         }
+        let replaced = self.replaced(row);
+        let replaced = replaced.row(row);
+        let row = replaced.as_deref().unwrap_or(row);
+        let texts_before = event.before.map(|before| self.replaced(before));
+        let old_row = texts_before
+            .as_ref()
+            .zip(event.before)
+            .and_then(|(texts, before)| texts.row(before));
+        let event = Event {
+            before: old_row.as_deref().or(event.before),
+            ..event
+        };
         scratch.clear();
         let mut evaluator = self.expressions.evaluator();
         let mut cells = Vec::with_capacity(self.picks.len());
@@ -398,6 +418,9 @@ impl Shaped {
         scratch: &mut Scratch,
         visit: &mut RowVisitor<'_>,
     ) -> Result<(), Error> {
+        let replaced = self.replaced(row);
+        let replaced = replaced.row(row);
+        let row = replaced.as_deref().unwrap_or(row);
         scratch.clear();
         let mut cells = Vec::with_capacity(self.picks.len());
         for (place, pick) in self.picks.iter().enumerate() {
@@ -481,6 +504,21 @@ impl Shaped {
         key.push(b')');
         let key = String::from_utf8_lossy(&key).into_owned();
         (key != "()").then_some(key)
+    }
+
+    /// An error of rows that are decoded, without a key that rules hide.
+    pub(super) fn without_hidden_key(&self, error: Error) -> Error {
+        let Error::Row(mut refusal) = error else {
+            return error;
+        };
+        let is_hidden = |pick: &Pick| {
+            let place = pick.place();
+            pick.cell.mask.is_some() && place.is_some_and(|place| self.key_in_row.contains(&place))
+        };
+        if self.picks.iter().any(is_hidden) {
+            refusal.key = None;
+        }
+        Error::Row(refusal)
     }
 
     /// Of a value that may not be cut.

@@ -2,7 +2,7 @@ use whimbrel_core::{Column, ColumnType, Decimal, Engine, Generation, Value};
 
 use super::*;
 
-fn of(settings: Shaping, table: &Table) -> Option<Arc<Shaped>> {
+fn of(settings: &Shaping, table: &Table) -> Option<Arc<Shaped>> {
     let mappings = TableMappings::of_patterns(&[], &[]);
     let mappings = &mappings;
     Shaper {
@@ -63,7 +63,7 @@ fn everything() -> Table {
     table(Engine::Postgres, columns)
 }
 
-fn shaped(shaping: Shaping, row: &[Value<'_>]) -> Vec<String> {
+fn shaped(shaping: &Shaping, row: &[Value<'_>]) -> Vec<String> {
     let shape = of(shaping, &everything()).unwrap();
     let mut seen = Vec::new();
     let mut take = |row: &[Value<'_>]| {
@@ -89,6 +89,7 @@ fn each_rule_shapes_its_cells_and_no_others() {
         on_cut: OnCut::Cut,
         booleans_as_text: true,
         unbounded_numbers: UnboundedNumbers::AsText,
+        characters: None,
     };
     let wanted = [
         "Text(\"a long key\")",
@@ -97,12 +98,12 @@ fn each_rule_shapes_its_cells_and_no_others() {
         "Text(\"a l\")",
         "Json(\"{\\\"long\\\": 1}\")",
     ];
-    assert_eq!(shaped(all, &row), wanted);
+    assert_eq!(shaped(&all, &row), wanted);
     let rounding = Shaping {
         unbounded_numbers: UnboundedNumbers::Rounded,
         ..Shaping::default()
     };
-    assert!(shaped(rounding, &row)[2].contains("1.234568"));
+    assert!(shaped(&rounding, &row)[2].contains("1.234568"));
     let untouched = [
         Value::NotSent,
         Value::NotSent,
@@ -111,7 +112,7 @@ fn each_rule_shapes_its_cells_and_no_others() {
         Value::Null,
     ];
     let same = untouched.map(|value| format!("{value:?}"));
-    assert_eq!(shaped(all, &untouched), same);
+    assert_eq!(shaped(&all, &untouched), same);
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn a_value_that_would_be_cut_can_be_an_error() {
         on_cut: OnCut::StopTask,
         ..Shaping::default()
     };
-    let shape = of(strict, &everything()).unwrap();
+    let shape = of(&strict, &everything()).unwrap();
     let row = |note| {
         [
             Value::Null,
@@ -147,8 +148,9 @@ fn the_target_s_table_has_other_types() {
         on_cut: OnCut::Cut,
         booleans_as_text: true,
         unbounded_numbers: UnboundedNumbers::Rounded,
+        characters: None,
     };
-    let shape = of(all, &everything()).unwrap();
+    let shape = of(&all, &everything()).unwrap();
     let natives: Vec<&str> = shape
         .table()
         .columns
@@ -179,18 +181,19 @@ fn keys_are_never_cut_or_rounded() {
     };
     for ty in [TEXT, ANY_NUMBER] {
         let of_key = table(Engine::Postgres, vec![column("key", ty)]);
-        assert!(of(lossy, &of_key).is_none());
+        assert!(of(&lossy, &of_key).is_none());
     }
 }
 
 #[test]
 fn tables_without_anything_to_shape_pass_by() {
-    assert!(of(Shaping::default(), &everything()).is_none());
+    assert!(of(&Shaping::default(), &everything()).is_none());
     let all = Shaping {
         lob_bytes_max: Some(3),
         on_cut: OnCut::Cut,
         booleans_as_text: true,
         unbounded_numbers: UnboundedNumbers::AsText,
+        characters: None,
     };
     let short = ColumnType::Text {
         bytes_max: Some(65_535),
@@ -201,5 +204,5 @@ fn tables_without_anything_to_shape_pass_by() {
         column("flag", ColumnType::Bool),
         column("number", ANY_NUMBER),
     ];
-    assert!(of(all, &table(Engine::MySql, columns)).is_none());
+    assert!(of(&all, &table(Engine::MySql, columns)).is_none());
 }

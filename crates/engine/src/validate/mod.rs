@@ -219,7 +219,7 @@ fn not_comparable(table: &Table, target: &TableName, reason: String) -> TableRep
 impl ValidateSpec {
     fn shaper(&self) -> Shaper<'_> {
         Shaper {
-            settings: self.shaping,
+            settings: &self.shaping,
             mappings: &self.mappings,
             target_schema: self.target_schema.as_deref(),
         }

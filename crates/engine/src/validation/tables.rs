@@ -478,7 +478,7 @@ mod tests {
     #[test]
     fn a_suspended_row_that_is_seen_again_counts_as_what_it_is_then() {
         let shaper = Shaper {
-            settings: crate::Shaping::default(),
+            settings: &crate::Shaping::default(),
             mappings: &TableMappings::of_patterns(&[], &[]),
             target_schema: None,
         };

@@ -2,7 +2,8 @@
 //!
 //! The full load has the server convert text; the log holds the bytes of the table. So that both give the same characters,
 //! the server is asked once what each code of a character set means to it, and the answers are kept as a table. That holds
-//! for every set that the server knows, and for every difference between versions and flavours. Only the forms of Unicode
+//! for every set that the server knows, and for every difference between versions and flavours. A code without a meaning is refused, as a load
+//! does (`source::texts`). Only the forms of Unicode
 //! are converted by rule.
 
 use std::collections::HashMap;
@@ -13,8 +14,9 @@ use crate::wire::{Connection, WireError};
 /// How text is converted.
 #[derive(Clone, Debug)]
 pub(super) enum Charset {
-    /// It is UTF-8 as it is: utf8mb4, utf8mb3, ascii.
+    /// It is UTF-8 as it is: utf8mb4, utf8mb3.
     Utf8,
+    Ascii,
     /// Two bytes a character, the higher one first.
     Ucs2,
     Utf16,
@@ -32,7 +34,8 @@ impl Charset {
     /// Those that need no table.
     fn by_rule(name: &str) -> Option<Self> {
         Some(match name {
-            "utf8mb4" | "utf8mb3" | "utf8" | "ascii" => Self::Utf8,
+            "utf8mb4" | "utf8mb3" | "utf8" => Self::Utf8,
+            "ascii" => Self::Ascii,
             "ucs2" => Self::Ucs2,
             "utf16" => Self::Utf16,
             "utf16le" => Self::Utf16Le,
@@ -45,6 +48,7 @@ impl Charset {
     pub(super) fn is_same(&self, bytes: &[u8]) -> bool {
         match self {
             Self::Utf8 => true,
+            Self::Ascii => bytes.is_ascii(),
             Self::Table(table) => table.keeps_ascii && bytes.is_ascii(),
             Self::Ucs2 | Self::Utf16 | Self::Utf16Le | Self::Utf32 => bytes.is_empty(),
         }
@@ -54,10 +58,12 @@ impl Charset {
     pub(super) fn write(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BadText> {
         match self {
             Self::Utf8 => out.extend_from_slice(bytes),
+            Self::Ascii if bytes.is_ascii() => out.extend_from_slice(bytes),
+            Self::Ascii => return Err(BadText),
             Self::Ucs2 => {
                 for unit in units(bytes, u16::from_be_bytes)? {
-                    // Halves of pairs are no characters here; the server gives a question mark for them.
-                    push(char::from_u32(unit.into()).unwrap_or('?'), out);
+                    // Halves of pairs are no characters.
+                    push(char::from_u32(unit.into()).ok_or(BadText)?, out);
                 }
             }
             Self::Utf16 => write_utf16(units(bytes, u16::from_be_bytes)?, out)?,
@@ -99,7 +105,7 @@ fn write_utf16(units: impl Iterator<Item = u16>, out: &mut Vec<u8>) -> Result<()
 /// What the codes of one character set mean.
 pub(super) struct CodeTable {
     name: String,
-    /// Of single bytes; `None` for those that begin a longer code.
+    /// Of single bytes; `None` for those that begin a longer code, or mean nothing.
     single: [Option<char>; 256],
     /// Of codes of two bytes, by lead byte and second byte.
     double: HashMap<u16, char>,
@@ -144,8 +150,7 @@ impl CodeTable {
             return Some((*self.triple.get(&u16::from_be_bytes([*a, *b]))?, 3));
         }
         let code = u16::from_be_bytes(*bytes.first_chunk()?);
-        // A code without a meaning; the server's own conversion gives a question mark.
-        Some((self.double.get(&code).copied().unwrap_or('?'), 2))
+        Some((self.double.get(&code).copied()?, 2))
     }
 }
 
@@ -236,8 +241,8 @@ async fn fetch(
     };
     for (code, c) in codes(connection, name, "", "a.i = 0", "hex(b.i)", 2).await? {
         let byte = (code & 0xFF) as usize;
-        // A byte that begins a longer code means nothing alone; in sets of single bytes all of them do.
-        if c != '?' || byte == 0x3F || width == 1 {
+        // The server's own conversion gives a question mark for what means nothing, as does a byte that begins a longer code.
+        if c != '?' || byte == 0x3F {
             table.single[byte] = Some(c);
         }
     }
@@ -328,6 +333,9 @@ mod tests {
             "𝄞"
         );
         assert_eq!(text(&Charset::Utf32, &[0, 1, 0xD1, 0x1E]).unwrap(), "𝄞");
+        assert_eq!(text(&Charset::Ucs2, &[0xD8, 0x34]), Err(BadText));
+        assert_eq!(text(&Charset::Ascii, b"a"), Ok("a".to_owned()));
+        assert_eq!(text(&Charset::Ascii, "é".as_bytes()), Err(BadText));
         assert_eq!(text(&Charset::Utf16, &[0xD8, 0x34]), Err(BadText));
         assert_eq!(text(&Charset::Utf32, &[0, 1]), Err(BadText));
         assert_eq!(supplementary(0x9030_8130), Some('\u{10000}'));

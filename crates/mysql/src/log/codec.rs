@@ -11,6 +11,7 @@ use super::jsonb;
 use super::numbers::write_decimal;
 use super::table_map::LoggedColumn;
 use super::times::{Moment, TimeForm};
+use crate::types::NOT_TEXT;
 
 /// How the cells of one column are read.
 #[derive(Clone, Debug)]
@@ -142,9 +143,7 @@ impl Codec {
                 if *packing == Packing::Plain && charset.is_same(content) {
                     return Ok(());
                 }
-                charset
-                    .write(content, out)
-                    .map_err(|_| "text that its character set does not allow")
+                charset.write(content, out).map_err(|_| NOT_TEXT)
             }
             Self::JsonText(_, Packing::Compressed) | Self::Bytes(_, Packing::Compressed) => {
                 let mut plain = Vec::new();
@@ -271,7 +270,7 @@ fn number(big_endian: &[u8]) -> u64 {
 
 #[inline]
 fn text(bytes: &[u8]) -> Result<&str, &'static str> {
-    std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8")
+    std::str::from_utf8(bytes).map_err(|_| NOT_TEXT)
 }
 
 /// Number 0 stands for the empty text of a value that was refused without an error.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{ChangeRows, Error, RefusalKind, RowAt, RowRefusal, RowVisitor};
+use whimbrel_connector::{ChangeRows, Error, RowAt, RowRefusal, RowVisitor};
 use whimbrel_core::{Engine, Table, Value};
 
 use super::charset::Charsets;
@@ -254,7 +254,7 @@ impl Image {
         visit: &mut RowVisitor<'_>,
     ) -> Result<(), Error> {
         let columns = &self.layout.columns;
-        let refuse = |bad: Bad| self.refusal(bad);
+        let refuse = |bad: Bad| self.refusal(bad, row);
         // Values are written out first, because none can be borrowed while others are still added.
         if self.may_make {
             self.cells(row, |index, content| {
@@ -303,15 +303,44 @@ impl Image {
         visit(&values)
     }
 
-    fn refusal(&self, bad: Bad) -> Error {
+    fn refusal(&self, bad: Bad, row: &[u8]) -> Error {
         let column = self.layout.columns.get(bad.column);
-        Error::from(RowRefusal {
-            table: self.layout.table.name.clone(),
-            key: None,
-            column: column.map(|column| column.name.clone()),
-            kind: RefusalKind::Value,
-            reason: format!("the source's log holds {}", bad.what),
-        })
+        let column = column.map(|column| column.name.clone());
+        let reason = format!("the source's log holds {}", bad.what);
+        let mut made = Vec::new();
+        let cells = self.readable(row, &mut made);
+        RowRefusal::unreadable(&self.layout.table, &cells, column, reason).into()
+    }
+
+    /// The cells of a row, of which some cannot be read: they are `NotSent`.
+    fn readable<'a>(&'a self, row: &'a [u8], made: &'a mut Vec<Vec<u8>>) -> Vec<Value<'a>> {
+        let columns = &self.layout.columns;
+        let mut contents = Vec::new();
+        let read = self.cells(row, |index, content| {
+            let mut written = Vec::new();
+            let is_made = content
+                .is_none_or(|content| columns[index].codec.make(content, &mut written).is_ok());
+            made.push(written);
+            contents.push((index, content, is_made));
+            Ok(())
+        });
+        let mut values = vec![Value::NotSent; self.layout.loaded_count];
+        if read.is_err() {
+            return values;
+        }
+        for ((index, content, is_made), written) in contents.into_iter().zip(made.iter()) {
+            let LayoutColumn { codec, slot, .. } = &columns[index];
+            let value = match content {
+                None => Some(Value::Null),
+                Some(content) if is_made => codec.value(content, written).ok(),
+                Some(_) => None,
+            };
+            let slot = slot.and_then(|slot| values.get_mut(slot));
+            if let (Some(value), Some(slot)) = (value, slot) {
+                *slot = value;
+            }
+        }
+        values
     }
 }
 

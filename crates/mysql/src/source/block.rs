@@ -1,17 +1,15 @@
 use std::sync::Arc;
 
-use whimbrel_connector::{Error, RawRows, RefusalKind, RowBlock, RowRefusal, RowVisitor};
-use whimbrel_core::TableName;
+use whimbrel_connector::{Error, RawRows, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_core::Table;
 
-use crate::types::RowDecoder;
+use crate::types::{BadCell, RowDecoder};
 use crate::wire::RowPackets;
 
 /// What all blocks of a chunk share.
 #[derive(Debug)]
 pub(super) struct BlockLayout {
-    pub(super) table: TableName,
-    /// Names of the columns, in the order of the cells.
-    pub(super) columns: Vec<String>,
+    pub(super) table: Table,
     pub(super) decoder: RowDecoder,
 }
 
@@ -36,30 +34,33 @@ impl RowBlock for MysqlBlock {
     }
 
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        let BlockLayout {
-            table,
-            columns,
-            decoder,
-        } = &*self.layout;
-        let refuse = |bad: crate::types::BadCell| {
-            Error::from(RowRefusal {
-                table: table.clone(),
-                key: None,
-                column: columns.get(bad.column).cloned(),
-                kind: RefusalKind::Value,
-                reason: format!("the source sent {}", bad.what),
-            })
-        };
-        let shifted = decoder.shift_bits(self.packets.iter()).map_err(refuse)?;
+        self.decode_from(0, visit)
+    }
+
+    fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let decoder = &self.layout.decoder;
+        let rows = || self.packets.iter().skip(skipped);
+        let shifted = decoder.shift_bits(rows());
+        let shifted = shifted.map_err(|bad| self.layout.refusal(bad, &[]))?;
         let mut shifted = shifted.iter();
-        let mut values = Vec::with_capacity(columns.len());
-        for row in self.packets.iter() {
+        let mut values = Vec::new();
+        for row in rows() {
             values.clear();
             decoder
                 .decode(row, &mut shifted, &mut values)
-                .map_err(refuse)?;
+                .map_err(|bad| self.layout.refusal(bad, row))?;
             visit(&values)?;
         }
         Ok(())
+    }
+}
+
+impl BlockLayout {
+    fn refusal(&self, bad: BadCell, row: &[u8]) -> Error {
+        let mut columns = self.table.loaded_columns();
+        let column = columns.nth(bad.column).map(|column| column.name.clone());
+        let reason = format!("the source sent {}", bad.what);
+        let cells = self.decoder.readable(row);
+        RowRefusal::unreadable(&self.table, &cells, column, reason).into()
     }
 }

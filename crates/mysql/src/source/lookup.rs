@@ -8,6 +8,7 @@ use whimbrel_core::{Column, ColumnType, TableName};
 
 use super::block::MysqlBlock;
 use super::reader::layout;
+use super::texts;
 use crate::errors::of_table;
 use crate::quote;
 use crate::wire::{Connection, WireError};
@@ -42,7 +43,7 @@ pub(super) async fn rows(
 
 fn select(lookup: &KeyLookup<'_>) -> Result<String, Error> {
     let table = lookup.table;
-    let columns = quote::list(table.loaded_columns().map(|column| column.name.as_str()));
+    let columns = texts::columns(table);
     let mut sql = format!("SELECT {columns} FROM {} WHERE ", quote::table(&table.name));
     let key_columns = lookup.key_columns()?;
     for (index, key) in lookup.keys.iter().enumerate() {

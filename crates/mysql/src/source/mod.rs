@@ -11,6 +11,7 @@ mod position;
 mod range;
 mod reader;
 mod snapshot;
+mod texts;
 
 pub(crate) use position::{current as current_position, is_exact, written};
 

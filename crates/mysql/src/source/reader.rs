@@ -8,6 +8,7 @@ use super::block::{BlockLayout, MysqlBlock};
 use super::filter;
 use super::pool::Loan;
 use super::range::KeyRange;
+use super::texts;
 use crate::errors::of_table;
 use crate::quote;
 use crate::types::RowDecoder;
@@ -43,7 +44,7 @@ impl MysqlReader {
                 Ok(connection) => connection.close(statement).await,
                 Err(error) => Err(error),
             };
-            closed.map_err(|error| of_table(error, &layout.table, DOING))?;
+            closed.map_err(|error| of_table(error, &layout.table.name, DOING))?;
         }
         Ok(())
     }
@@ -58,7 +59,7 @@ fn select(table: &Table, range: &KeyRange, wanted: Option<String>) -> Result<Str
         )
     };
     let condition = range.condition(table).ok_or_else(stale)?;
-    let columns = quote::list(table.loaded_columns().map(|column| column.name.as_str()));
+    let columns = texts::columns(table);
     let mut sql = format!("SELECT {columns} FROM {}", quote::table(&table.name));
     if let Some(partition) = &range.partition {
         sql.extend([" PARTITION (", &quote::identifier(partition), ")"]);
@@ -90,11 +91,7 @@ pub(super) fn layout(table: &Table, announced: &[ResultColumn]) -> Result<BlockL
         )
     })?;
     Ok(BlockLayout {
-        table: table.name.clone(),
-        columns: table
-            .loaded_columns()
-            .map(|column| column.name.clone())
-            .collect(),
+        table: table.clone(),
         decoder,
     })
 }
@@ -136,7 +133,7 @@ impl ChunkReader for MysqlReader {
         let Some(open) = &self.open else {
             return Ok(None);
         };
-        let failed = |error| of_table(error, &open.layout.table, DOING);
+        let failed = |error| of_table(error, &open.layout.table.name, DOING);
         let connection = self.loan.connection().map_err(failed)?;
         let packets = connection.block(open.block_bytes).await.map_err(failed)?;
         Ok(packets.map(|packets| {

@@ -152,11 +152,32 @@ impl RowDecoder {
     }
 }
 
+impl RowDecoder {
+    /// The cells of a row, of which some cannot be read: they are `NotSent`, and so are bit strings.
+    pub(crate) fn readable<'a>(&self, row: &'a [u8]) -> Vec<Value<'a>> {
+        let Ok(mut reader) = RowReader::new(row, self.cells.len()) else {
+            return Vec::new();
+        };
+        let cells = self.cells.iter().enumerate();
+        let values = cells.map(|(column, &cell)| {
+            if reader.is_null(column) {
+                return Value::Null;
+            }
+            let mut shifted = std::iter::empty();
+            decode_cell(cell, &mut reader.cells, &mut shifted).unwrap_or(Value::NotSent)
+        });
+        values.collect()
+    }
+}
+
 impl ShiftedBits {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8; 8]> {
         self.strings.iter()
     }
 }
+
+/// Of text that its character set does not allow.
+pub(crate) const NOT_TEXT: &str = "bytes that are no text in the column's character set; correct them there, or have such rows left out, as DataErrorPolicy can say";
 
 const CUT_SHORT: &str = "a row that ends too early";
 
@@ -334,7 +355,7 @@ fn counted<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], &'static str> {
 
 #[inline]
 fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, &'static str> {
-    std::str::from_utf8(counted(reader)?).map_err(|_| "text that is not UTF-8")
+    std::str::from_utf8(counted(reader)?).map_err(|_| NOT_TEXT)
 }
 
 #[inline]

@@ -9,7 +9,7 @@ mod mapping;
 mod slot;
 
 pub(crate) use catalog_type::CatalogType;
-pub(crate) use decode::{BadCell, RowDecoder, ShiftedBits};
+pub(crate) use decode::{BadCell, NOT_TEXT, RowDecoder, ShiftedBits};
 pub(crate) use encode::{encode_cell, unescape};
 pub(crate) use mapping::plan_columns;
 pub(crate) use slot::{Slot, SlotKind, load_statement};

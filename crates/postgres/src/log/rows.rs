@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{ChangeRows, Error, Mutation, RefusalKind, RowAt, RowRefusal, RowVisitor};
-use whimbrel_core::{ColumnType, Table, TableName, Value};
+use whimbrel_connector::{ChangeRows, Error, Mutation, RowAt, RowRefusal, RowVisitor};
+use whimbrel_core::{ColumnType, Table, Value};
 
 use crate::types::{decode_cell, decode_text, scratch_bytes};
 
 /// How the row versions of a table are read, from one description of it to the next.
 #[derive(Debug)]
 pub(super) struct Shape {
-    table: TableName,
+    table: Arc<Table>,
     columns: Vec<ShapeColumn>,
     /// Whether a column's text form is not its value.
     needs_scratch: bool,
@@ -26,10 +26,11 @@ struct ShapeColumn {
 impl Shape {
     /// A shape for whole rows, and one for keys. `is_key` says for each loaded column whether it belongs to the replica identity.
     pub(super) fn pair(table: &Table, is_key: &[bool]) -> [Arc<Self>; 2] {
+        let described = Arc::new(table.clone());
         [true, false].map(|is_row| {
             let columns = table.loaded_columns().zip(is_key);
             Arc::new(Self {
-                table: table.name.clone(),
+                table: Arc::clone(&described),
                 needs_scratch: table.loaded_columns().any(|column| {
                     matches!(column.ty, ColumnType::Blob { .. } | ColumnType::Bit { .. })
                 }),
@@ -48,15 +49,31 @@ impl Shape {
         self.columns.len()
     }
 
-    fn refuse(&self, column: Option<&str>, reason: &str) -> Error {
-        RowRefusal {
-            table: self.table.clone(),
-            key: None,
-            column: column.map(str::to_owned),
-            kind: RefusalKind::Value,
-            reason: format!("the source's log has a row that cannot be read: {reason}"),
+    fn refuse(&self, column: Option<&str>, row: &[u8], reason: &str) -> Error {
+        let reason = format!("the source's log has a row that cannot be read: {reason}");
+        let mut scratch = vec![0; self.scratch_bytes(row)];
+        let cells = self.readable(row, &mut scratch);
+        RowRefusal::unreadable(&self.table, &cells, column.map(str::to_owned), reason).into()
+    }
+
+    /// The cells of a row, of which some cannot be read: they are `NotSent`.
+    fn readable<'a>(&'a self, row: &'a [u8], mut scratch: &'a mut [u8]) -> Vec<Value<'a>> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for (cell, column) in Cells::of(row).zip(&self.columns) {
+            let value = match cell {
+                Ok(Cell::Null) if !column.is_outside => Some(Value::Null),
+                Ok(Cell::Binary(bytes)) => decode_cell(&column.ty, bytes).ok(),
+                Ok(Cell::Text(text)) => {
+                    let bytes = scratch_bytes(&column.ty, text).min(scratch.len());
+                    let (mine, rest) = scratch.split_at_mut(bytes);
+                    scratch = rest;
+                    decode_text(&column.ty, text, mine).ok()
+                }
+                Ok(Cell::Null | Cell::NotSent) | Err(_) => None,
+            };
+            values.push(value.unwrap_or(Value::NotSent));
         }
-        .into()
+        values
     }
 
     /// The bytes of scratch space that the text cells of a row take.
@@ -80,10 +97,10 @@ impl Shape {
     ) -> Result<(), Error> {
         let mut cells = Cells::of(row);
         if usize::from(cells.left) != self.columns.len() {
-            return Err(self.refuse(None, "it has another number of columns"));
+            return Err(self.refuse(None, &[], "it has another number of columns"));
         }
         for column in &self.columns {
-            let refuse = |reason| self.refuse(Some(&column.name), reason);
+            let refuse = |reason| self.refuse(Some(&column.name), row, reason);
             let cell = cells.next().unwrap_or(Err(CUT)).map_err(refuse)?;
             let value = match cell {
                 Cell::Null if column.is_outside => Value::NotSent,
@@ -201,7 +218,7 @@ impl ChangeRows for LogRows {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use whimbrel_core::{Column, Engine, Generation};
+    use whimbrel_core::{Column, Engine, Generation, TableName};
 
     use super::*;
 

@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
-use whimbrel_connector::{
-    Error, RawFormat, RawRows, ReadFormat, RefusalKind, RowBlock, RowRefusal, RowVisitor,
-};
-use whimbrel_core::{ColumnType, Table, TableName, Value};
+use whimbrel_connector::{Error, RawFormat, RawRows, ReadFormat, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_core::{Column, Table, Value};
 
 use crate::types::decode_cell;
 use crate::wire::CopyBlock;
@@ -16,20 +14,16 @@ pub(crate) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
 /// What is needed to read the rows of a chunk.
 #[derive(Debug)]
 pub(super) struct RowLayout {
-    table: TableName,
-    columns: Vec<(String, ColumnType)>,
+    table: Table,
+    column_count: usize,
     format: ReadFormat,
 }
 
 impl RowLayout {
     pub(super) fn new(table: &Table, format: ReadFormat) -> Self {
-        let columns = table
-            .loaded_columns()
-            .map(|c| (c.name.clone(), c.ty.clone()))
-            .collect();
         Self {
-            table: table.name.clone(),
-            columns,
+            column_count: table.loaded_columns().count(),
+            table: table.clone(),
             format,
         }
     }
@@ -62,25 +56,23 @@ impl PgRows {
         })
     }
 
-    fn refuse(&self, column: Option<&str>, reason: &str) -> Error {
-        RowRefusal {
-            table: self.layout.table.clone(),
-            key: None,
-            column: column.map(str::to_owned),
-            kind: RefusalKind::Value,
-            reason: format!("the source sent a row that cannot be read: {reason}"),
-        }
-        .into()
+    fn refuse(&self, column: Option<&Column>, row: &[u8], reason: &str) -> Error {
+        let layout = &self.layout;
+        let column = column.map(|column| column.name.clone());
+        let reason = format!("the source sent a row that cannot be read: {reason}");
+        let cells = readable(&layout.table, row);
+        RowRefusal::unreadable(&layout.table, &cells, column, reason).into()
     }
 
     fn decode_row<'a>(&'a self, row: &'a [u8], values: &mut Vec<Value<'a>>) -> Result<(), Error> {
         values.clear();
-        let cut = || self.refuse(None, "it ends too early");
+        let cut = || self.refuse(None, &[], "it ends too early");
+        let whole = row;
         let (count, mut rest) = row.split_first_chunk::<2>().ok_or_else(cut)?;
-        if usize::from(u16::from_be_bytes(*count)) != self.layout.columns.len() {
-            return Err(self.refuse(None, "it has another number of columns"));
+        if usize::from(u16::from_be_bytes(*count)) != self.layout.column_count {
+            return Err(self.refuse(None, &[], "it has another number of columns"));
         }
-        for (name, ty) in &self.layout.columns {
+        for column in self.layout.table.loaded_columns() {
             let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(cut)?;
             rest = tail;
             let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
@@ -89,14 +81,36 @@ impl PgRows {
             };
             let (cell, tail) = rest.split_at_checked(length).ok_or_else(cut)?;
             rest = tail;
-            values.push(decode_cell(ty, cell).map_err(|reason| self.refuse(Some(name), reason))?);
+            let value = decode_cell(&column.ty, cell);
+            values.push(value.map_err(|reason| self.refuse(Some(column), whole, reason))?);
         }
         if rest.is_empty() {
             Ok(())
         } else {
-            Err(self.refuse(None, "it goes on after its last column"))
+            Err(self.refuse(None, &[], "it goes on after its last column"))
         }
     }
+}
+
+/// The cells of a row, of which some cannot be read: they are `NotSent`.
+fn readable<'a>(table: &Table, row: &'a [u8]) -> Vec<Value<'a>> {
+    let mut rest = row.get(2..).unwrap_or_default();
+    let mut cell = || {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        rest = tail;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            return Some(None);
+        };
+        let (cell, tail) = rest.split_at_checked(length)?;
+        rest = tail;
+        Some(Some(cell))
+    };
+    let values = table.loaded_columns().map(|column| match cell() {
+        None => Value::NotSent,
+        Some(None) => Value::Null,
+        Some(Some(cell)) => decode_cell(&column.ty, cell).unwrap_or(Value::NotSent),
+    });
+    values.collect()
 }
 
 impl RowBlock for PgRows {
@@ -127,13 +141,17 @@ impl RowBlock for PgRows {
     }
 
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        self.decode_from(0, visit)
+    }
+
+    fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         if self.layout.format != ReadFormat::Decoded {
             return Err(Error::Fatal(
                 "a raw block was asked to decode its rows".to_owned(),
             ));
         }
-        let mut values = Vec::with_capacity(self.layout.columns.len());
-        for row in self.rows() {
+        let mut values = Vec::with_capacity(self.layout.column_count);
+        for row in self.rows().skip(skipped) {
             self.decode_row(row, &mut values)?;
             visit(&values)?;
         }

@@ -38,6 +38,8 @@ pub(super) struct PostgresSnapshot {
     details: HashMap<TableName, TableDetail>,
     /// The server keeps text in UTF-8.
     is_utf8: bool,
+    /// The server does not know in which encoding its texts are (`SQL_ASCII`), and sends their bytes as they are.
+    knows_no_encoding: bool,
     exporter: Mutex<Connection>,
 }
 
@@ -66,6 +68,7 @@ impl PostgresSnapshot {
             since,
             details,
             is_utf8: exporter.parameter("server_encoding") == Some("UTF8"),
+            knows_no_encoding: exporter.parameter("server_encoding") == Some("SQL_ASCII"),
             exporter: Mutex::new(exporter),
         })
     }
@@ -220,6 +223,8 @@ impl Snapshot for PostgresSnapshot {
 
     fn raw_formats(&self, table: &Table) -> Vec<RawFormat> {
         match self.details.get(&table.name) {
+            // Somebody has to look at the bytes who can tell of which row they are.
+            _ if self.knows_no_encoding => Vec::new(),
             Some(detail) if detail.needs_text => vec![RawFormat::PgCopyText],
             Some(_) => vec![RawFormat::PgCopyBinary, RawFormat::PgCopyText],
             None => Vec::new(),

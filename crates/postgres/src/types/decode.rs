@@ -3,6 +3,9 @@ use whimbrel_core::{
     Value,
 };
 
+/// Of text that is not UTF-8: a database in `SQL_ASCII` takes any bytes, and its server cannot convert them.
+pub(super) const NOT_TEXT: &str = "bytes that are no text in UTF-8, which a database in SQL_ASCII may hold; correct them there, as convert_from does, or have such rows left out, as DataErrorPolicy can say";
+
 /// Reads one cell of `COPY BINARY`. The error says what is wrong with its bytes.
 ///
 /// Columns of [`ColumnType::Native`] and enums must come as text (the reader casts the former).
@@ -67,7 +70,7 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], &'static str> {
 }
 
 fn text(bytes: &[u8]) -> Result<&str, &'static str> {
-    std::str::from_utf8(bytes).map_err(|_| "text that is not valid UTF-8")
+    std::str::from_utf8(bytes).map_err(|_| NOT_TEXT)
 }
 
 fn timestamp(bytes: &[u8]) -> Result<Timestamp, &'static str> {

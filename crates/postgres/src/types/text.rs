@@ -22,7 +22,7 @@ pub(crate) fn decode_text<'a>(
     bytes: &'a [u8],
     scratch: &'a mut [u8],
 ) -> Result<Value<'a>, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "text that is not valid UTF-8")?;
+    let text = std::str::from_utf8(bytes).map_err(|_| super::decode::NOT_TEXT)?;
     Ok(match ty {
         ColumnType::Bool => match text {
             "t" => Value::Bool(true),

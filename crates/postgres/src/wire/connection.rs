@@ -117,11 +117,21 @@ impl Connection {
             }
         }
         connection.query(SESSION).await?;
+        connection.query(connection.encoding()).await?;
         match connection.query(SESSION_WISHES).await {
             Ok(_) | Err(WireError::Server(_)) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(connection)
+    }
+
+    /// Has texts arrive in UTF-8. A server that does not know in which encoding they are cannot convert them, and would refuse to send what is
+    /// not UTF-8 without a word of the row: it sends bytes as they are, and decoding tells.
+    fn encoding(&self) -> &'static str {
+        match self.parameter("server_encoding") {
+            Some("SQL_ASCII") => "SET client_encoding = 'SQL_ASCII'",
+            _ => "SET client_encoding = 'UTF8'",
+        }
     }
 
     async fn sign_in(&mut self, options: &Options, purpose: Purpose) -> Result<(), StartError> {

@@ -530,6 +530,8 @@ fn shaping(spec: &TaskSpec) -> Shaping {
             Some(true) => UnboundedNumbers::AsText,
             Some(false) => UnboundedNumbers::Rounded,
         },
+        characters: (!spec.settings.characters.is_empty())
+            .then(|| Arc::new(spec.settings.characters.clone())),
     }
 }
 

@@ -282,7 +282,10 @@ const NOTES: &[(&str, &str)] = &[
     ("PostProcessingRules", "anything but null is refused"),
     (
         "CharacterSetSettings",
-        "texts arrive as they are; rules that replace characters are refused",
+        "before anything else is made of a row, in the load, in changes and in what a validation expects: each character of `CharacterReplacements` becomes another (code points in hexadecimal, \
+         also where they are written as numbers; 0 removes it), then each that is not in the `CharacterSet` of `CharacterSetSupport`. In all texts, of whatever length (the service leaves large ones alone); \
+         not in labels, JSON, arrays and other types. Known sets: US-ASCII, ISO-8859, Windows 125x and 874, KOI8 and the forms of Unicode, of which UTF-16 has the characters of one unit, as the service says; \
+         another name is refused with the list. Two keys that become one are a refused row. `null` switches it off",
     ),
     ("LoopbackPreventionSettings", "switching it on is refused"),
     ("BeforeImageSettings", "switching it on is refused"),
@@ -501,7 +504,8 @@ fn others(value: &Value) -> Vec<Value> {
         .map(Value::from)
         .to_vec(),
         Value::Null => vec![
-            serde_json::json!({"x": 1, "EnableTT": true, "EnableBeforeImage": true, "EnableLoopbackPrevention": true}),
+            serde_json::json!({"x": 1, "EnableTT": true, "EnableBeforeImage": true, "EnableLoopbackPrevention": true,
+                "CharacterReplacements": [{"SourceCharacterCodePoint": "62", "TargetCharacterCodePoint": "61"}]}),
         ],
         Value::Array(_) | Value::Object(_) => Vec::new(),
     }
