@@ -11,6 +11,7 @@ mod position;
 mod range;
 mod reader;
 mod snapshot;
+mod views;
 
 pub(crate) use position::{current as current_position, is_exact, written};
 
