@@ -121,10 +121,12 @@ const MEANWHILE: [&str; 4] = [
     "update big set payload = 'changed' where id = 2",
 ];
 
-/// Each kind of change alone, so that none hides another.
+/// Each kind of change alone, so that none hides another. PostgreSQL tells where in the table it was: new rows at its end are in a chunk that
+/// was still open.
 async fn resumed_after_changes(from: Engine, to: Engine) {
     let resumed = [&OPTIONS[..], &["--resume"]].concat();
     for change in MEANWHILE {
+        let keeps = from == Engine::Postgres15 && change.starts_with("insert");
         let mut ends = Ends::between(from, to, "meanwhile");
         ends.source.sql(&tables(from)).unwrap();
         settle(&ends.source, "big");
@@ -136,8 +138,11 @@ async fn resumed_after_changes(from: Engine, to: Engine) {
         ends.source.sql(change).unwrap();
         proxy.set(Fault::None);
         ends.run_well("migrate", &resumed);
-        assert_eq!(ends.arrived("big where mark = 'kept'"), 0, "{change}");
-        ends.target.sql("update loose set mark = 'source'").unwrap();
+        let kept = ends.arrived("big where mark = 'kept'");
+        assert_eq!(kept > 0, keeps, "{change}: {kept} rows were kept");
+        ends.target
+            .sql("update big set mark = 'source'; update loose set mark = 'source'")
+            .unwrap();
         let sum = |at: &whimbrel_testkit::TestDatabase| at.sql(sums(at.engine())).unwrap();
         assert_eq!(sum(&ends.source), sum(&ends.target), "{change}");
     }
