@@ -256,7 +256,7 @@ mod tests {
                 .await
                 .unwrap_err();
             // It is still open here, and its end was told to nobody.
-            write(&mut writer, Duration::from_secs(60)).await;
+            write(&mut writer, Duration::from_mins(1)).await;
             drop((connection, proxy));
         }
     }
