@@ -68,29 +68,45 @@ impl RunError {
 
     /// Whether a new attempt, with new connections and a new snapshot, may succeed.
     pub fn is_transient(&self) -> bool {
-        use whimbrel_connector::{ConnectErrorKind as Kind, Error};
+        use whimbrel_connector::Error;
         let (Self::Source(error) | Self::Target(error)) = self else {
             return false;
         };
         match error {
-            Error::Transient(_) => true,
-            Error::Connect(error) => match error.kind {
-                // Name servers are away for a moment too, and a system does not tell that from a name that nobody has.
-                Kind::NameNotResolved
-                | Kind::PortClosed
-                | Kind::TimedOut
-                | Kind::TooManyConnections
-                | Kind::Other => true,
-                Kind::TlsRefused
-                | Kind::CertificateNotTrusted
-                | Kind::WrongPassword
-                | Kind::NotAllowed
-                | Kind::UnknownDatabase
-                | Kind::MissingPrivilege
-                | Kind::InvalidSettings => false,
-            },
             Error::Fenced { .. } => error.is_put_back(),
-            Error::Row(_) | Error::Table(_) | Error::Fatal(_) => false,
+            other => may_pass(other),
         }
+    }
+
+    /// Whether the same call on a new connection may succeed, and nothing else has to be done anew.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Source(error) | Self::Target(error) => may_pass(error),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the same call on a new connection may succeed.
+pub(crate) fn may_pass(error: &whimbrel_connector::Error) -> bool {
+    use whimbrel_connector::{ConnectErrorKind as Kind, Error};
+    match error {
+        Error::Transient(_) => true,
+        Error::Connect(error) => match error.kind {
+            // Name servers are away for a moment too, and a system does not tell that from a name that nobody has.
+            Kind::NameNotResolved
+            | Kind::PortClosed
+            | Kind::TimedOut
+            | Kind::TooManyConnections
+            | Kind::Other => true,
+            Kind::TlsRefused
+            | Kind::CertificateNotTrusted
+            | Kind::WrongPassword
+            | Kind::NotAllowed
+            | Kind::UnknownDatabase
+            | Kind::MissingPrivilege
+            | Kind::InvalidSettings => false,
+        },
+        Error::Fenced { .. } | Error::Row(_) | Error::Table(_) | Error::Fatal(_) => false,
     }
 }

@@ -13,6 +13,10 @@ use crate::wire::{Connection, MyError, Purpose, StartError, WireError};
 /// Time after which a source that does not take what we send is given up.
 const SILENCE: Duration = Duration::from_mins(1);
 
+/// Seconds that a server lets a session of ours be silent. A year: a load may wait for the other end for a long time, and says itself
+/// when it gives up.
+pub(crate) const IDLE_SECONDS: u32 = 31_536_000;
+
 /// Connects, signs in and fixes the session.
 pub(crate) async fn connect(
     options: &Options,
@@ -141,11 +145,10 @@ async fn fix_session(connection: &mut Connection, purpose: Purpose) -> Result<()
         Purpose::Read => "REPEATABLE READ",
         Purpose::Write => "READ COMMITTED",
     };
-    // A year: a load may wait for the other end for a long time, and says itself when it gives up.
     let mut settings = format!(
         "SET SESSION time_zone = '+00:00', SESSION sql_mode = '{sql_mode}', SESSION autocommit = 1, \
-         SESSION wait_timeout = 31536000, SESSION net_read_timeout = 31536000, \
-         SESSION net_write_timeout = 31536000, SESSION sql_select_limit = DEFAULT"
+         SESSION wait_timeout = {IDLE_SECONDS}, SESSION net_read_timeout = {IDLE_SECONDS}, \
+         SESSION net_write_timeout = {IDLE_SECONDS}, SESSION sql_select_limit = DEFAULT"
     );
     let (own, wishes): (&str, &[&str]) = match connection.engine() {
         Engine::MariaDb => (

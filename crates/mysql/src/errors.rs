@@ -14,7 +14,9 @@ pub(crate) fn general(error: WireError, doing: &str) -> Error {
         )),
         WireError::Server(error) => Error::Fatal(format!("cannot {doing}: {error}")),
         WireError::Protocol(_) => Error::Fatal(format!("cannot {doing}: {error}")),
-        WireError::Io(_) | WireError::Closed | WireError::Unusable => transient(doing, &error),
+        WireError::Io(_) | WireError::Closed | WireError::Silent(_) | WireError::Unusable => {
+            transient(doing, &error)
+        }
     }
 }
 

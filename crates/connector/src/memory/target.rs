@@ -147,6 +147,7 @@ impl Target for MemoryTarget {
     }
 
     async fn load_records(&mut self, fence: &TaskFence) -> Result<Vec<LoadRecord>, Error> {
+        self.faults.hang(Call::LoadRecords).await;
         self.faults.around(Call::LoadRecords, || {
             let state = self.database.lock();
             check_fence(&state, fence)?;
@@ -221,6 +222,7 @@ impl Target for MemoryTarget {
     }
 
     async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.faults.hang(Call::Forget).await;
         self.faults.around(Call::Forget, || {
             let mut state = self.database.lock();
             if !state.epochs.contains_key(&fence.task) {

@@ -11,7 +11,7 @@ use crate::{ProgressSnapshot, RunError, TableState};
 pub(super) async fn conclude(
     attempt: &Attempt<'_>,
     shared: &Shared,
-    target: &mut dyn Target,
+    target: &mut Box<dyn Target>,
 ) -> Result<LoadOutcome, RunError> {
     let error = shared
         .first_error
@@ -25,8 +25,10 @@ pub(super) async fn conclude(
             None => Ok(LoadOutcome::Stopped),
         };
     }
-    let lost = lost_tables(attempt, target, &shared.fence, &progress).await;
-    let lost = lost.map_err(RunError::Target)?;
+    let lost = tokio::select! {
+        () = attempt.stop.cancelled() => return Ok(LoadOutcome::Stopped),
+        lost = lost_at_last(attempt, shared, target, &progress) => lost?,
+    };
     if let Some(first) = lost.first() {
         // The next attempt loads them.
         cancel(attempt, &lost);
@@ -38,6 +40,23 @@ pub(super) async fn conclude(
         .filter(|(_, table)| table.state == TableState::Error)
         .count();
     Ok(LoadOutcome::Finished { tables_errored })
+}
+
+/// The tables that are lost, once the target tells: the connection may be gone since the last table was prepared.
+async fn lost_at_last(
+    attempt: &Attempt<'_>,
+    shared: &Shared,
+    target: &mut Box<dyn Target>,
+    progress: &ProgressSnapshot,
+) -> Result<Vec<TableName>, RunError> {
+    loop {
+        let seen = shared.outages();
+        let lost = lost_tables(attempt, &mut **target, &shared.fence, progress).await;
+        match lost.map_err(RunError::Target) {
+            Err(met) if met.may_pass() => shared.renew(target, met, seen).await?,
+            lost => return lost,
+        }
+    }
 }
 
 /// Of tables that join others only they are told: the others may wait for a load of their own.

@@ -19,6 +19,7 @@ use whimbrel_core::{ChunkBounds, ChunkId, Table, TableName};
 use super::LoadOutcome;
 use super::conclude::{cancel_open, conclude};
 use super::feeder::Feeder;
+use super::outage::Retries;
 use super::plan::{LoadPlan, plan_full_load};
 use super::segments::Split;
 use super::settle::settle;
@@ -41,6 +42,8 @@ pub(super) struct Attempt<'a> {
     pub(super) stop: &'a CancellationToken,
     /// The task at the target.
     pub(super) hold: &'a Hold,
+    /// Those of the run so far.
+    pub(super) retries: &'a Arc<Retries>,
     /// Set once the record at the target is of this run: what an earlier one left has been removed, or is gone on with.
     pub(super) owns_record: &'a AtomicBool,
     /// Set once its tables are shown.
@@ -62,6 +65,12 @@ impl Attempt<'_> {
                 joining.is_some_and(|joining| joining.completed.contains(name))
             }
         }
+    }
+
+    /// While changes follow, what refers to a table stays and keeps it: the keys that would be put aside come back at the end only.
+    fn keeps_references(&self) -> bool {
+        let joining = self.spec.joining.as_ref();
+        self.spec.is_followed && joining.is_some_and(|joining| joining.is_later)
     }
 
     /// Shows the tables of the plan, as far as the target has them.
@@ -106,6 +115,12 @@ pub(super) struct Shared {
     pub(super) first_error: std::sync::Mutex<Option<RunError>>,
     /// Targets that are connected and not in use.
     idle_targets: Mutex<Vec<Box<dyn Target>>>,
+    pub(super) retries: Arc<Retries>,
+    /// Held by whoever waits for a target that is away.
+    pub(super) outage: Mutex<()>,
+    pub(super) outages_over: AtomicU64,
+    /// What a connection is told that prepares tables ([`Target::keep_references`]).
+    pub(super) keeps_references: bool,
 }
 
 /// One table of the attempt.
@@ -207,13 +222,17 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
         halt: attempt.stop.child_token(),
         first_error: std::sync::Mutex::new(None),
         idle_targets: Mutex::new(Vec::new()),
+        retries: Arc::clone(attempt.retries),
+        outage: Mutex::new(()),
+        outages_over: AtomicU64::new(0),
+        keeps_references: attempt.keeps_references(),
     });
     let (jobs, queue) = mpsc::channel(JOBS_WAITING_MAX);
     let subtasks = spawn_subtasks(&shared, queue, attempt.spec.subtask_count.max(1));
     let feeder = Feeder {
         attempt: &attempt,
         shared: &shared,
-        target: &mut *target,
+        target: &mut target,
         jobs,
     };
     let feeding = feeder.feed(attempt.open(plan, &records), records);
@@ -224,7 +243,7 @@ pub(super) async fn run_once(attempt: Attempt<'_>) -> Result<LoadOutcome, RunErr
         }
     };
     tokio::join!(feeding, see_to_their_end(&shared, subtasks));
-    let outcome = conclude(&attempt, &shared, &mut *target).await?;
+    let outcome = conclude(&attempt, &shared, &mut target).await?;
     let fence = shared.fence.clone();
     // The source need not keep its view while objects are made.
     drop(shared);
@@ -257,10 +276,7 @@ async fn begin(attempt: &Attempt<'_>) -> Result<Begun, RunError> {
     let (source, target) = tokio::join!(attempt.source.source(), attempt.target.target());
     let mut source = source.map_err(RunError::Source)?;
     let mut target = target.map_err(RunError::Target)?;
-    let joining = attempt.spec.joining.as_ref();
-    // While changes follow, what refers to a table stays and keeps it: the keys that would be put aside come back at the end only.
-    let keeps = attempt.spec.is_followed && joining.is_some_and(|joining| joining.is_later);
-    target.keep_references(keeps);
+    target.keep_references(attempt.keeps_references());
     let plan = plan_full_load(&mut *source, &mut *target, attempt.spec).await?;
     let is_fresh = matches!(attempt.spec.start, StartKind::Fresh);
     if is_fresh {

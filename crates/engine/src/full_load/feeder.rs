@@ -28,7 +28,7 @@ const WOULD_DOUBLE: &str = "its load was interrupted with some of its rows at th
 pub(super) struct Feeder<'a> {
     pub(super) attempt: &'a Attempt<'a>,
     pub(super) shared: &'a Shared,
-    pub(super) target: &'a mut dyn Target,
+    pub(super) target: &'a mut Box<dyn Target>,
     pub(super) jobs: mpsc::Sender<Job>,
 }
 
@@ -80,7 +80,7 @@ impl Feeder<'_> {
                 self.shared.fail_table(&name, WOULD_DOUBLE);
                 return Ok(());
             }
-            _ => self.prepare(&planned, &target).await?,
+            _ => self.prepare_at_last(&planned, &target).await?,
         };
         self.queue(planned, target, record).await
     }
@@ -132,6 +132,35 @@ impl Feeder<'_> {
         Ok(holds)
     }
 
+    /// Prepares a table, once the target is there.
+    async fn prepare_at_last(
+        &mut self,
+        planned: &PlannedTable,
+        target: &TargetTable,
+    ) -> Result<LoadRecord, RunError> {
+        loop {
+            let seen = self.shared.outages();
+            match self.prepare(planned, target).await {
+                Err(met @ RunError::Target(_)) if met.may_pass() => {
+                    self.shared.renew(self.target, met, seen).await?;
+                }
+                prepared => return prepared,
+            }
+        }
+    }
+
+    /// The formats that the target takes rows in, once it is there.
+    async fn accepted(&mut self, target: &TargetTable) -> Result<Vec<RawFormat>, RunError> {
+        loop {
+            let seen = self.shared.outages();
+            let accepted = self.target.raw_formats(target).await;
+            match accepted.map_err(RunError::Target) {
+                Err(met) if met.may_pass() => self.shared.renew(self.target, met, seen).await?,
+                accepted => return accepted,
+            }
+        }
+    }
+
     async fn prepare(
         &mut self,
         planned: &PlannedTable,
@@ -180,11 +209,7 @@ impl Feeder<'_> {
             .progress
             .update(&source.name, |entry| entry.show(&record));
         let offered = self.shared.snapshot.raw_formats(&source);
-        let accepted = self
-            .target
-            .raw_formats(&target)
-            .await
-            .map_err(RunError::Target)?;
+        let accepted = self.accepted(&target).await?;
         let open: Vec<_> = record
             .chunks
             .iter()

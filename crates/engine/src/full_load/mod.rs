@@ -9,6 +9,7 @@
 //! commit together, so after a crash the record tells exactly which chunks the table holds, and the others are loaded again
 //! from nothing: an open chunk leaves no rows. A record is written last when a table is prepared, so a table without
 //! one is prepared again. A worker that was replaced holds an older epoch and is refused in those same transactions.
+//! A target that is away is waited for within an attempt, whose snapshot is kept; an error of the source ends it.
 //! A resume reads the open chunks under a new snapshot. The source connector is asked whether the recorded bounds still
 //! cover every row ([`whimbrel_connector::Snapshot::plan_holds`]); where they do not, the table starts again.
 
@@ -16,7 +17,9 @@ mod apart;
 mod conclude;
 mod coordinator;
 mod feeder;
+mod outage;
 mod plan;
+mod rows;
 mod segments;
 mod settle;
 mod sift;
@@ -37,7 +40,6 @@ use whimbrel_connector::Connector;
 use whimbrel_core::TableName;
 
 use crate::hold::Hold;
-use crate::retry::Headway;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind};
 
 /// How a full load ended.
@@ -152,8 +154,7 @@ async fn load(
 ) -> Result<LoadOutcome, RunError> {
     let mut spec = spec.clone();
     let mut start = spec.start.clone();
-    let mut retry_number = 0;
-    let mut headway = Headway::default();
+    let retries = Arc::new(outage::Retries::default());
     let owns_record = AtomicBool::new(false);
     let has_listed = AtomicBool::new(false);
     loop {
@@ -165,6 +166,7 @@ async fn load(
             progress,
             stop,
             hold,
+            retries: &retries,
             owns_record: &owns_record,
             has_listed: &has_listed,
         };
@@ -181,13 +183,12 @@ async fn load(
             warn!(task = spec.task, %error, "the load is stopped and was just being interrupted");
             return Ok(LoadOutcome::Stopped);
         }
-        if headway.grew(progress, !spec.is_followed) {
-            retry_number = 0;
-        }
-        retry_number += 1;
-        if !passes(&error, &spec) || retry_number > spec.retry.retries_max {
+        if !passes(&error, &spec) {
             return Err(error);
         }
+        let Some(retry_number) = retries.next(progress, &spec.retry, !spec.is_followed) else {
+            return Err(error);
+        };
         let wait = progress.interrupted(&error, retry_number, &spec.retry);
         warn!(task = spec.task, %error, retry_number, wait_ms = wait.as_millis(), "the load is interrupted and tried again");
         tokio::select! {

@@ -74,12 +74,23 @@ async fn forget(
     fence: &TaskFence,
     progress: &ProgressSnapshot,
 ) -> Result<(), RunError> {
-    // Its foreign keys came back before.
-    let Err(first) = target.forget(fence).await else {
-        return Ok(());
+    let forgotten = async {
+        // Its foreign keys came back before.
+        let Err(first) = target.forget(fence).await else {
+            return Ok(None);
+        };
+        debug!(task = fence.task, error = %first, "removing the record of the load is tried again");
+        forget_again(attempt, fence, progress).await
     };
-    debug!(task = fence.task, error = %first, "removing the record of the load is tried again");
-    match forget_again(attempt, fence, progress).await {
+    let forgotten = tokio::select! {
+        biased;
+        forgotten = forgotten => forgotten,
+        () = attempt.stop.cancelled() => {
+            warn!(task = fence.task, "the load is stopped while the record of it is removed, which may stay at the target; the next start of the task, or whimbrel forget, removes it");
+            return Ok(());
+        }
+    };
+    match forgotten {
         // Or it was removed the first time.
         Ok(None) | Err(Error::Fenced { theirs: NOBODY, .. }) => Ok(()),
         Ok(Some(table)) => Err(RunError::Target(Error::record_lost(&table))),

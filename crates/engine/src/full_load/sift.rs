@@ -16,7 +16,8 @@ use whimbrel_connector::{
 };
 
 use super::coordinator::{Shared, TableRun};
-use super::subtask::{ChunkError, Counted};
+use super::rows::Counted;
+use super::subtask::ChunkError;
 use whimbrel_core::TableName;
 
 use crate::exceptions;

@@ -8,24 +8,18 @@ use tokio::sync::{Mutex, mpsc};
 use tracing::{debug, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChunkCommit, ChunkLoad, ChunkReader, Error, Loader, ReadFormat, ReadRequest, RowBlock,
+    ChunkCommit, ChunkLoad, ChunkReader, Error, LoadRecord, Loader, ReadFormat, ReadRequest,
     RowRefusal,
 };
-use whimbrel_core::mapping::Predicate;
 use whimbrel_core::{ChunkBounds, ChunkId};
 
 use super::coordinator::{Job, Shared, TableRun, table_message};
 use super::feeder::both;
-use super::segments::PartBlock;
-use super::sift::Sifter;
-use crate::shaping::ShapedBlock;
+use super::rows::{Counted, RowsOf, pass_all, sift};
 use crate::{RowPolicy, RunError, TableState};
 
 /// Tries of one chunk within an attempt, on new connections under the same snapshot.
 const CHUNK_TRIES_MAX: u32 = 3;
-
-/// A block of this size is one large row. Two of them at once would be worth more memory than the time that is won.
-const LARGE_BLOCK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a chunk was not loaded.
 pub(super) enum ChunkError {
@@ -35,6 +29,18 @@ pub(super) enum ChunkError {
     Policy(RowRefusal),
     Source(Error),
     Target(Error),
+    /// The target stayed away, or is not what it was.
+    Away(RunError),
+}
+
+impl ChunkError {
+    /// Whether only the target stands in the way, and may be waited for.
+    fn is_of_outage(&self) -> bool {
+        match self {
+            Self::Target(error) => crate::error::may_pass(error),
+            Self::Halted | Self::Policy(_) | Self::Source(_) | Self::Away(_) => false,
+        }
+    }
 }
 
 pub(super) struct Subtask {
@@ -70,6 +76,7 @@ impl Subtask {
                 Err(ChunkError::Policy(refusal)) => self.stop_task(&refusal),
                 Err(ChunkError::Source(error)) => self.fail(&job.table, error, RunError::Source),
                 Err(ChunkError::Target(error)) => self.fail(&job.table, error, RunError::Target),
+                Err(ChunkError::Away(error)) => self.shared.fail(error),
             }
         }
     }
@@ -127,13 +134,23 @@ impl Subtask {
     /// The table's last chunk is committed: builds its keys.
     async fn finish(&mut self, table: &TableRun) -> Result<(), ChunkError> {
         let mut tries = 1;
-        while let Err(error) = self.finish_once(table).await {
-            let is_transient = matches!(&error, ChunkError::Target(Error::Transient(_)));
-            if !is_transient || tries >= CHUNK_TRIES_MAX {
-                return Err(error);
-            }
-            tries += 1;
+        loop {
+            let seen = self.shared.outages();
+            let error = match self.finish_once(table).await {
+                Ok(()) => break,
+                Err(error) if error.is_of_outage() => error,
+                Err(error) => return Err(error),
+            };
             self.shared.forget_idle_targets().await;
+            tries += 1;
+            if tries > CHUNK_TRIES_MAX {
+                let record = self.record(table).await?;
+                if !record.is_some_and(|record| record.chunks.iter().all(|c| c.done.is_some())) {
+                    return Err(ChunkError::Target(Error::record_lost(&table.name)));
+                }
+                self.outlast(error, seen).await?;
+                tries = 1;
+            }
             warn!(table = %table.name, tries, "the table is finished again on a new connection");
         }
         reach(Point::TableFinished).await;
@@ -171,6 +188,7 @@ impl Subtask {
     ) -> Result<(), ChunkError> {
         let (mut tries, mut sifts) = (1, false);
         loop {
+            let seen = self.shared.outages();
             let mut counted = Counted::default();
             let chunk = Chunk { id, bounds, sifts };
             let loaded = self.load(table, chunk, &mut counted).await;
@@ -185,10 +203,9 @@ impl Subtask {
             // Dropping both rolls the chunk back and leaves no half-read result on a connection.
             self.reader = None;
             self.loader = None;
-            let is_transient = matches!(
-                &error,
-                ChunkError::Source(Error::Transient(_)) | ChunkError::Target(Error::Transient(_))
-            );
+            let is_of_outage = error.is_of_outage();
+            let is_transient =
+                is_of_outage || matches!(&error, ChunkError::Source(Error::Transient(_)));
             // Its rows may be there twice, or its table may not be there at all.
             let may_be_lost = matches!(&error, ChunkError::Target(Error::Table(_) | Error::Row(_)));
             let fate = if is_transient || may_be_lost {
@@ -222,7 +239,10 @@ impl Subtask {
                 sifts = true;
                 continue;
             }
-            if !is_transient || tries >= CHUNK_TRIES_MAX {
+            if is_of_outage && tries >= CHUNK_TRIES_MAX {
+                self.outlast(error, seen).await?;
+                tries = 0;
+            } else if !is_transient || tries >= CHUNK_TRIES_MAX {
                 return Err(error);
             }
             tries += 1;
@@ -233,21 +253,31 @@ impl Subtask {
 
     /// Asks the target for the fate of a chunk that failed.
     async fn fate(&mut self, table: &TableRun, id: ChunkId) -> Result<Fate, ChunkError> {
-        let records = async {
-            // An idle connection may have been lost with that of the chunk.
-            let mut target = self.shared.target_connector.target().await?;
-            target.load_records(&self.shared.fence).await
-        };
-        let records = tokio::select! {
-            () = self.shared.halt.cancelled() => return Err(ChunkError::Halted),
-            records = records => records.map_err(ChunkError::Target)?,
-        };
-        let of_table = records.iter().find(|record| record.table == table.name);
-        let mut chunks = of_table.into_iter().flat_map(|record| &record.chunks);
+        let record = self.record(table).await?;
+        let mut chunks = record.iter().flat_map(|record| &record.chunks);
         Ok(match chunks.find(|chunk| chunk.id == id) {
             None => Fate::Lost,
             Some(chunk) => chunk.done.map_or(Fate::Open, Fate::Committed),
         })
+    }
+
+    /// What the target has recorded of a table, once it tells.
+    async fn record(&mut self, table: &TableRun) -> Result<Option<LoadRecord>, ChunkError> {
+        tokio::select! {
+            () = self.shared.halt.cancelled() => Err(ChunkError::Halted),
+            record = self.shared.record(&table.name) => record.map_err(ChunkError::Away),
+        }
+    }
+
+    /// Waits for a target that is away. What else is wrong is the answer.
+    async fn outlast(&mut self, error: ChunkError, seen: u64) -> Result<(), ChunkError> {
+        let ChunkError::Target(error) = error else {
+            return Err(error);
+        };
+        tokio::select! {
+            () = self.shared.halt.cancelled() => Err(ChunkError::Halted),
+            over = self.shared.outlast(RunError::Target(error), seen) => over.map_err(ChunkError::Away),
+        }
     }
 
     async fn load(
@@ -350,93 +380,6 @@ struct Chunk<'a> {
     sifts: bool,
 }
 
-/// A table, and the rows of it that are to be chosen among those of a chunk's blocks; `None`: all of them.
-#[derive(Clone, Copy)]
-struct RowsOf<'a> {
-    table: &'a TableRun,
-    rows: Option<&'a Predicate>,
-}
-
-impl RowsOf<'_> {
-    fn chosen(&self, block: Box<dyn RowBlock>) -> Result<Box<dyn RowBlock>, Error> {
-        Ok(match self.rows {
-            None => block,
-            Some(rows) => Box::new(PartBlock::new(block, rows, &self.table.source)?),
-        })
-    }
-}
-
-/// Writes every block of a chunk.
-async fn pass_all(
-    shared: &Shared,
-    of_chunk: RowsOf<'_>,
-    reader: &mut dyn ChunkReader,
-    loader: &mut dyn Loader,
-    counted: &mut Counted,
-) -> Result<(), ChunkError> {
-    let table = of_chunk.table;
-    let mut next = reader.next().await.map_err(ChunkError::Source)?;
-    while let Some(block) = next {
-        let chosen = of_chunk.chosen(block);
-        let block = chosen.and_then(|block| table.shaped(block));
-        let block = block.map_err(ChunkError::Source)?;
-        let (row_count, byte_count) = (block.row_count(), block.byte_count());
-        next = pass(reader, loader, block).await?;
-        shared.progress.count(&table.name, |entry| {
-            counted.add(row_count as u64, byte_count as u64, entry);
-        });
-    }
-    Ok(())
-}
-
-/// Writes the rows of a chunk that the target takes.
-async fn sift(
-    shared: &Shared,
-    of_chunk: RowsOf<'_>,
-    reader: &mut dyn ChunkReader,
-    loader: &mut dyn Loader,
-    counted: &mut Counted,
-) -> Result<(), ChunkError> {
-    let mut sifter = Sifter {
-        shared,
-        table: of_chunk.table,
-        exceptions: Vec::new(),
-    };
-    while let Some(block) = reader.next().await.map_err(ChunkError::Source)? {
-        let block = of_chunk.chosen(block).map_err(ChunkError::Source)?;
-        sifter.write(loader, block, counted).await?;
-    }
-    sifter.write_down().await
-}
-
-impl TableRun {
-    /// The rows as the target is to have them.
-    pub(super) fn shaped(&self, block: Box<dyn RowBlock>) -> Result<Box<dyn RowBlock>, Error> {
-        Ok(match &self.shape {
-            None => block,
-            Some(shape) => Box::new(ShapedBlock::new(block, Arc::clone(shape))?),
-        })
-    }
-}
-
-/// Writes a block and answers the next, which is read meanwhile. Not beside a large row: of these one at a time is held.
-async fn pass(
-    reader: &mut dyn ChunkReader,
-    loader: &mut dyn Loader,
-    block: Box<dyn RowBlock>,
-) -> Result<Option<Box<dyn RowBlock>>, ChunkError> {
-    let (written, read) = if block.byte_count() < LARGE_BLOCK_BYTES {
-        tokio::join!(loader.write(&*block), reader.next())
-    } else {
-        let written = loader.write(&*block).await;
-        drop(block);
-        written.map_err(ChunkError::Target)?;
-        (Ok(()), reader.next().await)
-    };
-    written.map_err(ChunkError::Target)?;
-    read.map_err(ChunkError::Source)
-}
-
 /// What the target records of a chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -446,21 +389,4 @@ enum Fate {
     Open,
     /// It does not record it at all.
     Lost,
-}
-
-/// What of an open chunk has been shown in the progress.
-#[derive(Default)]
-pub(super) struct Counted {
-    rows: u64,
-    bytes: u64,
-    pub(super) left_out: u64,
-}
-
-impl Counted {
-    pub(super) fn add(&mut self, rows: u64, bytes: u64, entry: &mut crate::TableProgress) {
-        self.rows += rows;
-        self.bytes += bytes;
-        entry.row_count += rows;
-        entry.byte_count += bytes;
-    }
 }

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -121,11 +122,11 @@ async fn a_target_that_lost_the_whole_task_says_so() {
     }
 }
 
-/// What each attempt loads and the next throws away is no progress: a full disk is not met for ever.
+/// What each attempt loads and the next throws away is no progress.
 #[tokio::test(start_paused = true)]
 async fn a_load_that_begins_again_each_time_gives_up() {
     let pair = Pair::new();
-    let faults = Faults::in_turn(Call::Commit, 6, 20);
+    let faults = Faults::in_turn(Call::Open, 6, 20);
     let spec = FullLoadSpec {
         is_followed: true,
         retry: RetryPolicy::default(),
@@ -138,6 +139,68 @@ async fn a_load_that_begins_again_each_time_gives_up() {
     assert!(error.is_transient(), "{error}");
     let retried = progress.snapshot().interruption.unwrap();
     assert_eq!(retried.retry_number, RetryPolicy::default().retries_max);
+}
+
+/// A view of the source is worth more than a connection to the target: a source that is in use is no more what it was.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_away_costs_neither_the_snapshot_nor_what_is_loaded() {
+    for (call, nth) in [
+        (Call::Begin, 5),
+        (Call::Write, 20),
+        (Call::Commit, 8),
+        (Call::Prepare, 2),
+        (Call::Finish, 1),
+        (Call::LoadRecords, 1),
+    ] {
+        for is_followed in [false, true] {
+            let pair = Pair::new();
+            let faults = Faults::at(call, nth, When::Before, 40);
+            let retry = RetryPolicy {
+                // The record is asked for once in each try.
+                retries_max: 50,
+                ..RetryPolicy::default()
+            };
+            let spec = FullLoadSpec {
+                is_followed,
+                retry,
+                ..spec()
+            };
+            let progress = Arc::new(Progress::new());
+            let (rows, source) = (table("orders", 95).rows, pair.source.clone());
+            let (watched, is_away) = (Arc::clone(&progress), Arc::new(AtomicBool::new(false)));
+            let away = Arc::clone(&is_away);
+            let meanwhile = tokio::spawn(async move {
+                while watched.snapshot().interruption.is_none() {
+                    watched.changed().await;
+                }
+                away.store(true, Ordering::Relaxed);
+                source.put(table("orders", 99));
+            });
+            let outcome = pair.run(&spec, &faults, &progress).await;
+            meanwhile.await.unwrap();
+            assert_eq!(outcome.unwrap(), FINISHED, "{call:?}");
+            assert!(is_away.load(Ordering::Relaxed), "{call:?}");
+            assert_eq!(faults.count(Call::Snapshot), 1, "{call:?}");
+            assert_eq!(pair.target.rows(&name("orders")), Some(rows), "{call:?}");
+            assert_eq!(pair.target.commits_of_one_chunk_max(), 1, "{call:?}");
+        }
+    }
+}
+
+/// A disk that stays full is not met for ever, and neither is a target that does not come back.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_stays_away_ends_the_load() {
+    let pair = Pair::new();
+    let faults = Faults::at(Call::Commit, 8, When::Before, u32::MAX - 8);
+    let retry = RetryPolicy::default();
+    let spec = FullLoadSpec { retry, ..spec() };
+    let progress = Arc::default();
+    let run = pair.run(&spec, &faults, &progress);
+    let ended = tokio::time::timeout(Duration::from_hours(24), run).await;
+    let error = ended.expect("it does not go on for ever").unwrap_err();
+    assert!(error.to_string().contains("Commit"), "{error}");
+    let retried = progress.snapshot().interruption.unwrap();
+    assert_eq!((retried.number, retried.retry_number), (9, 9));
 }
 
 /// What is loaded is shown as loaded while the rest is tried again.

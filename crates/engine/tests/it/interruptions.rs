@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use whimbrel_connector::memory::{Call, Faults, When};
 use whimbrel_engine::{
-    CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RunError, run_cdc,
+    CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RetryPolicy, RunError,
+    run_cdc,
 };
 
 use crate::cdc;
@@ -26,6 +27,8 @@ async fn a_stop_does_not_wait_for_what_others_have_locked() {
         Call::Clear,
         Call::Snapshot,
         Call::Prepare,
+        // Whether anything is lost, at the end.
+        Call::LoadRecords,
     ] {
         let (pair, stop) = (Pair::new(), CancellationToken::new());
         let stops = stop.clone();
@@ -40,6 +43,42 @@ async fn a_stop_does_not_wait_for_what_others_have_locked() {
         assert_eq!(resumed.unwrap(), FINISHED, "{call:?}");
         pair.assert_equal();
     }
+}
+
+/// Everything is loaded then, and the record that stays is in nobody's way.
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_the_record_to_be_removed() {
+    let (pair, stop) = (Pair::new(), CancellationToken::new());
+    let stops = stop.clone();
+    let faults = Faults::none().and_hung(Call::Forget, 1, move || stops.cancel());
+    let (spec, progress) = (spec(), Arc::default());
+    let run = pair.run_until(&spec, &faults, &progress, &stop);
+    let ended = tokio::time::timeout(NEVER, run).await;
+    assert_eq!(ended.expect("it waits for ever").unwrap(), FINISHED);
+    assert!(stop.is_cancelled());
+    pair.assert_equal();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_a_target_that_is_away() {
+    let (pair, stop) = (Pair::new(), CancellationToken::new());
+    let faults = Faults::at(Call::Commit, 3, When::Before, 1000);
+    let retry = RetryPolicy::default();
+    let (spec, progress) = (FullLoadSpec { retry, ..spec() }, Arc::new(Progress::new()));
+    let stops = async {
+        while progress.snapshot().interruption.is_none() {
+            progress.changed().await;
+        }
+        stop.cancel();
+        tokio::time::Instant::now()
+    };
+    let run = pair.run_until(&spec, &faults, &progress, &stop);
+    let (outcome, stopped_at) = tokio::join!(run, stops);
+    assert_eq!(outcome.unwrap(), LoadOutcome::Stopped);
+    assert!(stopped_at.elapsed() < retry.wait_first);
+    let resumed = pair.run(&resumed(&spec), &Faults::none(), &progress).await;
+    assert_eq!(resumed.unwrap(), FINISHED);
+    pair.assert_equal();
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,9 @@ const DECIMAL_DIGITS_MAX: u32 = 36;
 /// Bytes past the common beginning that a cut looks at.
 const CUT_BYTES: usize = 8;
 
+const MICROS_OF_DAY: i128 = 86_400_000_000;
+const MICROS_OF_SECOND: i128 = 1_000_000;
+
 /// The line on which a column's values lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Axis {
@@ -116,6 +119,10 @@ impl Axis {
                 let (low, high) = (self.number(low)?, self.number(high)?);
                 let middle = low.checked_add((high.checked_sub(low)?) / 2)?;
                 let cut = if middle > low { middle } else { high };
+                let cut = match self {
+                    Self::Timestamp => round_micros(cut, low, high),
+                    _ => cut,
+                };
                 (cut > low).then(|| self.with_number(cut)).flatten()
             }
         }
@@ -140,7 +147,7 @@ impl Axis {
             (Self::Date, KeyValue::Plain(text)) => date_days(text).map(i128::from),
             (Self::Timestamp, KeyValue::Plain(text)) => {
                 let (date, clock) = text.split_once(' ')?;
-                Some(i128::from(date_days(date)?) * 86_400_000_000 + clock_micros(clock)?)
+                Some(i128::from(date_days(date)?) * MICROS_OF_DAY + clock_micros(clock)?)
             }
             _ => None,
         }
@@ -162,15 +169,9 @@ impl Axis {
             }
             Self::Date => KeyValue::Plain(date_text(i32::try_from(number).ok()?)),
             Self::Timestamp => {
-                let days = i32::try_from(number.div_euclid(86_400_000_000)).ok()?;
-                let seconds = number.rem_euclid(86_400_000_000) / 1_000_000;
-                KeyValue::Plain(format!(
-                    "{} {:02}:{:02}:{:02}",
-                    date_text(days),
-                    seconds / 3600,
-                    seconds / 60 % 60,
-                    seconds % 60
-                ))
+                let days = i32::try_from(number.div_euclid(MICROS_OF_DAY)).ok()?;
+                let micros = number.rem_euclid(MICROS_OF_DAY);
+                KeyValue::Plain(format!("{} {}", date_text(days), clock_text(micros)))
             }
             Self::Uuid | Self::Bytes | Self::Text => return None,
         })
@@ -200,6 +201,31 @@ fn clock_micros(text: &str) -> Option<i128> {
     );
     let micros: i128 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
     Some((hours * 3600 + minutes * 60 + seconds) * 1_000_000 + micros)
+}
+
+/// A time of day, with as many digits after the second as it needs.
+fn clock_text(micros: i128) -> String {
+    let (seconds, fraction) = (micros / MICROS_OF_SECOND, micros % MICROS_OF_SECOND);
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let clock = format!("{hours:02}:{minutes:02}:{:02}", seconds % 60);
+    if fraction == 0 {
+        return clock;
+    }
+    let digits = format!("{fraction:06}");
+    format!("{clock}.{}", digits.trim_end_matches('0'))
+}
+
+/// The moment beside `cut` with the fewest digits after the second that is above `low` and at most `high`. It has no more digits than
+/// these two, so that the column can hold it.
+fn round_micros(cut: i128, low: i128, high: i128) -> i128 {
+    let units = (0..6).map(|digits| MICROS_OF_SECOND / 10_i128.pow(digits));
+    let near = units.flat_map(|unit| {
+        let below = cut.div_euclid(unit) * unit;
+        [below, below + unit]
+    });
+    near.into_iter()
+        .find(|&moment| moment > low && moment <= high)
+        .unwrap_or(cut)
 }
 
 /// The lengths of a UUID's five parts in hexadecimal digits.
@@ -398,6 +424,27 @@ mod tests {
             "00000000-0000-4000-8000-400000000000",
         );
         assert!(random.is_some_and(|cut| matches!(cut, KeyValue::Plain(text) if text.ends_with("-20007fffffff") || text.contains("-8000-2"))));
+    }
+
+    #[test]
+    fn cuts_between_moments_of_one_second_make_headway() {
+        let cut = |low: &str, high: &str| between(Axis::Timestamp, low, high);
+        for (low, high, middle) in [
+            ("12:00:00.100000", "12:00:00.900000", "12:00:00.5"),
+            ("12:00:00.900", "12:00:02.000", "12:00:01"),
+            ("12:00:00.5", "12:00:01.4", "12:00:01"),
+            // Neighbours: no moment lies between them that the column can hold.
+            ("12:00:00.001", "12:00:00.002", "12:00:00.002"),
+            ("12:00:00.000001", "12:00:00.000002", "12:00:00.000002"),
+            ("12:00:00.000001", "12:00:00.000003", "12:00:00.000002"),
+            ("12:00:00", "12:00:01", "12:00:01"),
+            ("23:59:59.999998", "23:59:59.999999", "23:59:59.999999"),
+        ] {
+            let [low, high, middle] =
+                [low, high, middle].map(|clock| format!("1999-12-31 {clock}"));
+            assert_eq!(cut(&low, &high), Some(plain(&middle)), "{low} {high}");
+        }
+        assert_eq!(cut("2020-01-01 12:00:00.5", "2020-01-01 12:00:00.5"), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod range;
 mod reader;
 mod snapshot;
 mod texts;
+mod views;
 
 pub(crate) use position::{current as current_position, is_exact, written};
 

@@ -83,6 +83,9 @@ pub(crate) enum WireError {
     Protocol(String),
     #[error("{0}")]
     Server(Box<MyError>),
+    /// It may still answer; nobody waits for that any more.
+    #[error("the server did not answer within {} s", .0.as_secs())]
+    Silent(std::time::Duration),
     /// Another exchange was given up half-way, so that what comes next on the connection is unknown.
     #[error("the connection was left in the middle of an exchange")]
     Unusable,

@@ -65,13 +65,13 @@ impl ChunkRange {
     }
 }
 
-/// The condition on the rows in those of the chunks that are of a partition, or of the table itself; `None` where what was wanted of a chunk
-/// cannot be told exactly.
-pub(super) fn union(
+/// The conditions on the rows of those of the chunks that are of a partition, or of the table itself: one for each run of chunks beside each
+/// other, of which the server reads these pages and no others. `None` where what was wanted of a chunk cannot be told exactly.
+pub(super) fn runs(
     chunks: &[FinishedChunk],
     partition: Option<&TableName>,
     conditions: &Conditions<'_>,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Vec<String>>, Error> {
     // By what was wanted of their rows.
     let mut ranges: BTreeMap<Option<String>, Vec<ChunkRange>> = BTreeMap::new();
     for chunk in chunks {
@@ -88,22 +88,18 @@ pub(super) fn union(
         };
         ranges.entry(filter).or_default().push(range);
     }
-    let conditions: Vec<String> = ranges
-        .into_iter()
-        .map(|(filter, ranges)| match filter {
-            None => of_ranges(ranges),
-            Some(filter) => format!("(({}) AND {filter})", of_ranges(ranges)),
+    let runs = ranges.into_iter().flat_map(|(filter, ranges)| {
+        let runs = joined(ranges).into_iter();
+        runs.map(move |range| match &filter {
+            None => range.condition(),
+            Some(filter) => format!("{} AND {filter}", range.condition()),
         })
-        .collect();
-    Ok(Some(if conditions.is_empty() {
-        "false".to_owned()
-    } else {
-        conditions.join(" OR ")
-    }))
+    });
+    Ok(Some(runs.collect()))
 }
 
-/// The condition on the rows in any of the ranges; those beside each other are one.
-fn of_ranges(mut ranges: Vec<ChunkRange>) -> String {
+/// The ranges, those beside each other as one.
+fn joined(mut ranges: Vec<ChunkRange>) -> Vec<ChunkRange> {
     ranges.sort_unstable_by_key(|range| range.from);
     ranges.dedup_by(|next, before| {
         let is_next = before.to == Some(next.from);
@@ -112,11 +108,7 @@ fn of_ranges(mut ranges: Vec<ChunkRange>) -> String {
         }
         is_next
     });
-    let conditions = ranges.iter();
-    let conditions: Vec<String> = conditions
-        .map(|range| format!("({})", range.condition()))
-        .collect();
-    conditions.join(" OR ")
+    ranges
 }
 
 /// A number for a table's columns, its relations and their files (FNV-1a): it changes when a column changes, a partition comes or
@@ -292,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_that_follow_each_other_are_one_condition() {
+    fn chunks_that_follow_each_other_are_one_run() {
         let chunks: Vec<FinishedChunk> = plan(
             &[],
             &[relation(81_920_000, 81_920_000)],
@@ -315,12 +307,15 @@ mod tests {
             is_utf8: true,
         };
         assert_eq!(
-            union(&some, None, &conditions).unwrap().unwrap(),
-            "(ctid >= '(0,0)'::tid AND ctid < '(4000,0)'::tid) OR (ctid >= '(6000,0)'::tid)"
+            runs(&some, None, &conditions).unwrap().unwrap(),
+            [
+                "ctid >= '(0,0)'::tid AND ctid < '(4000,0)'::tid",
+                "ctid >= '(6000,0)'::tid"
+            ]
         );
         let other = TableName::new("s", "other");
-        let of_other = union(&some, Some(&other), &conditions).unwrap();
-        assert_eq!(of_other.as_deref(), Some("false"));
+        let of_other = runs(&some, Some(&other), &conditions).unwrap();
+        assert_eq!(of_other.as_deref(), Some(&[][..]));
     }
 
     #[test]

@@ -113,6 +113,24 @@ impl PostgresSnapshot {
     }
 }
 
+/// How many rows there are by a query that also tells whether one of them is new; `None` when one is.
+async fn unchanged_rows(
+    exporter: &mut Connection,
+    sql: &str,
+    table: &Table,
+) -> Result<Option<u64>, Error> {
+    let rows = exporter
+        .query(sql)
+        .await
+        .map_err(|error| of_table(error, &table.name, "look for rows that changed in"))?;
+    let mut cells = rows.into_iter().flatten().flatten();
+    let (has_new, count) = (cells.next(), cells.next());
+    let Some(count) = count.and_then(|count| count.parse::<u64>().ok()) else {
+        return Err(Error::Fatal("the source counted no rows".to_owned()));
+    };
+    Ok((has_new.as_deref() == Some("f")).then_some(count))
+}
+
 /// The SQL that puts a new connection under a snapshot.
 pub(super) fn import_sql(name: &str) -> String {
     format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", quote::literal(name))
@@ -170,9 +188,9 @@ impl Snapshot for PostgresSnapshot {
     }
 
     /// A row keeps its place as long as no version of it is written and its file stays: an update moves it, an insert may fill a
-    /// page that was read already. So the plan holds if the table has the same columns and the same relations with the same files, no visible row
-    /// version is younger than the snapshot it was made under, and no row is missing from the chunks that are finished. What was wanted of these is
-    /// counted by the server, where it can be asked exactly.
+    /// page that was read already. So the plan holds if the table has the same columns and the same relations with the same files, and the chunks
+    /// that are finished hold no row version that is younger than the snapshot they were made under, and lack none. Others are read anew. What was
+    /// wanted of the rows is told by the server, where it can be asked exactly.
     async fn plan_holds(
         &self,
         table: &Table,
@@ -194,29 +212,21 @@ impl Snapshot for PostgresSnapshot {
         let mut row_count = 0;
         for relation in &relations {
             let partition = detail.is_partitioned.then_some(&relation.name);
-            let wanted = chunk::union(finished, partition, &self.conditions(table))?;
+            let wanted = chunk::runs(finished, partition, &self.conditions(table))?;
             let Some(wanted) = wanted else {
                 return Ok(false);
             };
-            let sql = format!(
-                "SELECT coalesce(bool_or(age(xmin) <= age('{}'::xid)), false), count(*) FILTER (WHERE {}) FROM ONLY {}",
-                planned.since,
-                wanted,
-                quote::table(&relation.name),
-            );
-            let rows = exporter
-                .query(&sql)
-                .await
-                .map_err(|error| of_table(error, &table.name, "look for rows that changed in"))?;
-            let mut cells = rows.into_iter().flatten().flatten();
-            let (has_new, count) = (cells.next(), cells.next());
-            let Some(count) = count.and_then(|count| count.parse::<u64>().ok()) else {
-                return Err(Error::Fatal("the source counted no rows".to_owned()));
-            };
-            if has_new.as_deref() != Some("f") {
-                return Ok(false);
+            for rows in wanted {
+                let sql = format!(
+                    "SELECT coalesce(bool_or(age(xmin) <= age('{}'::xid)), false), count(*) FROM ONLY {} WHERE {rows}",
+                    planned.since,
+                    quote::table(&relation.name),
+                );
+                match unchanged_rows(&mut exporter, &sql, table).await? {
+                    Some(count) => row_count += count,
+                    None => return Ok(false),
+                }
             }
-            row_count += count;
         }
         Ok(row_count == finished.iter().map(|chunk| chunk.row_count).sum::<u64>())
     }

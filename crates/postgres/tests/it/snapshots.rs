@@ -256,6 +256,47 @@ async fn holds_after(change: &str) -> bool {
     holds.unwrap()
 }
 
+/// The first two chunks are finished, and the rest of the table stays in use.
+#[tokio::test]
+async fn a_resumed_plan_holds_while_rows_are_written_in_open_chunks_only() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "open_chunks");
+        pair.source.sql(BIG).unwrap();
+        settled(&pair).await;
+        let mut source = pair.from.source().await.unwrap();
+        let tables = all_tables(&mut *source).await.unwrap();
+        let first = source.snapshot(1).await.unwrap();
+        let chunks = first.plan(&tables[0], 256 << 10).await.unwrap();
+        let finished = finished(&*first, &tables[0], &chunks[..2]).await;
+        let planned_at = first.position().clone();
+        drop(first);
+        // A row is inserted into page 0 where the vacuum before has left room.
+        for (change, holds) in [
+            (
+                "insert into big select i, 'late' from generate_series(50000, 52000) i",
+                true,
+            ),
+            ("update big set filler = 'late' where id > 39000", true),
+            ("delete from big where id > 51000", true),
+            ("delete from big where id = 9", false),
+            ("vacuum big; insert into big values (9, 'xxxxxxxxx')", false),
+        ] {
+            pair.source.sql(change).unwrap();
+            let next = source.snapshot(1).await.unwrap();
+            let answer = next.plan_holds(&tables[0], &planned_at, &finished).await;
+            assert_eq!(answer.unwrap(), holds, "{engine}: {change}");
+        }
+        let page = pair
+            .source
+            .sql("select ctid < '(50,0)' from big where id = 9");
+        assert_eq!(
+            page.unwrap(),
+            "t\n",
+            "the count is as before, and one row is new"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_resumed_plan_does_not_hold_once_rows_were_written() {
     let pair = Pair::on(Engine::Postgres15, "written");
