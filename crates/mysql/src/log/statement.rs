@@ -161,10 +161,10 @@ impl Statement {
 /// A statement that changes rows of a table. Amazon RDS writes those of its own tables in `mysql` so, whatever the log's format: they are no tables
 /// that are migrated.
 fn rows_of(table: &TableName) -> Statement {
-    match table.schema == "mysql" && table.name.starts_with("rds_") {
-        true => Statement::Other,
-        false => Statement::Rows,
+    if table.schema == "mysql" && table.name.starts_with("rds_") {
+        return Statement::Other;
     }
+    Statement::Rows
 }
 
 /// Takes words from the front of a statement.

@@ -105,7 +105,8 @@ pub(super) async fn install(
     if is_installed(connection, name).await? {
         return Ok(true);
     }
-    match connection.query(&install_sql(name, schema)).await {
+    let sql = [install_sql(name, schema), always_sql(name)].concat();
+    match connection.query(&sql).await {
         Ok(_) => Ok(true),
         Err(WireError::Server(error)) => {
             connection.query("ROLLBACK").await.map_err(failed)?;
@@ -261,12 +262,16 @@ CREATE EVENT TRIGGER {name}_end ON ddl_command_end EXECUTE FUNCTION {schema}.{na
 CREATE EVENT TRIGGER {name}_drop ON sql_drop EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_new ON table_rewrite EXECUTE FUNCTION {schema}.{name}_ddl();
 CREATE EVENT TRIGGER {name}_start ON ddl_command_start WHEN TAG IN ({tags}) EXECUTE FUNCTION {schema}.{name}_ddl();
-ALTER EVENT TRIGGER {name}_end ENABLE ALWAYS; ALTER EVENT TRIGGER {name}_drop ENABLE ALWAYS; ALTER EVENT TRIGGER {name}_new ENABLE ALWAYS;
-ALTER EVENT TRIGGER {name}_start ENABLE ALWAYS;
-COMMIT",
+",
         literal(&body),
         tags = MOVING.map(literal).join(", "),
     )
+}
+
+/// The rest of [`install_sql`]: sessions of `session_replication_role = replica` change definitions as well.
+fn always_sql(name: &str) -> String {
+    let always = |part: &str| format!("ALTER EVENT TRIGGER {name}_{part} ENABLE ALWAYS;\n");
+    ["end", "drop", "new", "start"].map(always).concat() + "COMMIT"
 }
 
 /// Tells the task's messages from those of others.

@@ -374,10 +374,10 @@ impl ChangeLog for PostgresLog {
             None => slot::create(&mut connection, name, self.running).await?,
             Some(kept) => {
                 // Of a slot that was there before, also when the publication is new.
-                if change != Change::None {
-                    slot::wait_for_running(&mut connection, self.running).await?;
-                } else {
+                if change == Change::None {
                     slot::wait_for_commits(&mut connection, self.running).await?;
+                } else {
+                    slot::wait_for_running(&mut connection, self.running).await?;
                 }
                 kept
             }
