@@ -9,8 +9,8 @@ use whimbrel_engine::assess::{CHECKS, Place};
 const HEAD: &str = "\
 # Assessments
 
-`whimbrel assess SOURCE TARGET` checks before a migration what would stand in its way, and writes nothing at either end. It takes the URLs, tables and options of
-`whimbrel migrate`; with `--follow` it also checks what following changes needs. Findings come with the worst first, each with its remedy; `--json` prints an object
+`whimbrel assess SOURCE TARGET` checks before a migration what would stand in its way, and writes nothing at either end. It takes the URLs, and what selects and shapes tables, as
+`whimbrel migrate` does; with `--follow` it also checks what following changes needs. Findings come with the worst first, each with its remedy; `--json` prints an object
 per check and one at the end. The exit code is 1 when a check fails, and 0 with warnings and notes alone.
 
 What it does not do yet: it looks at definitions and settings, not at the values of rows, and it does not know how much room the target's disk has. The operations
