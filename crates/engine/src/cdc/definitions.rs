@@ -422,18 +422,9 @@ impl Follower<'_> {
                     "its definition changed at the source, and the target table {target} refuses the same change: {why}; change it by hand and load the table again"
                 ));
             }
-            // Its load prepares the target table, and can put aside what depends on it.
-            (Controlled::Refused(why), Then::Reload(id)) => {
-                tracing::info!(
-                    why,
-                    "a target table that is to be loaded again stays until its load prepares it"
-                );
-                self.tables.leave(id).map_err(RunError::Source)?;
-                self.spec.load.check_tables_in_error(self.progress)?;
-            }
             (Controlled::Refused(why), _) => {
                 return Err(RunError::Table(format!(
-                    "a table that was dropped at the source cannot be dropped at the target: {why}; drop it by hand, or set HandleSourceTableDropped to false"
+                    "a table that was dropped at the source, or is to be loaded again, cannot be dropped at the target: {why}; drop what rests on it there and resume the task, or, for one that was dropped, set HandleSourceTableDropped to false"
                 )));
             }
             (Controlled::Done { .. }, Then::FollowAs(id, shape, state)) => {

@@ -496,7 +496,11 @@ impl Follower<'_> {
         let shaped = self.tables.shapes()[shape as usize].shape.clone();
         let judged = match (&shaped, &self.rows) {
             (Some(shaped), Some(rows)) if shaped.filter().is_some() => {
-                judged(shaped, &**rows, kind).map_err(RunError::Source)?
+                match judged(shaped, &**rows, kind) {
+                    // A row that cannot be read is told where it is applied, as the policies say.
+                    Err(Error::Row(_)) => as_it_is(),
+                    judged => judged.map_err(RunError::Source)?,
+                }
             }
             _ => as_it_is(),
         };
@@ -517,7 +521,10 @@ impl Follower<'_> {
         let cells = shaped.filter(|shaped| shaped.changes_cells());
         let asked = match (&cells, &self.rows) {
             (Some(cells), Some(rows)) if cells.asks_for_events() => {
-                events::asked(cells, &**rows, wish).map_err(RunError::Source)?
+                match events::asked(cells, &**rows, wish) {
+                    Err(Error::Row(_)) => Asked::One(wish),
+                    asked => asked.map_err(RunError::Source)?,
+                }
             }
             _ => Asked::One(wish),
         };

@@ -568,7 +568,10 @@ impl Words<'_> {
             if self.rest.trim_matches(';').trim().is_empty() {
                 return Statement::Truncate(table);
             }
-            return rows_of(&table);
+            // Of several tables others may be changed.
+            if self.takes("WHERE") || self.takes("LIMIT") {
+                return rows_of(&table);
+            }
         }
         Statement::Rows
     }
@@ -752,6 +755,7 @@ mod tests {
             "insert low_priority into mysql.rds_sysinfo values (1)",
             "update mysql.rds_sysinfo set value = 1",
             "delete t from mysql.rds_sysinfo t",
+            "delete from mysql.rds_sysinfo, shop.t using mysql.rds_sysinfo join shop.t",
         ] {
             assert_eq!(read(others), Statement::Rows, "{others}");
         }

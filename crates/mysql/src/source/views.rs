@@ -30,8 +30,9 @@ const LOCK_WAIT_SECONDS: u32 = 3;
 /// Seconds after which the server ends a session that holds a lock and says nothing, and with it the lock: our machine, or the way to
 /// it, may be gone. Longer than [`VIEWS_ANSWER`], during which the session has nothing to say.
 const LOCK_IDLE_SECONDS: u32 = 10;
-/// Time for the answer to the statement that takes a lock; the server waits for several locks in turn.
-const LOCK_ANSWER: Duration = Duration::from_secs(20);
+/// Time for the answer to the statement that takes a lock; the server waits for several locks in turn. If we give up before it has them, its
+/// session is idle once it has, and ends.
+const LOCK_ANSWER: Duration = Duration::from_mins(2);
 /// Time for all that is done while a lock is held, and for giving it up.
 const VIEWS_ANSWER: Duration = Duration::from_secs(5);
 /// Attempts at the global lock, and at views that agree.

@@ -124,7 +124,7 @@ pub(super) async fn install(
 /// Whether the source tells definitions in its log.
 pub(super) async fn is_installed(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     let sql = format!(
-        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new', '{name}_start') AND evtenabled = 'A'"
+        "SELECT count(*) FROM pg_event_trigger WHERE evtname IN ('{name}_end', '{name}_drop', '{name}_new', '{name}_start') AND evtenabled <> 'D'"
     );
     let found = connection.query(&sql).await;
     let found = found.map_err(|error| general(error, "look for the task's event triggers"))?;

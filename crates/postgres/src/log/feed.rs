@@ -209,7 +209,7 @@ fn lost(error: WireError) -> Error {
     match error {
         // It looks the publication up as it was at the time of each change.
         WireError::Server(error) if error.code == "42704" => Error::Fatal(format!(
-            "{DURING}: {error}; the slot keeps changes from before the task's publication was made, and PostgreSQL can tell none of those. If the target needs none of them, pass them over with pg_replication_slot_advance; otherwise leave SlotName and CdcStartPosition out, so that the task makes its own slot and loads the tables"
+            "{DURING}: {error}; the slot keeps changes from before the task's publication was made, or the publication was dropped, and PostgreSQL can tell none of those changes. Leave SlotName and CdcStartPosition out, so that the task makes its own slot and loads the tables; only if the target needs none of the changes, pass them over with pg_replication_slot_advance"
         )),
         error => general(error, DURING),
     }
