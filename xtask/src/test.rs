@@ -76,16 +76,6 @@ fn run_suites(args: &Args, servers: &Path) -> Result<Vec<Verdict>> {
     }
     if !args.rust {
         let pytest_args: &[String] = if args.api { &args.passed_on } else { &[] };
-        // Rust tests that ran have built the program as well.
-        let is_built = verdicts.iter().any(|verdict| !verdict.closing.is_empty());
-        if !is_built {
-            step(&mut cargo(&[
-                "build",
-                "--package",
-                "whimbrel-cli",
-                "--locked",
-            ]))?;
-        }
         verdicts.extend(api(pytest_args, servers)?);
     }
     Ok(verdicts)
@@ -144,13 +134,19 @@ fn nextest() -> bool {
     installed.is_ok_and(|status| status.success()) && there()
 }
 
-/// The black-box suite, if there is one, with the program as it is built.
+/// The black-box suite, if there is one, with the program as it is built for use: that of the Rust tests can be held and made to fail.
 fn api(args: &[String], servers: &Path) -> Result<Option<Verdict>> {
     let suite = tree().join("tests/api");
     if !has_tests(&suite)? {
         eprintln!("no black-box tests in tests/api");
         return Ok(None);
     }
+    step(&mut cargo(&[
+        "build",
+        "--package",
+        "whimbrel-cli",
+        "--locked",
+    ]))?;
     let requirements = fs::read_to_string(suite.join("requirements.txt"));
     let requirements = requirements.context("read tests/api/requirements.txt")?;
     let bin = python::environment("tests", &requirements)?;
