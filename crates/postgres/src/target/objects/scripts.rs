@@ -210,7 +210,7 @@ async fn is_like(
         Err(WireError::Server(error)) if error.is_lasting() => Ok(Seen::Another),
         Err(error) => Err(failed(error)),
     };
-    // Whatever the server said: the next statement of this session must not find itself in this transaction.
+    // Whatever the server said: the next statement of this connection must not find itself in this transaction.
     let ended = connection.query("ROLLBACK").await;
     let seen = seen?;
     ended.map_err(failed)?;
