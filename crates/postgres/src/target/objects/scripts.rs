@@ -103,7 +103,8 @@ pub(super) async fn taken(
         if noted.is_refused && noted.task == fence.task {
             return Ok(Place::Lost(noted.definition));
         }
-        return Ok(Place::Taken(own_stands_aside()));
+        let remove = kept_objects::remove_sql(&step.name);
+        return Ok(Place::Taken(own_stands_aside(&noted.task, &remove)));
     }
     let Some(likeness) = &script.likeness else {
         return Ok(Place::Free);
