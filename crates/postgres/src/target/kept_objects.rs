@@ -36,7 +36,7 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '60s'";
 const DOING: &str = "put aside what rests on tables that are made anew";
 
 /// Something to put aside.
-pub(super) struct Aside<'a> {
+pub(super) struct Kept<'a> {
     pub(super) kind: ObjectKind,
     pub(super) name: &'a str,
     /// The table that it is part of.
@@ -72,7 +72,7 @@ pub(super) async fn clear_way(
         .rev()
         .filter(|object| wanted.has(object.kind))
     {
-        let aside = Aside {
+        let kept = Kept {
             kind: object.kind,
             name: &object.name,
             table: None,
@@ -81,7 +81,7 @@ pub(super) async fn clear_way(
             definition: &object.definition,
             shown: &object.shown,
         };
-        put_aside(connection, fence, &aside).await?;
+        put_aside(connection, fence, &kept).await?;
     }
     Ok(())
 }
@@ -170,20 +170,20 @@ pub(super) async fn aside_for_definitions(
         .collect()
 }
 
-/// Notes how an object is made, and drops it. `false`: it stays, because the server does not let it go, or would not take it back.
+/// Notes how an object is made, and drops it. Answers why it stays: the server does not let it go, or would not take it back.
 pub(super) async fn put_aside(
     connection: &mut Connection,
     fence: &TaskFence,
-    aside: &Aside<'_>,
-) -> Result<bool, Error> {
-    let gone = put_aside_within(connection, fence, aside).await;
-    if matches!(gone, Ok(true)) {
+    kept: &Kept<'_>,
+) -> Result<Option<String>, Error> {
+    let gone = put_aside_within(connection, fence, kept).await;
+    if matches!(gone, Ok(None)) {
         info!(
             task = fence.task,
-            object = aside.name,
+            object = kept.name,
             "it stands aside until the rows are there, and is made again as it was"
         );
-        return Ok(true);
+        return Ok(None);
     }
     let ended = connection.query("ROLLBACK").await;
     let gone = gone?;
@@ -194,13 +194,13 @@ pub(super) async fn put_aside(
 async fn put_aside_within(
     connection: &mut Connection,
     fence: &TaskFence,
-    aside: &Aside<'_>,
-) -> Result<bool, Error> {
+    kept: &Kept<'_>,
+) -> Result<Option<String>, Error> {
     let failed = |error| general(error, DOING);
     connection.query("BEGIN").await.map_err(failed)?;
     connection.query(LOCK_TIMEOUT).await.map_err(failed)?;
     control::check_fence(connection, fence, Held::Now).await?;
-    let own = match aside.shown {
+    let own = match kept.shown {
         "" => None,
         shown => shown_text(connection, shown).await.map_err(failed)?,
     };
@@ -210,32 +210,32 @@ async fn put_aside_within(
         shown = excluded.shown, own = excluded.own, is_refused = false, for_definition = false, place = DEFAULT";
     let cells = [
         Some(fence.task.as_str()),
-        Some(aside.exists),
-        Some(aside.kind.as_str()),
-        Some(aside.name),
-        aside.table.map(|table| table.schema.as_str()),
-        aside.table.map(|table| table.name.as_str()),
-        Some(aside.definition),
-        Some(aside.shown),
+        Some(kept.exists),
+        Some(kept.kind.as_str()),
+        Some(kept.name),
+        kept.table.map(|table| table.schema.as_str()),
+        kept.table.map(|table| table.name.as_str()),
+        Some(kept.definition),
+        Some(kept.shown),
         own.as_deref(),
     ];
     connection.query_with(note, &cells).await.map_err(failed)?;
-    let gone = match connection.query(aside.undo).await {
-        Ok(_) => rehearse(connection, aside.definition).await,
+    let gone = match connection.query(kept.undo).await {
+        Ok(_) => rehearse(connection, kept.definition).await,
         Err(error) => Err(error),
     };
     match gone {
         Ok(()) => {}
         // One that stays is no reason to let nothing else go: its table says what is in the way.
         Err(WireError::Server(error)) if error.is_lasting() || error.is_lock_timeout() => {
-            warn!(object = aside.name, %error, "the object stays, because it cannot be dropped and made again");
-            return Ok(false);
+            warn!(object = kept.name, %error, "the object stays, because it cannot be dropped and made again");
+            return Ok(Some(error.to_string()));
         }
         Err(error) => return Err(failed(error)),
     }
     control::check_fence(connection, fence, Held::UntilCommit).await?;
     connection.query("COMMIT").await.map_err(failed)?;
-    Ok(true)
+    Ok(None)
 }
 
 /// Makes an object again and takes that back: whether the user may, and the server can.
@@ -314,7 +314,7 @@ pub(super) async fn restore(
     for row in rows {
         let (exists, kind) = (text(&row, 0)?, text(&row, 1)?);
         let (name, definition) = (text(&row, 2)?, text(&row, 3)?);
-        let kept = Kept {
+        let kept = Note {
             exists,
             definition,
             shown: text(&row, 4)?,
@@ -391,7 +391,7 @@ enum Why {
 const GONE: [&str; 3] = ["42703", "42P01", "42883"];
 
 /// A note.
-struct Kept<'a> {
+struct Note<'a> {
     exists: &'a str,
     definition: &'a str,
     /// Shows the text of what has its name, if it has one.
@@ -404,7 +404,7 @@ struct Kept<'a> {
 async fn restore_one(
     connection: &mut Connection,
     fence: &TaskFence,
-    kept: &Kept<'_>,
+    kept: &Note<'_>,
 ) -> Result<Result<(), Unmade>, Error> {
     let failed = |error| general(error, "make again what was put aside");
     connection.query("BEGIN").await.map_err(failed)?;
@@ -442,7 +442,7 @@ async fn restore_one(
 /// Makes it, unless it is there. Answers why not where another has its name.
 async fn restore_within(
     connection: &mut Connection,
-    kept: &Kept<'_>,
+    kept: &Note<'_>,
 ) -> Result<Option<String>, WireError> {
     connection.query(LOCK_TIMEOUT).await?;
     if !connection.query(kept.exists).await?.is_empty() {

@@ -123,10 +123,15 @@ fn a_trigger_that_the_user_could_not_make_again_stays() {
     let shown = "select tgname, tgenabled, pg_get_triggerdef(oid) from pg_trigger where tgrelid = 't'::regclass";
     let before = ends.target.sql(shown).unwrap();
     ends.target_url = ends.target.url_as(&user, "a-password");
-    ends.run_well(
+    let said = ends.run_well(
         "migrate",
         &["--prepare", "truncate", "--tables", "public.t"],
     );
+    says(
+        &said,
+        "note: trigger public.t.note at the target: it stayed, and acted on the rows that were written",
+    );
+    says(&said, "the user cannot drop it and make it again");
     assert_eq!(ends.target.sql(shown).unwrap(), before);
     assert_eq!(ends.arrived("t"), 2);
     // Nothing is left on record.

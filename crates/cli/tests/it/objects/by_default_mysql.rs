@@ -136,6 +136,10 @@ fn a_trigger_that_cannot_be_made_again_stays(engine: Engine) {
         said.err.contains("the user could not make it again"),
         "{said:?}"
     );
+    says(
+        &said,
+        ".t.note at the target: it stayed, and acted on the rows that were written",
+    );
     // It acts, as it does where triggers are not looked at.
     assert_eq!((ends.arrived("t"), ends.arrived("log")), (2, 2));
     // One who may make it again has it stand aside.

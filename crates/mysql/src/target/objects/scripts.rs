@@ -1,8 +1,8 @@
 //! Objects that are made by the source's own text, in a session in which it means the same.
 
-use tracing::{debug, warn};
+use tracing::debug;
 use whimbrel_connector::objects::{
-    ObjectOutcome, ObjectStep, Script, another_is_there, own_stands_aside,
+    Aside, ObjectOutcome, ObjectStep, Script, another_is_there, own_stands_aside,
 };
 use whimbrel_connector::{Error, TaskFence};
 use whimbrel_core::Engine;
@@ -301,41 +301,38 @@ pub(in super::super) async fn unmake(
     connection: &mut Connection,
     fence: &TaskFence,
     step: &ObjectStep,
-) -> Result<bool, Error> {
+) -> Result<Aside, Error> {
     let Some(script) = &step.script else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     let (Some(undo), Some(likeness), Some(made)) =
         (&script.undo, &script.likeness, step.statements.first())
     else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     control::check_fence(connection, fence, Held::Now).await?;
     let is_missing = enter(connection, step, script).await?.is_some();
     if is_missing || needed(connection, step, made).await?.is_some() {
-        return Ok(false);
+        return Ok(Aside::Absent);
     }
     if !is_of_table(connection, step).await? {
         debug!(
             object = step.name,
             "a trigger of another table has its name, and acts on none of its rows"
         );
-        return Ok(false);
+        return Ok(Aside::Absent);
     }
     if !may_make_again(connection, step).await? {
-        warn!(
-            object = step.name,
-            "the object stays, and acts, because the user could not make it again: that takes the right to name its definer, and SUPER or \
-             log_bin_trust_function_creators where the server has a binary log"
-        );
-        return Ok(false);
+        return Ok(Aside::Stays(
+            "the user could not make it again: that takes the right to name its definer, and SUPER or log_bin_trust_function_creators where the server has a \
+             binary log"
+                .to_owned(),
+        ));
     }
     if !kept_objects::note(connection, fence, &likeness.shown, own_name(step)).await? {
-        warn!(
-            object = step.name,
-            "the object stays, and acts, because its text may not be seen"
-        );
-        return Ok(false);
+        return Ok(Aside::Stays(
+            "its text may not be seen: grant the user TRIGGER on its table".to_owned(),
+        ));
     }
     set_waits(connection, SHORT_WAITS).await?;
     let gone = connection.execute(undo).await;
@@ -343,12 +340,11 @@ pub(in super::super) async fn unmake(
         set_waits(connection, DEFAULT_WAITS).await?;
     }
     match gone {
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(Aside::Gone),
         Err(WireError::Server(error))
             if !error.is_transient() || error.code == LOCK_WAIT_TIMEOUT =>
         {
-            warn!(object = step.name, %error, "the object stays, and acts");
-            Ok(false)
+            Ok(Aside::Stays(error.to_string()))
         }
         Err(error) => Err(general(error, &format!("take {} away", step.name))),
     }

@@ -9,7 +9,7 @@ use whimbrel_core::TableName;
 use super::super::fed;
 use super::super::kept_objects::{self, Detour};
 use super::{CallError, PostgresApplier, Step, Transaction};
-use crate::errors::{general, of_table};
+use crate::errors::of_table;
 use crate::quote::{self, identifier, literal};
 use crate::wire::WireError;
 
@@ -43,7 +43,7 @@ impl PostgresApplier {
     }
 
     /// Runs statements as one call.
-    async fn statements(&mut self, sql: &[String]) -> Result<(), CallError> {
+    pub(super) async fn statements(&mut self, sql: &[String]) -> Result<(), CallError> {
         self.begin_call()?;
         for statement in sql {
             self.run(Step::Table("change"), statement)?;
@@ -93,11 +93,8 @@ impl PostgresApplier {
     }
 
     async fn control(&mut self, sql: &[String], during: &str) -> Result<(), Error> {
-        match self.statements(sql).await {
-            Ok(()) => Ok(()),
-            Err(CallError::Error(error)) => Err(error),
-            Err(CallError::Refused(_, error)) => Err(general(WireError::Server(error), during)),
-        }
+        let done = self.statements(sql).await;
+        done.map_err(|error| error.during(during))
     }
 
     pub(super) async fn change_definition(&mut self, definition: &Definition) -> Result<(), Error> {
