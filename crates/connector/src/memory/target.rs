@@ -282,6 +282,21 @@ impl Target for MemoryTarget {
         })
     }
 
+    async fn rebase(
+        &mut self,
+        fence: &TaskFence,
+        table: &TableName,
+        planned_at: &Position,
+    ) -> Result<(), Error> {
+        let mut state = self.database.lock();
+        check_fence(&state, fence)?;
+        let key = (fence.task.clone(), table.clone());
+        if let Some(record) = state.records.get_mut(&key) {
+            record.planned_at = Some(planned_at.clone());
+        }
+        Ok(())
+    }
+
     async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {
         self.faults.hang(Call::Connect).await;
         self.faults.around(Call::Connect, || {

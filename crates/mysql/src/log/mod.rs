@@ -91,6 +91,8 @@ pub(crate) struct MysqlLog {
     connection: Option<Connection>,
     /// What earlier streams have found out of transactions that were rolled back.
     voids: Voids,
+    /// Whether statements that alter tables are followed.
+    follows_definitions: bool,
 }
 
 impl MysqlLog {
@@ -100,6 +102,19 @@ impl MysqlLog {
             task: task.to_owned(),
             connection: Some(connection),
             voids,
+            follows_definitions: true,
+        }
+    }
+
+    /// One to which a table that is altered is another: it is told as rewritten, and the catalog is not asked what became of it.
+    pub(crate) fn of_one_definition(
+        options: Options,
+        connection: Connection,
+        voids: Voids,
+    ) -> Self {
+        Self {
+            follows_definitions: false,
+            ..Self::new(options, "", connection, voids)
         }
     }
 
@@ -236,11 +251,10 @@ impl ChangeLog for MysqlLog {
         };
         let input = replica::dump(&self.options, &parsed.file.name, parsed.offset).await?;
         let assembler = Assembler::new(start);
-        Ok(Box::new(MysqlStream::new(
-            self.options.clone(),
-            input,
-            assembler,
-        )))
+        let options = self.options.clone();
+        let mut stream = MysqlStream::new(options, input, assembler);
+        stream.follows_definitions = self.follows_definitions;
+        Ok(Box::new(stream))
     }
 
     async fn end(&mut self) -> Result<Position, Error> {

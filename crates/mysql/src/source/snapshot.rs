@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tracing::debug;
-use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
+use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, RecordedPlan, Snapshot};
 use whimbrel_core::mapping::Segments;
 use whimbrel_core::{ChunkBounds, Partition, Position, Table, TableName};
 
@@ -118,8 +118,12 @@ impl Snapshot for MysqlSnapshot {
         Ok(bounds.collect())
     }
 
+    fn recall(&self, plans: Vec<RecordedPlan>) {
+        self.changed.recall(plans);
+    }
+
     /// Ranges of keys cover every key there can be. So a plan holds as long as the key is still made of the same columns and
-    /// the log knows of no change to the table: a row that changed, came or went in a chunk that is finished would be missed.
+    /// the log knows of no change in a chunk that is finished: a row that changed, came or went there would be missed. See [`super::changed`].
     async fn plan_holds(
         &self,
         table: &Table,
@@ -131,7 +135,11 @@ impl Snapshot for MysqlSnapshot {
                 .is_some_and(|range| range.condition(table).is_some())
         });
         let is_view = self.views.contains(&table.name);
-        Ok(has_same_key && !is_view && !self.changed.since(planned_at, &table.name).await?)
+        if !has_same_key || is_view {
+            return Ok(false);
+        }
+        let is_changed = self.changed.since(planned_at, &table.name, finished);
+        Ok(!is_changed.await?)
     }
 
     fn raw_formats(&self, _: &Table) -> Vec<RawFormat> {
