@@ -237,6 +237,15 @@ impl Target for MemoryTarget {
         })
     }
 
+    async fn restore_keys(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.faults.hang(Call::RestoreKeys).await;
+        self.faults.around(Call::RestoreKeys, || {
+            let state = self.database.lock();
+            check_fence(&state, fence)?;
+            Ok(state.keys_refused.clone())
+        })
+    }
+
     async fn create_types(&mut self, _types: &[TypeDefinition]) -> Result<(), Error> {
         Ok(())
     }

@@ -73,6 +73,7 @@ pub(crate) use self::assembler::Voids;
 use self::assembler::{Assembler, Start};
 use self::charset::Charsets;
 pub(crate) use self::checks::{concerns, left_out};
+pub(crate) use self::locate::bound;
 use self::gtid::GtidTrack;
 use self::locate::Search;
 use self::place::{Parsed, Place, View};
@@ -288,6 +289,11 @@ impl ChangeLog for MysqlLog {
     async fn remove(&mut self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Whether a position tells its file from another one of the same name.
+pub(crate) fn tells_its_file(position: &Position) -> bool {
+    Parsed::without_ids(position).is_ok_and(|parsed| parsed.begun.is_some())
 }
 
 /// The character sets that a table's columns need.

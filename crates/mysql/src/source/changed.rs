@@ -8,7 +8,7 @@
 //! - What may change any row without telling which makes the whole table changed: every statement that alters, empties, replaces or renames it (as
 //!   the catalog of now is no answer for an earlier place, such a statement is not looked at any closer), rows that do not fit the table of now, keys
 //!   that are not compared here, and foreign keys by which rows change untold, where *any* row of the other table was touched.
-//! - Where the log cannot be read, was purged, or holds a statement instead of rows, all tables are changed.
+//! - Where the log cannot be read, was purged or begun anew, or holds a statement instead of rows, all tables are changed.
 //!
 //! A transaction that was rolled back may count as a change. None that was committed is overlooked, because both positions are between two
 //! transactions, exact, and of the same log, and each transaction is either in the earlier view or behind its position.
@@ -117,6 +117,12 @@ impl Changed {
             if !position::is_exact(position) || !position::is_known(position) {
                 return Err(Error::Fatal(format!(
                     "cannot {DOING}: the place in the binary log is not known exactly ({position}); grant RELOAD, and the privilege to see the log's status, to the source's user"
+                )));
+            }
+            // The same place twice is one without a look into the log, for which a user may lack the right.
+            if *from != self.up_to && !log::tells_its_file(position) {
+                return Err(Error::Fatal(format!(
+                    "cannot {DOING}: it is not known which log the place is of ({position}); grant REPLICATION SLAVE to the source's user"
                 )));
             }
         }
