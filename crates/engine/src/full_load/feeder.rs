@@ -112,7 +112,9 @@ impl Feeder<'_> {
         let shaper = self.attempt.spec.shaper();
         if let Some(state) = &record.follow {
             if !shaper.is_that_of(&state.shape) {
-                return Ok(Err("the settings of its values, or the rules for it, have changed"));
+                return Ok(Err(
+                    "the settings of its values, or the rules for it, have changed",
+                ));
             }
             if !is_defined_as(table, &state.shape) {
                 return Ok(Err("its columns or its key have changed"));

@@ -198,17 +198,17 @@ impl PartBlock {
         let mut at = 0;
         loop {
             let unreadable = read(&*block, &mut at, &mut |place, row| {
-            let selected = rows.selects(row).ok_or_else(|| {
+                let selected = rows.selects(row).ok_or_else(|| {
                 Error::table(
                     &table.name,
                     "a range of the table mappings looks at a column whose values are not of the type that the catalog gives it; load the table by \
                      ranges of another column",
                 )
             })?;
-            if selected {
-                places.push(place);
-            }
-            Ok(())
+                if selected {
+                    places.push(place);
+                }
+                Ok(())
             })?;
             let Some(unreadable) = unreadable else { break };
             let place = at - 1;
@@ -278,11 +278,11 @@ impl RowBlock for PartBlock {
         let mut wanted = self.places.iter().skip(skipped).copied().peekable();
         while let Some(&first) = wanted.peek() {
             let mut at = first;
-            let unreadable = read(&*self.block, &mut at, &mut |place, row| {
-                match wanted.next_if_eq(&place) {
-                    Some(_) => visit(row),
-                    None => Ok(()),
-                }
+            let unreadable = read(&*self.block, &mut at, &mut |place, row| match wanted
+                .next_if_eq(&place)
+            {
+                Some(_) => visit(row),
+                None => Ok(()),
             })?;
             match unreadable {
                 Some(error) if wanted.peek() == Some(&(at - 1)) => return Err(error),

@@ -9,8 +9,8 @@ use whimbrel_connector::KeyNotRestored;
 use whimbrel_connector::memory::{Call, Faults, When};
 use whimbrel_core::objects::ObjectKind;
 use whimbrel_engine::{
-    CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RetryPolicy, RunError,
-    run_cdc,
+    CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RetryPolicy,
+    RunError, run_cdc,
 };
 
 use crate::cdc;

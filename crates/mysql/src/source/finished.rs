@@ -301,7 +301,10 @@ mod tests {
         let key = |values: &[Value<'_>]| finished.key_of(values, Some(&[1, 7]));
         assert_eq!(key(&[Value::NotSent, Value::UInt(3)]), Some(vec![1, 3]));
         assert_eq!(key(&[Value::Int(2), Value::NotSent]), Some(vec![2, 7]));
-        assert_eq!(finished.key_of(&[Value::NotSent, Value::UInt(3)], None), None);
+        assert_eq!(
+            finished.key_of(&[Value::NotSent, Value::UInt(3)], None),
+            None
+        );
     }
 
     #[test]
@@ -310,11 +313,16 @@ mod tests {
             &["{}"][..],
             &[r#"{"partition":"p"}"#],
             &["no range"],
-            &[r#"{"columns":["a","b","day"],"equal":[{"number":"1"},{"number":"2"}],"to":{"plain":"2020-01-01"}}"#],
+            &[
+                r#"{"columns":["a","b","day"],"equal":[{"number":"1"},{"number":"2"}],"to":{"plain":"2020-01-01"}}"#,
+            ],
             &[r#"{"columns":["b"],"to":{"number":"5"}}"#],
             &[r#"{"columns":["a"],"to":{"number":"5.5"}}"#],
             // Of another index than the first.
-            &[r#"{"columns":["a"],"to":{"number":"5"}}"#, r#"{"index":"u","columns":["b"],"to":{"number":"5"}}"#],
+            &[
+                r#"{"columns":["a"],"to":{"number":"5"}}"#,
+                r#"{"index":"u","columns":["b"],"to":{"number":"5"}}"#,
+            ],
         ] {
             assert_eq!(finished(ranges), None, "{ranges:?}");
         }

@@ -24,7 +24,8 @@ const BIT_LENGTH_MAX: u32 = 64;
 const DECIMAL_DIGITS_MAX: u32 = 65;
 const DECIMAL_SCALE_MAX: u32 = 30;
 /// MariaDB makes a zero of it whatever statement writes it, bound or in words (seen on 10.11); MySQL keeps it (seen on 9.7). Both compare them as equal.
-const NEGATIVE_ZERO: &str = "the negative zero among floating-point numbers arrives as zero, because MariaDB keeps none";
+const NEGATIVE_ZERO: &str =
+    "the negative zero among floating-point numbers arrives as zero, because MariaDB keeps none";
 /// The most labels of a SET.
 const SET_LABELS_MAX: usize = 64;
 

@@ -232,15 +232,10 @@ mod tests {
     }
 
     fn ranges(main_bytes: u64, all_bytes: u64, chunk_bytes: u64) -> Vec<ChunkRange> {
-        plan(
-            &[],
-            &[relation(main_bytes, all_bytes)],
-            false,
-            chunk_bytes,
-        )
-        .iter()
-        .map(|bounds| ChunkRange::parse(bounds).unwrap())
-        .collect()
+        plan(&[], &[relation(main_bytes, all_bytes)], false, chunk_bytes)
+            .iter()
+            .map(|bounds| ChunkRange::parse(bounds).unwrap())
+            .collect()
     }
 
     #[test]
@@ -264,19 +259,15 @@ mod tests {
 
     #[test]
     fn chunks_that_follow_each_other_are_one_run() {
-        let chunks: Vec<FinishedChunk> = plan(
-            &[],
-            &[relation(81_920_000, 81_920_000)],
-            false,
-            16_384_000,
-        )
-        .into_iter()
-        .map(|bounds| FinishedChunk {
-            bounds,
-            filter: None,
-            row_count: 1,
-        })
-        .collect();
+        let chunks: Vec<FinishedChunk> =
+            plan(&[], &[relation(81_920_000, 81_920_000)], false, 16_384_000)
+                .into_iter()
+                .map(|bounds| FinishedChunk {
+                    bounds,
+                    filter: None,
+                    row_count: 1,
+                })
+                .collect();
         assert_eq!(chunks.len(), 5);
         let some = [&chunks[3..], &chunks[..2]].concat();
         let table = no_columns();

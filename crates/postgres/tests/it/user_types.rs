@@ -208,8 +208,14 @@ async fn money_that_counts_other_units_is_refused_where_a_table_has_some() {
     for (setup, has_money) in [
         ("create table t (id int, v money)", true),
         ("create table t (id int, v money[])", true),
-        ("create domain price as money; create table t (id int, v price)", true),
-        ("create type item as (name text, price money); create table t (id int, v item[])", true),
+        (
+            "create domain price as money; create table t (id int, v price)",
+            true,
+        ),
+        (
+            "create type item as (name text, price money); create table t (id int, v item[])",
+            true,
+        ),
         ("create table t (id int, v numeric(9, 2))", false),
     ] {
         let pair = Pair::between(Engine::Postgres15, Engine::Postgres18, "money");
@@ -219,7 +225,11 @@ async fn money_that_counts_other_units_is_refused_where_a_table_has_some() {
         let tables = all_tables(&mut *source).await.unwrap();
         let types = source.type_definitions(&tables).await.unwrap();
         let is_money = |one: &&TypeDefinition| one.name.starts_with("money of 2 digits");
-        assert_eq!(types.iter().filter(is_money).count(), usize::from(has_money), "{types:?}");
+        assert_eq!(
+            types.iter().filter(is_money).count(),
+            usize::from(has_money),
+            "{types:?}"
+        );
         target.create_types(&types).await.unwrap();
         let refused = target.create_types(&counted_in(&types, "1")).await;
         match refused {
