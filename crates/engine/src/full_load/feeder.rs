@@ -143,7 +143,7 @@ impl Feeder<'_> {
     ) -> Result<bool, RunError> {
         let name = &planned.source.name;
         if self.attempt.spec.is_followed {
-            return self.is_loaded_as_described(name, record);
+            return Ok(self.is_loaded_as_described(name, record));
         }
         let recorded = match self.recorded(planned, record)? {
             Ok(recorded) => recorded,
@@ -170,18 +170,14 @@ impl Feeder<'_> {
     }
 
     /// A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
-    fn is_loaded_as_described(
-        &self,
-        name: &TableName,
-        record: &LoadRecord,
-    ) -> Result<bool, RunError> {
+    fn is_loaded_as_described(&self, name: &TableName, record: &LoadRecord) -> bool {
         let shaper = self.attempt.spec.shaper();
         let mut state = record.follow.iter();
         if state.any(|state| !shaper.is_that_of(&state.shape)) {
             info!(table = %name, "the settings of its values, or the rules for it, have changed since its load was interrupted: it starts again");
-            return Ok(false);
+            return false;
         }
-        Ok(record.chunks.iter().all(|chunk| chunk.done.is_some()))
+        record.chunks.iter().all(|chunk| chunk.done.is_some())
     }
 
     /// Notes that a table's plan holds under the snapshot of now, once the target is there.

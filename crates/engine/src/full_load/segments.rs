@@ -227,6 +227,9 @@ impl PartBlock {
     }
 }
 
+/// Takes a row and its place in the block.
+type PlacedVisitor<'v> = dyn FnMut(usize, &[Value<'_>]) -> Result<(), Error> + Send + 'v;
+
 /// Reads rows of a block from a place on, up to one that cannot be read, which is answered; `at` is behind what was read.
 ///
 /// # Errors
@@ -234,7 +237,7 @@ impl PartBlock {
 fn read(
     block: &dyn RowBlock,
     at: &mut usize,
-    visit: &mut (dyn FnMut(usize, &[Value<'_>]) -> Result<(), Error> + Send),
+    visit: &mut PlacedVisitor<'_>,
 ) -> Result<Option<Error>, Error> {
     if *at >= block.row_count() {
         return Ok(None);

@@ -25,6 +25,7 @@ fn make(columns: &str, key: &str) -> String {
 /// A load of table `t` that was interrupted once its first chunks were committed.
 struct Interrupted<'d> {
     database: &'d TestDatabase,
+    url: String,
     planned_at: Position,
     finished: Vec<FinishedChunk>,
     /// Of the rows of the finished chunks.
@@ -33,7 +34,11 @@ struct Interrupted<'d> {
 
 impl<'d> Interrupted<'d> {
     async fn new(database: &'d TestDatabase) -> Self {
-        let (snapshot, table) = opened(database).await;
+        Self::at(database, database.url()).await
+    }
+
+    async fn at(database: &'d TestDatabase, url: String) -> Self {
+        let (snapshot, table) = opened(database, &url).await;
         let plan = snapshot.plan(&table, CHUNK_BYTES).await.unwrap();
         // Without a key that can be cut, all of the table is one.
         let done = &plan[..(plan.len() / 2).max(1)];
@@ -48,6 +53,7 @@ impl<'d> Interrupted<'d> {
         };
         Self {
             database,
+            url,
             planned_at: snapshot.position().clone(),
             finished: done.iter().map(finish).collect(),
             numbers,
@@ -56,7 +62,7 @@ impl<'d> Interrupted<'d> {
 
     /// Whether the load may go on. `is_told`: the snapshot knows all loads that it is asked about.
     async fn asked(&self, is_told: bool) -> bool {
-        let (snapshot, table) = opened(self.database).await;
+        let (snapshot, table) = opened(self.database, &self.url).await;
         if is_told {
             snapshot.recall(vec![RecordedPlan {
                 table: table.name.clone(),
@@ -73,8 +79,8 @@ impl<'d> Interrupted<'d> {
     }
 }
 
-async fn opened(database: &TestDatabase) -> (Box<dyn Snapshot>, Table) {
-    let mut source = connector(&database.url()).source().await.unwrap();
+async fn opened(database: &TestDatabase, url: &str) -> (Box<dyn Snapshot>, Table) {
+    let mut source = connector(url).source().await.unwrap();
     let tables = source.tables(&|name| name.schema == database.name()).await;
     let table = tables.unwrap().into_iter().find(|t| t.name.name == "t");
     let snapshot = source.snapshot(1).await.unwrap();
@@ -315,5 +321,62 @@ async fn a_log_that_cannot_be_read_lets_every_table_start_again() {
                 .unwrap();
         }
         assert!(!interrupted.holds().await, "{engine}: purged");
+    }
+}
+
+/// The same file and offset in another life of the log, and without ids that would tell.
+#[tokio::test]
+async fn a_log_that_was_begun_anew_is_not_taken_for_one_in_which_nothing_happened() {
+    for engine in ENGINES {
+        let server = Server::private(engine).unwrap();
+        let database = server.database("anew").unwrap();
+        database.sql(&make("id int primary key", "n")).unwrap();
+        let reset = match engine {
+            Engine::Mariadb1011 => "reset master",
+            _ => "reset binary logs and gtids",
+        };
+        database.sql(reset).unwrap();
+        let second = || database.sql("select unix_timestamp()").unwrap();
+        let begun = second();
+        let interrupted = Interrupted::new(&database).await;
+        assert!(interrupted.holds().await, "{engine}");
+        database
+            .sql("update t set payload = 'late' where id = 2")
+            .unwrap();
+        while second() == begun {
+            tokio::task::yield_now().await;
+        }
+        database.sql(reset).unwrap();
+        let (snapshot, _) = opened(&database, &database.url()).await;
+        let place = |position: &Position| position.as_str().split('@').next().map(str::to_owned);
+        assert_eq!(place(snapshot.position()), place(&interrupted.planned_at));
+        assert!(!interrupted.holds().await, "{engine}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_read_the_log_goes_on_while_nothing_happens() {
+    for engine in ENGINES {
+        let server = Server::private(engine).unwrap();
+        let database = server.database("quiet").unwrap();
+        database.sql(&make("id int primary key", "n")).unwrap();
+        let status = match engine {
+            Engine::Mariadb1011 => "binlog monitor",
+            _ => "replication client",
+        };
+        database
+            .sql(&format!(
+                "create user reader identified by 'secret'; grant reload, {status} on *.* to reader; grant select on {}.* to reader",
+                database.name()
+            ))
+            .unwrap();
+        let url = database.url_as("reader", "secret");
+        let interrupted = Interrupted::at(&database, url).await;
+        assert!(!interrupted.planned_at.as_str().contains('@'));
+        assert!(interrupted.holds().await, "{engine}");
+        database
+            .sql("update t set payload = 'late' where id = 1999")
+            .unwrap();
+        assert!(!interrupted.holds().await, "{engine}");
     }
 }
