@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from conftest import PSQL, wait_until
-from resources import describe_task, events_of, start, table_statistics, wait_for_task
+from resources import describe_task, events_of, mappings_of, start, table_statistics, wait_for_task
 from test_changes import arrives, pair, remove, stop  # noqa: F401
 from test_full_load import PAIRS
 
@@ -91,6 +91,40 @@ def test_refused_rows_of_a_load_are_left_out_and_told(dms, pair):
     errors = exceptions(pair, task, "awsdms_full_load_exceptions", "ERROR")
     assert any(words in errors for words in ("too long", "longer", "would cut it")), errors
     assert any("12 rows were left out" in text for text in events_of(dms, task)), events_of(dms, task)
+
+
+@pytest.mark.parametrize("pair", [("mysql97", "postgres18"), ("mariadb1011", "postgres15")], indirect=True, ids="-to-".join)
+def test_a_row_that_cannot_be_read_is_left_out_of_its_range_alone(dms, pair):
+    words = ", ".join(f"({n}, 'word')" for n in range(1, 31) if n not in (3, 12, 13))
+    pair.source.sql(
+        f"create table {pair.schema}.words (id int primary key, v varchar(20) character set cp1251); "
+        f"insert into {pair.schema}.words values {words}; "
+        # Bytes that the set gives no meaning.
+        f"set sql_mode = ''; insert into {pair.schema}.words values (3, _cp1251 x'619862'), (12, _cp1251 x'98'), (13, _cp1251 x'98')"
+    )
+    ranges = {
+        "rule-type": "table-settings",
+        "rule-id": "2",
+        "rule-name": "2",
+        "object-locator": {"schema-name": pair.schema, "table-name": "words"},
+        "parallel-load": {"type": "ranges", "columns": ["id"], "boundaries": [["10"], ["20"]]},
+    }
+    mappings = json.loads(mappings_of(pair.schema))
+    mappings["rules"].append(ranges)
+    told = {"ControlTablesSettings": {"FullLoadExceptionTableEnabled": True}}
+    task = pair.task(
+        TableMappings=json.dumps(mappings), ReplicationTaskSettings=settings(told, DataErrorPolicy="LOG_ERROR")
+    )
+    start(dms, task)
+    wait_until(lambda: describe_task(dms, task)["Status"] != "starting", 60, "the task is under way")
+    done = wait_for_task(dms, task, "stopped")
+    assert done["ReplicationTaskStats"]["TablesErrored"] == 0, (done, table_statistics(dms, task))
+    figures = table_statistics(dms, task)["words"]
+    assert (figures["FullLoadRows"], figures["FullLoadErrorRows"]) == (27, 3), figures
+    assert pair.rows("words", "id") == "".join(f"{n}\n" for n in range(1, 31) if n not in (3, 12, 13))
+    errors = exceptions(pair, task, "awsdms_full_load_exceptions", "ERROR").splitlines()
+    assert [key for key in ("(3)", "(12)", "(13)") if sum(key in text for text in errors) == 1] == ["(3)", "(12)", "(13)"], errors
+    assert len(errors) == 3, errors
 
 
 @both_ways

@@ -46,7 +46,8 @@ pub use lookup::{KeyCell, KeyLookup};
 pub use mutation::Mutation;
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
 pub use source::{
-    ChunkReader, FinishedChunk, ReadFormat, ReadRequest, Snapshot, Source, TypeDefinition,
+    ChunkReader, FinishedChunk, ReadFormat, ReadRequest, RecordedPlan, Snapshot, Source,
+    TypeDefinition,
 };
 pub use target::{
     ChunkCommit, ChunkLoad, ChunkRecord, FedTable, Feeding, KeyNotRestored, KeyPolicy, LoadRecord,

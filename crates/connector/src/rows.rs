@@ -56,4 +56,13 @@ pub trait RowBlock: Send + Sync {
             if at > skipped { visit(row) } else { Ok(()) }
         })
     }
+
+    /// Hands over what can be read of a row that cannot be read whole: other cells are `NotSent`, and those that are not there are not known
+    /// either.
+    ///
+    /// # Errors
+    /// The visitor's.
+    fn readable(&self, _at: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        visit(&[])
+    }
 }

@@ -104,9 +104,16 @@ pub trait Snapshot: Send + Sync {
         false
     }
 
+    /// Tells of all loads that [`Self::plan_holds`] is going to be asked about, so that a source that finds the answer in its log
+    /// reads that once for all of them. Costs nothing, and may be left out: the answers are then less often `true`.
+    fn recall(&self, _plans: Vec<RecordedPlan>) {}
+
     /// Whether a load of `table` that was planned under an earlier snapshot (`planned_at`) may go on under this one: what the
     /// chunks in `finished` gave is what they hold now, and they and the others together hold every row exactly once. `false`
     /// means that the table must start again.
+    ///
+    /// `planned_at` is the snapshot that the plan was made under, or a later one under which it was found to hold: what the finished
+    /// chunks gave is what they hold under that one, too.
     ///
     /// A source that cannot tell answers `false`. Asked once per table when a load resumes; may take a scan of the table.
     async fn plan_holds(
@@ -133,6 +140,17 @@ pub struct FinishedChunk {
     pub filter: Option<Predicate>,
     /// How many rows it gave, of those that were wanted.
     pub row_count: u64,
+}
+
+/// A load that was interrupted, as far as a source is asked about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedPlan {
+    /// The table.
+    pub table: TableName,
+    /// As [`Snapshot::plan_holds`] has it.
+    pub planned_at: Position,
+    /// The chunks that are committed.
+    pub finished: Vec<FinishedChunk>,
 }
 
 /// How a reader hands rows over.

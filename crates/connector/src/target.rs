@@ -155,7 +155,8 @@ pub struct ChunkCommit {
 pub struct LoadRecord {
     /// The table at the source.
     pub table: TableName,
-    /// The position of the snapshot under which the chunks were planned; `None` for a table that was not loaded by the task.
+    /// The position of the snapshot under which the chunks were planned, or of a later one under which the plan was found to hold
+    /// ([`Target::rebase`]); `None` for a table that was not loaded by the task.
     pub planned_at: Option<Position>,
     /// All chunks of the plan, by id.
     pub chunks: Vec<ChunkRecord>,
@@ -357,6 +358,18 @@ pub trait Target: Send {
         mode: PrepareMode,
         planned_at: &Position,
         chunks: &[ChunkBounds],
+    ) -> Result<(), Error>;
+
+    /// Notes that the plan of a table's load holds under a later snapshot, under which the chunks are read that are open: what the finished ones
+    /// gave is what they hold under it. A table without a record stays without.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another epoch owns the task, and nothing was written.
+    async fn rebase(
+        &mut self,
+        fence: &TaskFence,
+        table: &TableName,
+        planned_at: &Position,
     ) -> Result<(), Error>;
 
     /// A loader with a connection of its own.

@@ -1,6 +1,6 @@
 use super::rig::{self, How, Rig, assert_fenced, assert_replaced};
 use super::{End, Harness, fixture};
-use whimbrel_core::TableName;
+use whimbrel_core::{Position, TableName};
 
 use crate::{Error, FedTable, Feeding, PrepareMode, TaskFence};
 
@@ -164,6 +164,38 @@ pub async fn unrecorded_tables_are_as_if_never_prepared(harness: &dyn Harness) {
     let refused = rig.target.unrecord(&old, &[&name]).await;
     assert_fenced(refused, "unrecord");
     assert_fenced(rig.target.load_records(&old).await, "load records");
+}
+
+/// A plan is put under a later snapshot with all that is done of it, by the owner of the task alone.
+pub async fn a_rebased_plan_keeps_what_is_done(harness: &dyn Harness) {
+    rig::make(harness, &[fixture::many_rows()]);
+    let mut rig = Rig::prepared(harness, "many_rows", How::CHUNKED).await;
+    let mut loader = rig.loader().await;
+    let done = rig.load(&mut *loader, 0).await.unwrap();
+    let name = rig.planned.source.name.clone();
+    let (later, latest) = (Position::new("later 'place'"), Position::new("latest"));
+    for _ in 0..2 {
+        let rebased = rig.target.rebase(&rig.fence, &name, &later).await;
+        rebased.unwrap();
+    }
+    let none = TableName::new("no", "such");
+    let rebased = rig.target.rebase(&rig.fence, &none, &latest).await;
+    rebased.unwrap();
+    let record = rig.record(harness).await;
+    assert_eq!(record.planned_at.as_ref(), Some(&later));
+    let bounds = record.chunks.iter().map(|chunk| &chunk.bounds);
+    assert!(bounds.eq(&rig.chunks), "{record:?}");
+    assert_eq!(record.chunks[0].done, Some(done));
+    assert!(record.chunks[1..].iter().all(|chunk| chunk.done.is_none()));
+    let second = rig.load(&mut *loader, 1).await.unwrap();
+    assert_eq!(rig.record(harness).await.chunks[1].done, Some(second));
+    drop(loader);
+    let old = rig.fence.clone();
+    rig.fence = rig.target.claim(&old.task).await.unwrap();
+    let refused = rig.target.rebase(&old, &name, &latest).await;
+    assert_fenced(refused, "rebase");
+    let record = rig.record(harness).await;
+    assert_eq!(record.planned_at.as_ref(), Some(&later));
 }
 
 /// A chunk that the record does not have as open is given up, and the record says what became of it.

@@ -38,6 +38,7 @@ macro_rules! conformance_tests {
             what_a_replaced_worker_has_open_is_ended
             a_chunk_whose_record_is_gone_leaves_nothing
             unrecorded_tables_are_as_if_never_prepared
+            a_rebased_plan_keeps_what_is_done
             a_forgotten_task_cannot_write
             forgetting_may_be_repeated
             tasks_do_not_disturb_each_other

@@ -2,7 +2,7 @@ use whimbrel_core::{ChunkBounds, Table, TableName};
 
 use super::rig::{self, SMALL_CHUNK, WHOLE};
 use super::{Change, End, Harness, fixture};
-use crate::{FinishedChunk, Snapshot, Source};
+use crate::{FinishedChunk, RecordedPlan, Snapshot, Source};
 
 /// The longest text of bounds that a target must be able to keep.
 const RANGE_BYTES_MAX: usize = 60_000;
@@ -152,6 +152,11 @@ pub async fn a_plan_that_holds_covers_every_row(harness: &dyn Harness) {
         drop(first);
         harness.change(End::Source, changes);
         let second = source.snapshot(1).await.unwrap();
+        second.recall(vec![RecordedPlan {
+            table: table.name.clone(),
+            planned_at: planned_at.clone(),
+            finished: done.clone(),
+        }]);
         if second.plan_holds(&table, &planned_at, &done).await.unwrap() {
             rows.extend(rig::read_chunks(&*second, &table, open).await.unwrap());
             rows.sort();

@@ -39,6 +39,8 @@ pub enum Call {
     Commit,
     /// Finishing a table.
     Finish,
+    /// Making foreign keys again that were put aside.
+    RestoreKeys,
     /// Removing the record.
     Forget,
     /// Having the log kept.
@@ -181,8 +183,8 @@ impl Faults {
     }
 
     /// The nth call of this kind (from 1) is never answered: it waits for what somebody else has locked. Something happens right before.
-    /// Of connecting, of the calls before a table's rows, of those that read or remove the record, and of those that keep or open the log or
-    /// commit changes.
+    /// Of connecting, of the calls before a table's rows and of those behind them, of those that read or remove the record, and of those that keep
+    /// or open the log or commit changes.
     #[must_use]
     pub fn and_hung(self, call: Call, nth: u32, happens: impl FnOnce() + Send + 'static) -> Self {
         self.lock().hung = Some((call, nth, Box::new(happens)));

@@ -20,7 +20,7 @@ use whimbrel_core::{Engine, Table, TableName, Value};
 use crate::control_tables::{ControlTable, ControlValue};
 use crate::{
     ApplyException, ChangeLog, Checkpoint, ConnectError, ConnectErrorKind, Connector, Error,
-    Feeding, KeptLog, LoadRecord, LogWatch, ServerInfo, Source, Target,
+    Feeding, KeptLog, KeyNotRestored, LoadRecord, LogWatch, ServerInfo, Source, Target,
 };
 pub use faults::{Call, Faults, When};
 pub use log::MemoryChange;
@@ -118,6 +118,8 @@ struct State {
     control: BTreeMap<&'static str, Vec<Vec<ControlValue>>>,
     /// Tables and the tasks that feed them.
     fed: BTreeMap<(TableName, String), Feeding>,
+    /// Foreign keys that were put aside and cannot be made again.
+    keys_refused: Vec<KeyNotRestored>,
     /// What a look at the log tells.
     kept_log: Option<KeptLog>,
 }
@@ -182,6 +184,11 @@ impl MemoryDatabase {
         Err(Error::Transient(
             "the stream is to be opened in another form".to_owned(),
         ))
+    }
+
+    /// From now on these foreign keys cannot be made again at the end of a load.
+    pub fn refuse_keys(&self, refused: Vec<KeyNotRestored>) {
+        self.lock().keys_refused = refused;
     }
 
     /// Loses the log up to its end, as a server does that keeps its log by rules of its own.

@@ -237,6 +237,15 @@ impl Target for MemoryTarget {
         })
     }
 
+    async fn restore_keys(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
+        self.faults.hang(Call::RestoreKeys).await;
+        self.faults.around(Call::RestoreKeys, || {
+            let state = self.database.lock();
+            check_fence(&state, fence)?;
+            Ok(state.keys_refused.clone())
+        })
+    }
+
     async fn create_types(&mut self, _types: &[TypeDefinition]) -> Result<(), Error> {
         Ok(())
     }
@@ -280,6 +289,21 @@ impl Target for MemoryTarget {
             state.records.insert((fence.task.clone(), source), record);
             Ok(())
         })
+    }
+
+    async fn rebase(
+        &mut self,
+        fence: &TaskFence,
+        table: &TableName,
+        planned_at: &Position,
+    ) -> Result<(), Error> {
+        let mut state = self.database.lock();
+        check_fence(&state, fence)?;
+        let key = (fence.task.clone(), table.clone());
+        if let Some(record) = state.records.get_mut(&key) {
+            record.planned_at = Some(planned_at.clone());
+        }
+        Ok(())
     }
 
     async fn loader(&mut self, fence: &TaskFence) -> Result<Box<dyn Loader>, Error> {

@@ -507,7 +507,10 @@ impl Run<'_> {
         let built = building.run(stage).await?;
         // The source's objects may have taken the place of what could not be made again.
         if is_refused && built == Built::All {
-            let refused = target.restore_keys(&fence).await;
+            let refused = tokio::select! {
+                () = self.stop.cancelled() => return Ok(Built::Stopped),
+                refused = target.restore_keys(&fence) => refused,
+            };
             building.tell_keys(refused.map_err(RunError::Target)?);
         }
         Ok(built)

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tracing::info;
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, Target, TargetTable,
+    Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, RecordedPlan, Target, TargetTable,
 };
 use whimbrel_core::mapping::Predicate;
-use whimbrel_core::{ChunkId, Position, TableName};
+use whimbrel_core::{ChunkId, Position, Table, TableName};
 
 use super::coordinator::{Attempt, Job, Shared, TableRun, table_message};
 use super::plan::{LoadPlan, PlannedTable};
@@ -38,6 +38,7 @@ impl Feeder<'_> {
         plan: LoadPlan,
         mut records: HashMap<TableName, LoadRecord>,
     ) -> Result<(), RunError> {
+        self.recall(&plan, &records);
         for table in plan.tables {
             if self.shared.halt.is_cancelled() {
                 return Ok(());
@@ -91,45 +92,105 @@ impl Feeder<'_> {
             && record.chunks.iter().any(|chunk| chunk.done.is_some())
     }
 
-    /// Whether a recorded plan may be gone on with.
+    /// Tells the snapshot of all plans that it will be asked about.
+    fn recall(&self, plan: &LoadPlan, records: &HashMap<TableName, LoadRecord>) {
+        let recorded = plan.tables.iter().filter_map(|planned| {
+            let record = records.get(&planned.source.name)?;
+            // What stands in the way is told when it is the table's turn.
+            self.recorded(planned, record).ok()?.ok()
+        });
+        self.shared.snapshot.recall(recorded.collect());
+    }
+
+    /// What the source has to be asked of a recorded load; without asking it, why the table starts again.
+    fn recorded(
+        &self,
+        planned: &PlannedTable,
+        record: &LoadRecord,
+    ) -> Result<Result<RecordedPlan, &'static str>, RunError> {
+        let table = &planned.source;
+        let shaper = self.attempt.spec.shaper();
+        if let Some(state) = &record.follow {
+            if !shaper.is_that_of(&state.shape) {
+                return Ok(Err(
+                    "the settings of its values, or the rules for it, have changed",
+                ));
+            }
+            if !is_defined_as(table, &state.shape) {
+                return Ok(Err("its columns or its key have changed"));
+            }
+        }
+        let shape = shaper.of_rows(table).map_err(RunError::Source)?;
+        let filter = shape.as_ref().and_then(|shape| shape.filter());
+        let Some(finished) = finished(planned, record, filter) else {
+            return Ok(Err("its ranges are others"));
+        };
+        Ok(match &record.planned_at {
+            Some(planned_at) if !finished.is_empty() => Ok(RecordedPlan {
+                table: table.name.clone(),
+                planned_at: planned_at.clone(),
+                finished,
+            }),
+            _ => Err("no chunk of it was finished"),
+        })
+    }
+
+    /// Whether a recorded plan may be gone on with. If so, that it holds under the snapshot of now is on record.
     async fn still_holds(
         &mut self,
         planned: &PlannedTable,
         record: &LoadRecord,
     ) -> Result<bool, RunError> {
-        let table = &planned.source;
-        let shaper = self.attempt.spec.shaper();
-        if record
-            .follow
-            .as_ref()
-            .is_some_and(|state| !shaper.is_that_of(&state.shape))
-        {
-            info!(table = %table.name, "the settings of its values, or the rules for it, have changed since its load was interrupted: it starts again");
-            return Ok(false);
-        }
+        let name = &planned.source.name;
         if self.attempt.spec.is_followed {
-            // A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
-            return Ok(record.chunks.iter().all(|chunk| chunk.done.is_some()));
+            return Ok(self.is_loaded_as_described(name, record));
         }
-        let shape = shaper.of_rows(table).map_err(RunError::Source)?;
-        let filter = shape.as_ref().and_then(|shape| shape.filter());
-        let Some(finished) = finished(planned, record, filter) else {
-            info!(table = %table.name, "its ranges are others than when its load was interrupted: it starts again");
-            return Ok(false);
+        let recorded = match self.recorded(planned, record)? {
+            Ok(recorded) => recorded,
+            Err(why) => {
+                info!(table = %name, "{why} since its load was interrupted: it starts again");
+                return Ok(false);
+            }
         };
-        let Some(planned_at) = record.planned_at.as_ref().filter(|_| !finished.is_empty()) else {
+        let RecordedPlan {
+            planned_at,
+            finished,
+            ..
+        } = &recorded;
+        let snapshot = &self.shared.snapshot;
+        let holds = snapshot.plan_holds(&planned.source, planned_at, finished);
+        if !holds.await.map_err(RunError::Source)? {
+            info!(table = %name, "rows of its finished chunks may have changed since its load was interrupted: it starts again");
             return Ok(false);
-        };
-        let holds = self
-            .shared
-            .snapshot
-            .plan_holds(table, planned_at, &finished)
-            .await
-            .map_err(RunError::Source)?;
-        if !holds {
-            info!(table = %table.name, "the table changed since its load was interrupted: it starts again");
         }
-        Ok(holds)
+        if planned_at != self.shared.snapshot.position() {
+            self.rebase_at_last(name).await?;
+        }
+        Ok(true)
+    }
+
+    /// A table that is followed has one view, and the new snapshot is another: only its keys may be left to build.
+    fn is_loaded_as_described(&self, name: &TableName, record: &LoadRecord) -> bool {
+        let shaper = self.attempt.spec.shaper();
+        let mut state = record.follow.iter();
+        if state.any(|state| !shaper.is_that_of(&state.shape)) {
+            info!(table = %name, "the settings of its values, or the rules for it, have changed since its load was interrupted: it starts again");
+            return false;
+        }
+        record.chunks.iter().all(|chunk| chunk.done.is_some())
+    }
+
+    /// Notes that a table's plan holds under the snapshot of now, once the target is there.
+    async fn rebase_at_last(&mut self, name: &TableName) -> Result<(), RunError> {
+        loop {
+            let seen = self.shared.outages();
+            let position = self.shared.snapshot.position();
+            let noted = self.target.rebase(&self.shared.fence, name, position).await;
+            match noted.map_err(RunError::Target) {
+                Err(met) if met.may_pass() => self.shared.renew(self.target, met, seen).await?,
+                noted => return noted,
+            }
+        }
     }
 
     /// Prepares a table, once the target is there.
@@ -250,6 +311,20 @@ impl Feeder<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a table is what it was when it was prepared at the target: otherwise its rows do not fit there, or are other ones than those of the
+/// finished chunks though no row was written.
+fn is_defined_as(now: &Table, then: &Table) -> bool {
+    let columns = now.columns.iter().zip(&then.columns);
+    let mut same = columns.map(|(now, then)| {
+        (&now.name, &now.ty, &now.native) == (&then.name, &then.ty, &then.native)
+            && (now.nullable, &now.generation) == (then.nullable, &then.generation)
+    });
+    now.columns.len() == then.columns.len()
+        && same.all(|is_same| is_same)
+        && now.primary_key == then.primary_key
+        && now.key_prefixes == then.key_prefixes
 }
 
 /// The chunks that an interrupted load has committed, as the source knows them; `None` when some are of other ranges than those of now.

@@ -11,7 +11,16 @@
 //! one is prepared again. A worker that was replaced holds an older epoch and is refused in those same transactions.
 //! A target that is away is waited for within an attempt, whose snapshot is kept; an error of the source ends it.
 //! A resume reads the open chunks under a new snapshot. The source connector is asked whether the recorded bounds still
-//! cover every row ([`whimbrel_connector::Snapshot::plan_holds`]); where they do not, the table starts again.
+//! cover every row, and the finished chunks gave what they hold now ([`whimbrel_connector::Snapshot::plan_holds`]); where not, the table starts again.
+//!
+//! Where so, the record is put under the new snapshot ([`whimbrel_connector::Target::rebase`]) *before* a chunk of it is queued. From then on it says that every
+//! chunk that is done, old or new, holds what it gave under the new snapshot's position, which is what the attempt after this one asks from:
+//!
+//! - Killed before that commit, the record has the old position and the old chunks: the next attempt asks the same question over a longer time.
+//! - Killed behind it, the old chunks were found to be unchanged up to the new position, and new ones are read under it: a change up to there is in the
+//!   rows, and one behind it is asked for. Nothing that was committed between the two is overlooked.
+//! - The commit checks the epoch, so that whoever was replaced puts no record under a snapshot that is not that of its successor.
+//! - A table whose definition is another than when it was prepared is not asked about: its rows would not fit the target's table, or be other ones.
 
 mod apart;
 mod conclude;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 use whimbrel_connector::{Error, RawRows, RowBlock, RowVisitor, Snapshot, Source};
 use whimbrel_core::mapping::{Predicate, Segments};
-use whimbrel_core::{ChunkBounds, Table};
+use whimbrel_core::{ChunkBounds, Table, Value};
 
 use crate::FullLoadSpec;
 use crate::shaping::refused;
@@ -179,10 +179,13 @@ impl Ranges {
 }
 
 /// Those rows of a block that are in a range.
+///
+/// A row that cannot be read is in the range that it has by the cells that can be, and where these do not tell, in every range that gets it: it is
+/// told more than once then, and never overlooked.
 pub(super) struct PartBlock {
     block: Box<dyn RowBlock>,
-    is_in: Vec<bool>,
-    row_count: usize,
+    /// Their places in the block.
+    places: Vec<usize>,
 }
 
 impl PartBlock {
@@ -191,29 +194,74 @@ impl PartBlock {
         rows: &Predicate,
         table: &Table,
     ) -> Result<Self, Error> {
-        let mut is_in = Vec::with_capacity(block.row_count());
-        block.decode(&mut |row| {
-            let selected = rows.selects(row).ok_or_else(|| {
+        let mut places = Vec::with_capacity(block.row_count());
+        let mut at = 0;
+        loop {
+            let unreadable = read(&*block, &mut at, &mut |place, row| {
+                let selected = rows.selects(row).ok_or_else(|| {
                 Error::table(
                     &table.name,
                     "a range of the table mappings looks at a column whose values are not of the type that the catalog gives it; load the table by \
                      ranges of another column",
                 )
             })?;
-            is_in.push(selected);
-            Ok(())
-        })?;
-        Ok(Self {
-            block,
-            row_count: is_in.iter().filter(|&&is_in| is_in).count(),
-            is_in,
-        })
+                if selected {
+                    places.push(place);
+                }
+                Ok(())
+            })?;
+            let Some(unreadable) = unreadable else { break };
+            let place = at - 1;
+            let mut is_elsewhere = false;
+            let looked = block.readable(place, &mut |row| {
+                is_elsewhere = rows.selects(row) == Some(false);
+                Ok(())
+            });
+            // What it is to be refused for is what kept it from being read.
+            looked.map_err(|_| unreadable)?;
+            if !is_elsewhere {
+                places.push(place);
+            }
+        }
+        Ok(Self { block, places })
+    }
+}
+
+/// Takes a row and its place in the block.
+type PlacedVisitor<'v> = dyn FnMut(usize, &[Value<'_>]) -> Result<(), Error> + Send + 'v;
+
+/// Reads rows of a block from a place on, up to one that cannot be read, which is answered; `at` is behind what was read.
+///
+/// # Errors
+/// The visitor's, and those of the block that are of no row.
+fn read(
+    block: &dyn RowBlock,
+    at: &mut usize,
+    visit: &mut PlacedVisitor<'_>,
+) -> Result<Option<Error>, Error> {
+    if *at >= block.row_count() {
+        return Ok(None);
+    }
+    let mut is_visitors = false;
+    let decoded = block.decode_from(*at, &mut |row| {
+        let place = *at;
+        *at += 1;
+        let visited = visit(place, row);
+        is_visitors = visited.is_err();
+        visited
+    });
+    match decoded {
+        Err(Error::Row(refusal)) if !is_visitors => {
+            *at += 1;
+            Ok(Some(Error::Row(refusal)))
+        }
+        other => other.map(|()| None),
     }
 }
 
 impl RowBlock for PartBlock {
     fn row_count(&self) -> usize {
-        self.row_count
+        self.places.len()
     }
 
     fn byte_count(&self) -> usize {
@@ -226,10 +274,164 @@ impl RowBlock for PartBlock {
     }
 
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        let mut is_in = self.is_in.iter();
-        self.block.decode(&mut |row| match is_in.next() {
-            Some(true) => visit(row),
-            _ => Ok(()),
-        })
+        self.decode_from(0, visit)
+    }
+
+    fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let mut wanted = self.places.iter().skip(skipped).copied().peekable();
+        while let Some(&first) = wanted.peek() {
+            let mut at = first;
+            let unreadable = read(&*self.block, &mut at, &mut |place, row| match wanted
+                .next_if_eq(&place)
+            {
+                Some(_) => visit(row),
+                None => Ok(()),
+            })?;
+            match unreadable {
+                Some(error) if wanted.peek() == Some(&(at - 1)) => return Err(error),
+                // One of another range.
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn readable(&self, at: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        match self.places.get(at) {
+            Some(&place) => self.block.readable(place, visit),
+            None => visit(&[]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_connector::RowRefusal;
+    use whimbrel_core::mapping::{Comparison, Literal, TestedColumn};
+    use whimbrel_core::{Engine, TableName};
+
+    use super::*;
+
+    const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+    /// Rows of one digit; of those in `bad` a second cell cannot be read, and of those in `lost` the digit neither.
+    struct Digits {
+        bad: Vec<usize>,
+        lost: Vec<usize>,
+    }
+
+    impl RowBlock for Digits {
+        fn row_count(&self) -> usize {
+            DIGITS.len()
+        }
+
+        fn byte_count(&self) -> usize {
+            DIGITS.len()
+        }
+
+        fn raw(&self) -> Option<RawRows<'_>> {
+            None
+        }
+
+        fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+            self.decode_from(0, visit)
+        }
+
+        fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+            for (place, digit) in DIGITS.iter().enumerate().skip(skipped) {
+                if self.bad.contains(&place) || self.lost.contains(&place) {
+                    let reason = format!("row {place}");
+                    return Err(RowRefusal::unreadable(&table(), &[], None, reason).into());
+                }
+                visit(&[Value::Text(digit)])?;
+            }
+            Ok(())
+        }
+
+        fn readable(&self, at: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+            if self.lost.contains(&at) {
+                return visit(&[Value::NotSent]);
+            }
+            visit(&[Value::Text(DIGITS[at])])
+        }
+    }
+
+    fn table() -> Table {
+        Table {
+            engine: Engine::MySql,
+            name: TableName::new("s", "t"),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The digits from one on, or below it.
+    fn part(comparison: Comparison, digit: &str, bad: &[usize], lost: &[usize]) -> PartBlock {
+        let rows = Predicate::Compare {
+            column: TestedColumn {
+                name: "digit".to_owned(),
+                column: 0,
+                place: 0,
+            },
+            comparison,
+            literal: Literal::Text(digit.to_owned()),
+        };
+        let block = Digits {
+            bad: bad.to_vec(),
+            lost: lost.to_vec(),
+        };
+        PartBlock::new(Box::new(block), &rows, &table()).unwrap()
+    }
+
+    /// What is read from a row on, and the row that cannot be, if there is one.
+    fn seen(part: &PartBlock, skipped: usize) -> (String, Option<String>) {
+        let mut seen = String::new();
+        let decoded = part.decode_from(skipped, &mut |row| {
+            let [Value::Text(digit)] = row else {
+                panic!("{row:?}")
+            };
+            seen.push_str(digit);
+            Ok(())
+        });
+        let refused = decoded.err().map(|error| match error {
+            Error::Row(refusal) => refusal.reason,
+            other => panic!("{other}"),
+        });
+        (seen, refused)
+    }
+
+    fn told(digits: &str, refused: Option<&str>) -> (String, Option<String>) {
+        (digits.to_owned(), refused.map(str::to_owned))
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_refused_in_its_range_alone() {
+        let bad = [2, 7, 8];
+        let lower = part(Comparison::Less, "5", &bad, &[]);
+        assert_eq!(lower.row_count(), 5);
+        assert_eq!(seen(&lower, 0), told("01", Some("row 2")));
+        assert_eq!(seen(&lower, 3), told("34", None));
+        let upper = part(Comparison::AtLeast, "5", &bad, &[]);
+        assert_eq!(upper.row_count(), 5);
+        assert_eq!(seen(&upper, 0), told("56", Some("row 7")));
+        assert_eq!(seen(&upper, 3), told("", Some("row 8")));
+        assert_eq!(seen(&upper, 4), told("9", None));
+        assert_eq!(seen(&upper, 5), told("", None));
+    }
+
+    #[test]
+    fn a_row_of_which_nothing_can_be_told_is_refused_in_every_range() {
+        for (comparison, digits) in [(Comparison::Less, "01234"), (Comparison::AtLeast, "5678")] {
+            let part = part(comparison, "5", &[], &[9]);
+            assert_eq!(part.row_count(), digits.len() + 1);
+            assert_eq!(seen(&part, 0), told(digits, Some("row 9")));
+        }
     }
 }

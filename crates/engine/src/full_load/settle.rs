@@ -47,7 +47,10 @@ pub(super) async fn settle(
         return Ok(LoadOutcome::Stopped);
     }
     if is_refused {
-        let refused = target.restore_keys(fence).await;
+        let refused = tokio::select! {
+            () = attempt.stop.cancelled() => return Ok(LoadOutcome::Stopped),
+            refused = target.restore_keys(fence) => refused,
+        };
         building.tell_keys(refused.map_err(RunError::Target)?);
     }
     let progress = attempt.progress.snapshot();

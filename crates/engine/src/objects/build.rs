@@ -73,9 +73,10 @@ impl Building<'_> {
         };
         self.progress.forget_objects(|name| name == UNPLANNED);
         if stage == Stage::Resumed {
-            let mut target = self.target.target().await.map_err(RunError::Target)?;
-            let about = (&planned, &**self.progress);
-            stand_aside(&mut *target, self.fence, about, |_| true).await?;
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(Built::Stopped),
+                aside = self.put_aside(&planned) => aside?,
+            }
         }
         let is_serial = planned.is_serial_by_table;
         let (now, later): (Vec<_>, Vec<_>) = planned
@@ -123,6 +124,13 @@ impl Building<'_> {
             }
         }
         Ok(Built::All)
+    }
+
+    /// Takes away what would act on rows that are about to be written.
+    async fn put_aside(&self, planned: &ObjectPlan) -> Result<(), RunError> {
+        let mut target = self.target.target().await.map_err(RunError::Target)?;
+        let about = (planned, &**self.progress);
+        stand_aside(&mut *target, self.fence, about, |_| true).await
     }
 
     fn tell_unconverted(&self, unconverted: &[Unconverted]) {

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use whimbrel_connector::KeyNotRestored;
 use whimbrel_connector::memory::{Call, Faults, When};
+use whimbrel_core::objects::ObjectKind;
 use whimbrel_engine::{
-    CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RetryPolicy, RunError,
-    run_cdc,
+    CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RetryPolicy,
+    RunError, run_cdc,
 };
 
 use crate::cdc;
@@ -57,6 +59,53 @@ async fn a_stop_does_not_wait_for_the_record_to_be_removed() {
     assert_eq!(ended.expect("it waits for ever").unwrap(), FINISHED);
     assert!(stop.is_cancelled());
     pair.assert_equal();
+}
+
+/// A foreign key that cannot be made again before the source's objects are made.
+fn refused_key() -> Vec<KeyNotRestored> {
+    vec![KeyNotRestored {
+        is_failure: false,
+        kind: ObjectKind::ForeignKey,
+        name: "s.t.key".to_owned(),
+        reason: "as planned".to_owned(),
+    }]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_foreign_keys_that_come_back() {
+    for nth in [1, 2] {
+        let (pair, stop) = (Pair::new(), CancellationToken::new());
+        pair.target.refuse_keys(refused_key());
+        let stops = stop.clone();
+        let faults = Faults::none().and_hung(Call::RestoreKeys, nth, move || stops.cancel());
+        let (spec, progress) = (spec(), Arc::default());
+        let run = pair.run_until(&spec, &faults, &progress, &stop);
+        let ended = tokio::time::timeout(NEVER, run).await;
+        let outcome = ended.unwrap_or_else(|_| panic!("{nth}: it waits for ever"));
+        assert_eq!(outcome.unwrap(), LoadOutcome::Stopped, "{nth}");
+        assert!(stop.is_cancelled(), "{nth}: it is not asked for");
+        pair.target.refuse_keys(Vec::new());
+        let resumed = pair.run(&resumed(&spec), &Faults::none(), &progress).await;
+        assert_eq!(resumed.unwrap(), FINISHED, "{nth}");
+        pair.assert_equal();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_of_a_task_that_follows_does_not_wait_for_foreign_keys_either() {
+    for nth in [1, 2] {
+        let (pair, stop) = (cdc::pair(), CancellationToken::new());
+        pair.target.refuse_keys(refused_key());
+        let stops = stop.clone();
+        let faults = Faults::none().and_hung(Call::RestoreKeys, nth, move || stops.cancel());
+        let spec = CdcSpec {
+            end: CdcEnd::AfterCachedChanges,
+            ..cdc::cdc()
+        };
+        let outcome = followed(&pair, &spec, &faults, &stop).await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped, "{nth}");
+        assert_eq!(faults.count(Call::RestoreKeys), nth - 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

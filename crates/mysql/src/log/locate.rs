@@ -219,7 +219,7 @@ pub(super) async fn check_file(options: &Options, place: &Parsed) -> Result<(), 
 }
 
 /// A position that tells which file it is in.
-pub(super) async fn bound(
+pub(crate) async fn bound(
     options: &Options,
     engine: Engine,
     position: &Position,

@@ -75,6 +75,7 @@ use self::charset::Charsets;
 pub(crate) use self::checks::{concerns, left_out};
 use self::gtid::GtidTrack;
 use self::locate::Search;
+pub(crate) use self::locate::bound;
 use self::place::{Parsed, Place, View};
 use self::stream::MysqlStream;
 pub(crate) use self::watch::FileWatch;
@@ -91,6 +92,8 @@ pub(crate) struct MysqlLog {
     connection: Option<Connection>,
     /// What earlier streams have found out of transactions that were rolled back.
     voids: Voids,
+    /// Whether statements that alter tables are followed.
+    follows_definitions: bool,
 }
 
 impl MysqlLog {
@@ -100,6 +103,19 @@ impl MysqlLog {
             task: task.to_owned(),
             connection: Some(connection),
             voids,
+            follows_definitions: true,
+        }
+    }
+
+    /// One to which a table that is altered is another: it is told as rewritten, and the catalog is not asked what became of it.
+    pub(crate) fn of_one_definition(
+        options: Options,
+        connection: Connection,
+        voids: Voids,
+    ) -> Self {
+        Self {
+            follows_definitions: false,
+            ..Self::new(options, "", connection, voids)
         }
     }
 
@@ -236,11 +252,10 @@ impl ChangeLog for MysqlLog {
         };
         let input = replica::dump(&self.options, &parsed.file.name, parsed.offset).await?;
         let assembler = Assembler::new(start);
-        Ok(Box::new(MysqlStream::new(
-            self.options.clone(),
-            input,
-            assembler,
-        )))
+        let options = self.options.clone();
+        let mut stream = MysqlStream::new(options, input, assembler);
+        stream.follows_definitions = self.follows_definitions;
+        Ok(Box::new(stream))
     }
 
     async fn end(&mut self) -> Result<Position, Error> {
@@ -274,6 +289,11 @@ impl ChangeLog for MysqlLog {
     async fn remove(&mut self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Whether a position tells its file from another one of the same name.
+pub(crate) fn tells_its_file(position: &Position) -> bool {
+    Parsed::without_ids(position).is_ok_and(|parsed| parsed.begun.is_some())
 }
 
 /// The character sets that a table's columns need.

@@ -34,6 +34,8 @@ pub(super) struct MysqlStream {
     /// Told once what came before it has been taken.
     failure: Option<Error>,
     is_over: bool,
+    /// Whether the catalog is asked what a table is that was altered.
+    pub(super) follows_definitions: bool,
 }
 
 /// Goes on while nobody waits: what others wait for meanwhile must not make it begin again, since it may take as long as a backlog.
@@ -86,6 +88,7 @@ impl MysqlStream {
             asked: None,
             failure: None,
             is_over: false,
+            follows_definitions: true,
         }
     }
 
@@ -151,6 +154,10 @@ impl MysqlStream {
     }
 
     async fn describe(&mut self, name: &TableName) -> Result<(), Error> {
+        if !self.follows_definitions {
+            self.assembler.describe(name, None);
+            return Ok(());
+        }
         let asked = self.asked.get_or_insert_with(|| {
             let place = self.assembler.place().clone();
             Asked(tokio::spawn(ask(self.options.clone(), place, name.clone())))

@@ -53,6 +53,11 @@ impl RowBlock for MysqlBlock {
         }
         Ok(())
     }
+
+    fn readable(&self, at: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let row = self.packets.iter().nth(at).unwrap_or_default();
+        visit(&self.layout.decoder.readable(row))
+    }
 }
 
 impl BlockLayout {

@@ -4,6 +4,7 @@ mod axis;
 mod block;
 mod changed;
 mod filter;
+mod finished;
 mod lookup;
 mod plan;
 mod pool;

@@ -6,19 +6,21 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tracing::debug;
-use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, Snapshot};
+use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, RecordedPlan, Snapshot};
 use whimbrel_core::mapping::Segments;
-use whimbrel_core::{ChunkBounds, Partition, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, Engine, Partition, Position, Table, TableName};
 
 use super::changed::Changed;
 use super::plan::plan_table;
 use super::pool::Pool;
+use super::position;
 use super::range::KeyRange;
 use super::reader::MysqlReader;
 use super::views::open_views;
 use crate::catalog;
 use crate::connect::connect;
 use crate::errors::{general, of_table};
+use crate::log;
 use crate::options::Options;
 use crate::wire::{Connection, Purpose};
 
@@ -53,6 +55,7 @@ pub(super) async fn open(
     let position = open_views(connection, &mut readers, (tables, &views))
         .await
         .map_err(|error| general(error, DOING))?;
+    let position = bound(options, connection.engine(), position).await;
     debug!(%position, readers = readers.len(), "snapshot opened");
     Ok(MysqlSnapshot {
         options: options.clone(),
@@ -62,6 +65,21 @@ pub(super) async fn open(
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
     })
+}
+
+/// The position with what tells the log from another of the same names, so that a load that goes on later never takes the one for the other. A user
+/// who may not read the log gets the position without: nothing is looked up in the log for that user either.
+async fn bound(options: &Options, engine: Engine, position: Position) -> Position {
+    if !position::is_exact(&position) || !position::is_known(&position) {
+        return position;
+    }
+    match log::bound(options, engine, &position).await {
+        Ok(bound) => bound,
+        Err(error) => {
+            debug!(%error, %position, "it is not known when the file of the position was begun");
+            position
+        }
+    }
 }
 
 impl MysqlSnapshot {
@@ -118,8 +136,12 @@ impl Snapshot for MysqlSnapshot {
         Ok(bounds.collect())
     }
 
+    fn recall(&self, plans: Vec<RecordedPlan>) {
+        self.changed.recall(plans);
+    }
+
     /// Ranges of keys cover every key there can be. So a plan holds as long as the key is still made of the same columns and
-    /// the log knows of no change to the table: a row that changed, came or went in a chunk that is finished would be missed.
+    /// the log knows of no change in a chunk that is finished: a row that changed, came or went there would be missed. See [`super::changed`].
     async fn plan_holds(
         &self,
         table: &Table,
@@ -131,7 +153,11 @@ impl Snapshot for MysqlSnapshot {
                 .is_some_and(|range| range.condition(table).is_some())
         });
         let is_view = self.views.contains(&table.name);
-        Ok(has_same_key && !is_view && !self.changed.since(planned_at, &table.name).await?)
+        if !has_same_key || is_view {
+            return Ok(false);
+        }
+        let is_changed = self.changed.since(planned_at, &table.name, finished);
+        Ok(!is_changed.await?)
     }
 
     fn raw_formats(&self, _: &Table) -> Vec<RawFormat> {

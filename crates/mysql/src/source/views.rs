@@ -12,10 +12,15 @@
 //!    has ended, and none can begin, so that for these tables all views are the same.
 //! 4. A single reader, whose view is consistent in itself. The position is read before the view opens, so that the view may
 //!    hold transactions past it. Tables are then read one after another.
+//!
+//! A lock costs others time, so it is held for seconds at most, whatever becomes of us, of the way to the server or of the server. Readers whose
+//! view is not open by then are let go, and those read the tables whose view is: they all opened while nothing could commit. So a server that is
+//! slow at that moment, or one reader's connection that is lost, costs readers and not the snapshot. Where no view has opened, the lock is given up, and
+//! whoever asked may ask again.
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use whimbrel_core::{Engine, Position, Table};
@@ -27,14 +32,31 @@ use crate::wire::{Connection, WireError};
 
 /// Seconds to wait for a lock behind which others queue.
 const LOCK_WAIT_SECONDS: u32 = 3;
-/// Seconds after which the server ends a session that holds a lock and says nothing, and with it the lock: our machine, or the way to
-/// it, may be gone. Longer than [`VIEWS_ANSWER`], during which the session has nothing to say.
-const LOCK_IDLE_SECONDS: u32 = 10;
+/// How long a lock may last.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Time for the views to open, in seconds.
+    views_s: u32,
+    /// Seconds after which the server ends a session that holds the lock and says nothing, and with it the lock: our machine, or the way to
+    /// it, may be gone. Longer than the views have, during which the session has nothing to say.
+    idle_s: u32,
+}
+
+/// Nobody commits anything meanwhile, and so nothing keeps views from opening.
+const OF_SERVER: Limits = Limits {
+    views_s: 5,
+    idle_s: 10,
+};
+/// Others write into all other tables, which may keep a server busy, and wait for none but these.
+const OF_TABLES: Limits = Limits {
+    views_s: 15,
+    idle_s: 25,
+};
 /// Time for the answer to the statement that takes a lock; the server waits for several locks in turn. If we give up before it has them, its
 /// session is idle once it has, and ends.
 const LOCK_ANSWER: Duration = Duration::from_mins(2);
-/// Time for all that is done while a lock is held, and for giving it up.
-const VIEWS_ANSWER: Duration = Duration::from_secs(5);
+/// Time for the answer about the place in the log, and for giving a lock up.
+const ANSWER: Duration = Duration::from_secs(4);
 /// Attempts at the global lock, and at views that agree.
 const LOCK_ATTEMPTS: usize = 2;
 const AGREE_ATTEMPTS: usize = 10;
@@ -48,8 +70,8 @@ pub(super) async fn open_views(
     (tables, views): (&[Table], &[Table]),
 ) -> Result<Position, WireError> {
     for _ in 0..LOCK_ATTEMPTS {
-        match lock(connection, "FLUSH TABLES WITH READ LOCK").await {
-            Ok(()) => return open_locked(connection, readers).await,
+        match lock(connection, "FLUSH TABLES WITH READ LOCK", OF_SERVER).await {
+            Ok(()) => return open_locked(connection, readers, OF_SERVER).await,
             Err(WireError::Server(error)) if error.is_denied() => {
                 debug!(%error, "no global read lock");
                 break;
@@ -72,8 +94,9 @@ pub(super) async fn open_views(
             .iter()
             .map(|table| format!("{} READ", quote::table(&table.name)))
             .collect();
-        match lock(connection, &format!("LOCK TABLES {}", locks.join(", "))).await {
-            Ok(()) => return open_locked(connection, readers).await,
+        let statement = format!("LOCK TABLES {}", locks.join(", "));
+        match lock(connection, &statement, OF_TABLES).await {
+            Ok(()) => return open_locked(connection, readers, OF_TABLES).await,
             Err(WireError::Server(error)) => info!(%error, "the selected tables cannot be locked"),
             Err(error) => return Err(error),
         }
@@ -92,11 +115,16 @@ async fn open_all(readers: &mut [Connection]) -> Result<(), WireError> {
     Ok(())
 }
 
-/// Takes a lock that the server gives up by itself once it has not heard from us for [`LOCK_IDLE_SECONDS`].
-async fn lock(connection: &mut Connection, statement: &str) -> Result<(), WireError> {
+/// Takes a lock that the server gives up by itself once it has not heard from us for as long as the limits say.
+async fn lock(
+    connection: &mut Connection,
+    statement: &str,
+    limits: Limits,
+) -> Result<(), WireError> {
     connection
         .execute(&format!(
-            "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}, SESSION wait_timeout = {LOCK_IDLE_SECONDS}"
+            "SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}, SESSION wait_timeout = {}",
+            limits.idle_s
         ))
         .await?;
     let locked = within(LOCK_ANSWER, connection.execute(statement)).await;
@@ -108,16 +136,19 @@ async fn lock(connection: &mut Connection, statement: &str) -> Result<(), WireEr
 
 /// Opens the views while `connection` holds a lock, and releases the lock whatever happens. Where the server does not hear of that, it
 /// releases the lock itself: `connection` is of no use then.
+///
+/// The lock was held while each of the views opened, because its session tells the position afterwards.
 async fn open_locked(
     connection: &mut Connection,
-    readers: &mut [Connection],
+    readers: &mut Vec<Connection>,
+    limits: Limits,
 ) -> Result<Position, WireError> {
-    let opened = within(VIEWS_ANSWER, async {
-        open_all(readers).await?;
-        position::current(connection).await
-    })
-    .await;
-    let unlocked = within(VIEWS_ANSWER, async {
+    let limit = Duration::from_secs(limits.views_s.into());
+    let opened = match open_in_time(readers, limit).await {
+        Ok(()) => within(ANSWER, position::current(connection)).await,
+        Err(error) => Err(error),
+    };
+    let unlocked = within(ANSWER, async {
         connection.execute("UNLOCK TABLES").await?;
         outlive_silence(connection).await
     })
@@ -126,6 +157,36 @@ async fn open_locked(
     let position = opened?;
     unlocked?;
     Ok(position)
+}
+
+/// Opens the views of the readers and lets those go whose view is not open in time.
+///
+/// # Errors
+/// [`WireError::Silent`] when there is none left; the first of what else befell a reader.
+async fn open_in_time(readers: &mut Vec<Connection>, limit: Duration) -> Result<(), WireError> {
+    let wanted = readers.len();
+    let opening = readers.drain(..).map(|mut reader| async move {
+        let opened = within(limit, reader.execute(OPEN_VIEW)).await;
+        opened.map(|_| reader)
+    });
+    for opened in join_all(opening).await {
+        match opened {
+            Ok(reader) => readers.push(reader),
+            Err(WireError::Silent(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if readers.is_empty() {
+        return Err(WireError::Silent(limit));
+    }
+    if readers.len() < wanted {
+        warn!(
+            wanted,
+            readers = readers.len(),
+            "views of the source did not open in time; fewer readers read the tables"
+        );
+    }
+    Ok(())
 }
 
 /// Takes back that the server closes a connection that is silent for a short time.
@@ -224,21 +285,48 @@ mod tests {
         row.unwrap().text(0).to_owned()
     }
 
+    const LONG: Duration = Duration::from_secs(15);
+
     #[tokio::test]
     async fn a_lock_does_not_wait_for_readers_that_are_gone() {
         for engine in ENGINES {
             let database = database(engine);
             let (proxy, through) = proxy(&database).await;
             let mut connection = open(&database.url()).await;
-            let mut readers = [open(&database.url()).await, open(&through).await];
-            lock(&mut connection, LOCK).await.unwrap();
+            let mut readers = vec![open(&through).await, open(&through).await];
+            lock(&mut connection, LOCK, OF_SERVER).await.unwrap();
             proxy.set(Fault::Lose);
             let began = Instant::now();
-            let error = open_locked(&mut connection, &mut readers).await;
+            let error = open_locked(&mut connection, &mut readers, OF_SERVER).await;
             let error = error.unwrap_err();
             assert!(matches!(error, WireError::Silent(_)), "{error}");
-            assert!(began.elapsed() < VIEWS_ANSWER * 3, "{:?}", began.elapsed());
-            write(&mut open(&database.url()).await, VIEWS_ANSWER).await;
+            assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+            write(&mut open(&database.url()).await, LONG).await;
+            assert_eq!(idle_seconds(&mut connection).await, "31536000");
+        }
+    }
+
+    /// What is committed behind the lock is in none of their views, and what was before in all of them.
+    #[tokio::test]
+    async fn readers_whose_view_opened_in_time_read_without_the_others() {
+        for engine in ENGINES {
+            let database = database(engine);
+            database.sql("insert into t values (7)").unwrap();
+            let (proxy, through) = proxy(&database).await;
+            let mut connection = open(&database.url()).await;
+            let url = database.url();
+            let mut readers = vec![open(&url).await, open(&through).await, open(&url).await];
+            lock(&mut connection, LOCK, OF_SERVER).await.unwrap();
+            proxy.set(Fault::Lose);
+            let position = open_locked(&mut connection, &mut readers, OF_SERVER).await;
+            let position = position.unwrap();
+            write(&mut open(&database.url()).await, LONG).await;
+            assert_ne!(position::current(&mut connection).await.unwrap(), position);
+            assert_eq!(readers.len(), 2);
+            for reader in &mut readers {
+                let row = reader.row("select group_concat(id) from t").await.unwrap();
+                assert_eq!(row.unwrap().text(0), "7");
+            }
             assert_eq!(idle_seconds(&mut connection).await, "31536000");
         }
     }
@@ -250,10 +338,10 @@ mod tests {
             let (proxy, through) = proxy(&database).await;
             let mut writer = open(&database.url()).await;
             let mut connection = open(&through).await;
-            let mut readers = [open(&database.url()).await];
-            lock(&mut connection, LOCK).await.unwrap();
+            let mut readers = vec![open(&database.url()).await];
+            lock(&mut connection, LOCK, OF_SERVER).await.unwrap();
             proxy.set(Fault::Lose);
-            open_locked(&mut connection, &mut readers)
+            open_locked(&mut connection, &mut readers, OF_SERVER)
                 .await
                 .unwrap_err();
             // It is still open here, and its end was told to nobody.
@@ -267,7 +355,7 @@ mod tests {
         for engine in ENGINES {
             let database = database(engine);
             let mut connection = open(&database.url()).await;
-            let refused = lock(&mut connection, "LOCK TABLES nothing READ").await;
+            let refused = lock(&mut connection, "LOCK TABLES nothing READ", OF_TABLES).await;
             assert!(matches!(refused, Err(WireError::Server(_))));
             assert_eq!(idle_seconds(&mut connection).await, "31536000");
         }

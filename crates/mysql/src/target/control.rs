@@ -409,6 +409,28 @@ pub(super) async fn unrecord(
     connection.execute("COMMIT").await.map(drop).map_err(doing)
 }
 
+/// Notes that a table's finished chunks hold what they gave under a later snapshot, too.
+pub(super) async fn rebase(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    planned_at: &Position,
+) -> Result<(), Error> {
+    let doing = |error| general(error, "note under which snapshot the load goes on");
+    connection
+        .execute("START TRANSACTION")
+        .await
+        .map_err(doing)?;
+    let sql = format!(
+        "UPDATE {DATABASE}.awsdms_load_table SET planned_at = {} WHERE {}",
+        literal(planned_at.as_str()),
+        of_load(fence, table)
+    );
+    connection.execute(&sql).await.map_err(doing)?;
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    connection.execute("COMMIT").await.map(drop).map_err(doing)
+}
+
 /// Writes the record of a prepared table into the open transaction.
 pub(super) async fn record_table(
     connection: &mut Connection,

@@ -212,6 +212,17 @@ impl Target for MysqlTarget {
         self.clean_up(removed).await
     }
 
+    async fn rebase(
+        &mut self,
+        fence: &TaskFence,
+        table: &TableName,
+        planned_at: &Position,
+    ) -> Result<(), Error> {
+        self.mark(fence).await?;
+        let noted = control::rebase(&mut self.connection, fence, table, planned_at).await;
+        self.clean_up(noted).await
+    }
+
     async fn fed_by_others(
         &mut self,
         task: &str,

@@ -23,6 +23,9 @@ const BIT_LENGTH_MAX: u32 = 64;
 /// The most digits of DECIMAL, and the most after the point.
 const DECIMAL_DIGITS_MAX: u32 = 65;
 const DECIMAL_SCALE_MAX: u32 = 30;
+/// MariaDB makes a zero of it whatever statement writes it, bound or in words (seen on 10.11); MySQL keeps it (seen on 9.7). Both compare them as equal.
+const NEGATIVE_ZERO: &str =
+    "the negative zero among floating-point numbers arrives as zero, because MariaDB keeps none";
 /// The most labels of a SET.
 const SET_LABELS_MAX: usize = 64;
 
@@ -60,10 +63,13 @@ pub(crate) fn plan_columns(
         notes.extend(shorten_key(source, &key, &mut types, target));
         notes.extend(shorten_row(source, &key, &mut types));
     }
-    let refusals = source
-        .loaded_columns()
-        .filter_map(|column| refusal(&column.ty));
-    for note in refusals.filter(|_| source.engine == Engine::Postgres) {
+    let columns_of_values = || source.loaded_columns().map(|column| &column.ty);
+    let refusals = columns_of_values().filter_map(refusal);
+    let refusals = refusals.filter(|_| source.engine == Engine::Postgres);
+    let is_float = |ty: &&ColumnType| matches!(ty, ColumnType::Float32 | ColumnType::Float64);
+    let zeros = columns_of_values().filter(is_float).map(|_| NEGATIVE_ZERO);
+    let loses_zeros = target == Engine::MariaDb && source.engine != target;
+    for note in refusals.chain(zeros.filter(|_| loses_zeros)) {
         if !notes.iter().any(|known| known == note) {
             notes.push(note.to_owned());
         }

@@ -112,7 +112,7 @@ fn setup(engine: Engine) -> String {
 }
 
 /// The numbers of the rows that a chunk holds, in the order in which they come.
-async fn read(snapshot: &dyn Snapshot, table: &Table, bounds: &ChunkBounds) -> Vec<u64> {
+pub(crate) async fn read(snapshot: &dyn Snapshot, table: &Table, bounds: &ChunkBounds) -> Vec<u64> {
     let mut reader = snapshot.reader().await.unwrap();
     let request = ReadRequest {
         table,

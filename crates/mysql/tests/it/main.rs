@@ -11,6 +11,7 @@ mod apply_atomic;
 mod apply_keys;
 mod apply_support;
 mod apply_types;
+mod changed;
 mod chunks;
 mod conformance;
 mod connection;

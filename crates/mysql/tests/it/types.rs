@@ -231,3 +231,25 @@ async fn values_that_a_kept_table_cannot_hold_are_refused_by_table_key_and_colum
         }
     }
 }
+
+#[tokio::test]
+async fn only_mariadb_makes_a_zero_of_the_negative_one() {
+    for (to, arrived) in [
+        (Engine::Mysql97, "-0\t-0\n"),
+        (Engine::Mariadb1011, "0\t0\n"),
+    ] {
+        let pair = Pair::between(Engine::Mysql97, to, "negative_zero");
+        let setup = "create table t (id int primary key, d double, f float); insert into t values (1, -0e0, -0e0)";
+        pair.source.sql(setup).unwrap();
+        let loaded = pair.load(How::PLAIN).await.unwrap();
+        let select = "select concat(d), concat(f) from t";
+        assert_eq!(pair.source.sql(select).unwrap(), "-0\t-0\n");
+        assert_eq!(pair.target.sql(select).unwrap(), arrived, "{to}");
+        let notes = &loaded[0].target.notes;
+        let is_noted = notes.iter().any(|note| note.contains("negative zero"));
+        assert_eq!(is_noted, to == Engine::Mariadb1011, "{notes:?}");
+        // As LOAD DATA writes it, so do statements in words.
+        pair.target.sql("update t set d = -0e0, f = -0e0").unwrap();
+        assert_eq!(pair.target.sql(select).unwrap(), arrived, "{to}");
+    }
+}

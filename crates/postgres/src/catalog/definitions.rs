@@ -76,6 +76,12 @@ from used join pg_collation c using (oid) join pg_namespace n on n.oid = c.colln
 where c.oid >= 16384
 order by 1, 2";
 
+/// The types `money` and `money[]`.
+const MONEY: [u32; 2] = [790, 791];
+
+/// How many of the smallest units one unit of `money` has here: a power of ten, of as many digits after the point as `lc_monetary` says.
+const MONEY_UNITS: &str = "select ('x' || encode(cash_send('1'::money), 'hex'))::bit(64)::bigint";
+
 struct CatalogEntry {
     schema: String,
     name: String,
@@ -102,6 +108,10 @@ pub(crate) async fn type_definitions(
         .map(|row| number(row, 0))
         .collect::<Result<_, _>>()?;
     let entries = read_entries(connection, &wanted).await?;
+    let has_money = {
+        let needed = entries.values().flat_map(|entry| &entry.needs);
+        wanted.iter().chain(needed).any(|oid| MONEY.contains(oid))
+    };
     let mut order = Vec::new();
     let mut seen = HashSet::new();
     for oid in wanted {
@@ -114,8 +124,35 @@ pub(crate) async fn type_definitions(
     });
     let bodies = read_bodies(connection, own).await?;
     let mut all = collations(connection, &tables, &order).await?;
+    if has_money {
+        all.insert(0, money(connection).await?);
+    }
     all.extend(definitions(&order, &entries, &bodies));
     Ok(all)
+}
+
+/// Every server has `money`, and keeps it as a count of smallest units, which travels as it is: a hundredth of a dollar would arrive as a yen. So what
+/// "makes" it refuses a database that counts in other units.
+async fn money(connection: &mut Connection) -> Result<TypeDefinition, WireError> {
+    let sql = format!("{MONEY_UNITS}, current_setting('lc_monetary')");
+    let rows = connection.query(&sql).await?;
+    let Some(row) = rows.first() else {
+        return Err(WireError::protocol("no answer about money"));
+    };
+    let (units, locale): (u64, &str) = (number(row, 0)?, text(row, 1)?);
+    let digits = units.checked_ilog10().unwrap_or(0);
+    let words = format!(
+        "values of type money have {digits} digits after the point at the source and another number of digits at the target, so that they would become \
+         other amounts; give the target's database the source's lc_monetary, which is {locale} (ALTER DATABASE ... SET lc_monetary = ...), or leave such columns out"
+    );
+    let check = format!(
+        "BEGIN IF ({MONEY_UNITS}) <> {units} THEN RAISE EXCEPTION USING MESSAGE = {}; END IF; END",
+        literal(&words)
+    );
+    Ok(TypeDefinition {
+        name: format!("money of {digits} digits after the point"),
+        sql: format!("DO {}", literal(&check)),
+    })
 }
 
 /// Collations need nothing but their schema, so they come first.

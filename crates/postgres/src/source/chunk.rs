@@ -12,15 +12,6 @@ use crate::catalog::Relation;
 /// Bytes of a page in every build of the server that is packaged.
 const PAGE_BYTES: u64 = 8192;
 
-/// What a plan rests on, and what must still be so when one of its chunks is read or its load is resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Basis {
-    /// The oldest transaction that was not over in the plan's snapshot, as a 32-bit id, which is what rows hold.
-    pub(super) since: u32,
-    /// Stands for all relations of the table and their files, and for its columns.
-    pub(super) tree: u64,
-}
-
 /// The pages of one relation that a chunk holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ChunkRange {
@@ -34,8 +25,9 @@ pub(super) struct ChunkRange {
     pub(super) from: u64,
     /// First page past the chunk; `None` takes all the rest.
     pub(super) to: Option<u64>,
-    #[serde(flatten)]
-    pub(super) basis: Basis,
+    /// Stands for all relations of the table and their files, and for its columns: what must still be so when a chunk is read or its load is
+    /// resumed.
+    pub(super) tree: u64,
 }
 
 impl ChunkRange {
@@ -134,36 +126,28 @@ pub(super) fn plan(
     columns: &[Column],
     relations: &[Relation],
     is_partitioned: bool,
-    since: u32,
     chunk_bytes: u64,
 ) -> Vec<ChunkBounds> {
-    let basis = Basis {
-        since,
-        tree: tree(columns, relations),
-    };
+    let tree = tree(columns, relations);
     let mut chunks: Vec<ChunkBounds> = relations
         .iter()
-        .flat_map(|relation| plan_relation(relation, is_partitioned, basis, chunk_bytes))
+        .flat_map(|relation| plan_relation(relation, is_partitioned, tree, chunk_bytes))
         .collect();
     if chunks.is_empty() {
         // A partitioned table without partitions holds nothing, and a plan is never empty.
-        chunks.push(whole(columns, since));
+        chunks.push(whole(columns));
     }
     chunks
 }
 
 /// All of a table whose rows have no places of their own.
-pub(super) fn whole(columns: &[Column], since: u32) -> ChunkBounds {
-    let basis = Basis {
-        since,
-        tree: tree(columns, &[]),
-    };
+pub(super) fn whole(columns: &[Column]) -> ChunkBounds {
     let whole = ChunkRange {
         partition: None,
         file: None,
         from: 0,
         to: None,
-        basis,
+        tree: tree(columns, &[]),
     };
     bounds(&whole, 0)
 }
@@ -173,24 +157,20 @@ pub(super) fn plan_whole(
     columns: &[Column],
     relations: &[Relation],
     wanted: &[u32],
-    since: u32,
 ) -> Vec<ChunkBounds> {
-    let basis = Basis {
-        since,
-        tree: tree(columns, relations),
-    };
+    let tree = tree(columns, relations);
     let wanted = relations
         .iter()
         .filter(|relation| wanted.contains(&relation.oid));
     wanted
-        .flat_map(|relation| plan_relation(relation, true, basis, u64::MAX))
+        .flat_map(|relation| plan_relation(relation, true, tree, u64::MAX))
         .collect()
 }
 
 fn plan_relation(
     relation: &Relation,
     is_partition: bool,
-    basis: Basis,
+    tree: u64,
     chunk_bytes: u64,
 ) -> impl Iterator<Item = ChunkBounds> {
     let pages = relation.main_bytes.div_ceil(PAGE_BYTES);
@@ -204,7 +184,7 @@ fn plan_relation(
             file: Some(relation.file),
             from: pages * index / count,
             to: (index + 1 < count).then(|| pages * (index + 1) / count),
-            basis,
+            tree,
         };
         bounds(&range, relation.row_estimate / count)
     })
@@ -252,16 +232,10 @@ mod tests {
     }
 
     fn ranges(main_bytes: u64, all_bytes: u64, chunk_bytes: u64) -> Vec<ChunkRange> {
-        plan(
-            &[],
-            &[relation(main_bytes, all_bytes)],
-            false,
-            9,
-            chunk_bytes,
-        )
-        .iter()
-        .map(|bounds| ChunkRange::parse(bounds).unwrap())
-        .collect()
+        plan(&[], &[relation(main_bytes, all_bytes)], false, chunk_bytes)
+            .iter()
+            .map(|bounds| ChunkRange::parse(bounds).unwrap())
+            .collect()
     }
 
     #[test]
@@ -285,20 +259,15 @@ mod tests {
 
     #[test]
     fn chunks_that_follow_each_other_are_one_run() {
-        let chunks: Vec<FinishedChunk> = plan(
-            &[],
-            &[relation(81_920_000, 81_920_000)],
-            false,
-            9,
-            16_384_000,
-        )
-        .into_iter()
-        .map(|bounds| FinishedChunk {
-            bounds,
-            filter: None,
-            row_count: 1,
-        })
-        .collect();
+        let chunks: Vec<FinishedChunk> =
+            plan(&[], &[relation(81_920_000, 81_920_000)], false, 16_384_000)
+                .into_iter()
+                .map(|bounds| FinishedChunk {
+                    bounds,
+                    filter: None,
+                    row_count: 1,
+                })
+                .collect();
         assert_eq!(chunks.len(), 5);
         let some = [&chunks[3..], &chunks[..2]].concat();
         let table = no_columns();
@@ -320,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_table_without_relations_is_one_chunk() {
-        assert_eq!(plan(&[], &[], true, 9, 10).len(), 1);
+        assert_eq!(plan(&[], &[], true, 10).len(), 1);
     }
 
     #[test]

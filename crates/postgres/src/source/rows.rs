@@ -157,4 +157,9 @@ impl RowBlock for PgRows {
         }
         Ok(())
     }
+
+    fn readable(&self, at: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let row = self.rows().nth(at).unwrap_or_default();
+        visit(&readable(&self.layout.table, row))
+    }
 }

@@ -21,11 +21,11 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// The place of the log's end once the snapshot was taken, and what the snapshot sees: together its position. Whatever it sees has
 /// its commit record before that place, so the place is that of what was written, not only of what is on disk.
 ///
-/// Then the name, and the oldest transaction that was not over: rows hold the lower 32 bits of a transaction's id.
+/// Then the name.
 const EXPORT: &str = "
 SELECT CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_replay_lsn(), pg_last_wal_receive_lsn())
             ELSE pg_current_wal_insert_lsn() END || ';' || pg_current_snapshot(),
-       pg_export_snapshot(), pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296";
+       pg_export_snapshot()";
 
 /// An exported snapshot. The transaction that exported it lives as long.
 pub(super) struct PostgresSnapshot {
@@ -33,8 +33,6 @@ pub(super) struct PostgresSnapshot {
     /// The name under which readers import it: letters, digits and hyphens.
     name: String,
     position: Position,
-    /// The oldest transaction that was not over, as a 32-bit id.
-    since: u32,
     details: HashMap<TableName, TableDetail>,
     /// The server keeps text in UTF-8.
     is_utf8: bool,
@@ -53,19 +51,14 @@ impl PostgresSnapshot {
         let export = format!("{BEGIN}; {EXPORT}");
         let rows = exporter.query(&export).await.map_err(failed)?;
         let mut cells = rows.into_iter().flatten().flatten();
-        let (Some(position), Some(name), Some(since)) = (cells.next(), cells.next(), cells.next())
-        else {
+        let (Some(position), Some(name)) = (cells.next(), cells.next()) else {
             return Err(Error::Fatal("the source exported no snapshot".to_owned()));
         };
-        let since = since.parse().map_err(|_| {
-            Error::Fatal("the source's snapshot has no oldest transaction".to_owned())
-        })?;
         let position = Position::new(position);
         Ok(Self {
             options: Arc::clone(options),
             name,
             position,
-            since,
             details,
             is_utf8: exporter.parameter("server_encoding") == Some("UTF8"),
             knows_no_encoding: exporter.parameter("server_encoding") == Some("SQL_ASCII"),
@@ -113,6 +106,14 @@ impl PostgresSnapshot {
     }
 }
 
+/// The oldest transaction that was not over in the snapshot of a position, as rows hold it: the lower 32 bits of its id.
+fn oldest_open(position: &Position) -> Option<u32> {
+    let (_, snapshot) = position.as_str().split_once(';')?;
+    let (oldest, _) = snapshot.split_once(':')?;
+    let oldest: u64 = oldest.parse().ok()?;
+    u32::try_from(oldest & u64::from(u32::MAX)).ok()
+}
+
 /// How many rows there are by a query that also tells whether one of them is new; `None` when one is.
 async fn unchanged_rows(
     exporter: &mut Connection,
@@ -147,13 +148,12 @@ impl Snapshot for PostgresSnapshot {
         let (detail, relations) = self.relations(&mut exporter, table).await?;
         if detail.is_view {
             // It has no pages of its own, or none that a later snapshot would find again.
-            return Ok(vec![chunk::whole(&table.columns, self.since)]);
+            return Ok(vec![chunk::whole(&table.columns)]);
         }
         Ok(chunk::plan(
             &table.columns,
             &relations,
             detail.is_partitioned,
-            self.since,
             chunk_bytes,
         ))
     }
@@ -179,8 +179,7 @@ impl Snapshot for PostgresSnapshot {
                 wanted.push(one.oid);
             }
         }
-        let (columns, since) = (&table.columns, self.since);
-        Ok(chunk::plan_whole(columns, &relations, &wanted, since))
+        Ok(chunk::plan_whole(&table.columns, &relations, &wanted))
     }
 
     fn filters_exactly(&self, table: &Table, filter: &Predicate) -> bool {
@@ -189,18 +188,18 @@ impl Snapshot for PostgresSnapshot {
 
     /// A row keeps its place as long as no version of it is written and its file stays: an update moves it, an insert may fill a
     /// page that was read already. So the plan holds if the table has the same columns and the same relations with the same files, and the chunks
-    /// that are finished hold no row version that is younger than the snapshot they were made under, and lack none. Others are read anew. What was
+    /// that are finished hold no row version that is younger than the snapshot under which they held last, and lack none. Others are read anew. What was
     /// wanted of the rows is told by the server, where it can be asked exactly.
     async fn plan_holds(
         &self,
         table: &Table,
-        _planned_at: &Position,
+        planned_at: &Position,
         finished: &[FinishedChunk],
     ) -> Result<bool, Error> {
-        let Some(first) = finished.first() else {
+        let (Some(first), Some(since)) = (finished.first(), oldest_open(planned_at)) else {
             return Ok(false);
         };
-        let planned = ChunkRange::parse(&first.bounds)?.basis;
+        let planned = ChunkRange::parse(&first.bounds)?;
         let mut exporter = self.exporter.lock().await;
         let (detail, relations) = self.relations(&mut exporter, table).await?;
         if detail.is_view {
@@ -218,8 +217,7 @@ impl Snapshot for PostgresSnapshot {
             };
             for rows in wanted {
                 let sql = format!(
-                    "SELECT coalesce(bool_or(age(xmin) <= age('{}'::xid)), false), count(*) FROM ONLY {} WHERE {rows}",
-                    planned.since,
+                    "SELECT coalesce(bool_or(age(xmin) <= age('{since}'::xid)), false), count(*) FROM ONLY {} WHERE {rows}",
                     quote::table(&relation.name),
                 );
                 match unchanged_rows(&mut exporter, &sql, table).await? {
@@ -244,5 +242,19 @@ impl Snapshot for PostgresSnapshot {
     async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error> {
         let reader = PostgresReader::open(Arc::clone(&self.options), self.name.clone()).await?;
         Ok(Box::new(reader))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_told_apart_by_the_lower_half_of_an_id() {
+        let oldest = |text: &str| oldest_open(&Position::new(text.to_owned()));
+        assert_eq!(oldest("0/15D6B68;745:750:745,747"), Some(745));
+        assert_eq!(oldest("0/15D6B68;4294967301:4294967301:"), Some(5));
+        assert_eq!(oldest("0/15D6B68"), None);
+        assert_eq!(oldest("0/15D6B68;x:1:"), None);
     }
 }

@@ -441,6 +441,42 @@ async fn unrecord_in_transaction(
     connection.query("COMMIT").await.map(drop).map_err(doing)
 }
 
+/// Notes that a table's finished chunks hold what they gave under a later snapshot, too.
+pub(super) async fn rebase(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    planned_at: &Position,
+) -> Result<(), Error> {
+    let noted = rebase_in_transaction(connection, fence, table, planned_at).await;
+    if noted.is_err() {
+        connection
+            .query("ROLLBACK")
+            .await
+            .map_err(|error| general(error, "take a note of the load back"))?;
+    }
+    noted
+}
+
+async fn rebase_in_transaction(
+    connection: &mut Connection,
+    fence: &TaskFence,
+    table: &TableName,
+    planned_at: &Position,
+) -> Result<(), Error> {
+    let doing = |error| general(error, "note under which snapshot the load goes on");
+    connection.query("BEGIN").await.map_err(doing)?;
+    let sql = "UPDATE awsdms_control.awsdms_load_table SET planned_at = $4
+               WHERE task_name = $1 AND table_owner = $2 AND table_name = $3";
+    let [task, owner, name] = key_of(fence, table);
+    let noted = connection
+        .query_with(sql, &[task, owner, name, Some(planned_at.as_str())])
+        .await;
+    noted.map_err(doing)?;
+    check_fence(connection, fence, Held::UntilCommit).await?;
+    connection.query("COMMIT").await.map(drop).map_err(doing)
+}
+
 /// Removes a table's record within the open transaction.
 async fn unrecord_table(
     connection: &mut Connection,

@@ -241,6 +241,16 @@ impl Target for PostgresTarget {
         control::unrecord(&mut self.connection, fence, tables).await
     }
 
+    async fn rebase(
+        &mut self,
+        fence: &TaskFence,
+        table: &TableName,
+        planned_at: &Position,
+    ) -> Result<(), Error> {
+        self.name(fence).await?;
+        control::rebase(&mut self.connection, fence, table, planned_at).await
+    }
+
     async fn fed_by_others(
         &mut self,
         task: &str,

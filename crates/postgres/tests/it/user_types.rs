@@ -1,6 +1,6 @@
 //! Types that a database made itself are made at the target first.
 
-use whimbrel_connector::{Error, RawFormat};
+use whimbrel_connector::{Error, RawFormat, TypeDefinition};
 use whimbrel_core::ColumnType;
 use whimbrel_testkit::Engine;
 
@@ -192,4 +192,52 @@ async fn rows_hidden_by_a_policy_are_an_error_and_not_left_out() {
     pair.source
         .sql(&format!("drop owned by {role}; drop role {role}"))
         .unwrap();
+}
+
+/// What a source says of `money`, for a target that counts it in so many of the smallest units. No other locale need be there for that.
+fn counted_in(types: &[TypeDefinition], units: &str) -> Vec<TypeDefinition> {
+    let count = |one: &TypeDefinition| TypeDefinition {
+        name: one.name.clone(),
+        sql: one.sql.replace("<> 100 ", &format!("<> {units} ")),
+    };
+    types.iter().map(count).collect()
+}
+
+#[tokio::test]
+async fn money_that_counts_other_units_is_refused_where_a_table_has_some() {
+    for (setup, has_money) in [
+        ("create table t (id int, v money)", true),
+        ("create table t (id int, v money[])", true),
+        (
+            "create domain price as money; create table t (id int, v price)",
+            true,
+        ),
+        (
+            "create type item as (name text, price money); create table t (id int, v item[])",
+            true,
+        ),
+        ("create table t (id int, v numeric(9, 2))", false),
+    ] {
+        let pair = Pair::between(Engine::Postgres15, Engine::Postgres18, "money");
+        pair.source.sql(setup).unwrap();
+        let mut source = pair.from.source().await.unwrap();
+        let mut target = pair.to.target().await.unwrap();
+        let tables = all_tables(&mut *source).await.unwrap();
+        let types = source.type_definitions(&tables).await.unwrap();
+        let is_money = |one: &&TypeDefinition| one.name.starts_with("money of 2 digits");
+        assert_eq!(
+            types.iter().filter(is_money).count(),
+            usize::from(has_money),
+            "{types:?}"
+        );
+        target.create_types(&types).await.unwrap();
+        let refused = target.create_types(&counted_in(&types, "1")).await;
+        match refused {
+            Ok(()) => assert!(!has_money, "{setup}"),
+            Err(Error::Fatal(words)) => {
+                assert!(has_money && words.contains("ALTER DATABASE"), "{words}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
