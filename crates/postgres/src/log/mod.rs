@@ -559,6 +559,10 @@ impl ChangeLog for PostgresLog {
         Ok(Box::new(UpTo(Lsn::of(position)?)))
     }
 
+    fn view_reaches(&self, snapshot: &Position, position: &Position) -> Result<bool, Error> {
+        View::of(snapshot).map(|view| view.reaches(position))
+    }
+
     fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error> {
         Ok(Lsn::of(position)? > Lsn::of(other)?)
     }
