@@ -184,7 +184,10 @@ fn a_change_that_mends_or_removes_a_row_is_not_refused_for_what_it_takes_away() 
         (Engine::Mysql97, Engine::Postgres15),
         (Engine::Mysql97, Engine::Mariadb1011),
     ] {
-        let (set, bytes, _) = NO_TEXT.iter().find(|no_text| no_text.2.contains(&source)).unwrap();
+        let (set, bytes, _) = NO_TEXT
+            .iter()
+            .find(|no_text| no_text.2.contains(&source))
+            .unwrap();
         for others in [0, 200] {
             let ends = Ends::between(source, target, "mended");
             ends.source
@@ -203,7 +206,8 @@ fn a_change_that_mends_or_removes_a_row_is_not_refused_for_what_it_takes_away() 
             ends.target
                 .sql("insert into t values ('?', 7, 0), ('?', 8, 0)")
                 .unwrap();
-            let rows = (0..others).map(|id| format!("insert into t values ('x', {}, 0);", 100 + id));
+            let rows =
+                (0..others).map(|id| format!("insert into t values ('x', {}, 0);", 100 + id));
             ends.source
                 .sql(&format!(
                     "begin; {} update t set n = 1 where id = 1; update t set v = 'mended' where id = 7; delete from t where id = 8; commit",
@@ -213,13 +217,18 @@ fn a_change_that_mends_or_removes_a_row_is_not_refused_for_what_it_takes_away() 
             let said = ends.run_well("migrate", &["--until-caught-up", "--resume"]);
             assert!(!said.err.contains("left out"), "{said:?}");
             assert_eq!(
-                ends.target.sql("select v, id, n from t where id < 100 order by id").unwrap(),
+                ends.target
+                    .sql("select v, id, n from t where id < 100 order by id")
+                    .unwrap(),
                 "fine?\t1\t1\nmended\t7\t0\n"
             );
             ends.source.sql("delete from k").unwrap();
             let said = ends.run("migrate", &["--until-caught-up", "--resume"]);
             assert_ne!(said.exit_code, Some(0), "the key is needed: {said:?}");
-            assert!(said.err.contains("no text in the column's character set"), "{said:?}");
+            assert!(
+                said.err.contains("no text in the column's character set"),
+                "{said:?}"
+            );
         }
     }
 }
@@ -251,7 +260,9 @@ fn bytes_of_sql_ascii_do_not_refuse_the_change_that_takes_them_away() {
             let said = ends.run_well("migrate", &["--until-caught-up", "--resume"]);
             assert!(!said.err.contains("left out"), "{said:?}");
             assert_eq!(
-                ends.target.sql("select id, v from t where id < 100 order by id").unwrap(),
+                ends.target
+                    .sql("select id, v from t where id < 100 order by id")
+                    .unwrap(),
                 "1\ta\n7\tmended\n"
             );
         }

@@ -296,8 +296,7 @@ impl BatchWriter {
             return Ok(None);
         };
         let other = self.applier.feed_also(table, self.feeding).await?;
-        Ok(other
-            .map(|FedTable { table, task }| format!("task {task} feeds {table} with changes")))
+        Ok(other.map(|FedTable { table, task }| format!("task {task} feeds {table} with changes")))
     }
 
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {

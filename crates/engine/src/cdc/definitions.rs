@@ -7,9 +7,10 @@
 //!
 //! A table that is loaded again is dropped at once, and its record goes with that. Where the target refuses the drop (a foreign key of another table
 //! points to it, say), the table stays and the record goes all the same, in the same transaction: from there on nothing is applied to the table, and
-//! its load, which prepares it and can put such a key aside, begins when that transaction is committed. Should the process end before the commit,
-//! the change comes again and meets the record; behind it, a table without a record is wanted anew when the stream is opened. So what the target
-//! says of a drop decides nothing about rows. Only a table under its own name may stay: that of an earlier name nobody would prepare.
+//! its load begins when that transaction is committed. It prepares the table, or is refused the same and leaves it in error while the others go on;
+//! a resume tries again. Should the process end before the commit, the change comes again and meets the record; behind it, a table without a record
+//! is wanted anew when the stream is opened. So what the target says of a drop decides nothing about rows. Only a table under its own name may
+//! stay: that of an earlier name nobody would prepare.
 
 use std::sync::Arc;
 

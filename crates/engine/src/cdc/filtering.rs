@@ -83,7 +83,8 @@ pub(super) fn judged(
             Wanted::No => Judged::Nothing,
             Wanted::Unknown => Judged::Undecidable,
         },
-        SingleKind::Delete { before } => match of_old(shape, rows, before, |row| shape.wants(row))? {
+        SingleKind::Delete { before } => match of_old(shape, rows, before, |row| shape.wants(row))?
+        {
             Wanted::Yes => Judged::One(Wish::sure(kind)),
             Wanted::No => Judged::Nothing,
             Wanted::Unknown => Judged::One(Wish::perhaps(kind)),

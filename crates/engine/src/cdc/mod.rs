@@ -525,9 +525,7 @@ impl Run<'_> {
     }
 
     /// What the target has of the task's tables, and from where on their log is needed.
-    async fn recorded(
-        &self,
-    ) -> Result<(TaskFence, Vec<LoadRecord>, Option<Position>), RunError> {
+    async fn recorded(&self) -> Result<(TaskFence, Vec<LoadRecord>, Option<Position>), RunError> {
         let mut target = self.target.target().await.map_err(RunError::Target)?;
         let fence = self.claim(&mut *target).await?;
         let records = target.load_records(&fence).await;

@@ -300,11 +300,7 @@ impl PostgresLog {
 
     /// Waits for what the publication, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from where on the
     /// log is kept.
-    async fn settled(
-        &self,
-        connection: &mut Connection,
-        kept: Option<Lsn>,
-    ) -> Result<Lsn, Error> {
+    async fn settled(&self, connection: &mut Connection, kept: Option<Lsn>) -> Result<Lsn, Error> {
         let name = &self.name;
         let state = State::read(connection, name).await?;
         let from = match kept {

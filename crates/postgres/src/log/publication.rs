@@ -171,8 +171,7 @@ fn explain(error: WireError, name: &str) -> Error {
         }
         _ => "",
     };
-    let is_made_twice =
-        matches!(&error, WireError::Server(error) if error.code == "42710" || error.code == "23505");
+    let is_made_twice = matches!(&error, WireError::Server(error) if error.code == "42710" || error.code == "23505");
     match general(error, &format!("publish the tables by publication {name}")) {
         // Another process of ours did the same just now, perhaps one that was killed and whose statement went on.
         Error::Fatal(message) if is_made_twice => Error::Transient(message),

@@ -236,8 +236,7 @@ async fn a_new_slot_waits_for_commits_that_wait_for_a_standby() {
         let sql = format!("insert into o values ({id}); select pg_sleep(600)");
         Client::run(&database, &sql)
     };
-    let running =
-        "select count(*) from pg_stat_activity where query ~ '^insert into o' and backend_xid is not null";
+    let running = "select count(*) from pg_stat_activity where query ~ '^insert into o' and backend_xid is not null";
     let end = |id: u32| {
         database
             .sql(&format!(

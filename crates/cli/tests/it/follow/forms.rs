@@ -8,9 +8,7 @@ use crate::ends::Ends;
 fn followed(from: Engine, to: Engine, tables: &str, sql: &str) -> Ends {
     let ends = Ends::between(from, to, "forms");
     ends.source
-        .sql(&format!(
-            "create table many (id int primary key); {tables}"
-        ))
+        .sql(&format!("create table many (id int primary key); {tables}"))
         .unwrap();
     ends.run_well("migrate", &["--until-caught-up"]);
     let many: Vec<String> = (1..=200).map(|id| format!("({id})")).collect();

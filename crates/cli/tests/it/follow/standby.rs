@@ -67,7 +67,10 @@ fn a_load_from_mariadb_waits_until_its_view_has_what_is_in_the_log() {
 fn waits(following: &mut Following) -> bool {
     let began = std::time::Instant::now();
     while began.elapsed() < Duration::from_mins(2) {
-        if following.err().contains("commits at the source wait for a standby") {
+        if following
+            .err()
+            .contains("commits at the source wait for a standby")
+        {
             return true;
         }
         if following.has_ended() || following.is_following() {
