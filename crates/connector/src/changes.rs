@@ -101,6 +101,13 @@ pub trait ChangeLog: Send {
     /// A view that holds every transaction up to a position between two of them.
     fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error>;
 
+    /// Whether a snapshot's view is one of the log up to a position at least. A view may be older than what was read of the log before it was opened:
+    /// of a transaction that waits for a standby between the log and its commit, or of another server behind the same address. What lies
+    /// between would be in neither, so another view has to be opened.
+    fn view_reaches(&self, snapshot: &Position, position: &Position) -> Result<bool, Error> {
+        self.is_past(position, snapshot).map(|is_past| !is_past)
+    }
+
     /// Whether a position lies behind another one.
     fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error>;
 
@@ -298,6 +305,21 @@ pub trait ChangeRows: Send + Sync + fmt::Debug {
     /// # Errors
     /// The visitor's; or [`Error::Row`] when a cell is not what its column's type promises.
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
+
+    /// Decodes an old row version, which is there to find a row by its key, given by the places of the key's cells: others that cannot be read
+    /// are not sent. So a change that mends or removes a row is not refused for what it takes away. Without a key, rows are found by all their
+    /// cells, and all have to be readable.
+    ///
+    /// # Errors
+    /// Those of [`Self::decode`], unless cells outside the key are to blame.
+    fn decode_old(
+        &self,
+        row: RowAt,
+        _key: &[usize],
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        self.decode(row, visit)
+    }
 }
 
 /// Rows made elsewhere, to be written to one table: cells for each column of the target table, in order.

@@ -69,6 +69,15 @@ impl Bits<'_> {
 }
 
 impl Value<'_> {
+    /// Whether both are the same in the same form: `1.0` and `1.00` are not, nor are zeros of two signs.
+    pub fn is_identical(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float32(one), Self::Float32(other)) => one.to_bits() == other.to_bits(),
+            (Self::Float64(one), Self::Float64(other)) => one.to_bits() == other.to_bits(),
+            (one, other) => one == other,
+        }
+    }
+
     /// The kind of value this is, for error messages: values themselves are never printed.
     pub fn kind(&self) -> ValueKind {
         ValueKind(match self {

@@ -41,7 +41,7 @@ fn statement(change: &SingleChange<'_>) -> Result<String, Error> {
         SingleKind::Update { before, after } => {
             let new = cells(change, after)?;
             let old =
-                before.map_or_else(|| cells(change, after), |before| cells(change, before))?;
+                before.map_or_else(|| cells(change, after), |before| old_cells(change, before))?;
             format!(
                 "UPDATE {name} SET {} WHERE {}",
                 pairs(new.iter(), ", "),
@@ -49,7 +49,7 @@ fn statement(change: &SingleChange<'_>) -> Result<String, Error> {
             )
         }
         SingleKind::Delete { before } => {
-            let old = cells(change, before)?;
+            let old = old_cells(change, before)?;
             format!("DELETE FROM {name} WHERE {}", condition(table, &old))
         }
         SingleKind::Truncate => format!("TRUNCATE TABLE {name}"),
@@ -88,6 +88,22 @@ fn cells<'t>(change: &SingleChange<'t>, row: RowAt) -> Result<Vec<Cell<'t>>, Err
     let mut found = Vec::new();
     change.rows.decode(row, &mut |values| {
         found = names.clone().zip(values.iter().map(in_words)).collect();
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Those of an old row, as far as they can be read, if its key can.
+fn old_cells<'t>(change: &SingleChange<'t>, row: RowAt) -> Result<Vec<Cell<'t>>, Error> {
+    let TargetTable {
+        columns,
+        primary_key,
+        ..
+    } = change.table;
+    let mut found = Vec::new();
+    change.rows.decode_old(row, primary_key, &mut |values| {
+        let names = columns.iter().map(|column| column.name.as_str());
+        found = names.zip(values.iter().map(in_words)).collect();
         Ok(())
     })?;
     Ok(found)

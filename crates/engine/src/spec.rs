@@ -6,7 +6,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::objects::ObjectSelection;
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Position, Table, TableName};
 
 use crate::shaping::Shaper;
 use crate::{DataErrors, Progress, RetryPolicy, RunError, Shaping, TableState};
@@ -108,6 +108,8 @@ pub struct Joining {
     pub tables: BTreeSet<TableName>,
     /// Whether they join others that were loaded before, or are loaded once more.
     pub is_later: bool,
+    /// The log is read from here on for them, so that their view must not be older.
+    pub not_before: Option<Position>,
     /// Others of the task that are complete though the target does not record them.
     pub completed: HashSet<TableName>,
 }

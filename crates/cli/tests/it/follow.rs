@@ -2,10 +2,12 @@
 
 mod definitions;
 mod faults;
+mod forms;
 mod kept_log;
 mod lives;
 mod partitions;
 mod process;
+mod standby;
 mod torture;
 mod two_tasks;
 mod workload;

@@ -123,6 +123,8 @@ pub(super) struct Control {
     pub(super) checkpoint: Checkpoint,
     /// There is no transaction at hand.
     pub(super) commits: bool,
+    /// Tables that are to be dropped may stay if the target refuses: what is recorded of them holds all the same.
+    pub(super) may_stay: bool,
 }
 
 /// What became of a [`Control`].
@@ -132,8 +134,13 @@ pub(super) enum Controlled {
         /// The transaction at hand may be at the target in part.
         is_split: bool,
     },
-    /// The target refused a definition, in these words. Nothing is recorded.
-    Refused(String),
+    /// The target refused a definition. Nothing is recorded.
+    Refused {
+        /// In these words.
+        why: String,
+        /// The transaction at hand may be at the target in part.
+        is_split: bool,
+    },
 }
 
 /// Applies batches over one applier.
@@ -231,8 +238,9 @@ impl BatchWriter {
     pub(super) async fn control(&mut self, control: &Control) -> Result<Controlled, Error> {
         let defines = !control.definitions.is_empty();
         if control.commits && defines && !self.applier.defines_in_transaction() {
-            if let Some(refused) = self.taken(control).await? {
-                return Ok(refused);
+            if let Some(why) = self.taken(control).await? {
+                let is_split = false;
+                return Ok(Controlled::Refused { why, is_split });
             }
             // What comes between transactions does not come again: the record is there first.
             self.open().await?;
@@ -260,12 +268,18 @@ impl BatchWriter {
         } else {
             self.open().await?;
         }
-        if let Some(refused) = self.taken(control).await? {
-            return Ok(refused);
+        if let Some(why) = self.taken(control).await? {
+            return Ok(Controlled::Refused { why, is_split });
         }
         for definition in &control.definitions {
             match self.define(definition).await {
-                Err(Error::Table(fault)) => return Ok(Controlled::Refused(fault.message)),
+                Err(Error::Table(fault)) if control.may_stay => {
+                    warn!(table = %fault.table, fault.message, "the target table cannot be dropped and stays until a load prepares it; if the source drops the table before, drop it at the target");
+                }
+                Err(Error::Table(fault)) => {
+                    let why = fault.message;
+                    return Ok(Controlled::Refused { why, is_split });
+                }
                 done => done?,
             }
         }
@@ -278,14 +292,12 @@ impl BatchWriter {
     }
 
     /// Takes the name that a table gets, unless another task feeds a table of that name.
-    async fn taken(&mut self, control: &Control) -> Result<Option<Controlled>, Error> {
+    async fn taken(&mut self, control: &Control) -> Result<Option<String>, Error> {
         let Some(table) = &control.feeds else {
             return Ok(None);
         };
         let other = self.applier.feed_also(table, self.feeding).await?;
-        Ok(other.map(|FedTable { table, task }| {
-            Controlled::Refused(format!("task {task} feeds {table} with changes"))
-        }))
+        Ok(other.map(|FedTable { table, task }| format!("task {task} feeds {table} with changes")))
     }
 
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
@@ -368,9 +380,10 @@ impl BatchWriter {
         counts: &mut Counts<'_>,
     ) -> Result<(), Error> {
         let table = &batch.tables[table as usize];
-        let deletes = net.rows(batch, NetKind::Delete);
-        let updates = net.rows(batch, NetKind::Update);
-        let inserts = net.rows(batch, NetKind::Insert);
+        let key = &table.target.primary_key;
+        let deletes = net.rows(batch, key, NetKind::Delete);
+        let updates = net.rows(batch, key, NetKind::Update);
+        let inserts = net.rows(batch, key, NetKind::Insert);
         let changes = NetChanges {
             table: &table.target,
             deletes: &deletes,

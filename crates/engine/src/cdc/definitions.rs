@@ -4,6 +4,13 @@
 //! target changes definitions within a transaction, it commits with the rows around it. Elsewhere the rows before it are
 //! committed with their count, the definition is changed, and should the process end before the next commit the same change comes
 //! again and finds itself done.
+//!
+//! A table that is loaded again is dropped at once, and its record goes with that. Where the target refuses the drop (a foreign key of another table
+//! points to it, say), the table stays and the record goes all the same, in the same transaction: from there on nothing is applied to the table, and
+//! its load begins when that transaction is committed. It prepares the table, or is refused the same and leaves it in error while the others go on;
+//! a resume tries again. Should the process end before the commit, the change comes again and meets the record; behind it, a table without a record
+//! is wanted anew when the stream is opened. So what the target says of a drop decides nothing about rows. Only a table under its own name may
+//! stay: that of an earlier name nobody would prepare.
 
 use std::sync::Arc;
 
@@ -28,6 +35,8 @@ pub(super) struct Barrier {
     changes_before: u64,
     /// There is no transaction at hand.
     commits: bool,
+    /// The target's table may stay for its load.
+    may_stay: bool,
     /// Tables to be loaded once the records of their earlier load are gone.
     wanted: Vec<TableName>,
     /// The name at the target that the table gets.
@@ -71,6 +80,7 @@ impl Barrier {
                 ..checkpoint
             },
             commits: self.commits,
+            may_stay: self.may_stay,
         })
     }
 }
@@ -238,8 +248,9 @@ impl Follower<'_> {
         });
         self.count_ddl(&before.name, now);
         let definitions = self.gives_way(&before.target);
+        let is_renamed = before.name != *now;
         self.stand(definitions, records.into(), Then::Reload(id));
-        self.want(vec![now.clone()]);
+        self.want(vec![now.clone()], is_renamed);
     }
 
     /// A table that will be made anew goes at once: should the source drop or rename it meanwhile, nothing stale stays.
@@ -364,10 +375,11 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Loads tables once what the target holds back is done.
-    fn want(&mut self, tables: Vec<TableName>) {
+    /// Loads tables once what the target holds back is done. `is_renamed`: under another name than they were followed by.
+    fn want(&mut self, tables: Vec<TableName>, is_renamed: bool) {
         if let Some(barrier) = &mut self.barrier {
             barrier.wanted = tables;
+            barrier.may_stay = !is_renamed;
         }
         self.progress.follow(|cdc| cdc.is_loading = true);
     }
@@ -389,6 +401,7 @@ impl Follower<'_> {
             work: Some((definitions, records)),
             changes_before: self.changes_in_transaction,
             commits: !self.is_in_transaction,
+            may_stay: false,
             wanted: Vec::new(),
             feeds: None,
             then,
@@ -411,20 +424,21 @@ impl Follower<'_> {
             self.must_commit = true;
         }
         self.start_newcomers();
-        if done == (Controlled::Done { is_split: true }) {
+        let (Controlled::Done { is_split } | Controlled::Refused { is_split, .. }) = done;
+        if is_split {
             self.committed.changes_applied = barrier.changes_before;
         }
         match (done, barrier.then) {
-            (Controlled::Refused(why), Then::FollowAs(id, ..)) => {
+            (Controlled::Refused { why, .. }, Then::FollowAs(id, ..)) => {
                 let (_, table) = self.tables.followed_as(id).map_err(RunError::Source)?;
                 let target = &table.target.name;
                 return self.suspend(id, &format!(
                     "its definition changed at the source, and the target table {target} refuses the same change: {why}; change it by hand and load the table again"
                 ));
             }
-            (Controlled::Refused(why), _) => {
+            (Controlled::Refused { why, .. }, _) => {
                 return Err(RunError::Table(format!(
-                    "a table that was dropped at the source, or is to be loaded again, cannot be dropped at the target: {why}; drop what rests on it there and resume the task, or, for one that was dropped, set HandleSourceTableDropped to false"
+                    "a table that was dropped at the source, or is to be loaded again under another name, cannot be dropped at the target: {why}; drop what rests on it there and resume the task, or, for one that was dropped, set HandleSourceTableDropped to false"
                 )));
             }
             (Controlled::Done { .. }, Then::FollowAs(id, shape, state)) => {
@@ -469,7 +483,7 @@ impl Follower<'_> {
         }
         if !records.is_empty() {
             self.stand(definitions, records, Then::Nothing);
-            self.want(wanted);
+            self.want(wanted, false);
         }
         Ok(())
     }

@@ -83,7 +83,8 @@ pub(super) fn judged(
             Wanted::No => Judged::Nothing,
             Wanted::Unknown => Judged::Undecidable,
         },
-        SingleKind::Delete { before } => match of_row(rows, before, |row| shape.wants(row))? {
+        SingleKind::Delete { before } => match of_old(shape, rows, before, |row| shape.wants(row))?
+        {
             Wanted::Yes => Judged::One(Wish::sure(kind)),
             Wanted::No => Judged::Nothing,
             Wanted::Unknown => Judged::One(Wish::perhaps(kind)),
@@ -100,11 +101,11 @@ fn updated(
 ) -> Result<Judged, Error> {
     let kind = SingleKind::Update { before, after };
     let new = match before {
-        Some(before) => of_merged(rows, before, after, |row| shape.wants(row))?,
+        Some(before) => of_merged(shape, rows, (before, after), |row| shape.wants(row))?,
         None => of_row(rows, after, |row| shape.wants(row))?,
     };
     let old = match before {
-        Some(before) => of_row(rows, before, |row| shape.wants(row))?,
+        Some(before) => of_old(shape, rows, before, |row| shape.wants(row))?,
         // The key is as it was, and so is what the filter looks at.
         None if shape.filters_by_key() => new,
         None => Wanted::Unknown,
@@ -154,11 +155,26 @@ fn comes(
     let Some(before) = before else {
         return Ok(None);
     };
-    let is_told = of_merged(rows, before, after, |row| shape.is_told(row))?;
+    let is_told = of_merged(shape, rows, (before, after), |row| shape.is_told(row))?;
     Ok(is_told.then_some(Wish {
         filled_from: Some(before),
         ..comes
     }))
+}
+
+/// Looks at an old row: what cannot be read of it is not told, unless it is of its key.
+fn of_old<T: Send>(
+    shape: &Shaped,
+    rows: &dyn ChangeRows,
+    at: RowAt,
+    look: impl Fn(&[Value<'_>]) -> T + Sync,
+) -> Result<T, Error> {
+    let mut found = None;
+    rows.decode_old(at, shape.key_in_row(), &mut |row| {
+        found = Some(look(row));
+        Ok(())
+    })?;
+    found.ok_or_else(nothing_decoded)
 }
 
 /// Looks at a row.
@@ -177,9 +193,9 @@ fn of_row<T: Send>(
 
 /// Looks at a new row whose cells that were not told are those of the old one.
 fn of_merged<T: Send>(
+    shape: &Shaped,
     rows: &dyn ChangeRows,
-    before: RowAt,
-    after: RowAt,
+    (before, after): (RowAt, RowAt),
     look: impl Fn(&[Value<'_>]) -> T + Sync,
 ) -> Result<T, Error> {
     let mut found = None;
@@ -188,7 +204,7 @@ fn of_merged<T: Send>(
             found = Some(look(new));
             return Ok(());
         }
-        rows.decode(before, &mut |old| {
+        rows.decode_old(before, shape.key_in_row(), &mut |old| {
             found = Some(look(&filled(new, old)));
             Ok(())
         })

@@ -11,13 +11,18 @@
 //!
 //! A change that cannot be expressed so (no key, a moved key with cells that nobody sent, an order that a correct source does not
 //! produce) is applied as it came, between the folded changes before and after it.
+//!
+//! Keys are one key if they are equal as values. Those in several forms (`1.0` and `1.00`, zeros of two signs) are told apart besides: a change
+//! that gives its row the key in another form is applied as it came, because net updates leave the key's cells as they are. That is an update of
+//! such a key, or a row that comes with the key of one that was there before the batch and went. So an entry of a row that was there has the key
+//! in one form from its first version to its last.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use whimbrel_connector::{ChangeRows, Error, RowAt, RowSet, RowVisitor, SingleKind};
-use whimbrel_core::{RowHash, RowHasher, Value};
+use whimbrel_core::{ColumnType, RowHash, RowHasher, Value};
 
 use super::batch::{Batch, Change, Located};
 use super::tables::StreamTable;
@@ -172,7 +177,8 @@ impl<'b> Folder<'b> {
         let mut keys = Keys {
             hasher: &mut self.hasher,
             table,
-            rows: &*self.batch.blocks[change.block as usize],
+            block: change.block,
+            blocks: &self.batch.blocks,
         };
         let is_folded = if table.key.is_empty() {
             match change.kind {
@@ -234,30 +240,73 @@ impl TableSteps {
     }
 }
 
-/// Hashes the keys of the rows of one block.
+/// Hashes and compares the keys of rows.
 struct Keys<'a> {
     hasher: &'a mut RowHasher,
     table: &'a StreamTable,
-    rows: &'a dyn ChangeRows,
+    /// That of the change at hand.
+    block: u32,
+    blocks: &'a [Arc<dyn ChangeRows>],
+}
+
+/// Which version of a row is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Old,
+    New,
 }
 
 impl Keys<'_> {
     /// The hash of a row's key; `None` when a cell of it was not sent, or the row cannot be had.
-    fn of(&mut self, row: RowAt) -> Result<Option<RowHash>, Error> {
+    fn of(&mut self, row: RowAt, version: Version) -> Result<Option<RowHash>, Error> {
         let (hasher, table) = (&mut *self.hasher, self.table);
+        let rows = &self.blocks[self.block as usize];
         let mut hash = None;
-        let decoded = self.rows.decode(row, &mut |cells| {
+        let mut look = |cells: &[Value<'_>]| {
             let key = || table.key.iter().map(|&(place, ref ty)| (&cells[place], ty));
             if !key().any(|(cell, _)| matches!(cell, Value::NotSent)) {
                 hash = Some(hasher.hash(key()));
             }
             Ok(())
-        });
+        };
+        let decoded = match version {
+            Version::Old => rows.decode_old(row, &table.target.primary_key, &mut look),
+            Version::New => rows.decode(row, &mut look),
+        };
         match decoded {
             // A rule finds no value for it: that is told where it is applied by itself.
             Err(Error::Row(_)) => Ok(None),
             decoded => decoded.map(|()| hash),
         }
+    }
+
+    /// Whether rows whose keys are equal have them in the same form.
+    fn are_alike(&self, one: Located, other: Located) -> Result<bool, Error> {
+        let (table, blocks) = (self.table, self.blocks);
+        let has_forms = |(_, ty): &(usize, ColumnType)| {
+            matches!(
+                ty,
+                ColumnType::Decimal { .. }
+                    | ColumnType::Float32
+                    | ColumnType::Float64
+                    | ColumnType::Char { .. }
+                    | ColumnType::Json { .. }
+            )
+        };
+        if !table.key.iter().any(has_forms) {
+            return Ok(true);
+        }
+        let key = &table.target.primary_key;
+        let rows = |at: Located| &blocks[at.block as usize];
+        let mut are_alike = true;
+        rows(one).decode_old(one.row, key, &mut |one| {
+            rows(other).decode_old(other.row, key, &mut |other| {
+                let mut places = table.key.iter().map(|&(place, _)| place);
+                are_alike = places.all(|place| one[place].is_identical(&other[place]));
+                Ok(())
+            })
+        })?;
+        Ok(are_alike)
     }
 }
 
@@ -278,28 +327,35 @@ impl NetTable {
     ) -> Result<bool, Error> {
         let may_miss = change.may_miss;
         let is_folded = match change.kind {
-            SingleKind::Insert { after } => match keys.of(after)? {
-                Some(key) => self.insert(key, at(after), Vec::new()),
+            SingleKind::Insert { after } => match keys.of(after, Version::New)? {
+                Some(key) => {
+                    self.may_come(key, at(after), keys)? && self.insert(key, at(after), Vec::new())
+                }
                 None => false,
             },
-            SingleKind::Delete { before } => match keys.of(before)? {
+            SingleKind::Delete { before } => match keys.of(before, Version::Old)? {
                 Some(key) => self.delete(key, at(before), may_miss),
                 None => false,
             },
             SingleKind::Update { before, after } => {
-                let new = keys.of(after)?;
+                let new = keys.of(after, Version::New)?;
                 let old = match before {
-                    Some(before) => keys.of(before)?,
+                    Some(before) => keys.of(before, Version::Old)?,
                     None => new,
                 };
                 match (before, old, new) {
                     // The key was not sent again.
                     (_, Some(old), None) => self.update(old, at(after), before.map(&at), may_miss),
                     (_, Some(old), Some(new)) if old == new => {
-                        self.update(old, at(after), None, may_miss)
+                        let is_alike = match before {
+                            Some(before) => keys.are_alike(at(before), at(after))?,
+                            None => true,
+                        };
+                        is_alike && self.update(old, at(after), None, may_miss)
                     }
                     (Some(before), Some(old), Some(new)) if !may_miss => {
-                        self.move_key(old, new, at(before), at(after))
+                        self.may_come(new, at(after), keys)?
+                            && self.move_key(old, new, at(before), at(after))
                     }
                     _ => false,
                 }
@@ -321,6 +377,16 @@ impl NetTable {
         let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.places.insert(key, place);
         self.entries.push(entry);
+    }
+
+    /// Whether a row may come in the place of one with an equal key that went: the target is given no other form of the key then.
+    fn may_come(&mut self, key: RowHash, row: Located, keys: &Keys<'_>) -> Result<bool, Error> {
+        match self.find(key) {
+            Some(entry) if entry.was != Was::Absent && !entry.is_there => {
+                keys.are_alike(entry.key, row)
+            }
+            _ => Ok(true),
+        }
     }
 
     fn insert(&mut self, key: RowHash, first: Located, later: Vec<Located>) -> bool {
@@ -422,11 +488,17 @@ impl NetTable {
     }
 
     /// The net changes of one kind.
-    pub(super) fn rows<'a>(&'a self, batch: &'a Batch, kind: NetKind) -> NetRows<'a> {
+    pub(super) fn rows<'a>(
+        &'a self,
+        batch: &'a Batch,
+        key: &'a [usize],
+        kind: NetKind,
+    ) -> NetRows<'a> {
         let wanted = |entry: &&Entry| entry.takes(kind);
         NetRows {
             entries: self.entries.iter().filter(wanted).collect(),
             kind,
+            key,
             blocks: &batch.blocks,
         }
     }
@@ -478,6 +550,8 @@ impl Entry {
 pub(super) struct NetRows<'a> {
     entries: Vec<&'a Entry>,
     kind: NetKind,
+    /// Of its table.
+    key: &'a [usize],
     blocks: &'a [Arc<dyn ChangeRows>],
 }
 
@@ -489,7 +563,10 @@ impl RowSet for NetRows<'_> {
     fn visit(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         for entry in &self.entries {
             match (self.kind, entry.later.split_last()) {
-                (NetKind::Delete, _) => self.decode(entry.key, visit)?,
+                (NetKind::Delete, _) => {
+                    let Located { block, row } = entry.key;
+                    self.blocks[block as usize].decode_old(row, self.key, visit)?;
+                }
                 (_, None) => self.decode(entry.first, visit)?,
                 (_, Some((last, between))) => {
                     self.decode(*last, &mut |cells| {

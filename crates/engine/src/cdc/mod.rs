@@ -530,12 +530,15 @@ impl Run<'_> {
         }
     }
 
-    /// What the target has of the task's tables.
-    async fn recorded(&self) -> Result<(TaskFence, Vec<LoadRecord>), RunError> {
+    /// What the target has of the task's tables, and from where on their log is needed.
+    async fn recorded(&self) -> Result<(TaskFence, Vec<LoadRecord>, Option<Position>), RunError> {
         let mut target = self.target.target().await.map_err(RunError::Target)?;
         let fence = self.claim(&mut *target).await?;
         let records = target.load_records(&fence).await;
-        Ok((fence, records.map_err(RunError::Target)?))
+        let records = records.map_err(RunError::Target)?;
+        let checkpoint = target.checkpoint(&fence).await.map_err(RunError::Target)?;
+        let from = checkpoint.map(|it| it.kept_from.unwrap_or(it.position));
+        Ok((fence, records, from))
     }
 
     /// Loads what is not loaded yet, keeping the record of every table with the position of its view.
@@ -544,7 +547,7 @@ impl Run<'_> {
         log: &mut dyn ChangeLog,
         tables: &[Table],
     ) -> Result<LoadOutcome, RunError> {
-        let Some((fence, records)) = unless_stopped(self.stop, self.recorded()).await? else {
+        let Some((fence, records, from)) = unless_stopped(self.stop, self.recorded()).await? else {
             return Ok(LoadOutcome::Stopped);
         };
         let (loaded, missing): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(|table| {
@@ -581,6 +584,7 @@ impl Run<'_> {
             },
             joining: Some(Joining {
                 is_later: false,
+                not_before: from,
                 fence: Some(fence),
                 tables: missing.iter().map(|table| table.name.clone()).collect(),
                 completed: std::collections::HashSet::new(),

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Why they arrive exactly: from the moment a table is wanted its changes are left out, and every checkpoint says that the log is needed from
-//! W on, so the source keeps it. V is opened later than W, so every transaction that V does not hold comes behind W. Once the
+//! W on, so the source keeps it. V is opened later than W, and is of the log up to W at least, or is given up before anything is written
+//! ([`whimbrel_connector::ChangeLog::view_reaches`]). So every transaction that V does not hold comes behind W. Once the
 //! table is loaded the log is read again from W: the tables that were followed meanwhile hold everything up to the checkpoint
 //! ([`whimbrel_connector::FollowState::applied_to`]), the newcomer holds what V holds, and both leave that out. The step that
 //! turns back to W is one transaction of the target. A crash before it finds a loaded table that has not joined, and takes it.
@@ -122,7 +123,12 @@ impl Newcomers {
         self.kept_from.get_or_insert_with(|| committed.clone());
         let tables = std::mem::take(&mut self.wanted);
         self.loading.clone_from(&tables);
-        let load = load(self.parts.clone(), spec.clone(), tables);
+        let load = load(
+            self.parts.clone(),
+            spec.clone(),
+            tables,
+            self.kept_from.clone(),
+        );
         self.running = Some(tokio::spawn(load));
     }
 
@@ -160,6 +166,7 @@ async fn load(
     parts: LoadParts,
     spec: CdcSpec,
     tables: BTreeSet<TableName>,
+    not_before: Option<Position>,
 ) -> Result<bool, RunError> {
     reach(Point::NewcomerLoading).await;
     let mut source = parts.source.source().await.map_err(RunError::Source)?;
@@ -209,6 +216,7 @@ async fn load(
             fence: Some(parts.fence.clone()),
             tables: wanted,
             is_later: true,
+            not_before,
             completed: std::collections::HashSet::new(),
         }),
         ..spec.load

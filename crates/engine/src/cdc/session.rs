@@ -322,6 +322,7 @@ impl<'a> Run<'a> {
             feeds: None,
             checkpoint: session.checkpoint.clone(),
             commits: true,
+            may_stay: true,
         };
         let interrupted = session.interrupted.iter().filter(is_gone);
         let is_selected = |record: &LoadRecord| self.spec.load.mappings.selects(&record.table);
@@ -365,7 +366,7 @@ impl<'a> Run<'a> {
 
 async fn clear_away(writer: &mut BatchWriter, control: &Control) -> Result<(), RunError> {
     let done = writer.control(control).await.map_err(RunError::Target)?;
-    if let Controlled::Refused(why) = done {
+    if let Controlled::Refused { why, .. } = done {
         tracing::warn!(
             why,
             "what an interrupted load left of a table that is gone stays at the target"

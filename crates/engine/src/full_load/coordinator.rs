@@ -14,7 +14,7 @@ use whimbrel_connector::{
     Connector, Error, LoadRecord, RawFormat, Snapshot, Source, Target, TargetTable, TaskFence,
 };
 use whimbrel_core::objects::ScriptTime;
-use whimbrel_core::{ChunkBounds, ChunkId, Table, TableName};
+use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
 
 use super::LoadOutcome;
 use super::conclude::{cancel_open, conclude};
@@ -302,6 +302,7 @@ async fn begin(attempt: &Attempt<'_>) -> Result<Begun, RunError> {
         .await
         .map_err(RunError::Source)?;
     reach(Point::SnapshotOpen).await;
+    check_view(attempt, snapshot.position()).await?;
     check_descriptions(&mut *source, &plan).await?;
     drop(source);
     attempt.progress.set_position(snapshot.position().as_str());
@@ -313,6 +314,22 @@ async fn begin(attempt: &Attempt<'_>) -> Result<Begun, RunError> {
         records,
         plan,
     })
+}
+
+/// Sees that the log is followed from a place that the view has reached. Nothing is written under another view.
+async fn check_view(attempt: &Attempt<'_>, view: &Position) -> Result<(), RunError> {
+    let joining = attempt.spec.joining.as_ref();
+    let Some(from) = joining.and_then(|joining| joining.not_before.as_ref()) else {
+        return Ok(());
+    };
+    let log = attempt.source.change_log(&attempt.spec.task).await;
+    let log = log.map_err(RunError::Source)?;
+    if log.view_reaches(view, from).map_err(RunError::Source)? {
+        return Ok(());
+    }
+    Err(RunError::Source(Error::Transient(format!(
+        "the source's tables can be read only as they were at {view}, before {from}, from where on their changes are followed: commits at the source wait for a standby, or the source's address leads to several servers"
+    ))))
 }
 
 /// Sees that no other task feeds tables that are written into. One that is followed notes its own, and sees it then.

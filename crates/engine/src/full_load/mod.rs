@@ -137,6 +137,7 @@ impl<'a> RepeatedLoad<'a> {
                 fence: None,
                 tables,
                 is_later: true,
+                not_before: None,
                 completed,
             }),
             // They may be gone at the source, and the others are loaded.

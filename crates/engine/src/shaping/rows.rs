@@ -106,6 +106,20 @@ impl ChangeRows for ShapedRows {
             .decode(row, &mut |row| self.shape.row(row, &mut scratch, visit));
         decoded.map_err(|error| self.shape.without_hidden_key(error))
     }
+
+    fn decode_old(
+        &self,
+        row: RowAt,
+        key: &[usize],
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        let mut scratch = Scratch::default();
+        let key = self.shape.source_places(key);
+        let decoded = self.rows.decode_old(row, &key, &mut |row| {
+            self.shape.row(row, &mut scratch, visit)
+        });
+        decoded.map_err(|error| self.shape.without_hidden_key(error))
+    }
 }
 
 /// One row whose cells lie in two versions of it: what the newer one does not tell is as it was. Every row of it is this one.
@@ -161,20 +175,36 @@ impl ChangeRows for EventRow {
     }
 
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        let decoded = self.decode_shown(row, visit);
+        let decoded = self.decode_shown(row, None, visit);
+        decoded.map_err(|error| self.shape.without_hidden_key(error))
+    }
+
+    fn decode_old(
+        &self,
+        row: RowAt,
+        key: &[usize],
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        let decoded = self.decode_shown(row, Some(key), visit);
         decoded.map_err(|error| self.shape.without_hidden_key(error))
     }
 }
 
 impl EventRow {
-    /// The row, with errors that tell its key as the source has it.
-    fn decode_shown(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+    /// The row, with errors that tell its key as the source has it. `key`: the places of what is needed of an old row, if that is not all.
+    fn decode_shown(
+        &self,
+        row: RowAt,
+        key: Option<&[usize]>,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
         let mut scratch = Scratch::default();
         let arrives = (self.arrives.shape, self.arrives.offset) == (row.shape, row.offset);
         if !arrives {
-            return self
-                .rows
-                .decode(row, &mut |old| self.shape.old_row(old, &mut scratch, visit));
+            let key = self.shape.source_places(key.unwrap_or_default());
+            return self.rows.decode_old(row, &key, &mut |old| {
+                self.shape.old_row(old, &mut scratch, visit)
+            });
         }
         let event = Event {
             operation: self.operation,

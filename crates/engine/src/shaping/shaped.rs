@@ -240,6 +240,11 @@ impl Shaped {
             })
     }
 
+    /// Where the source's key is in rows of the source.
+    pub(crate) fn key_in_row(&self) -> &[usize] {
+        &self.key_in_row
+    }
+
     /// How many cells rows of the source have.
     pub(crate) fn source_width(&self) -> usize {
         self.source_width
@@ -249,6 +254,14 @@ impl Shaped {
     pub(crate) fn source_place(&self, column: usize) -> Option<usize> {
         let pick = self.picks.get(column)?;
         pick.place().filter(|_| pick.cell.is_same())
+    }
+
+    /// Where the cells of columns are made of, in rows of the source; none if that is not the row's own cells alone.
+    pub(super) fn source_places(&self, columns: &[usize]) -> Vec<usize> {
+        let places = columns
+            .iter()
+            .map(|&column| self.picks.get(column).and_then(Pick::place));
+        places.collect::<Option<_>>().unwrap_or_default()
     }
 
     /// What a column at the target is made of and how, in words that are others for another making.

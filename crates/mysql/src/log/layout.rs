@@ -233,12 +233,17 @@ impl Image {
         Ok(())
     }
 
-    /// Decodes the row at the front of `bytes`.
-    fn decode(&self, row: &[u8], rest: &Rest<'_>, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+    /// Decodes the row at the front of `bytes`. `key`: the cells that are needed, if not all are.
+    fn decode(
+        &self,
+        row: &[u8],
+        (rest, key): (&Rest<'_>, Option<&[usize]>),
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
         let (mut made, mut ends) = MADE.take();
         made.clear();
         ends.clear();
-        let result = self.decode_with(row, rest, &mut made, &mut ends, visit);
+        let result = self.decode_with(row, (rest, key), (&mut made, &mut ends), visit);
         made.clear();
         made.shrink_to(MADE_BYTES_KEPT);
         MADE.set((made, ends));
@@ -248,28 +253,39 @@ impl Image {
     fn decode_with(
         &self,
         row: &[u8],
-        rest: &Rest<'_>,
-        made: &mut Vec<u8>,
-        ends: &mut Vec<usize>,
+        (rest, key): (&Rest<'_>, Option<&[usize]>),
+        (made, ends): (&mut Vec<u8>, &mut Vec<usize>),
         visit: &mut RowVisitor<'_>,
     ) -> Result<(), Error> {
         let columns = &self.layout.columns;
         let refuse = |bad: Bad| self.refusal(bad, row);
+        let is_needed = |index: usize| {
+            let slot = columns[index].slot;
+            key.is_none_or(|key| slot.is_some_and(|slot| key.contains(&slot)))
+        };
+        let mut lacking = Vec::new();
         // Values are written out first, because none can be borrowed while others are still added.
         if self.may_make {
             self.cells(row, |index, content| {
                 if let Some(content) = content {
                     let codec = &columns[index].codec;
-                    match rest.old_document(&self.layout, index) {
+                    let begun = made.len();
+                    let written = match rest.old_document(&self.layout, index) {
                         Some(old) => json_diff::write_changed(old?, content, made).map_err(
                             |_| "differences of a document in JSON that cannot be applied",
                         ),
                         None => codec.make(content, made),
+                    };
+                    match written {
+                        Err(_) if !is_needed(index) => {
+                            made.truncate(begun);
+                            lacking.push(index);
+                        }
+                        written => written.map_err(|what| Bad {
+                            column: index,
+                            what,
+                        })?,
                     }
-                    .map_err(|what| Bad {
-                        column: index,
-                        what,
-                    })?;
                 }
                 ends.push(made.len());
                 Ok(())
@@ -286,10 +302,14 @@ impl Image {
             start = end;
             let value = match content {
                 None => Value::Null,
-                Some(content) => codec.value(content, written).map_err(|what| Bad {
-                    column: index,
-                    what,
-                })?,
+                Some(_) if lacking.contains(&index) => Value::NotSent,
+                Some(content) => match codec.value(content, written) {
+                    Err(_) if !is_needed(index) => Value::NotSent,
+                    value => value.map_err(|what| Bad {
+                        column: index,
+                        what,
+                    })?,
+                },
             };
             if let Some(value_at) = slot.and_then(|slot| values.get_mut(slot)) {
                 *value_at = value;
@@ -421,6 +441,26 @@ impl ChangeRows for LogRows {
     }
 
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        self.decode_needed(row, None, visit)
+    }
+
+    fn decode_old(
+        &self,
+        row: RowAt,
+        key: &[usize],
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        self.decode_needed(row, Some(key).filter(|key| !key.is_empty()), visit)
+    }
+}
+
+impl LogRows {
+    fn decode_needed(
+        &self,
+        row: RowAt,
+        key: Option<&[usize]>,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
         let lost =
             || Error::Fatal("cannot decode a row of the log: it is of another block".to_owned());
         let shape = self.shapes.get(row.shape as usize).ok_or_else(lost)?;
@@ -430,9 +470,9 @@ impl ChangeRows for LogRows {
             .and_then(|buffer| buffer.get(row.offset as usize..))
             .ok_or_else(lost)?;
         match &shape.form {
-            Form::Plain(image) => image.decode(bytes, &Rest::None, visit),
+            Form::Plain(image) => image.decode(bytes, (&Rest::None, key), visit),
             Form::Defaulted(image, defaults) => {
-                image.decode(bytes, &Rest::Defaults(defaults), visit)
+                image.decode(bytes, (&Rest::Defaults(defaults), None), visit)
             }
             Form::Partial { before, after } => {
                 let cut = || {
@@ -446,7 +486,7 @@ impl ChangeRows for LogRows {
                     bits,
                     before: (before, bytes),
                 };
-                after.decode(new, &Rest::Old(partial), visit)
+                after.decode(new, (&Rest::Old(partial), None), visit)
             }
         }
     }

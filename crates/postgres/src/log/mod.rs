@@ -15,7 +15,7 @@
 //!    it, with all their changes, decoded with a catalog in which the publication is there.
 //! 2. *A table that joins later.* The publication is changed, and then the transactions that were running are waited for in
 //!    the same way ([`slot::wait_for_running`]): their changes from before may not be in the stream, but they are in every
-//!    snapshot taken after.
+//!    snapshot taken after. That this wait is due outlives the process ([`settled`]).
 //!    So are those whose commit waits for a synchronous standby: it is in the log, and may have been read there, before any snapshot sees it.
 //! 3. *Both at once.* What is in both is told apart by transaction id, not by place ([`place::View`]).
 //! 4. *Later.* The slot lets go only of what was confirmed, which is what the target has committed. A slot that is gone, lost, or
@@ -59,6 +59,7 @@ mod relation;
 mod relations;
 pub(crate) mod requirements;
 mod rows;
+mod settled;
 mod slot;
 mod spill;
 mod spool;
@@ -91,8 +92,9 @@ use history::LogId;
 use identity::{Identities, Identity};
 use newcomers::CatalogLook;
 use place::{Last, Lsn, Place, UpTo, View};
-use publication::{Change, Publication};
+use publication::Publication;
 use relation::{Describer, Key};
+use settled::State;
 use slot::Slot;
 use spill::Spill;
 use spool::Spools;
@@ -296,6 +298,33 @@ impl PostgresLog {
         )))
     }
 
+    /// Waits for what the publication, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from where on the
+    /// log is kept.
+    async fn settled(&self, connection: &mut Connection, kept: Option<Lsn>) -> Result<Lsn, Error> {
+        let name = &self.name;
+        let state = State::read(connection, name).await?;
+        let from = match kept {
+            None => {
+                let from = slot::create(connection, name, self.running).await?;
+                // Their records may lie before the slot's place, and the server waits for those alone that began before it made the slot.
+                slot::wait_for_commits(connection, self.running).await?;
+                from
+            }
+            Some(kept) if state.is_settled() => {
+                slot::wait_for_commits(connection, self.running).await?;
+                kept
+            }
+            Some(kept) => {
+                slot::wait_for_running(connection, self.running).await?;
+                kept
+            }
+        };
+        if !state.is_settled() {
+            state.settle(connection, name).await?;
+        }
+        Ok(from)
+    }
+
     /// The slot, if it reaches back to a place.
     async fn kept(&self, side: &mut Connection, from: Lsn) -> Result<Kept, Error> {
         let end = log_end(side).await?;
@@ -366,22 +395,11 @@ impl ChangeLog for PostgresLog {
             .filter_map(|table| identities.refusal(&table.name))
             .collect();
         let usable = identities.usable(tables);
-        let change = Publication::ensure(&mut connection, name, &usable).await?;
+        Publication::ensure(&mut connection, name, &usable).await?;
         if self.options.captures_ddl {
             ddl::install(&mut connection, name, &self.options.ddl_schema).await?;
         }
-        let position = match kept {
-            None => slot::create(&mut connection, name, self.running).await?,
-            Some(kept) => {
-                // Of a slot that was there before, also when the publication is new.
-                if change == Change::None {
-                    slot::wait_for_commits(&mut connection, self.running).await?;
-                } else {
-                    slot::wait_for_running(&mut connection, self.running).await?;
-                }
-                kept
-            }
-        };
+        let position = self.settled(&mut connection, kept).await?;
         self.connection = Some(connection);
         let place = Place::from(position);
         let (_, log) = self.reader(&place).await?;
@@ -535,6 +553,10 @@ impl ChangeLog for PostgresLog {
 
     fn view_to(&self, position: &Position) -> Result<Box<dyn SnapshotView>, Error> {
         Ok(Box::new(UpTo(Lsn::of(position)?)))
+    }
+
+    fn view_reaches(&self, snapshot: &Position, position: &Position) -> Result<bool, Error> {
+        View::of(snapshot).map(|view| view.reaches(position))
     }
 
     fn is_past(&self, position: &Position, other: &Position) -> Result<bool, Error> {

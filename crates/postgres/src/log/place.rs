@@ -201,6 +201,11 @@ impl View {
         })
     }
 
+    /// Whether the log had come to a position when the snapshot was taken.
+    pub(super) fn reaches(&self, position: &Position) -> bool {
+        self.end.has_reached(position)
+    }
+
     /// The 64-bit id next to `xmax` with these low 32 bits.
     #[expect(
         clippy::cast_possible_truncation,

@@ -25,17 +25,6 @@ from pg_publication p join pg_publication_rel m on m.prpubid = p.oid
 join pg_class c on c.oid = m.prrelid join pg_namespace n on n.oid = c.relnamespace
 where p.pubname = ";
 
-/// What became of the publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It was as wanted.
-    None,
-    /// It publishes tables that it did not publish before.
-    Grown,
-    /// There was none.
-    Made,
-}
-
 /// A publication as the catalog has it.
 #[derive(Debug)]
 pub(super) struct Publication {
@@ -96,11 +85,11 @@ impl Publication {
         connection: &mut Connection,
         name: &str,
         tables: &BTreeMap<TableName, String>,
-    ) -> Result<Change, Error> {
+    ) -> Result<(), Error> {
         let found = Self::find(connection, name).await?;
-        let (sql, change) = match &found {
-            None => (create_sql(name, tables), Change::Made),
-            Some(found) => (found.alter_sql(name, tables), found.change(tables)),
+        let sql = match &found {
+            None => create_sql(name, tables),
+            Some(found) => found.alter_sql(name, tables),
         };
         for statement in sql {
             connection
@@ -108,15 +97,7 @@ impl Publication {
                 .await
                 .map_err(|error| explain(error, name))?;
         }
-        Ok(change)
-    }
-
-    fn change(&self, tables: &BTreeMap<TableName, String>) -> Change {
-        if self.is_sound && self.missing(tables).is_empty() {
-            Change::None
-        } else {
-            Change::Grown
-        }
+        Ok(())
     }
 
     /// Those that are not published whole.
@@ -190,7 +171,10 @@ fn explain(error: WireError, name: &str) -> Error {
         }
         _ => "",
     };
+    let is_made_twice = matches!(&error, WireError::Server(error) if error.code == "42710" || error.code == "23505");
     match general(error, &format!("publish the tables by publication {name}")) {
+        // Another process of ours did the same just now, perhaps one that was killed and whose statement went on.
+        Error::Fatal(message) if is_made_twice => Error::Transient(message),
         Error::Fatal(message) => Error::Fatal(format!("{message}{remedy}")),
         other => other,
     }
@@ -215,14 +199,15 @@ mod tests {
         };
         let wanted = tables(&["a", "b"]);
         let cases = [
-            (publication(true, &["a", "b"], &[]), Change::None),
-            (publication(true, &["a", "b", "c"], &[]), Change::None),
-            (publication(true, &["a"], &[]), Change::Grown),
-            (publication(true, &["a"], &["b"]), Change::Grown),
-            (publication(false, &["a", "b"], &[]), Change::Grown),
+            (publication(true, &["a", "b"], &[]), 0),
+            (publication(true, &["a", "b", "c"], &[]), 0),
+            (publication(true, &["a"], &[]), 1),
+            (publication(true, &["a"], &["b"]), 2),
+            (publication(false, &["a", "b"], &[]), 1),
         ];
         for (publication, expected) in cases {
-            assert_eq!(publication.change(&wanted), expected, "{publication:?}");
+            let sql = publication.alter_sql("p", &wanted);
+            assert_eq!(sql.len(), expected, "{publication:?}");
         }
         let sql = publication(false, &["a"], &[])
             .alter_sql("p", &wanted)

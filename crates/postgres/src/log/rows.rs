@@ -89,36 +89,41 @@ impl Shape {
         bytes.sum()
     }
 
+    /// `is_needed`: whether the cell in this place has to be readable; others that are not are `NotSent`.
     fn decode<'a>(
         &self,
         row: &'a [u8],
         mut scratch: &'a mut [u8],
         values: &mut Vec<Value<'a>>,
+        is_needed: impl Fn(usize) -> bool,
     ) -> Result<(), Error> {
         let mut cells = Cells::of(row);
         if usize::from(cells.left) != self.columns.len() {
             return Err(self.refuse(None, &[], "it has another number of columns"));
         }
-        for column in &self.columns {
+        for (place, column) in self.columns.iter().enumerate() {
             let refuse = |reason| self.refuse(Some(&column.name), row, reason);
             let cell = cells.next().unwrap_or(Err(CUT)).map_err(refuse)?;
             let value = match cell {
-                Cell::Null if column.is_outside => Value::NotSent,
-                Cell::Null => Value::Null,
-                Cell::NotSent => Value::NotSent,
+                Cell::Null if column.is_outside => Ok(Value::NotSent),
+                Cell::Null => Ok(Value::Null),
+                Cell::NotSent => Ok(Value::NotSent),
                 // The reader of the stream asks for text where a type has no binary form that is known here.
                 Cell::Binary(_) if matches!(column.ty, ColumnType::Native { .. }) => {
-                    return Err(refuse("a binary form that is not known"));
+                    Err("a binary form that is not known")
                 }
-                Cell::Binary(bytes) => decode_cell(&column.ty, bytes).map_err(refuse)?,
+                Cell::Binary(bytes) => decode_cell(&column.ty, bytes),
                 Cell::Text(text) => {
                     let bytes = scratch_bytes(&column.ty, text).min(scratch.len());
                     let (mine, rest) = scratch.split_at_mut(bytes);
                     scratch = rest;
-                    decode_text(&column.ty, text, mine).map_err(refuse)?
+                    decode_text(&column.ty, text, mine)
                 }
             };
-            values.push(value);
+            values.push(match value {
+                Err(_) if !is_needed(place) => Value::NotSent,
+                value => value.map_err(refuse)?,
+            });
         }
         Ok(())
     }
@@ -198,6 +203,26 @@ impl ChangeRows for LogRows {
     }
 
     fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        self.decode_needed(row, |_| true, visit)
+    }
+
+    fn decode_old(
+        &self,
+        row: RowAt,
+        key: &[usize],
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
+        self.decode_needed(row, |place| key.is_empty() || key.contains(&place), visit)
+    }
+}
+
+impl LogRows {
+    fn decode_needed(
+        &self,
+        row: RowAt,
+        is_needed: impl Fn(usize) -> bool,
+        visit: &mut RowVisitor<'_>,
+    ) -> Result<(), Error> {
         let place = (
             self.shapes.get(row.shape as usize),
             self.bytes.get(row.offset as usize..),
@@ -210,7 +235,7 @@ impl ChangeRows for LogRows {
         // Nothing is allocated for rows without bytes and bits in text form.
         let mut scratch = vec![0; shape.scratch_bytes(bytes)];
         let mut values = Vec::with_capacity(shape.columns.len());
-        shape.decode(bytes, &mut scratch, &mut values)?;
+        shape.decode(bytes, &mut scratch, &mut values, is_needed)?;
         visit(&values)
     }
 }
@@ -283,6 +308,35 @@ mod tests {
         assert!(decode(row, 0).is_err());
         let row = b"x\0\x03t\0\0\0\x015un";
         assert_eq!(decode(row, 0).unwrap(), "[Int(5), NotSent, Null]");
+    }
+
+    #[test]
+    fn an_old_row_is_read_without_what_is_outside_its_key_and_cannot_be_read() {
+        let old = |bytes: &'static [u8], key: &[usize]| {
+            let rows = LogRows {
+                bytes: Bytes::from_static(bytes),
+                shapes: Arc::new(Shape::pair(&table(), &[true, false, false]).to_vec()),
+            };
+            let row = RowAt {
+                shape: 0,
+                offset: 0,
+                is_whole: true,
+            };
+            let mut text = String::new();
+            rows.decode_old(row, key, &mut |values| {
+                text = format!("{values:?}");
+                Ok(())
+            })?;
+            Ok::<String, Error>(text)
+        };
+        let bad_note = b"\0\x03b\0\0\0\x04\0\0\0\x05b\0\0\0\x01\xffn";
+        assert_eq!(old(bad_note, &[0]).unwrap(), "[Int(5), NotSent, Null]");
+        assert!(old(bad_note, &[0, 1]).is_err(), "of the key");
+        assert!(old(bad_note, &[]).is_err(), "no key");
+        let bad_key = b"\0\x03b\0\0\0\x02\0\x05nn";
+        assert!(old(bad_key, &[0]).is_err());
+        let cut = b"\0\x03b\0\0\0\x04\0\0\0\x05b\0\0\0\x09\xffn";
+        assert!(old(cut, &[0]).is_err(), "what is behind is not known");
     }
 
     #[test]

@@ -32,7 +32,7 @@ from pg_replication_slots s where s.slot_name = ";
 const RUNNING: &str = "
 select string_agg(who, ', ') from (
   select 'process ' || pid || ' of user ' || usename || ' since ' || date_trunc('second', xact_start) as who
-  from pg_stat_activity where backend_xid is not null and pid <> pg_backend_pid()
+  from pg_stat_activity where (backend_xid is not null or wait_event = 'SyncRep') and pid <> pg_backend_pid()
   union all select 'prepared transaction ' || gid from pg_prepared_xacts
   limit 5) w";
 
@@ -184,32 +184,36 @@ async fn still_running(connection: &mut Connection, wait: RunningWait) -> Error 
     }
 }
 
-/// Transactions of this database that may be in the log while nobody sees them, because their commit waits for a standby. Who may not see what
-/// others do takes all that run for such.
+/// Who commits while nobody sees it, because the commit waits for a standby: the transaction's id, or, for COMMIT PREPARED, whose transaction is
+/// not that of the session, the session and its statement. Who may not see what others do takes all that run for such.
 const COMMITTING: &str = "
-SELECT coalesce(string_agg(backend_xid::text, ','), '') FROM pg_stat_activity
-WHERE datname = current_database() AND backend_xid IS NOT NULL AND (wait_event = 'SyncRep' OR state IS NULL)
-  AND current_setting('synchronous_standby_names') <> ''";
+SELECT coalesce(backend_xid::text, concat(pid, '@', query_start)) FROM pg_stat_activity
+WHERE datname = current_database()
+  AND (wait_event = 'SyncRep' OR (state IS NULL AND backend_xid IS NOT NULL AND current_setting('synchronous_standby_names') <> ''))";
 
-/// Waits until transactions are visible whose commit waits for a standby.
+/// Those of [`COMMITTING`] that have not ended.
+const STILL_COMMITTING: &str = "
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_xid::text = ANY ($ids) OR (state = 'active' AND concat(pid, '@', query_start) = ANY ($ids))";
+
+/// Waits until transactions are visible whose commit waits for a standby: they may be in the log, and be read from it, before.
 pub(super) async fn wait_for_commits(
     connection: &mut Connection,
     wait: RunningWait,
 ) -> Result<(), Error> {
     let failed = |error| general(error, "wait for commits at the source");
-    let first = |rows: Vec<TextRow>| rows.into_iter().flatten().flatten().next();
     let rows = connection.query(COMMITTING).await.map_err(failed)?;
-    let Some(waiting) = first(rows).filter(|ids| !ids.is_empty()) else {
+    let waiting: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    if waiting.is_empty() {
         return Ok(());
-    };
-    let ids = quote::literal(&format!("{{{waiting}}}"));
-    let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_xid::text = ANY ({ids}::text[])"
-    );
+    }
+    let ids = waiting.iter().map(|who| quote::literal(who));
+    let ids = ids.collect::<Vec<String>>().join(", ");
+    let sql = STILL_COMMITTING.replace("$ids", &format!("ARRAY[{ids}]"));
     let deadline = Instant::now() + wait.limit;
     loop {
         let rows = connection.query(&sql).await.map_err(failed)?;
-        if first(rows).as_deref() == Some("0") {
+        if rows.into_iter().flatten().flatten().next().as_deref() == Some("0") {
             return Ok(());
         }
         if Instant::now() > deadline {

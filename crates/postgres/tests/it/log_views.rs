@@ -8,7 +8,6 @@ use whimbrel_connector::{
     LogEvent, ReadFormat, ReadRequest, Snapshot, SnapshotView, TransactionMark,
 };
 use whimbrel_core::{Table, Value};
-use whimbrel_testkit::{Engine, Server, TestDatabase};
 
 use crate::log_support::Captured;
 use crate::support::ENGINES;
@@ -35,7 +34,7 @@ const WORK: &str = "
 const WRITERS: usize = 4;
 const SNAPSHOTS: usize = 20;
 
-async fn ids(snapshot: &dyn Snapshot, table: &Table) -> BTreeSet<i64> {
+pub(crate) async fn ids(snapshot: &dyn Snapshot, table: &Table) -> BTreeSet<i64> {
     let mut reader = snapshot.reader().await.unwrap();
     let mut ids = BTreeSet::new();
     for bounds in &snapshot.plan(table, 1 << 40).await.unwrap() {
@@ -197,52 +196,4 @@ async fn a_transaction_that_is_open_while_a_table_joins_is_waited_for() {
 
 async fn ids_of(snapshot: &dyn Snapshot, table: &Table) -> Vec<i64> {
     ids(snapshot, table).await.into_iter().collect()
-}
-
-/// Commits wait for a standby of this name; of none if it is empty.
-fn wait_for_standby(server: &TestDatabase, name: &str) {
-    let set = format!("alter system set synchronous_standby_names = '{name}'");
-    server.sql(&set).unwrap();
-    server.sql("select pg_reload_conf()").unwrap();
-}
-
-/// When it goes, also because a test fails, commits wait no more.
-struct Released<'a>(&'a TestDatabase);
-
-impl Drop for Released<'_> {
-    fn drop(&mut self) {
-        wait_for_standby(self.0, "");
-    }
-}
-
-/// The log has such a transaction, so whoever reads it may be past it; but no snapshot would see it yet.
-#[tokio::test]
-async fn a_later_load_waits_for_commits_that_wait_for_a_standby() {
-    let server = Server::private(Engine::Postgres15).unwrap();
-    let mut captured = Captured::on(&server, "create table t (id int primary key)").await;
-    let released = Released(&captured.database);
-    wait_for_standby(&captured.database, "nobody");
-    let mut commits = std::process::Command::new(whimbrel_testkit::psql())
-        .args([&captured.database.url(), "-c", "insert into t values (1)"])
-        .spawn()
-        .unwrap();
-    let waiting = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
-    let begun = Instant::now();
-    while captured.database.sql(waiting).unwrap().trim() != "1" {
-        assert!(begun.elapsed() < Duration::from_mins(1));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let prepared = {
-        let preparing = captured.log.prepare(&captured.tables);
-        tokio::pin!(preparing);
-        let early = tokio::time::timeout(Duration::from_millis(500), &mut preparing).await;
-        assert!(
-            early.is_err(),
-            "a snapshot would not see the transaction: {early:?}"
-        );
-        drop(released);
-        preparing.await
-    };
-    assert!(commits.wait().unwrap().success());
-    prepared.unwrap();
 }

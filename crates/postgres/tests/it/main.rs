@@ -29,6 +29,7 @@ mod log_support;
 mod log_two_phase;
 mod log_types;
 mod log_views;
+mod log_waits;
 mod log_watch;
 mod partitions;
 mod prepare;

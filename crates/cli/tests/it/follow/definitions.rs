@@ -272,3 +272,60 @@ fn columns_that_are_swapped_while_nobody_follows_keep_their_values_from_mysql() 
 fn columns_that_are_swapped_while_nobody_follows_keep_their_values_from_mariadb() {
     swapped(Engine::Mariadb1011, Engine::Mysql97);
 }
+
+/// The drop of the target's table, which its reload begins with, is refused while a foreign key points to it: the table is in error, the others go on,
+/// and once nobody refers to it any more it is loaded.
+#[test]
+fn a_table_that_others_refer_to_is_in_error_and_the_others_go_on() {
+    let referring = "alter table c add constraint refers foreign key (a) references a";
+    let theirs = "create table theirs (a int references a); insert into theirs values (1)";
+    for (refer, release, is_within) in [
+        (referring, "alter table c drop constraint refers", true),
+        (theirs, "drop table theirs", false),
+    ] {
+        let ends = Ends::between(Engine::Postgres18, Engine::Postgres15, "referred");
+        ends.source
+            .sql(
+                "create table a (id int primary key, v text); create table c (id int primary key, a int);
+                 insert into a values (1, 'one'), (2, 'two')",
+            )
+            .unwrap();
+        let options = ["--follow", "--json", "--objects", "tables"];
+        let mut following = Following::start(&ends, &options);
+        following.wait_until_caught_up();
+        ends.target.sql(refer).unwrap();
+        let (begin, commit) = if is_within {
+            ("begin;", "; commit")
+        } else {
+            ("", "")
+        };
+        ends.source
+            .sql(&format!(
+                "{begin} insert into c values (1, 1); update a set v = 'changed' where id = 1; alter table a alter column v type text using v || '!';
+                 insert into a values (3, 'behind'); insert into c values (2, 2); update a set v = 'again' where id = 2 {commit}; insert into c values (3, 1)"
+            ))
+            .unwrap();
+        following.wait_until("the other table goes on", |_| ends.arrived("c") == 3);
+        following.wait_until("the table is in error", |it| {
+            let is_in_error = |event: &serde_json::Value| {
+                event["event"] == "table"
+                    && event["table"] == "public.a"
+                    && event["state"] == "error"
+            };
+            it.events().iter().any(is_in_error)
+        });
+        // Its rows are those of before the definition changed.
+        let rows = ends.target.sql("select v from a order by id").unwrap();
+        assert_eq!(rows, "changed\ntwo\n");
+        following.interrupt();
+        ends.source
+            .sql("insert into a values (4, 'four'); insert into c values (4, 4)")
+            .unwrap();
+        ends.target.sql(release).unwrap();
+        let mut following = Following::start(&ends, &[&options[..], &["--resume"]].concat());
+        following.wait_until("it followed", Following::is_following);
+        wait_until_equal(&ends, &mut following, "nobody refers to it any more");
+        following.interrupt();
+        ends.run_well("forget", &[]);
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use whimbrel_connector::{Error, RowAt, SingleChange, SingleKind};
+use whimbrel_core::Value;
 
 use super::MysqlApplier;
 use super::cells::Cells;
@@ -67,7 +68,7 @@ fn build(changes: &[SingleChange<'_>], tables: &[Arc<ApplyTable>]) -> Result<Scr
             SingleKind::Update { before, after } => {
                 fill(&mut new, table, change, after)?;
                 match before {
-                    Some(before) => fill(&mut old, table, change, before)?,
+                    Some(before) => fill_old(&mut old, table, change, before)?,
                     None if table.key().is_empty() => old = Cells::default(),
                     None => {
                         script.update(table, &new, &new, row)?;
@@ -77,7 +78,7 @@ fn build(changes: &[SingleChange<'_>], tables: &[Arc<ApplyTable>]) -> Result<Scr
                 script.update(table, &old, &new, row)?;
             }
             SingleKind::Delete { before } => {
-                fill(&mut old, table, change, before)?;
+                fill_old(&mut old, table, change, before)?;
                 script.delete(table, &old, row)?;
             }
             SingleKind::Truncate => script.empty(table, row),
@@ -95,6 +96,17 @@ fn fill(
     change
         .rows
         .decode(row, &mut |values| cells.fill(&table.layout, values))
+}
+
+/// Cells outside the key may be lacking.
+fn fill_old(
+    cells: &mut Cells,
+    table: &ApplyTable,
+    change: &SingleChange<'_>,
+    row: RowAt,
+) -> Result<(), Error> {
+    let mut take = |values: &[Value<'_>]| cells.fill(&table.layout, values);
+    change.rows.decode_old(row, table.key(), &mut take)
 }
 
 /// The rows of a step, decoded once more.

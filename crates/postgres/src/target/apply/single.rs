@@ -160,9 +160,12 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn change(&mut self, change: &SingleChange<'_>) -> Result<(), Error> {
         let rows = change.rows;
+        let key = &change.table.primary_key;
         match change.kind {
             SingleKind::Insert { after } => rows.decode(after, &mut |new| self.insert(new)),
-            SingleKind::Delete { before } => rows.decode(before, &mut |old| self.delete(old)),
+            SingleKind::Delete { before } => {
+                rows.decode_old(before, key, &mut |old| self.delete(old))
+            }
             SingleKind::Update {
                 before: None,
                 after,
@@ -176,7 +179,7 @@ impl Writer<'_> {
             SingleKind::Update {
                 before: Some(before),
                 after,
-            } => rows.decode(before, &mut |old| {
+            } => rows.decode_old(before, key, &mut |old| {
                 rows.decode(after, &mut |new| self.update(old, new))
             }),
             SingleKind::Truncate => Ok(()),
@@ -213,7 +216,7 @@ impl Writer<'_> {
             .table
             .primary_key
             .iter()
-            .all(|&column| old[column] == new[column]);
+            .all(|&column| old[column].is_identical(&new[column]));
         let mut set = ColumnSet::default();
         for (column, value) in new.iter().enumerate() {
             if !matches!(value, Value::NotSent) && (!is_key_kept || !shape.is_key(column)) {
@@ -343,7 +346,8 @@ fn key_of(change: &SingleChange<'_>) -> Option<String> {
         SingleKind::Truncate => return None,
     };
     let mut key = None;
-    let decoded = change.rows.decode(row, &mut |cells| {
+    let places = &change.table.primary_key;
+    let decoded = change.rows.decode_old(row, places, &mut |cells| {
         key = key_text(change.table, cells);
         Ok(())
     });

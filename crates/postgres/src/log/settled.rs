@@ -1,0 +1,121 @@
+//! Whether everything that a publication leaves out of the log is over, so that every snapshot from now on has it.
+//!
+//! What a transaction writes before a table is published is not in the stream, whenever it commits. It is in the view of a load that begins when
+//! the transaction is over, so that prepare waits for all that run ([`super::slot::wait_for_running`]) before a load may begin. That this wait is due
+//! must outlive a process that dies in it, or gives it up: the next one finds the tables published already. So the *end* of the wait is what is
+//! written down, in the publication's comment, with what the catalog said before the wait began:
+//!
+//! ```text
+//!  ALTER PUBLICATION (commits) ──► state s is read ──► an id is taken, all younger ones are over ──► COMMENT s
+//! ```
+//!
+//! A comment with the state of now means that whatever was unpublished then is over. Any other, or none, means that a wait is due. Why nothing is lost:
+//!
+//! - *A crash anywhere* before the comment leaves a comment of an earlier state, or none: the next prepare waits.
+//! - *A statement of somebody else*, such as a user's, that changes what is published changes the state: row ids and their transactions are in it.
+//!   It lies before the read of the state, and its waiting is ours; or behind it, and the comment is of another state than the next prepare finds.
+//! - *Two processes at once*, one of them replaced: each writes the state that it read before its own wait. An old state written last makes the
+//!   next prepare wait once more than it has to.
+//! - *A publication that was put back from a backup*, or went through an upgrade, has other row ids: one more wait.
+//!
+//! A comment that somebody else wrote stays, and one that may not be written is lacking: every prepare waits then.
+
+use sha2::{Digest, Sha256};
+use tracing::{debug, warn};
+use whimbrel_connector::Error;
+
+use crate::errors::general;
+use crate::quote;
+use crate::wire::{Connection, WireError};
+
+/// How our comments begin.
+const OURS: &str = "whimbrel: what was not published of these tables is over, state ";
+
+/// Rows of the catalog never get an id or a transaction again that they had, within any time that matters here.
+const STATE: &str = "
+SELECT concat(p.oid, ':', p.xmin, ',', (SELECT string_agg(concat(m.oid, ':', m.xmin, ':', m.prrelid), ',' ORDER BY m.oid)
+         FROM pg_publication_rel m WHERE m.prpubid = p.oid)),
+       obj_description(p.oid, 'pg_publication')
+FROM pg_publication p WHERE p.pubname = ";
+
+/// What a publication tells of, as far as it can be told apart from what it told of at another time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    comment_due: String,
+    comment: Option<String>,
+}
+
+impl State {
+    /// Reads it, behind every change of the publication that the caller makes and before the wait.
+    pub(super) async fn read(connection: &mut Connection, name: &str) -> Result<Self, Error> {
+        let sql = format!("{STATE}{}", quote::literal(name));
+        let rows = connection
+            .query(&sql)
+            .await
+            .map_err(|error| general(error, "read the publication of the task"))?;
+        let mut cells = rows.into_iter().flatten();
+        let state = cells.next().flatten().ok_or_else(|| {
+            Error::Transient(format!(
+                "publication {name} was dropped while it was looked at"
+            ))
+        })?;
+        Ok(Self::of(&state, cells.next().flatten()))
+    }
+
+    fn of(state: &str, comment: Option<String>) -> Self {
+        let digits = Sha256::digest(state.as_bytes());
+        let digits = digits.iter().take(16);
+        let digits = digits.fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+        Self {
+            comment_due: format!("{OURS}{digits}"),
+            comment,
+        }
+    }
+
+    /// Whether nothing is to be waited for.
+    pub(super) fn is_settled(&self) -> bool {
+        self.comment.as_ref() == Some(&self.comment_due)
+    }
+
+    /// Notes that everything is over that ran when the state was read.
+    pub(super) async fn settle(self, connection: &mut Connection, name: &str) -> Result<(), Error> {
+        let Self {
+            comment_due,
+            comment,
+        } = self;
+        if comment.is_some_and(|comment| !comment.starts_with(OURS)) {
+            debug!(
+                publication = name,
+                "the publication has a comment of somebody else, so that what runs is waited for each time that tables are loaded"
+            );
+            return Ok(());
+        }
+        let sql = format!(
+            "COMMENT ON PUBLICATION {} IS {}",
+            quote::identifier(name),
+            quote::literal(&comment_due)
+        );
+        match connection.query(&sql).await {
+            Ok(_) => Ok(()),
+            Err(WireError::Server(error)) => {
+                warn!(publication = name, %error, "the publication cannot be commented on, so that what runs is waited for each time that tables are loaded");
+                Ok(())
+            }
+            Err(error) => Err(general(error, "comment on the publication of the task")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_settled_by_its_own_comment_alone() {
+        let state = State::of("16400:745,16401:745:16390", None);
+        assert!(!state.is_settled());
+        let comment = Some(state.comment_due.clone());
+        assert!(State::of("16400:745,16401:745:16390", comment.clone()).is_settled());
+        assert!(!State::of("16400:745,16401:746:16390", comment).is_settled());
+    }
+}
