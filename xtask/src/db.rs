@@ -12,7 +12,7 @@ pub(crate) enum Command {
     /// They listen on free ports of the loopback address, keep their data in temporary folders, and are
     /// the ones that `cargo test` uses. No other server of the machine is touched.
     Up {
-        /// postgres15, postgres18, mariadb1011, mysql97; all of them if none is named
+        /// postgres15, postgres17, postgres18, mariadb1011, mariadb118, mysql97; the usual four if none is named
         #[arg(value_parser = engine)]
         engines: Vec<Engine>,
     },
@@ -31,14 +31,14 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     let state = State::machine()?;
     match command {
         Command::Up { engines } => {
-            let servers = state.servers(&or_all(engines))?;
+            let servers = state.servers(&or(engines, &Engine::usual()))?;
             for (engine, url) in servers.urls() {
                 state.keep(engine)?;
                 println!("{:<12} {url}", engine.name());
             }
         }
         Command::Down { engines } => {
-            for engine in or_all(engines) {
+            for engine in or(engines, &Engine::all()) {
                 let stopped = if state.stop(engine)? {
                     "stopped"
                 } else {
@@ -61,9 +61,9 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     Ok(())
 }
 
-fn or_all(engines: &[Engine]) -> Vec<Engine> {
+fn or(engines: &[Engine], none: &[Engine]) -> Vec<Engine> {
     if engines.is_empty() {
-        Engine::all().to_vec()
+        none.to_vec()
     } else {
         engines.to_vec()
     }

@@ -49,7 +49,7 @@ struct Verdict {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("whimbrel-test-").tempdir();
     let folder = folder.context("make a folder for the servers' state")?;
-    let servers = State::at(folder.path(), UNUSED_MAX_S)?.servers(&Engine::all())?;
+    let servers = State::at(folder.path(), UNUSED_MAX_S)?.servers(&Engine::usual())?;
     let list = folder.path().join("servers.json");
     servers.write(&list)?;
     let verdicts = run_suites(args, &list);
