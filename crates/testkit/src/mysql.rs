@@ -49,6 +49,8 @@ pub(crate) fn initialise(engine: Engine, home: &Home, instance: &Path, tls: &Tls
     } else {
         let args = [
             "--no-defaults",
+            // The folder of another release knows no names of hosts.
+            "--force",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ];

@@ -1,6 +1,5 @@
 //! Rows are found by their keys, and only by them.
 
-
 use crate::apply_support::{Applying, Cell, Change, refusal, row};
 use crate::support::{ENGINES, Pair};
 
