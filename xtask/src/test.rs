@@ -159,6 +159,10 @@ fn api(args: &[String], servers: &Path) -> Result<Option<Verdict>> {
         .current_dir(&suite)
         .env(SERVERS_VARIABLE, servers)
         .env("WHIMBREL_BINARY", binary()?)
+        .env(
+            "WHIMBREL_XTASK",
+            std::env::current_exe().context("find this program")?,
+        )
         .env("WHIMBREL_AWS_CLI", bin.join("aws"));
     watched(&mut command, |line| {
         line.contains(" in ")
