@@ -4,6 +4,7 @@
 does: they know its address and its keys, and nothing of its insides.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -197,6 +198,17 @@ def servers() -> dict[str, DatabaseServer]:
     """The running database servers: postgres15, postgres18, mariadb1011, mysql97."""
     listed = json.loads(pathlib.Path(os.environ["WHIMBREL_TEST_SERVERS"]).read_text())["servers"]
     return {server["engine"]: DatabaseServer(**server) for server in listed}
+
+
+@contextlib.contextmanager
+def small_disk(engine: str, megabytes: int, *settings: str):
+    """A server of its own with a small disk to be filled up, and the folder of that disk as the server names it."""
+    command = [os.environ["WHIMBREL_XTASK"], "db", "small-disk", engine, str(megabytes), *settings]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        # It stops when its input ends, as it does with this process.
+        said = json.loads(process.stdout.readline())
+        yield DatabaseServer(**said["server"]), said["small_disk"]
+        process.stdin.close()
 
 
 @pytest.fixture(autouse=True)

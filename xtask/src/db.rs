@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use whimbrel_testkit::{Engine, State};
+use whimbrel_testkit::{Engine, Server, ServerOptions, State};
 
 /// What to do with the servers.
 #[derive(Debug, Subcommand)]
@@ -12,7 +12,7 @@ pub(crate) enum Command {
     /// They listen on free ports of the loopback address, keep their data in temporary folders, and are
     /// the ones that `cargo test` uses. No other server of the machine is touched.
     Up {
-        /// postgres15, postgres18, mariadb1011, mysql97; all of them if none is named
+        /// postgres15, postgres17, postgres18, mariadb1011, mariadb118, mysql97; the usual four if none is named
         #[arg(value_parser = engine)]
         engines: Vec<Engine>,
     },
@@ -24,6 +24,16 @@ pub(crate) enum Command {
     },
     /// Print which servers run, and their URLs
     Status,
+    /// Start a server with a small disk, print where it is, and stop it when the standard input ends
+    #[command(hide = true)]
+    SmallDisk {
+        #[arg(value_parser = engine)]
+        engine: Engine,
+        /// Its size
+        megabytes: u32,
+        /// More settings of the server, as NAME=VALUE
+        settings: Vec<String>,
+    },
 }
 
 /// Starts, stops or lists the machine's throwaway servers.
@@ -31,14 +41,14 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     let state = State::machine()?;
     match command {
         Command::Up { engines } => {
-            let servers = state.servers(&or_all(engines))?;
+            let servers = state.servers(&or(engines, &Engine::usual()))?;
             for (engine, url) in servers.urls() {
                 state.keep(engine)?;
                 println!("{:<12} {url}", engine.name());
             }
         }
         Command::Down { engines } => {
-            for engine in or_all(engines) {
+            for engine in or(engines, &Engine::all()) {
                 let stopped = if state.stop(engine)? {
                     "stopped"
                 } else {
@@ -47,6 +57,11 @@ pub(crate) fn run(command: &Command) -> Result<()> {
                 println!("{:<12} {stopped}", engine.name());
             }
         }
+        Command::SmallDisk {
+            engine,
+            megabytes,
+            settings,
+        } => return small_disk(*engine, *megabytes, settings),
         Command::Status => {
             for engine in Engine::all() {
                 let url = state.running(engine);
@@ -61,9 +76,45 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     Ok(())
 }
 
-fn or_all(engines: &[Engine]) -> Vec<Engine> {
+/// For tests in other languages, which fill the disk up.
+fn small_disk(engine: Engine, megabytes: u32, settings: &[String]) -> Result<()> {
+    let setting = |setting: &String| {
+        let (name, value) = setting.split_once('=').context("a setting has no `=`")?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    let options = ServerOptions {
+        small_disk_mb: Some(megabytes),
+        settings: settings.iter().map(setting).collect::<Result<_>>()?,
+        ..Default::default()
+    };
+    let server = Server::private_with(engine, options)?;
+    let place = server.small_disk()?;
+    let Server {
+        host,
+        port,
+        user,
+        password,
+        ca_pem,
+        ..
+    } = &server;
+    println!(
+        "{}",
+        serde_json::json!({
+            "server": {
+                "engine": engine.name(), "host": host, "port": port, "user": user, "password": password,
+                "ca_pem": ca_pem, "url": server.url(),
+            },
+            "small_disk": place,
+        })
+    );
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+        .context("wait for the input to end")?;
+    Ok(())
+}
+
+fn or(engines: &[Engine], none: &[Engine]) -> Vec<Engine> {
     if engines.is_empty() {
-        Engine::all().to_vec()
+        none.to_vec()
     } else {
         engines.to_vec()
     }

@@ -49,7 +49,7 @@ struct Verdict {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("whimbrel-test-").tempdir();
     let folder = folder.context("make a folder for the servers' state")?;
-    let servers = State::at(folder.path(), UNUSED_MAX_S)?.servers(&Engine::all())?;
+    let servers = State::at(folder.path(), UNUSED_MAX_S)?.servers(&Engine::usual())?;
     let list = folder.path().join("servers.json");
     servers.write(&list)?;
     let verdicts = run_suites(args, &list);
@@ -159,6 +159,10 @@ fn api(args: &[String], servers: &Path) -> Result<Option<Verdict>> {
         .current_dir(&suite)
         .env(SERVERS_VARIABLE, servers)
         .env("WHIMBREL_BINARY", binary()?)
+        .env(
+            "WHIMBREL_XTASK",
+            std::env::current_exe().context("find this program")?,
+        )
         .env("WHIMBREL_AWS_CLI", bin.join("aws"));
     watched(&mut command, |line| {
         line.contains(" in ")

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .prefix("whimbrel-torture-")
         .tempdir()?;
     let state = || State::at(folder.path(), UNUSED_MAX_S);
-    let servers = state()?.servers(&Engine::all())?;
+    let servers = state()?.servers(&Engine::usual())?;
     let list = folder.path().join("servers.json");
     servers.write(&list)?;
     let tally = folder.path().join("tally");

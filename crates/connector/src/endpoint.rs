@@ -2,7 +2,8 @@ use async_trait::async_trait;
 use whimbrel_core::Engine;
 
 use crate::{
-    Assessed, ChangeLog, Concern, ConnectError, Error, LogWatch, Source, Target, UnreadLog,
+    Assessed, ChangeLog, Concern, ConnectError, Error, LogWatch, Source, StallWatch, Target,
+    UnreadLog,
 };
 
 /// What a server says of itself.
@@ -58,6 +59,11 @@ pub trait Connector: Send + Sync {
 
     /// What looks after the log that a source keeps for the task of this name. Connects nothing yet; `None` where nothing is kept.
     fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {
+        None
+    }
+
+    /// What looks whether this target stands still. Connects nothing yet; `None` where a server refuses what it cannot do.
+    fn stall_watch(&self) -> Option<Box<dyn StallWatch>> {
         None
     }
 

@@ -26,6 +26,7 @@ mod mutation;
 pub mod objects;
 mod rows;
 mod source;
+mod stall;
 mod target;
 
 pub use assess::{Assessed, Concern};
@@ -49,6 +50,7 @@ pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, RecordedPlan, Snapshot, Source,
     TypeDefinition,
 };
+pub use stall::{Stall, StallWatch};
 pub use target::{
     ChunkCommit, ChunkLoad, ChunkRecord, FedTable, Feeding, KeyNotRestored, KeyPolicy, LoadRecord,
     Loader, PrepareMode, ShapedTable, Target, TargetColumn, TargetTable, TaskFence,

@@ -17,6 +17,7 @@ mod progress;
 mod retry;
 mod shaping;
 mod spec;
+mod stall_watch;
 pub mod validate;
 mod validation;
 
@@ -33,7 +34,7 @@ pub use full_load::{
 };
 pub use objects::{ObjectProgress, ObjectResult, ObjectState, plan_objects};
 pub use progress::{
-    FollowProgress, Interruption, LogAlarm, Progress, ProgressSnapshot, TableProgress, TableState,
+    Alarm, FollowProgress, Interruption, Progress, ProgressSnapshot, TableProgress, TableState,
 };
 pub use retry::RetryPolicy;
 pub use shaping::{OnCut, Shaping, UnboundedNumbers};

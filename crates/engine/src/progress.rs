@@ -199,15 +199,26 @@ pub struct Interruption {
     pub wait: Duration,
 }
 
-/// That the log which the source keeps for the task came near its limit, or is far from it again.
+/// That the log which the source keeps for the task came near its limit, or that the target waits for room; or that this is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogAlarm {
+pub struct Alarm {
     /// Grows by one each time that something is told: who sees it skip numbers has missed some.
     pub number: u64,
-    /// What is kept and what becomes of it; or that all is well again.
+    /// What is the matter and what becomes of it; or that all is well again.
     pub message: String,
     /// What to do; `None`: it is over.
     pub remedy: Option<String>,
+}
+
+impl Alarm {
+    fn raise(place: &mut Option<Self>, message: String, remedy: Option<String>) {
+        let before = place.as_ref().map_or(0, |last| last.number);
+        *place = Some(Self {
+            number: before + 1,
+            message,
+            remedy,
+        });
+    }
 }
 
 /// A copy of the whole progress at one moment.
@@ -224,7 +235,9 @@ pub struct ProgressSnapshot {
     /// The last interruption.
     pub interruption: Option<Interruption>,
     /// What was last told of the log that the source keeps; `None`: nothing was.
-    pub log_alarm: Option<LogAlarm>,
+    pub log_alarm: Option<Alarm>,
+    /// What was last told of what the target waits for; `None`: nothing was.
+    pub target_alarm: Option<Alarm>,
     /// How far the comparison of each table is, where the task compares.
     pub validations: BTreeMap<TableName, TableValidation>,
 }
@@ -301,6 +314,7 @@ pub struct Progress {
     /// Somebody waits for the checkpoint to move although nothing is to be applied.
     is_checkpoint_wanted: AtomicBool,
     checkpoint_wanted: Notify,
+    is_target_watched: AtomicBool,
 }
 
 impl Progress {
@@ -428,14 +442,27 @@ impl Progress {
     /// Tells that the source's log came near its limit, with what to do; or that it is far from it again.
     pub(crate) fn log_alarm(&self, message: String, remedy: Option<String>) {
         let mut inner = self.lock();
-        let before = inner.log_alarm.as_ref().map_or(0, |last| last.number);
-        inner.log_alarm = Some(LogAlarm {
-            number: before + 1,
-            message,
-            remedy,
-        });
+        Alarm::raise(&mut inner.log_alarm, message, remedy);
         drop(inner);
         self.changed.notify_waiters();
+    }
+
+    /// Tells that the target waits for something, with what to do; or that it does no longer.
+    pub(crate) fn target_alarm(&self, message: String, remedy: Option<String>) {
+        let mut inner = self.lock();
+        Alarm::raise(&mut inner.target_alarm, message, remedy);
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether nobody watches the target yet; the caller does from now on.
+    pub(crate) fn begin_watch(&self) -> bool {
+        !self.is_target_watched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nobody watches the target any more.
+    pub(crate) fn end_watch(&self) {
+        self.is_target_watched.store(false, Ordering::Release);
     }
 
     /// The task needs the source's log from this position on.

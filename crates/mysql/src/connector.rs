@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use whimbrel_connector::{
     Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
-    Target,
+    StallWatch, Target,
 };
 use whimbrel_core::Engine;
 
@@ -12,7 +12,7 @@ use crate::errors::general;
 use crate::log::{FileWatch, MysqlLog, Voids};
 use crate::options::Options;
 use crate::source::MysqlSource;
-use crate::target::MysqlTarget;
+use crate::target::{DiskWatch, MysqlTarget};
 use crate::wire::Purpose;
 
 /// Connects to a MySQL or MariaDB server in either role.
@@ -85,6 +85,10 @@ impl Connector for MysqlConnector {
 
     fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {
         Some(Box::new(FileWatch::new(self.options.clone())))
+    }
+
+    fn stall_watch(&self) -> Option<Box<dyn StallWatch>> {
+        Some(Box::new(DiskWatch::new(self.options.clone())))
     }
 
     async fn concerns(&self, asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {

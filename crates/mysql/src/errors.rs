@@ -42,7 +42,7 @@ fn passing(doing: &str, error: &MyError) -> Error {
 
 fn remedy(error: &MyError) -> &'static str {
     match error.code {
-        1021 | 1114 | 3168 => "; make room on the disk of that server",
+        _ if error.is_disk_full() => "; make room on the disk of that server",
         1040 | 1203 | 1226 => "; close other connections, or raise the server's limit of them",
         1290 | 1836 => "; the server takes no writes: let the endpoint lead to one that does",
         1044 | 1142 | 1143 | 1227 => "; grant the user this privilege",

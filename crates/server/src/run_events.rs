@@ -1,6 +1,6 @@
 //! What a run tells besides its figures: interruptions, tables in error, its end.
 
-use whimbrel_engine::{Interruption, LogAlarm};
+use whimbrel_engine::{Alarm, Interruption};
 use whimbrel_store::{
     ChangeCounts, Event, MigrationType, ReplicationTask, StoreError, TableState, TableStatistics,
     Transaction,
@@ -24,8 +24,8 @@ pub(crate) fn interrupted(task: &ReplicationTask, interruption: &Interruption) -
     task_event(task, "state change", &text)
 }
 
-/// The log that the source keeps for the task came near its limit, or is far from it again.
-pub(crate) fn log_alarm(task: &ReplicationTask, alarm: &LogAlarm) -> Event {
+/// Something is the matter that the task itself cannot mend, or that is over.
+pub(crate) fn alarm(task: &ReplicationTask, alarm: &Alarm) -> Event {
     let text = match &alarm.remedy {
         Some(remedy) => format!("Warning: {}. What to do: {remedy}", alarm.message),
         None => format!("The warning is over: {}", alarm.message),

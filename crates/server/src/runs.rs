@@ -247,11 +247,16 @@ impl Watcher {
             let event = run_events::interrupted(&task, interruption);
             transaction.create(&event).await?;
         }
-        if let Some(alarm) = &progress.log_alarm
-            && self.written.log_alarm.as_ref() != Some(alarm)
-        {
-            let event = run_events::log_alarm(&task, alarm);
-            transaction.create(&event).await?;
+        let alarms = [
+            (&progress.log_alarm, &self.written.log_alarm),
+            (&progress.target_alarm, &self.written.target_alarm),
+        ];
+        for (alarm, written) in alarms {
+            if let Some(alarm) = alarm
+                && written.as_ref() != Some(alarm)
+            {
+                transaction.create(&run_events::alarm(&task, alarm)).await?;
+            }
         }
         self.write_tables(&mut *transaction, &mut task, &progress, now)
             .await?;

@@ -229,6 +229,7 @@ mod tests {
             checkpoint: None,
             interruption: None,
             log_alarm: None,
+            target_alarm: None,
             validations: None,
         };
         let mut task = TaskStatistics::default();

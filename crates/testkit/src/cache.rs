@@ -1,4 +1,4 @@
-//! The folder for what is costly to make and may be thrown away: the sid folder, Python packages.
+//! The folder for what is costly to make and may be thrown away: folders of other releases, Python packages.
 
 use std::env;
 use std::path::PathBuf;

@@ -1,8 +1,15 @@
 //! The engines and versions that tests run against.
 
+use std::env;
 use std::fmt;
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::releases::{Release, SID, TRIXIE};
+
+/// The environment variable that runs tests written for one version on another: `postgres15=postgres17 mariadb1011=mariadb118`.
+const INSTEAD_VARIABLE: &str = "WHIMBREL_TEST_INSTEAD";
 
 /// A database engine at a version: one column of the test matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -10,17 +17,33 @@ use serde::{Deserialize, Serialize};
 pub enum Engine {
     /// PostgreSQL 15, from the machine's own packages.
     Postgres15,
-    /// PostgreSQL 18, from the sid folder.
+    /// PostgreSQL 17, from Debian 13.
+    Postgres17,
+    /// PostgreSQL 18, from Debian sid.
     Postgres18,
     /// MariaDB 10.11, from the machine's own packages.
     Mariadb1011,
-    /// MySQL 9.7, from the sid folder.
+    /// MariaDB 11.8, from Debian 13.
+    Mariadb118,
+    /// MySQL 9.7, from Debian sid.
     Mysql97,
 }
 
 impl Engine {
     /// Every engine of the matrix.
-    pub const fn all() -> [Self; 4] {
+    pub const fn all() -> [Self; 6] {
+        [
+            Self::Postgres15,
+            Self::Postgres17,
+            Self::Postgres18,
+            Self::Mariadb1011,
+            Self::Mariadb118,
+            Self::Mysql97,
+        ]
+    }
+
+    /// Those that most tests use; the others start when a test asks for them.
+    pub const fn usual() -> [Self; 4] {
         [
             Self::Postgres15,
             Self::Postgres18,
@@ -33,8 +56,10 @@ impl Engine {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Postgres15 => "postgres15",
+            Self::Postgres17 => "postgres17",
             Self::Postgres18 => "postgres18",
             Self::Mariadb1011 => "mariadb1011",
+            Self::Mariadb118 => "mariadb118",
             Self::Mysql97 => "mysql97",
         }
     }
@@ -42,20 +67,46 @@ impl Engine {
     /// The scheme of this engine's URLs: `postgres`, `mariadb` or `mysql`.
     pub const fn scheme(self) -> &'static str {
         match self {
-            Self::Postgres15 | Self::Postgres18 => "postgres",
-            Self::Mariadb1011 => "mariadb",
+            Self::Postgres15 | Self::Postgres17 | Self::Postgres18 => "postgres",
+            Self::Mariadb1011 | Self::Mariadb118 => "mariadb",
             Self::Mysql97 => "mysql",
         }
     }
 
     /// Whether this is PostgreSQL rather than MySQL or MariaDB.
     pub const fn is_postgres(self) -> bool {
-        matches!(self, Self::Postgres15 | Self::Postgres18)
+        matches!(self, Self::Postgres15 | Self::Postgres17 | Self::Postgres18)
     }
 
-    /// Whether the server comes from the sid folder rather than from the machine's packages.
-    pub const fn from_sid(self) -> bool {
-        matches!(self, Self::Postgres18 | Self::Mysql97)
+    /// Whether this is MariaDB, of any version.
+    pub const fn is_mariadb(self) -> bool {
+        matches!(self, Self::Mariadb1011 | Self::Mariadb118)
+    }
+
+    /// The engine whose programs run where a test asks for this one: another one where [`INSTEAD_VARIABLE`] says so.
+    pub(crate) fn run(self) -> Result<Self> {
+        let instead = env::var(INSTEAD_VARIABLE).unwrap_or_default();
+        for pair in instead.split_whitespace() {
+            let engines = pair
+                .split_once('=')
+                .and_then(|(asked, run)| Some((Self::from_name(asked)?, Self::from_name(run)?)));
+            let (asked, run) = engines
+                .filter(|(asked, run)| asked.scheme() == run.scheme())
+                .with_context(|| format!("{INSTEAD_VARIABLE}: understand `{pair}`"))?;
+            if asked == self {
+                return Ok(run);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The release of Debian that the server's programs come from, if they are not this machine's own.
+    pub(crate) const fn release(self) -> Option<&'static Release> {
+        match self {
+            Self::Postgres15 | Self::Mariadb1011 => None,
+            Self::Postgres17 | Self::Mariadb118 => Some(&TRIXIE),
+            Self::Postgres18 | Self::Mysql97 => Some(&SID),
+        }
     }
 
     /// The engine called `name`, as [`Engine::name`] spells it.

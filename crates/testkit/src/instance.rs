@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const PORT_TRIES: u32 = 5;
 
 /// Where the small disk is, in the server's folder.
-const SMALL_DISK: &str = "small-disk";
+pub(crate) const SMALL_DISK: &str = "small-disk";
 
 /// Which way the files of a server are copied.
 #[derive(Debug)]

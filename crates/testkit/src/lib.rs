@@ -41,10 +41,10 @@ pub mod packages;
 mod postgres;
 mod programs;
 mod proxy;
+mod releases;
 mod seed;
 mod server;
 mod shared;
-mod sid;
 mod tls;
 mod watchdog;
 

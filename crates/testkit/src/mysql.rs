@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::Engine;
 use crate::ServerOptions;
-use crate::instance::{PASSWORD, USER};
+use crate::instance::{PASSWORD, SMALL_DISK, USER};
 use crate::programs::{Home, make_dir, write_owned};
 use crate::tls::Tls;
 
@@ -49,6 +49,8 @@ pub(crate) fn initialise(engine: Engine, home: &Home, instance: &Path, tls: &Tls
     } else {
         let args = [
             "--no-defaults",
+            // The folder of another release knows no names of hosts.
+            "--force",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ];
@@ -109,7 +111,8 @@ pub(crate) fn configure(
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in SETTINGS.iter().chain(careless).copied().chain(own) {
-        push_line(&mut text, name, value);
+        let value = value.replace("SMALL_DISK", &inside(SMALL_DISK));
+        push_line(&mut text, name, &value);
     }
     write_owned(&instance.join("my.cnf"), text.as_bytes())?;
     let program = if engine == Engine::Mysql97 {

@@ -37,8 +37,8 @@ pub const SERVERS: &[Package] = &[
     package("openssl", "openssl"),
 ];
 
-/// What makes the sid folder.
-pub(crate) const SID: &[Package] = &[package("debootstrap", "/usr/sbin/debootstrap")];
+/// What makes the folders of other releases.
+pub(crate) const RELEASES: &[Package] = &[package("debootstrap", "/usr/sbin/debootstrap")];
 
 /// Installs those packages that are missing: as root, or through `sudo` where it asks no password.
 ///

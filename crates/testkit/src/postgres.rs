@@ -29,7 +29,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("ssl", "on"),
     ("ssl_cert_file", "server.pem"),
     ("ssl_key_file", "server.key"),
-    // Inside the sid folder there may be no usable /dev/shm.
+    // Inside a release's folder there may be no usable /dev/shm.
     ("dynamic_shared_memory_type", "mmap"),
 ];
 
@@ -54,7 +54,7 @@ pub(crate) fn initialise(engine: Engine, home: &Home, instance: &Path, tls: &Tls
         "--locale=C.UTF-8".to_owned(),
         "--no-sync".to_owned(),
     ];
-    home.run(&program(engine, "initdb"), &args)?;
+    home.run(&program(engine, "initdb")?, &args)?;
     for (from, to) in [
         (tls.server_pem(), "server.pem"),
         (tls.server_key(), "server.key"),
@@ -91,7 +91,7 @@ pub(crate) fn configure(
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("write {}", file.display()))?;
     let args = vec!["-D".to_owned(), home.inside(&instance.join("data"))];
-    Ok((program(engine, "postgres"), args))
+    Ok((program(engine, "postgres")?, args))
 }
 
 /// The client itself where it is, because Debian's command of the name is a Perl script that looks for it for much longer than most
@@ -105,7 +105,11 @@ pub fn psql() -> &'static str {
     }
 }
 
-fn program(engine: Engine, name: &str) -> String {
-    let version = if engine == Engine::Postgres18 { 18 } else { 15 };
-    format!("/usr/lib/postgresql/{version}/bin/{name}")
+fn program(engine: Engine, name: &str) -> Result<String> {
+    let version = match engine.run()? {
+        Engine::Postgres18 => 18,
+        Engine::Postgres17 => 17,
+        _ => 15,
+    };
+    Ok(format!("/usr/lib/postgresql/{version}/bin/{name}"))
 }

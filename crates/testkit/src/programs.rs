@@ -1,7 +1,8 @@
 //! Where an engine's programs come from, and how they are run.
 //!
 //! PostgreSQL refuses to run as root, and the others should not, so for root every server program
-//! runs as `nobody`. Programs of the sid folder run with that folder as their root.
+//! runs as `nobody`. Programs of another Debian release run with its folder
+//! as their root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
-use crate::{Engine, packages, sid};
+use crate::{Engine, packages, releases};
 
-/// Debian's fixed ids of `nobody` and `nogroup`, the same on the machine and in the sid folder.
+/// Debian's fixed ids of `nobody` and `nogroup`, the same on the machine and in the folders of releases.
 pub(crate) const NOBODY: u32 = 65534;
 
 /// Where an engine's programs are.
@@ -28,10 +29,9 @@ impl Home {
     /// The home of the engine's programs, which are installed first if missing.
     pub(crate) fn of(engine: Engine) -> Result<Self> {
         packages::ensure(packages::SERVERS)?;
-        if engine.from_sid() {
-            sid::folder().map(Self::Folder)
-        } else {
-            Ok(Self::Machine)
+        match engine.run()?.release() {
+            Some(release) => release.folder().map(Self::Folder),
+            None => Ok(Self::Machine),
         }
     }
 
@@ -40,7 +40,7 @@ impl Home {
     pub(crate) fn make_instance_dir(&self, parent: &Path) -> Result<PathBuf> {
         let parent = match self {
             Self::Machine => parent.to_owned(),
-            Self::Folder(root) => root.join(sid::INSTANCES),
+            Self::Folder(root) => root.join(releases::INSTANCES),
         };
         let dir = tempfile::Builder::new()
             .prefix("i-")

@@ -38,7 +38,8 @@ pub struct ServerOptions {
     pub durable: bool,
     /// A disk of so many megabytes, to be filled up: see [`Server::small_disk`]. Only root can have one.
     pub small_disk_mb: Option<u32>,
-    /// More settings, in the words of the server's configuration file. They win over testkit's.
+    /// More settings, in the words of the server's configuration file. They win over testkit's. For MySQL and MariaDB, `SMALL_DISK` stands
+    /// for the folder of the small disk.
     pub settings: Vec<(String, String)>,
 }
 

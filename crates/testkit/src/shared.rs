@@ -41,6 +41,9 @@ const STATE_VARIABLE: &str = "WHIMBREL_TEST_STATE_DIR";
 /// A developer runs tests again within minutes; starting the servers anew takes seconds.
 const UNUSED_MAX_S: u32 = 600;
 
+/// Servers that few tests use outlive the pause between two of these, and the run by no more than this.
+const ON_DEMAND_UNUSED_MAX_S: u32 = 120;
+
 /// A folder in which processes find, start and stop shared servers.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -59,6 +62,7 @@ pub(crate) struct Hold {
 /// [`SERVERS_VARIABLE`]. The servers stay while this value is there.
 #[derive(Debug)]
 pub struct SharedServers {
+    state: PathBuf,
     holds: Vec<Hold>,
 }
 
@@ -66,6 +70,8 @@ pub struct SharedServers {
 #[derive(Debug, Serialize, Deserialize)]
 struct ServersFile {
     servers: Vec<Record>,
+    /// The state folder where servers of other engines start when a test asks for one.
+    state: PathBuf,
 }
 
 impl State {
@@ -112,7 +118,10 @@ impl State {
             };
             starts.into_iter().map(join).collect::<Result<Vec<Hold>>>()
         })?;
-        Ok(SharedServers { holds })
+        Ok(SharedServers {
+            state: self.dir.clone(),
+            holds,
+        })
     }
 
     /// The URL of the engine's server, if it runs.
@@ -215,7 +224,9 @@ impl SharedServers {
     /// Writes the file that [`SERVERS_VARIABLE`] is to point at.
     pub fn write(&self, path: &Path) -> Result<()> {
         let servers = self.holds.iter().map(|hold| hold.record.clone()).collect();
-        let json = serde_json::to_vec_pretty(&ServersFile { servers }).context("list servers")?;
+        let state = self.state.clone();
+        let file = ServersFile { servers, state };
+        let json = serde_json::to_vec_pretty(&file).context("list servers")?;
         fs::write(path, json).with_context(|| format!("write {}", path.display()))
     }
 
@@ -227,25 +238,17 @@ impl SharedServers {
     }
 }
 
-/// The shared server of this engine: from the file of [`SERVERS_VARIABLE`], else of this machine.
+/// The shared server of this engine: from the file of [`SERVERS_VARIABLE`], else started beside those, else of this machine.
 pub(crate) fn get(engine: Engine) -> Result<Record> {
     static HELD: Mutex<BTreeMap<Engine, Hold>> = Mutex::new(BTreeMap::new());
 
-    if let Some(path) = env::var_os(SERVERS_VARIABLE).map(PathBuf::from) {
-        let json = fs::read(&path)
-            .with_context(|| format!("{SERVERS_VARIABLE}: read {}", path.display()))?;
-        let file: ServersFile = serde_json::from_slice(&json)
-            .with_context(|| format!("{SERVERS_VARIABLE}: understand {}", path.display()))?;
-        if let Some(record) = file
-            .servers
-            .into_iter()
-            .find(|record| record.engine == engine)
-        {
-            return Ok(record);
-        }
-        if env::var("CI").is_ok_and(|ci| ci == "true") {
-            bail!("{engine} is not among the servers of {}", path.display());
-        }
+    let named = named()?;
+    let is_engine = |record: &&Record| record.engine == engine;
+    if let Some(record) = named
+        .as_ref()
+        .and_then(|file| file.servers.iter().find(is_engine))
+    {
+        return Ok(record.clone());
     }
     // Held to the end of the process: tests come and go in it, and all use the same server.
     let mut in_use = HELD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -253,10 +256,26 @@ pub(crate) fn get(engine: Engine) -> Result<Record> {
         return Ok(hold.record.clone());
     }
     in_use.remove(&engine);
-    let hold = State::machine()?.hold(engine)?;
+    let state = match named {
+        Some(file) => State::at(&file.state, ON_DEMAND_UNUSED_MAX_S)?,
+        None => State::machine()?,
+    };
+    let hold = state.hold(engine)?;
     let record = hold.record.clone();
     in_use.insert(engine, hold);
     Ok(record)
+}
+
+/// The file of [`SERVERS_VARIABLE`], if that is set.
+fn named() -> Result<Option<ServersFile>> {
+    let Some(path) = env::var_os(SERVERS_VARIABLE).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    let json =
+        fs::read(&path).with_context(|| format!("{SERVERS_VARIABLE}: read {}", path.display()))?;
+    let file = serde_json::from_slice(&json)
+        .with_context(|| format!("{SERVERS_VARIABLE}: understand {}", path.display()))?;
+    Ok(Some(file))
 }
 
 fn accepts(record: &Record) -> bool {

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use whimbrel_core::TableName;
-use whimbrel_engine::{FollowProgress, LogAlarm, ProgressSnapshot, TableProgress, TableState};
+use whimbrel_engine::{Alarm, FollowProgress, ProgressSnapshot, TableProgress, TableState};
 
-use super::{Display, View, objects};
+use super::{Display, End, View, objects};
 use crate::failure::{Exit, Failure};
 use crate::output::print_json;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// The events of a run: `table` when a table's state changes, `log_alarm` when the source's log comes near its limit and when that is over,
-/// `progress` every second.
+/// `target_alarm` when the target waits for room on its disk and when that is over, `progress` every second.
 #[derive(Default)]
 pub(super) struct Events {
     next_at: Duration,
@@ -27,8 +27,12 @@ impl Display for Events {
                 print_json(&event("table", table_json(name, table)));
             }
         }
-        if let Some(alarm) = &view.log_alarm {
-            print_json(&event("log_alarm", alarm_json(alarm)));
+        for (end, alarm) in &view.alarms {
+            let name = match end {
+                End::Source => "log_alarm",
+                End::Target => "target_alarm",
+            };
+            print_json(&event(name, alarm_json(alarm)));
         }
         for result in self.objects.fresh(&view.snapshot) {
             print_json(&event("object", objects::result_json(result)));
@@ -49,7 +53,7 @@ fn event(name: &str, mut members: Value) -> Value {
 }
 
 /// `begun` with what to do, or `over`.
-fn alarm_json(alarm: &LogAlarm) -> Value {
+fn alarm_json(alarm: &Alarm) -> Value {
     json!({
         "state": if alarm.remedy.is_some() { "begun" } else { "over" },
         "message": alarm.message,

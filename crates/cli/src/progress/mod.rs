@@ -15,7 +15,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use whimbrel_core::TableName;
-use whimbrel_engine::{LogAlarm, Progress, ProgressSnapshot, TableProgress, TableState};
+use whimbrel_engine::{Alarm, Progress, ProgressSnapshot, TableProgress, TableState};
 
 use crate::args::{MigrateArgs, ProgressMode};
 use crate::logging::Screen;
@@ -40,8 +40,8 @@ pub(crate) struct View {
     table_speeds: HashMap<TableName, Speed>,
     /// Tables whose state is another than in the view before.
     changed: Vec<TableName>,
-    /// What is told of the source's log, if it was not told in the view before.
-    log_alarm: Option<LogAlarm>,
+    /// What is told of the ends, if it was not told in the view before.
+    alarms: Vec<(End, Alarm)>,
 }
 
 impl View {
@@ -55,6 +55,15 @@ impl View {
         }
         self.speed.time_for(rows)
     }
+}
+
+/// Whose matter an alarm is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The source's log is near its limit.
+    Source,
+    /// The target waits for room on its disk.
+    Target,
 }
 
 /// A way to show a run.
@@ -78,7 +87,8 @@ pub(crate) struct Watcher {
     displays: Vec<Box<dyn Display>>,
     /// Alarms are printed whatever else is shown.
     screen: Screen,
-    alarms_told: u64,
+    /// Numbers of the alarms of the source and of the target that were printed last.
+    alarms_told: [u64; 2],
     is_resume: bool,
     total: Meter,
     changes: Meter,
@@ -116,7 +126,7 @@ impl Watcher {
         Self {
             displays,
             screen: screen.clone(),
-            alarms_told: 0,
+            alarms_told: [0; 2],
             is_resume: args.resume,
             total: Meter::default(),
             changes: Meter::default(),
@@ -129,8 +139,8 @@ impl Watcher {
     /// Looks at the run and shows it.
     pub(crate) fn look(&mut self, progress: &Progress, elapsed: Duration) {
         let view = self.view(progress.snapshot(), elapsed);
-        if let Some(alarm) = &view.log_alarm {
-            self.screen.print(&alarm_text(alarm));
+        for (end, alarm) in &view.alarms {
+            self.screen.print(&alarm_text(*end, alarm));
         }
         for display in &mut self.displays {
             display.show(&view);
@@ -175,15 +185,8 @@ impl Watcher {
             .iter()
             .map(|(name, meter)| (name.clone(), meter.speed()))
             .collect();
-        let alarm = snapshot.log_alarm.as_ref();
-        let log_alarm = alarm
-            .filter(|alarm| alarm.number > self.alarms_told)
-            .cloned();
-        self.alarms_told = log_alarm
-            .as_ref()
-            .map_or(self.alarms_told, |alarm| alarm.number);
         View {
-            log_alarm,
+            alarms: self.fresh_alarms(&snapshot),
             snapshot,
             elapsed,
             speed: self.total.speed(),
@@ -191,6 +194,21 @@ impl Watcher {
             table_speeds,
             changed,
         }
+    }
+
+    fn fresh_alarms(&mut self, snapshot: &ProgressSnapshot) -> Vec<(End, Alarm)> {
+        let ends = [
+            (End::Source, &snapshot.log_alarm),
+            (End::Target, &snapshot.target_alarm),
+        ];
+        let mut fresh = Vec::new();
+        for ((end, alarm), told) in ends.into_iter().zip(&mut self.alarms_told) {
+            if let Some(alarm) = alarm.as_ref().filter(|alarm| alarm.number > *told) {
+                *told = alarm.number;
+                fresh.push((end, alarm.clone()));
+            }
+        }
+        fresh
     }
 
     /// Rows and bytes of a table that this run has loaded. A resumed table shows what was there before as soon as its chunks
@@ -211,9 +229,13 @@ impl Watcher {
     }
 }
 
-fn alarm_text(alarm: &LogAlarm) -> String {
+fn alarm_text(end: End, alarm: &Alarm) -> String {
+    let end = match end {
+        End::Source => "source",
+        End::Target => "target",
+    };
     match &alarm.remedy {
-        Some(remedy) => format!("warning: source: {}\n  help: {remedy}\n", alarm.message),
+        Some(remedy) => format!("warning: {end}: {}\n  help: {remedy}\n", alarm.message),
         None => format!("the warning is over: {}\n", alarm.message),
     }
 }

@@ -1,7 +1,7 @@
-//! Loads that the world disturbs: connections cut, servers restarted, a disk filled up, a table dropped. Each goes on by
+//! Loads that the world disturbs: connections cut, servers restarted, a table dropped. Each goes on by
 //! itself, or ends with a clear error and goes on when it is told to; nothing is lost and nothing is there twice.
 
-use whimbrel_testkit::{Engine, Fault, FaultProxy, Server, ServerOptions};
+use whimbrel_testkit::{Engine, Fault, FaultProxy, Server};
 
 use crate::Said;
 use crate::ends::{Ends, Running};
@@ -16,7 +16,7 @@ const SLOW: Fault = Fault::Throttle {
 };
 
 /// A table of many chunks, and a small one that is loaded after it.
-fn tables(engine: Engine, rows: u64) -> String {
+pub(crate) fn tables(engine: Engine, rows: u64) -> String {
     let numbers = "select a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d as n from digits a, digits b, digits c, digits e, digits f";
     let analyze = if engine.is_postgres() {
         "analyze big;"
@@ -197,74 +197,4 @@ async fn a_table_dropped_at_mariadb_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_dropped_at_mysql_is_named() {
     a_dropped_table_is_named(Engine::Mysql97, Engine::Postgres15).await;
-}
-
-/// About 9 MB.
-const ROWS_OF_A_FULL_DISK: u64 = 60_000;
-const SMALL_DISK: ServerOptions = ServerOptions {
-    durable: false,
-    small_disk_mb: Some(40),
-    settings: Vec::new(),
-};
-
-fn a_full_disk_is_named(ends: &Ends, make_full: &str) {
-    ends.source
-        .sql(&tables(ends.source.engine(), ROWS_OF_A_FULL_DISK))
-        .unwrap();
-    ends.target.sql(make_full).unwrap();
-    let options = [
-        "--json",
-        "--chunk-size",
-        "1MiB",
-        "--jobs",
-        "2",
-        "--prepare",
-        "do-nothing",
-        "--retries",
-        "0",
-    ];
-    let said = ends.run("migrate", &options);
-    assert!(matches!(said.exit_code, Some(1 | 4)), "{said:?}");
-    let error = said.event("finished")["error"].to_string();
-    let is_named = error.contains("No space left") || error.contains("is full");
-    assert!(is_named && error.contains("big"), "{said:?}");
-    assert!(ends.arrived("big") < ROWS_OF_A_FULL_DISK);
-
-    ends.target.sql("drop table filler").unwrap();
-    ends.run_well("migrate", &[&options[..], &["--resume"]].concat());
-    let said = ends.run_well("validate", &[]);
-    assert!(said.out.contains("2 tables compared: 2 equal"), "{said:?}");
-}
-
-#[test]
-fn a_full_disk_of_postgres_is_named_and_a_resume_goes_on_once_there_is_space() {
-    let server = Server::private_with(Engine::Postgres15, SMALL_DISK).unwrap();
-    let ends = Ends::on(&Server::get(Engine::Mariadb1011).unwrap(), &server, "disk");
-    let place = server.small_disk().unwrap();
-    server
-        .sql(&format!("create tablespace little location '{place}'"))
-        .unwrap();
-    a_full_disk_is_named(
-        &ends,
-        "create table filler (b text) tablespace little;
-         alter table filler alter b set storage external;
-         insert into filler select repeat('x', 1000000) from generate_series(1, 33);
-         create table big (id int primary key using index tablespace little, payload varchar(200) not null) tablespace little",
-    );
-}
-
-#[test]
-fn a_full_disk_of_mariadb_is_named_and_a_resume_goes_on_once_there_is_space() {
-    let server = Server::private_with(Engine::Mariadb1011, SMALL_DISK).unwrap();
-    let ends = Ends::on(&Server::get(Engine::Postgres15).unwrap(), &server, "disk");
-    let place = server.small_disk().unwrap();
-    a_full_disk_is_named(
-        &ends,
-        &format!(
-            "create table filler (b longblob) data directory = '{place}';
-             set @b = repeat('x', 3000000);
-             insert into filler values (@b), (@b), (@b), (@b), (@b), (@b), (@b), (@b), (@b), (@b);
-             create table big (id int primary key, payload varchar(200) not null) data directory = '{place}'"
-        ),
-    );
 }

@@ -43,6 +43,15 @@ pairs! {
     from_mysql_to_postgres_18: Mysql97, Postgres18;
     from_mysql_to_mariadb: Mysql97, Mariadb1011;
     from_mysql_to_mysql: Mysql97, Mysql97;
+    from_postgres_17_to_mariadb_11: Postgres17, Mariadb118;
+    from_mariadb_11_to_postgres_17: Mariadb118, Postgres17;
+    from_postgres_17_to_postgres_18: Postgres17, Postgres18;
+    from_postgres_18_to_postgres_17: Postgres18, Postgres17;
+    from_postgres_17_to_mysql: Postgres17, Mysql97;
+    from_mysql_to_postgres_17: Mysql97, Postgres17;
+    from_mariadb_to_mariadb_11: Mariadb1011, Mariadb118;
+    from_mariadb_11_to_mysql: Mariadb118, Mysql97;
+    from_mysql_to_mariadb_11: Mysql97, Mariadb118;
 }
 
 macro_rules! defined {

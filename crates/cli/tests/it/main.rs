@@ -12,6 +12,7 @@ mod connections;
 mod crash;
 mod ends;
 mod follow;
+mod full_disk;
 mod interrupted;
 mod memory;
 mod migrations;

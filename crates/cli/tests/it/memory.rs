@@ -101,7 +101,7 @@ fn server(engine: Engine) -> Server {
             ("max-allowed-packet", "256M"),
             ("innodb-redo-log-capacity", "1G"),
         ],
-        Engine::Mariadb1011 => &[
+        Engine::Mariadb1011 | Engine::Mariadb118 => &[
             ("max-allowed-packet", "256M"),
             ("innodb-log-file-size", "1G"),
         ],

@@ -20,7 +20,7 @@ use whimbrel_core::{Engine, Table, TableName, Value};
 use crate::control_tables::{ControlTable, ControlValue};
 use crate::{
     ApplyException, ChangeLog, Checkpoint, ConnectError, ConnectErrorKind, Connector, Error,
-    Feeding, KeptLog, KeyNotRestored, LoadRecord, LogWatch, ServerInfo, Source, Target,
+    Feeding, KeptLog, KeyNotRestored, LoadRecord, LogWatch, ServerInfo, Source, Stall, StallWatch, Target,
 };
 pub use faults::{Call, Faults, When};
 pub use log::MemoryChange;
@@ -122,6 +122,8 @@ struct State {
     keys_refused: Vec<KeyNotRestored>,
     /// What a look at the log tells.
     kept_log: Option<KeptLog>,
+    /// What the database says that it waits for.
+    stall: Option<Stall>,
 }
 
 /// A database in memory, shared by its connectors.
@@ -196,6 +198,11 @@ impl MemoryDatabase {
         let mut state = self.lock();
         let end = state.log.len() as u64;
         state.kept.values_mut().for_each(|kept| *kept = end);
+    }
+
+    /// Has looks at what the database waits for tell this from now on.
+    pub fn tell_stall(&self, stall: Option<Stall>) {
+        self.lock().stall = stall;
     }
 
     /// Has looks at the log tell this from now on.
@@ -322,6 +329,16 @@ impl MemoryConnector {
     }
 }
 
+/// Tells of a standstill what a test says.
+struct MemoryStall(MemoryDatabase);
+
+#[async_trait]
+impl StallWatch for MemoryStall {
+    async fn look(&mut self) -> Result<Option<Stall>, Error> {
+        Ok(self.0.lock().stall.clone())
+    }
+}
+
 #[async_trait]
 impl Connector for MemoryConnector {
     /// Memory has no engine of its own; it stands in for PostgreSQL.
@@ -390,6 +407,10 @@ impl Connector for MemoryConnector {
                 form: None,
             }) as Box<dyn ChangeLog>)
         })
+    }
+
+    fn stall_watch(&self) -> Option<Box<dyn StallWatch>> {
+        Some(Box::new(MemoryStall(self.database.clone())))
     }
 
     fn log_watch(&self, _task: &str) -> Option<Box<dyn LogWatch>> {

@@ -67,6 +67,7 @@ use crate::full_load::{unfollowable, views_of};
 use crate::hold::Hold;
 use crate::objects::{Building, Built, Stage};
 use crate::retry::Headway;
+use crate::stall_watch::StallWatcher;
 use crate::{
     FullLoadSpec, Joining, LoadOutcome, Progress, RetryPolicy, RunError, StartKind,
     TableErrorPolicy, run_full_load,
@@ -106,6 +107,7 @@ pub async fn run_cdc(
     let mut headway = Headway::default();
     let hold = Hold::new(spec.load.held.clone());
     let _watcher = LogWatcher::start(source, &spec.load.task, progress);
+    let _stalls = StallWatcher::start(target, &spec.load.task, progress);
     let tally = Tally::default();
     loop {
         let mut run = Run {

@@ -49,6 +49,7 @@ use whimbrel_connector::Connector;
 use whimbrel_core::TableName;
 
 use crate::hold::Hold;
+use crate::stall_watch::StallWatcher;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind};
 
 /// How a full load ended.
@@ -167,6 +168,7 @@ async fn load(
     let retries = Arc::new(outage::Retries::default());
     let owns_record = AtomicBool::new(false);
     let has_listed = AtomicBool::new(false);
+    let _stalls = StallWatcher::start(target, &spec.task, progress);
     loop {
         let attempt = coordinator::Attempt {
             source,

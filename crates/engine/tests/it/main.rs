@@ -16,6 +16,7 @@ mod log_watch;
 mod reloads;
 mod rules;
 mod shaping;
+mod stalls;
 mod support;
 mod validating;
 mod validation;

@@ -10,6 +10,7 @@ mod objects;
 mod prepare;
 mod reports;
 mod sessions;
+mod stall;
 mod verdict;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 use self::apply::MysqlApplier;
 use self::control::Held;
 use self::loader::MysqlLoader;
+pub(crate) use self::stall::DiskWatch;
 use crate::connect::connect;
 use crate::errors::of_table;
 use crate::options::Options;

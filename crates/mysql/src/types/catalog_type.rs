@@ -96,12 +96,8 @@ impl CatalogType {
         }
         let mut native = self.full.clone();
         if let (Some(charset), Some(collation)) = (&self.charset, &self.collation) {
-            // A comment of MariaDB (`/*M!100301 COMPRESSED*/`) stays at the end.
-            let (ty, comment) = match native.find(" /*") {
-                Some(at) => native.split_at(at),
-                None => (native.as_str(), ""),
-            };
-            native = format!("{ty} CHARACTER SET {charset} COLLATE {collation}{comment}");
+            // Behind a comment of MariaDB (`/*M!100301 COMPRESSED*/`), as it writes definitions itself: from 11 on it takes no other order.
+            native = format!("{native} CHARACTER SET {charset} COLLATE {collation}");
         }
         if let Some(srid) = self.srid {
             native = format!("{native} SRID {srid}");
@@ -186,7 +182,7 @@ mod tests {
         assert_eq!(text.column_type(), ColumnType::Text { bytes_max: None });
         assert_eq!(
             text.native(),
-            "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin /*M!100301 COMPRESSED*/"
+            "longtext /*M!100301 COMPRESSED*/ CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         );
     }
 }

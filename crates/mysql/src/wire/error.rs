@@ -32,6 +32,18 @@ impl MyError {
         })
     }
 
+    /// Whether a disk of the server has no room. Most codes tell only what could not be written and, in the message, the operating system's
+    /// error 28 (ENOSPC), in the words of either server: `(OS errno 28 - No space left on device)`, `(Errcode: 28 "No space left on device")`,
+    /// `Got error 28`.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        let is_told = ["errno 28 ", "errno: 28 ", "Errcode: 28 ", "error 28 "]
+            .iter()
+            .any(|words| self.message.contains(words));
+        // Of writing, creating and extending files, of tables and of temporary ones.
+        let is_writing = matches!(self.code, 3 | 1004..=1006 | 1026 | 1030);
+        matches!(self.code, 1021 | 1114 | 1878 | 3168) || (is_writing && is_told)
+    }
+
     /// Whether the same statement may succeed later or on another connection: shutdown, killed connection, deadlock, lock
     /// wait, full disk or memory, too many connections, a server that takes no writes for a while.
     pub(crate) fn is_transient(&self) -> bool {
@@ -39,7 +51,7 @@ impl MyError {
         let is_read_only = self.code == 1290 && self.message.contains("read-only");
         let is_passing = matches!(
             self.code,
-            1021 | 1037 | 1038 | 1040 | 1041 | 1053 | 1077 | 1079 | 1114 | 1135 | 1158
+            1037 | 1038 | 1040 | 1041 | 1053 | 1077 | 1079 | 1135 | 1158
                 ..=1161
                     | 1180
                     | 1203
@@ -51,11 +63,10 @@ impl MyError {
                     | 1927
                     | 1836
                     | 3024
-                    | 3168
                     | 3169
                     | 4031
         );
-        is_passing || is_read_only
+        is_passing || is_read_only || self.is_disk_full()
     }
 
     /// Whether the user lacks a privilege for the statement.
@@ -124,5 +135,41 @@ mod tests {
         assert_eq!((early.code, early.sqlstate.as_str()), (1040, "HY000"));
         assert!(early.is_transient());
         assert!(MyError::parse(b"\xff\x10").is_err());
+    }
+
+    #[test]
+    fn full_disks_are_known_by_code_or_by_the_error_of_the_operating_system() {
+        let error = |code, message: &str| MyError {
+            code,
+            sqlstate: "HY000".to_owned(),
+            message: message.to_owned(),
+        };
+        for (code, message) in [
+            (1114, "The table 'big' is full"),
+            (
+                3,
+                "Error writing file '/tmp/MLfd=23' (OS errno 28 - No space left on device)",
+            ),
+            (
+                3,
+                "Error writing file '/tmp/#sql/fd=46' (Errcode: 28 \"No space left on device\")",
+            ),
+            (
+                1030,
+                "Got error 28 \"No space left on device\" from storage engine InnoDB",
+            ),
+        ] {
+            let error = error(code, message);
+            assert!(error.is_disk_full() && error.is_transient(), "{error}");
+        }
+        for (code, message) in [
+            (
+                3,
+                "Error writing file '/tmp/MLfd=23' (OS errno 5 - Input/output error)",
+            ),
+            (1062, "Duplicate entry 'error 28 ' for key 'PRIMARY'"),
+        ] {
+            assert!(!error(code, message).is_disk_full(), "{message}");
+        }
     }
 }

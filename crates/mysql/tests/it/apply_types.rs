@@ -1,7 +1,6 @@
 //! Every type, through every way of applying: what arrives is what a load leaves.
 
 use whimbrel_connector::TargetTable;
-use whimbrel_testkit::Engine;
 
 use crate::apply_support::{Applying, Cell, Change, Row, rows_of};
 use crate::support::{How, PAIRS, Pair};
@@ -169,7 +168,7 @@ async fn types_of_one_flavour_are_applied_as_they_are_loaded() {
          insert into t (id, v, g, x, z) values (1, to_vector('[1,2.5,-3]'), st_srid(point(10, 20), 4326), 4, 'aä'), (2, null, st_srid(point(1, 2), 4326), null, '')";
     for (from, to) in PAIRS {
         let pair = Pair::between(from, to, "apply_own");
-        let (setup, check) = if from == Engine::Mariadb1011 {
+        let (setup, check) = if from.is_mariadb() {
             (
                 mariadb,
                 "select id, u, i4, i6, sha2(z, 256), inv from t order by id",

@@ -82,7 +82,7 @@ fn setup(engine: Engine) -> String {
     let mut sql = String::from("create table digits (d int); insert into digits values (0),(1),(2),(3),(4),(5),(6),(7),(8),(9);
         create view numbers as select a.d + b.d * 10 + c.d * 100 + e.d * 1000 + 1 n from digits a, digits b, digits c, digits e;");
     let mut tables = TABLES.to_vec();
-    if engine == Engine::Mariadb1011 {
+    if engine.is_mariadb() {
         tables.push(("uuids", "id uuid primary key", "concat(left(sha2(n, 224), 8), '-', mid(sha2(n, 224), 9, 4), '-4', mid(sha2(n, 224), 14, 3), '-8', mid(sha2(n, 224), 18, 3), '-', mid(sha2(n, 224), 21, 12))"));
     }
     tables.push((

@@ -60,6 +60,12 @@ mod mariadb1011 {
     whimbrel_connector::conformance_tests!(|check| Pair::on(Engine::Mariadb1011, check));
 }
 
+mod mariadb118 {
+    use super::{Engine, Pair};
+
+    whimbrel_connector::conformance_tests!(|check| Pair::on(Engine::Mariadb118, check));
+}
+
 mod mysql97 {
     use super::{Engine, Pair};
 

@@ -15,6 +15,7 @@ async fn a_check_names_the_flavour_the_version_and_the_encryption() {
         let server = Server::get(engine).unwrap();
         let plain = connector(&server.url()).check().await.unwrap();
         let expected = match engine {
+            Engine::Mariadb118 => (CoreEngine::MariaDb, "11.8."),
             Engine::Mariadb1011 => (CoreEngine::MariaDb, "10.11."),
             _ => (CoreEngine::MySql, "9."),
         };

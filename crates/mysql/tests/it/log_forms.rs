@@ -28,7 +28,7 @@ async fn logs_that_tell_all_of_their_columns_are_captured_as_tables_are_loaded()
         let database = server.database("log_full_metadata").unwrap();
         let (make, fill) = split(COMMON);
         let own = match engine {
-            Engine::Mariadb1011 => {
+            Engine::Mariadb1011 | Engine::Mariadb118 => {
                 "create table own (id int primary key, z longtext compressed, zv varchar(300) compressed character set latin1, u uuid, x varchar(9) character set latin1);"
             }
             _ => {
@@ -36,7 +36,9 @@ async fn logs_that_tell_all_of_their_columns_are_captured_as_tables_are_loaded()
             }
         };
         let rows = match engine {
-            Engine::Mariadb1011 => "insert into own values (1, 'z', 'é', uuid(), 'é');",
+            Engine::Mariadb1011 | Engine::Mariadb118 => {
+                "insert into own values (1, 'z', 'é', uuid(), 'é');"
+            }
             _ => "insert into own values (1, to_vector('[1,2,3]'), '[1]', 'é');",
         };
         let make = format!("{make}{MIXED};{own}");
@@ -84,7 +86,7 @@ async fn what_foreign_keys_change_is_captured_or_refused() {
             .unwrap();
         let mut tap = Tap::on(&database).await;
         let start = tap.log.prepare(&tap.tables).await.unwrap();
-        if engine == Engine::Mariadb1011 {
+        if engine.is_mariadb() {
             assert_eq!(start.refused.len(), 1, "{:?}", start.refused);
             assert_eq!(start.refused[0].table.name, "c");
             assert!(start.refused[0].message.contains("SET NULL"));

@@ -48,13 +48,15 @@ async fn what_was_rolled_back_never_appears() {
         // A table that cannot be rolled back, and temporary tables, make servers write groups that end in ROLLBACK or hold
         // ROLLBACK TO. MySQL with transaction ids refuses such a table within a transaction.
         let other = match engine {
-            Engine::Mariadb1011 => "insert into m values (NUMBER)",
+            Engine::Mariadb1011 | Engine::Mariadb118 => "insert into m values (NUMBER)",
             _ => "do 0",
         };
         let other = |number: u32| other.replace("NUMBER", &number.to_string());
         let (one, two, three) = (other(1), other(2), other(3));
         let (make, drop) = match engine {
-            Engine::Mariadb1011 => ("create temporary table y (i int)", "drop temporary table y"),
+            Engine::Mariadb1011 | Engine::Mariadb118 => {
+                ("create temporary table y (i int)", "drop temporary table y")
+            }
             _ => ("do 0", "do 0"),
         };
         database
@@ -72,7 +74,9 @@ async fn what_was_rolled_back_never_appears() {
             .collect();
         assert_eq!(ids, ["Int(2)", "Int(4)", "Int(6)", "Int(8)"], "{engine}");
         let kept: &[&str] = match engine {
-            Engine::Mariadb1011 => &["[Int(1)]", "[Int(2)]", "[Int(3)]", "[Int(4)]"],
+            Engine::Mariadb1011 | Engine::Mariadb118 => {
+                &["[Int(1)]", "[Int(2)]", "[Int(3)]", "[Int(4)]"]
+            }
             _ => &["[Int(4)]"],
         };
         assert_eq!(inserted(&seen, "m"), kept, "{engine}");
@@ -265,7 +269,9 @@ async fn a_transaction_of_many_rows_comes_in_bounded_blocks() {
         let mut tap = Tap::on(&database).await;
         let start = tap.start().await;
         let insert = match engine {
-            Engine::Mariadb1011 => "insert into t select seq, repeat('x', 50) from seq_1_to_200000",
+            Engine::Mariadb1011 | Engine::Mariadb118 => {
+                "insert into t select seq, repeat('x', 50) from seq_1_to_200000"
+            }
             _ => {
                 "set cte_max_recursion_depth = 1000000; insert into t with recursive n (i) as (select 1 union all select i + 1 from n where i < 200000) select i, repeat('x', 50) from n"
             }

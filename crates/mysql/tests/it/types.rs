@@ -134,7 +134,7 @@ async fn types_of_one_flavour_arrive_there_exactly_and_elsewhere_as_their_text()
         assert_eq!(loaded.len(), 2);
         pair.same("select u, i4, i6, sha2(z, 256), inv from t order by cast(u as char)");
         pair.same("select id, x from history");
-        if to == Engine::Mariadb1011 {
+        if to.is_mariadb() {
             pair.same("select column_name, column_type from information_schema.columns where table_schema = database() and table_name = 't' and column_name in ('u', 'i4', 'i6', 'z')");
         } else {
             assert!(!loaded[1].target.notes.is_empty());

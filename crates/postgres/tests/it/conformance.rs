@@ -55,6 +55,12 @@ mod postgres15 {
     whimbrel_connector::conformance_tests!(|check| Pair::on(Engine::Postgres15, check));
 }
 
+mod postgres17 {
+    use super::{Engine, Pair};
+
+    whimbrel_connector::conformance_tests!(|check| Pair::on(Engine::Postgres17, check));
+}
+
 mod postgres18 {
     use super::{Engine, Pair};
 

@@ -649,6 +649,7 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
             .and_then(|follow| follow.checkpoint.clone()),
         interruption: snapshot.interruption.clone(),
         log_alarm: snapshot.log_alarm.clone(),
+        target_alarm: snapshot.target_alarm.clone(),
         validations: None,
     }
 }

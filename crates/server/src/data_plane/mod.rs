@@ -24,7 +24,7 @@ use whimbrel_connector::StartPoint;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
-use whimbrel_engine::{Interruption, LogAlarm, StopTime};
+use whimbrel_engine::{Alarm, Interruption, StopTime};
 use whimbrel_store::{
     ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState, TableValidation,
 };
@@ -185,7 +185,9 @@ pub struct RunProgress {
     /// The last fault after which the run was tried again.
     pub interruption: Option<Interruption>,
     /// What was last told of the log that the source keeps for the task.
-    pub log_alarm: Option<LogAlarm>,
+    pub log_alarm: Option<Alarm>,
+    /// What was last told of what the target waits for.
+    pub target_alarm: Option<Alarm>,
     /// How far the comparison of the tables is; `None` for a task that does not compare.
     pub validations: Option<BTreeMap<TableName, ValidationProgress>>,
 }

@@ -186,4 +186,14 @@ pairs! {
     values_of_mysql_arrive_at_postgres_18: Mysql97, Postgres18;
     values_of_mysql_arrive_at_mariadb: Mysql97, Mariadb1011;
     values_of_mysql_arrive_at_mysql: Mysql97, Mysql97;
+    values_of_postgres_17_arrive_at_mariadb_11: Postgres17, Mariadb118;
+    values_of_mariadb_11_arrive_at_postgres_17: Mariadb118, Postgres17;
+    values_of_postgres_15_arrive_at_postgres_17: Postgres15, Postgres17;
+    values_of_postgres_17_arrive_at_postgres_18: Postgres17, Postgres18;
+    values_of_postgres_17_arrive_at_mysql: Postgres17, Mysql97;
+    values_of_mysql_arrive_at_postgres_17: Mysql97, Postgres17;
+    values_of_mariadb_arrive_at_mariadb_11: Mariadb1011, Mariadb118;
+    values_of_mariadb_11_arrive_at_mariadb: Mariadb118, Mariadb1011;
+    values_of_mariadb_11_arrive_at_mysql: Mariadb118, Mysql97;
+    values_of_mysql_arrive_at_mariadb_11: Mysql97, Mariadb118;
 }

@@ -59,7 +59,7 @@ fn are_refused(from: Engine, to: Engine) {
         (true, Engine::Mysql97) => [POSTGRES, POSTGRES_TO_MYSQL].concat(),
         (true, _) => POSTGRES.to_vec(),
         // MariaDB's JSON is text, and arrives as text.
-        (false, _) if from == Engine::Mariadb1011 => MYSQL[..MYSQL.len() - 1].to_vec(),
+        (false, _) if from.is_mariadb() => MYSQL[..MYSQL.len() - 1].to_vec(),
         (false, _) => MYSQL.to_vec(),
     };
     let ends = Ends::between(from, to, "refused");

@@ -113,12 +113,7 @@ pub(super) fn decimal(random: &mut Random, before_max: usize, after_max: usize) 
 
 /// MariaDB keeps no sign of a zero.
 fn zero(to: Engine) -> String {
-    if to == Engine::Mariadb1011 {
-        "0e0"
-    } else {
-        "-0e0"
-    }
-    .to_owned()
+    if to.is_mariadb() { "0e0" } else { "-0e0" }.to_owned()
 }
 
 pub(super) fn double(random: &mut Random, to: Engine) -> String {

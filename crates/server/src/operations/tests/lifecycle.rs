@@ -121,6 +121,7 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
         checkpoint: None,
         interruption: None,
         log_alarm: None,
+        target_alarm: None,
         validations: None,
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn reset_log(run: &mut Run<'_>) {
     run.kill();
     run.arena.steps(2);
     let source = run.server(End::Source);
-    let reset = if source.engine == whimbrel_testkit::Engine::Mariadb1011 {
+    let reset = if source.engine.is_mariadb() {
         "reset master"
     } else {
         "reset binary logs and gtids"
