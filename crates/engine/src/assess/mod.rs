@@ -17,12 +17,16 @@ use std::sync::Arc;
 use whimbrel_connector::{
     Assessed, Concern, ConnectError, Connector, Findings, PrepareMode, Source, Target,
 };
-use whimbrel_core::{Engine, Table, TableName};
+use whimbrel_core::{Table, TableName};
 
 pub use checks::{CHECKS, Check, Place, Severity, Values, When};
 pub use types::{ColumnFinding, Support};
+pub use values::{ALL as ALL_VALUES, SAMPLED};
 
 use crate::{FullLoadSpec, LoadPlan, RunError, plan_full_load, plan_objects};
+
+/// The checks that ask of the types of columns alone.
+pub const TYPE_CHECKS: [&str; 3] = [types::UNSUPPORTED, "table-not-migratable", "types-changed"];
 
 /// What became of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +270,7 @@ fn by_check(
             skipped: None,
         })
         .collect();
-    let mut place_of = |name: &str| {
+    let place_of = |name: &str| {
         let place = CHECKS.iter().position(|check| check.name == name);
         if place.is_none() {
             debug_assert!(false, "no check is called {name}");
@@ -303,6 +307,8 @@ fn by_check(
 
 #[cfg(test)]
 mod tests {
+    use whimbrel_core::Engine;
+
     use super::*;
 
     const NOTHING: Values = Values {

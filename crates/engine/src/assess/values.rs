@@ -12,8 +12,10 @@ use super::Values;
 use super::needs::needed;
 use crate::{FullLoadSpec, LoadPlan};
 
-const SAMPLED: &str = "values-not-fitting-sampled";
-const ALL: &str = "values-not-fitting";
+/// The check that looks at some rows of each table.
+pub const SAMPLED: &str = "values-not-fitting-sampled";
+/// The check that looks at all rows.
+pub const ALL: &str = "values-not-fitting";
 
 /// Looks at the tables one after the other.
 pub(super) async fn look(
