@@ -38,7 +38,7 @@ pub(crate) struct AssessArgs {
     #[arg(long, value_name = "KINDS", default_value = "tables", value_parser = ObjectSelection::parse)]
     pub(crate) objects: ObjectSelection,
     /// Looks also at the values of about N rows of each table, as the source gives them, for those that the target's columns do not hold
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "10000", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) sample: Option<u64>,
     /// Looks also at the values of all rows; the source's server reads each table once
     #[arg(long)]
