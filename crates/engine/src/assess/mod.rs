@@ -17,7 +17,7 @@ use std::sync::Arc;
 use whimbrel_connector::{
     Assessed, Concern, ConnectError, Connector, Findings, PrepareMode, Source, Target,
 };
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Engine, Table, TableName};
 
 pub use checks::{CHECKS, Check, Place, Severity, Values, When};
 pub use types::{ColumnFinding, Support};
@@ -95,8 +95,9 @@ pub struct Assessments {
 }
 
 /// Why checks of an end, or of the tables, could not be made.
-#[derive(Default)]
 struct Obstacles {
+    /// The engines of both ends, as far as these have told.
+    engines: (Engine, Engine),
     source: Option<String>,
     target: Option<String>,
     tables: Option<String>,
@@ -124,10 +125,16 @@ pub async fn assess(
             .map_or_else(|_| connector.engine(), |info: &whimbrel_connector::ServerInfo| info.engine)
     };
     let engines = (engine_of(source, &from), engine_of(target, &to));
-    let mut obstacles = Obstacles::default();
-    obstacles.source = from.as_ref().err().map(ToString::to_string);
-    obstacles.target = to.as_ref().err().map(ToString::to_string);
-    let unreachable = [from.err().map(|error| RunError::Source(error.into())), to.err().map(|error| RunError::Target(error.into()))];
+    let mut obstacles = Obstacles {
+        engines,
+        source: from.as_ref().err().map(ToString::to_string),
+        target: to.as_ref().err().map(ToString::to_string),
+        tables: None,
+    };
+    let unreachable = [
+        from.err().map(|error| RunError::Source(error.into())),
+        to.err().map(|error| RunError::Target(error.into())),
+    ];
     let mut findings = Findings::default();
     let mut columns = Vec::new();
     let mut plan = None;
@@ -249,9 +256,14 @@ impl Obstacles {
         reason.unwrap_or_else(|| "nothing here makes it".to_owned())
     }
 
-    /// Whether the tables of the task are not known.
-    fn hide_tables(&self) -> bool {
-        self.source.is_some() || self.target.is_some() || self.tables.is_some()
+    /// Whether something that a check asks of could not be looked at, whatever others say that they made of it.
+    fn hide_from(&self, check: &Check) -> bool {
+        let (source, target) = self.engines;
+        let asks = |engine| check.place == Place::Either && check.engines.contains(&engine);
+        let hides_tables = self.source.is_some() || self.target.is_some() || self.tables.is_some();
+        check.is_of_tables && hides_tables
+            || self.source.is_some() && asks(source)
+            || self.target.is_some() && asks(target)
     }
 }
 
@@ -295,10 +307,8 @@ fn by_check(
     }
     assessments.retain(|one| !one.findings.is_empty() || applies(one.check));
     for one in &mut assessments {
-        let is_blind = one.check.is_of_tables && obstacles.hide_tables()
-            || one.check.place == Place::Either && (obstacles.source.is_some() || obstacles.target.is_some());
         let is_told = one.skipped.is_some() || findings.made.contains(&one.check.name);
-        if one.unmade.is_empty() && (is_blind || !is_told) {
+        if one.unmade.is_empty() && (obstacles.hide_from(one.check) || !is_told) {
             one.unmade.push(obstacles.of(one.check));
         }
     }
@@ -307,8 +317,6 @@ fn by_check(
 
 #[cfg(test)]
 mod tests {
-    use whimbrel_core::Engine;
-
     use super::*;
 
     const NOTHING: Values = Values {
@@ -316,9 +324,18 @@ mod tests {
         all: false,
     };
 
-    fn sorted(findings: Findings, obstacles: &Obstacles) -> Vec<Assessment> {
-        let engines = (Engine::Postgres, Engine::MariaDb);
-        by_check(findings, obstacles, |check| check.applies(engines, false, NOTHING))
+    const ENGINES: (Engine, Engine) = (Engine::Postgres, Engine::MariaDb);
+
+    fn sorted(findings: Findings, source: Option<&str>) -> Vec<Assessment> {
+        let obstacles = Obstacles {
+            engines: ENGINES,
+            source: source.map(str::to_owned),
+            target: None,
+            tables: None,
+        };
+        by_check(findings, &obstacles, |check| {
+            check.applies(ENGINES, false, NOTHING)
+        })
     }
 
     fn outcome(made: &[Assessment], name: &str) -> Outcome {
@@ -357,7 +374,7 @@ mod tests {
         findings.note(&["types-changed", "all-check-target-read-replica"], Ok(vec![note]));
         findings.cannot("postgres-check-select-object-privileges", "no answer");
         findings.skip("target-disk-room", "it does not tell");
-        let made = sorted(findings, &Obstacles::default());
+        let made = sorted(findings, None);
         assert_eq!(outcome(&made, "types-changed"), Outcome::Found(Severity::Note));
         assert_eq!(outcome(&made, "all-check-target-read-replica"), Outcome::Passed);
         assert_eq!(outcome(&made, "postgres-check-select-object-privileges"), Outcome::Unmade);
@@ -369,15 +386,17 @@ mod tests {
     #[test]
     fn a_check_of_tables_cannot_pass_where_the_tables_are_not_known() {
         let mut findings = Findings::default();
-        let checks = ["mysql-check-target-privileges", "mysql-check-target-localinfile-set"];
+        let checks = [
+            "mysql-check-target-privileges",
+            "mysql-check-target-localinfile-set",
+            "mysql-check-supported-version",
+        ];
         findings.note(&checks, Ok(Vec::new()));
-        let obstacles = Obstacles {
-            source: Some("nobody answers".to_owned()),
-            ..Obstacles::default()
-        };
-        let made = sorted(findings, &obstacles);
+        let made = sorted(findings, Some("nobody answers"));
         assert_eq!(outcome(&made, checks[0]), Outcome::Unmade);
         assert_eq!(outcome(&made, checks[1]), Outcome::Passed);
+        assert_eq!(outcome(&made, checks[2]), Outcome::Passed);
+        assert_eq!(outcome(&made, "postgres-check-dbversion"), Outcome::Unmade);
         let one = made.iter().find(|one| one.check.name == checks[0]).unwrap();
         assert_eq!(one.unmade, ["nobody answers"]);
     }

@@ -37,7 +37,7 @@ pub(super) async fn look(
             let Ok(planned) = &table.target else { continue };
             match misfits((source, target), planned, spec, rows).await {
                 Ok(misfits) => {
-                    let told = misfits.into_iter().map(|misfit| told(check, planned, misfit));
+                    let told = misfits.into_iter().map(|misfit| told((check, spec), planned, misfit));
                     findings.concerns.extend(told);
                 }
                 Err(error) => findings.cannot(
@@ -104,7 +104,11 @@ fn measured(
     Ok(measured)
 }
 
-fn told(check: &'static str, planned: &TargetTable, misfit: Misfit) -> Concern {
+fn told(
+    (check, spec): (&'static str, &FullLoadSpec),
+    planned: &TargetTable,
+    misfit: Misfit,
+) -> Concern {
     let Misfit {
         column,
         what,
@@ -113,21 +117,26 @@ fn told(check: &'static str, planned: &TargetTable, misfit: Misfit) -> Concern {
         key,
     } = misfit;
     let place = planned.column_of(&column);
-    let native = place
-        .and_then(|place| planned.columns.get(place))
-        .map_or("", |column| column.native.as_str());
+    let made = place.and_then(|place| planned.columns.get(place));
+    let to = match made {
+        // One that is there may have another type.
+        Some(column) if !super::keeps_tables(spec) => format!("the target's {}", column.native),
+        _ => "the column at the target".to_owned(),
+    };
     let rows = if row_count == 1 { "row has" } else { "rows have" };
-    let mut message = format!("{row_count} {rows} {what}");
-    if !extreme.is_empty() {
-        message.push_str(&format!(" ({extreme})"));
-    }
-    if let Some(key) = key {
-        message.push_str(&format!(", such as that of key {key}"));
-    }
-    message.push_str(&format!(", which the target's {native} does not hold"));
-    if planned.leaves_out_rows() {
-        message.push_str("; rows that rules leave out are counted too");
-    }
+    let extreme = match extreme.as_str() {
+        "" => String::new(),
+        extreme => format!(" ({extreme})"),
+    };
+    let key = key.map_or_else(String::new, |key| format!(", such as that of key {key}"));
+    let left_out = if planned.leaves_out_rows() {
+        "; rows that rules leave out are counted too"
+    } else {
+        ""
+    };
+    let message = format!(
+        "{row_count} {rows} {what}{extreme}{key}, which {to} does not hold{left_out}"
+    );
     Concern::new(
         check,
         format!("{}.{column}", planned.source.name),

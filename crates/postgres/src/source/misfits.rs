@@ -120,37 +120,65 @@ fn probes(table: &Table, columns: &[Measured]) -> Vec<Probe> {
 type Asked = (String, String, Option<String>);
 
 fn of_column(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
-    let mut asked = Vec::new();
-    let bytes = if matches!(ty, ColumnType::Binary { .. } | ColumnType::Varbinary { .. } | ColumnType::Blob { .. }) {
+    let is_dated = matches!(
+        ty,
+        ColumnType::Date | ColumnType::Timestamp { .. } | ColumnType::TimestampTz { .. }
+    );
+    let mut asked = of_lengths(name, ty, bounds);
+    if is_dated {
+        asked.extend(of_dates(name, bounds));
+    } else {
+        asked.extend(of_numbers(name, ty, bounds));
+    }
+    asked
+}
+
+fn of_lengths(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
+    let is_bytes = matches!(
+        ty,
+        ColumnType::Binary { .. } | ColumnType::Varbinary { .. } | ColumnType::Blob { .. }
+    );
+    let bytes = if is_bytes {
         format!("octet_length({name})")
     } else {
         format!("octet_length({name}::text)")
     };
-    for (most, length, unit) in [
-        (bounds.chars_max, format!("char_length({name}::text)"), "characters"),
+    let chars = format!("char_length({name}::text)");
+    let lengths = [
+        (bounds.chars_max, chars, "characters"),
         (bounds.bytes_max, bytes, "bytes"),
-    ] {
-        if let Some(most) = most {
-            asked.push((
-                format!("more than {most} {unit}"),
-                format!("{length} > {most}"),
-                Some(format!("'the longest has ' || max({length})")),
-            ));
-        }
-    }
-    let is_float = matches!(ty, ColumnType::Float32 | ColumnType::Float64);
-    // The infinite ones are told apart below, and NaN is greater than all.
-    let infinite = if is_float || matches!(ty, ColumnType::Decimal { .. }) {
+    ];
+    let asked = lengths.into_iter().filter_map(|(most, length, unit)| {
+        let most = most?;
+        Some((
+            format!("more than {most} {unit}"),
+            format!("{length} > {most}"),
+            Some(format!("'the longest has ' || max({length})")),
+        ))
+    });
+    asked.collect()
+}
+
+fn of_numbers(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
+    let may_be_infinite = matches!(
+        ty,
+        ColumnType::Float32 | ColumnType::Float64 | ColumnType::Decimal { .. }
+    );
+    // Told apart from the others, as NaN is greater than all.
+    let infinite = if may_be_infinite {
         format!("{name}::text in ('NaN', 'Infinity', '-Infinity')")
     } else {
         "false".to_owned()
     };
+    let mut asked = Vec::new();
     if let Some((least, greatest)) = &bounds.numbers {
         let finite = format!("filter (where not {infinite})");
         asked.push((
             format!("a number below {least} or above {greatest}"),
             format!("not {infinite} and ({name} < {least} or {name} > {greatest})"),
-            Some(format!("'from ' || min({name}) {finite} || ' to ' || max({name}) {finite}")),
+            Some(format!(
+                "'from ' || min({name}) {finite} || ' to ' || max({name}) {finite}"
+            )),
         ));
     }
     if let Some(most) = bounds.scale_max {
@@ -162,26 +190,27 @@ fn of_column(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
         ));
     }
     if bounds.without.infinite {
-        let is_dated = matches!(
-            ty,
-            ColumnType::Date | ColumnType::Timestamp { .. } | ColumnType::TimestampTz { .. }
-        );
-        let condition = if is_dated {
-            format!("not isfinite({name})")
-        } else {
-            infinite
-        };
-        asked.push(("an infinite value or NaN".to_owned(), condition, None));
+        asked.push(("an infinite value or NaN".to_owned(), infinite, None));
+    }
+    asked
+}
+
+fn of_dates(name: &str, bounds: &Bounds) -> Vec<Asked> {
+    let finite = format!("isfinite({name})");
+    let mut asked = Vec::new();
+    if bounds.without.infinite {
+        let what = "an infinite value or NaN".to_owned();
+        asked.push((what, format!("not {finite}"), None));
     }
     if let Some((first, last)) = bounds.years {
         let year = format!("extract(year from {name})");
         // The year before 1 is -1 here.
-        let first = if first <= 0 { first - 1 } else { first };
+        let first_here = if first <= 0 { first - 1 } else { first };
         asked.push((
-            format!("a year before {} or after {last}", bounds.years.map_or(0, |(first, _)| first)),
-            format!("isfinite({name}) and ({year} < {first} or {year} > {last})"),
+            format!("a year before {first} or after {last}"),
+            format!("{finite} and ({year} < {first_here} or {year} > {last})"),
             Some(format!(
-                "'from ' || min({name}) filter (where isfinite({name})) || ' to ' || max({name}) filter (where isfinite({name}))"
+                "'from ' || min({name}) filter (where {finite}) || ' to ' || max({name}) filter (where {finite})"
             )),
         ));
     }
