@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use whimbrel_engine::FullLoadSpec;
-use whimbrel_engine::assess::{Assessment, Severity, assess};
+use whimbrel_engine::assess::{Assessment, Outcome, Severity, Values, assess};
 
 use crate::address::{Address, End};
 use crate::args::AssessArgs;
@@ -27,14 +27,25 @@ pub(crate) async fn run(args: &AssessArgs, screen: &Screen) -> Result<Exit, Fail
     spec.shaping = args.shape.shaping();
     spec.objects = args.objects.clone();
     spec.is_followed = args.follow;
+    spec.prepare = args.prepare.into();
+    let values = Values {
+        sampled: args.sample,
+        all: args.full,
+    };
     let source = connector(&source_address)?;
     let target = connector(&target_address)?;
     let stop = interrupt::watch(screen, "\nstopping; Ctrl-C again ends at once\n")?;
     let made = tokio::select! {
         () = stop.cancelled() => return Ok(Exit::Interrupted),
-        made = assess(&source, &target, &spec) => made?,
+        made = assess(&source, &target, &spec, values) => made,
     };
-    let exit = if count(&made, Some(Severity::Failure)) == 0 {
+    if let Some(error) = made.unreachable {
+        return Err(error.into());
+    }
+    let made = made.checks;
+    let stands_in_the_way =
+        count(&made, Outcome::Found(Severity::Failure)) + count(&made, Outcome::Unmade);
+    let exit = if stands_in_the_way == 0 {
         Exit::Done
     } else {
         Exit::Incomplete
@@ -50,40 +61,60 @@ pub(crate) async fn run(args: &AssessArgs, screen: &Screen) -> Result<Exit, Fail
     Ok(exit)
 }
 
-fn count(made: &[Assessment], severity: Option<Severity>) -> usize {
-    made.iter().filter(|one| one.severity() == severity).count()
+fn count(made: &[Assessment], outcome: Outcome) -> usize {
+    made.iter().filter(|one| one.outcome() == outcome).count()
 }
+
+/// The outcomes with something to tell, the worst first.
+const TOLD: [Outcome; 5] = [
+    Outcome::Found(Severity::Failure),
+    Outcome::Unmade,
+    Outcome::Found(Severity::Warning),
+    Outcome::Found(Severity::Note),
+    Outcome::Skipped,
+];
 
 /// The findings with the worst first, and a line about all checks.
 fn as_text(made: &[Assessment]) -> String {
     let mut text = String::new();
-    for severity in [Severity::Failure, Severity::Warning, Severity::Note] {
-        let of_it = made.iter().filter(|one| one.severity() == Some(severity));
-        for one in of_it {
-            writeln!(text, "{}: {}", severity.name(), one.check.name)
-                .expect("a String takes everything");
-            for finding in &one.findings {
-                let (object, message) = (&finding.object, &finding.message);
-                write!(
-                    text,
-                    "  {object}: {message}\n    help: {}\n",
-                    finding.remedy
-                )
-                .expect("a String takes everything");
-            }
+    for outcome in TOLD {
+        for one in made.iter().filter(|one| one.outcome() == outcome) {
+            tell(&mut text, one).expect("a String takes everything");
         }
     }
+    let of = |outcome| count(made, outcome);
     writeln!(
         text,
-        "{} checks: {} passed, {} failed, {} with warnings, {} with notes",
+        "{} checks: {} passed, {} failed, {} could not be made, {} with warnings, {} with notes, {} skipped",
         made.len(),
-        count(made, None),
-        count(made, Some(Severity::Failure)),
-        count(made, Some(Severity::Warning)),
-        count(made, Some(Severity::Note))
+        of(Outcome::Passed),
+        of(Outcome::Found(Severity::Failure)),
+        of(Outcome::Unmade),
+        of(Outcome::Found(Severity::Warning)),
+        of(Outcome::Found(Severity::Note)),
+        of(Outcome::Skipped),
     )
     .expect("a String takes everything");
     text
+}
+
+fn tell(text: &mut String, one: &Assessment) -> std::fmt::Result {
+    writeln!(text, "{}: {}", one.outcome().name(), one.check.name)?;
+    for finding in &one.findings {
+        let (object, message) = (&finding.object, &finding.message);
+        write!(
+            text,
+            "  {object}: {message}\n    help: {}\n",
+            finding.remedy
+        )?;
+    }
+    for reason in &one.unmade {
+        writeln!(text, "  cannot be checked: {reason}")?;
+    }
+    if let Some(reason) = &one.skipped {
+        writeln!(text, "  not checked: {reason}")?;
+    }
+    Ok(())
 }
 
 fn as_json(one: &Assessment) -> Value {
@@ -94,21 +125,26 @@ fn as_json(one: &Assessment) -> Value {
         "event": "check",
         "name": one.check.name,
         "title": one.check.title,
-        "result": one.severity().map_or("passed", Severity::name),
+        "result": one.outcome().name(),
         "findings": findings.collect::<Vec<_>>(),
+        "cannot_be_checked": one.unmade,
+        "skipped_because": one.skipped,
     })
 }
 
 fn finished(made: &[Assessment], exit: Exit) -> Value {
+    let of = |outcome| count(made, outcome);
     json!({
         "event": "finished",
         "exit_code": exit.code(),
         "checks": {
             "total": made.len(),
-            "passed": count(made, None),
-            "failure": count(made, Some(Severity::Failure)),
-            "warning": count(made, Some(Severity::Warning)),
-            "note": count(made, Some(Severity::Note)),
+            "passed": of(Outcome::Passed),
+            "failure": of(Outcome::Found(Severity::Failure)),
+            "error": of(Outcome::Unmade),
+            "warning": of(Outcome::Found(Severity::Warning)),
+            "note": of(Outcome::Found(Severity::Note)),
+            "skipped": of(Outcome::Skipped),
         },
     })
 }

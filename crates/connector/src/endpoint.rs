@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use whimbrel_core::Engine;
 
 use crate::{
-    Assessed, ChangeLog, Concern, ConnectError, Error, LogWatch, Source, StallWatch, Target,
+    Assessed, ChangeLog, ConnectError, Error, Findings, LogWatch, Source, StallWatch, Target,
     UnreadLog,
 };
 
@@ -76,11 +76,11 @@ pub trait Connector: Send + Sync {
     }
 
     /// What of this end, in the role that it will have, stands in the way of a task or will harm it: settings, privileges, what runs there. Writes nothing.
-    /// Everything is told at once; a check that found nothing is silent.
+    /// Everything is told at once: a check is named as made, or as one that could not be made, with the reason.
     ///
     /// # Errors
-    /// Whatever keeps the end from answering. That its user may not see something is a concern, not an error.
-    async fn concerns(&self, _asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {
-        Ok(Vec::new())
+    /// The end cannot be connected to.
+    async fn concerns(&self, _asked: Assessed<'_>) -> Result<Findings, Error> {
+        Ok(Findings::default())
     }
 }

@@ -3,7 +3,7 @@ use whimbrel_core::mapping::{Predicate, Segments};
 use whimbrel_core::objects::SchemaObjects;
 use whimbrel_core::{ChunkBounds, Partition, Position, Table, TableName};
 
-use crate::{Error, KeyLookup, RawFormat, RowBlock, RowVisitor};
+use crate::{Error, KeyLookup, Measured, Misfit, RawFormat, RowBlock, RowVisitor};
 
 /// A type that columns of the selected tables need and that a target of the same engine must have first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,22 @@ pub trait Source: Send {
     /// source that has no such thing.
     async fn partitions(&mut self, _table: &Table) -> Result<Vec<Partition>, Error> {
         Ok(Vec::new())
+    }
+
+    /// Finds values of a table that this source described which do not fit what the columns of the target hold. The server counts; no rows come here.
+    /// `rows`: about how many to look at, as the server gives them; `None`: all.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when the table is gone or may not be read.
+    async fn misfits(
+        &mut self,
+        _table: &Table,
+        _columns: &[Measured],
+        _rows: Option<u64>,
+    ) -> Result<Vec<Misfit>, Error> {
+        Err(Error::Fatal(
+            "this source does not tell values apart that do not fit".to_owned(),
+        ))
     }
 
     /// Opens one consistent view of the whole server for up to `reader_count` readers at once (1..=64).

@@ -5,7 +5,7 @@ use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, T
 use crate::control_tables::ControlWrite;
 use crate::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use crate::{
-    Applier, ApplySettings, Checkpoint, Error, FollowState, NOBODY, RawFormat, RowBlock,
+    Applier, ApplySettings, Bounds, Checkpoint, Error, FollowState, NOBODY, RawFormat, RowBlock,
     TypeDefinition,
 };
 
@@ -236,6 +236,15 @@ pub trait Target: Send {
         name: TableName,
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error>;
+
+    /// What each column of a planned table holds. `keeps_tables`: a table that is there is kept, so that its own columns are what counts.
+    async fn bounds(
+        &mut self,
+        table: &TargetTable,
+        _keeps_tables: bool,
+    ) -> Result<Vec<Bounds>, Error> {
+        Ok(vec![Bounds::default(); table.columns.len()])
+    }
 
     /// The raw formats that can be loaded into this table as they are. Asked once the table is prepared: where an existing table
     /// was kept, it looks at the types of its columns, which may be others than planned.

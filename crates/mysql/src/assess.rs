@@ -1,35 +1,65 @@
 //! What of a server stands in the way of a task, before it runs. All of it only reads.
 
+mod disk;
+mod kept;
 mod source;
 mod target;
 
-use whimbrel_connector::{Assessed, Concern, Error};
-use whimbrel_core::Engine;
+use whimbrel_connector::{Assessed, Concern, Error, Findings};
+use whimbrel_core::{Engine, TableName};
 
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
+use crate::quote;
 use crate::wire::{Connection, Purpose, TextRow};
 
 const DOING: &str = "assess the server";
 
-/// Everything that is found, by check.
-pub(crate) async fn concerns(
-    options: &Options,
-    asked: Assessed<'_>,
-) -> Result<Vec<Concern>, Error> {
+/// Everything that is found, by check. Checks of one query are made together.
+///
+/// # Errors
+/// The server cannot be connected to.
+pub(crate) async fn findings(options: &Options, asked: Assessed<'_>) -> Result<Findings, Error> {
     let mut connection = connect(options, Purpose::Read).await?;
-    let mut concerns = Vec::from_iter(version(&connection));
-    concerns.extend(match asked {
+    let mut findings = Findings::default();
+    findings.note(
+        &["mysql-check-supported-version"],
+        Ok(Vec::from_iter(version(&connection))),
+    );
+    match asked {
         Assessed::Source {
             tables,
             is_followed,
-        } => source::concerns(options, &mut connection, tables, is_followed).await?,
-        Assessed::Target { tables, .. } => target::concerns(&mut connection, tables).await?,
-    });
+        } => {
+            source::look(
+                options,
+                &mut connection,
+                (tables, is_followed),
+                &mut findings,
+            )
+            .await
+        }
+        Assessed::Target {
+            tables,
+            is_followed,
+            keeps_tables,
+            needed_bytes,
+        } => {
+            target::look(&mut connection, tables, &mut findings).await;
+            kept::look(
+                &mut connection,
+                tables,
+                (is_followed, keeps_tables),
+                &mut findings,
+            )
+            .await;
+            disk::look(&mut connection, needed_bytes, &mut findings).await;
+        }
+    }
     // All is known; a failed farewell changes nothing.
     connection.quit().await.ok();
-    Ok(concerns)
+    Ok(findings)
 }
 
 fn version(connection: &Connection) -> Option<Concern> {
@@ -60,6 +90,16 @@ fn numbers(version: &str) -> Option<(u32, u32)> {
 async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<TextRow>, Error> {
     let rows = connection.rows(sql).await;
     rows.map_err(|error| general(error, DOING))
+}
+
+/// A condition that rows of the catalog are of one of these tables; `columns`: where it has their database and name.
+fn is_of<'a>(columns: (&str, &str), tables: impl IntoIterator<Item = &'a TableName>) -> String {
+    let pairs = tables.into_iter().map(|table| {
+        let (schema, name) = (quote::literal(&table.schema), quote::literal(&table.name));
+        format!("({schema}, {name})")
+    });
+    let pairs = pairs.collect::<Vec<_>>().join(", ");
+    format!("({}, {}) IN ({pairs})", columns.0, columns.1)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
+    Assessed, ChangeLog, ConnectError, Connector, Error, Findings, LogWatch, ServerInfo, Source,
     StallWatch, Target,
 };
 use whimbrel_core::Engine;
@@ -91,7 +91,7 @@ impl Connector for MysqlConnector {
         Some(Box::new(DiskWatch::new(self.options.clone())))
     }
 
-    async fn concerns(&self, asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {
-        assess::concerns(&self.options, asked).await
+    async fn concerns(&self, asked: Assessed<'_>) -> Result<Findings, Error> {
+        assess::findings(&self.options, asked).await
     }
 }

@@ -1,9 +1,10 @@
 //! What of a server stands in the way of a task, before it runs. All of it only reads.
 
+mod kept;
 mod source;
 mod target;
 
-use whimbrel_connector::{Assessed, Concern, Error};
+use whimbrel_connector::{Assessed, Concern, Error, Findings};
 
 use crate::errors::general;
 use crate::quote;
@@ -12,23 +13,39 @@ use crate::wire::{Connection, TextRow};
 const DOING: &str = "assess the server";
 const VERSION_MIN: i64 = 150_000;
 
-/// Everything that is found, by check.
-pub(crate) async fn concerns(
-    connection: &mut Connection,
-    asked: Assessed<'_>,
-) -> Result<Vec<Concern>, Error> {
-    let mut concerns = version(connection).await?;
-    concerns.extend(match asked {
+/// Everything that is found, by check. Checks of one query are made together.
+pub(crate) async fn findings(connection: &mut Connection, asked: Assessed<'_>) -> Findings {
+    let mut findings = Findings::default();
+    findings.note(&["postgres-check-dbversion"], version(connection).await);
+    match asked {
         Assessed::Source {
             tables,
             is_followed,
-        } => source::concerns(connection, tables, is_followed).await?,
+        } => source::look(connection, tables, is_followed, &mut findings).await,
         Assessed::Target {
             tables,
             is_followed,
-        } => target::concerns(connection, tables, is_followed).await?,
-    });
-    Ok(concerns)
+            keeps_tables,
+            needed_bytes,
+        } => {
+            target::look(connection, tables, is_followed, &mut findings).await;
+            kept::look(
+                connection,
+                tables,
+                (is_followed, keeps_tables),
+                &mut findings,
+            )
+            .await;
+            findings.skip(
+                "target-disk-room",
+                format!(
+                    "PostgreSQL does not tell how much room its disk has; the tables take about {} MB at the source: see that the target has that, as much again for indexes and its log, and some more",
+                    needed_bytes.div_ceil(1_000_000)
+                ),
+            );
+        }
+    }
+    findings
 }
 
 async fn version(connection: &mut Connection) -> Result<Vec<Concern>, Error> {

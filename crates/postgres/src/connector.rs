@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    Assessed, ChangeLog, Concern, ConnectError, Connector, Error, LogWatch, ServerInfo, Source,
+    Assessed, ChangeLog, ConnectError, Connector, Error, Findings, LogWatch, ServerInfo, Source,
     Target, UnreadLog,
 };
 use whimbrel_core::Engine;
@@ -109,8 +109,8 @@ impl Connector for PostgresConnector {
         log::unread(&self.options).await
     }
 
-    async fn concerns(&self, asked: Assessed<'_>) -> Result<Vec<Concern>, Error> {
+    async fn concerns(&self, asked: Assessed<'_>) -> Result<Findings, Error> {
         let mut connection = self.connect().await?;
-        assess::concerns(&mut connection, asked).await
+        Ok(assess::findings(&mut connection, asked).await)
     }
 }

@@ -10,15 +10,19 @@ pub(crate) enum ArnKind {
     Task,
     Certificate,
     SubnetGroup,
+    AssessmentRun,
+    IndividualAssessment,
 }
 
 impl ArnKind {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Instance,
         Self::Endpoint,
         Self::Task,
         Self::Certificate,
         Self::SubnetGroup,
+        Self::AssessmentRun,
+        Self::IndividualAssessment,
     ];
 
     /// The kind's word in the ARN.
@@ -29,6 +33,8 @@ impl ArnKind {
             Self::Task => "task",
             Self::Certificate => "cert",
             Self::SubnetGroup => "subgrp",
+            Self::AssessmentRun => "assessment-run",
+            Self::IndividualAssessment => "individual-assessment",
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ pub(crate) struct Context {
     pub(crate) vault: Arc<Vault>,
     pub(crate) data_plane: Arc<dyn DataPlane>,
     pub(crate) home: Home,
+    /// Where results of assessments are kept.
+    pub(crate) results: PathBuf,
     pub(crate) runs: Runs,
     /// Wakes the reconcilers for what is not in the store: a run that is over.
     pub(crate) wake: watch::Sender<u64>,
@@ -24,12 +27,14 @@ impl Context {
         vault: Arc<Vault>,
         data_plane: Arc<dyn DataPlane>,
         home: Home,
+        results: PathBuf,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             vault,
             data_plane,
             home,
+            results,
             runs: Runs::default(),
             wake: watch::Sender::new(0),
         })

@@ -2,6 +2,7 @@
 
 mod address;
 mod arn;
+mod assessment_results;
 mod cdc_points;
 mod connectors;
 mod context;

@@ -47,6 +47,8 @@ struct Run {
 pub(crate) struct Runs {
     runs: Mutex<HashMap<TaskId, Run>>,
     under_way: TaskTracker,
+    /// Told when the process ends, to what else may take long.
+    ending: CancellationToken,
 }
 
 impl Runs {
@@ -111,8 +113,14 @@ impl Runs {
         any
     }
 
+    /// Cancelled once the process ends.
+    pub(crate) fn ending(&self) -> &CancellationToken {
+        &self.ending
+    }
+
     /// Asks all runs to stop.
     pub(crate) fn stop_all(&self) {
+        self.ending.cancel();
         self.lock().values().for_each(|run| run.stop.cancel());
     }
 

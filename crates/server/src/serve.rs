@@ -144,7 +144,13 @@ pub async fn serve(
         region: config.region,
         account_id: config.account_id,
     };
-    let context = Context::new(store, vault, data_plane, home);
+    let context = Context::new(
+        store,
+        vault,
+        data_plane,
+        home,
+        config.data_dir.join("assessments"),
+    );
 
     let shutdown = CancellationToken::new();
     let mut reconcilers = JoinSet::new();

@@ -19,6 +19,10 @@
 //!  at rest       move                         moving           MoveReplicationTask
 //!  moving        settled                      as before        reconciler
 //!  moving        instance gone                failed-move      reconciler
+//!  ready         assess                       testing          StartReplicationTaskAssessmentRun, StartReplicationTaskAssessment
+//!  stopped       assess                       testing          as above
+//!  failed        assess                       testing          as above
+//!  testing       assessment ended             as before        reconciler, in the transaction that ends the run of the assessment
 //!  not running   delete                       deleting         DeleteReplicationTask
 //!  deleting      run ended, nothing left      (gone)           reconciler
 //! ```
@@ -151,6 +155,21 @@ fn leave_rest(task: &mut ReplicationTask, next: TaskStatus) -> Result<(), Refusa
     }
     task.status = next;
     Ok(())
+}
+
+/// StartReplicationTaskAssessmentRun, StartReplicationTaskAssessment.
+pub(crate) fn start_assessment(task: &mut ReplicationTask) -> Result<(), Refusal> {
+    if task.status == TaskStatus::FailedMove {
+        return Err(Refusal::WrongStatus);
+    }
+    leave_rest(task, TaskStatus::Testing)
+}
+
+/// The assessment has ended, in whatever way.
+pub(crate) fn end_assessment(task: &mut ReplicationTask) {
+    if task.status == TaskStatus::Testing {
+        task.status = task.resting_status;
+    }
 }
 
 /// DeleteReplicationTask.

@@ -3,6 +3,7 @@
 mod page;
 mod rights;
 mod settings;
+mod values;
 
 use serde_json::Value;
 use whimbrel_testkit::{Engine, Server, TestDatabase};

@@ -20,7 +20,8 @@ use whimbrel_core::{Engine, Table, TableName, Value};
 use crate::control_tables::{ControlTable, ControlValue};
 use crate::{
     ApplyException, ChangeLog, Checkpoint, ConnectError, ConnectErrorKind, Connector, Error,
-    Feeding, KeptLog, KeyNotRestored, LoadRecord, LogWatch, ServerInfo, Source, Stall, StallWatch, Target,
+    Feeding, KeptLog, KeyNotRestored, LoadRecord, LogWatch, ServerInfo, Source, Stall, StallWatch,
+    Target,
 };
 pub use faults::{Call, Faults, When};
 pub use log::MemoryChange;

@@ -1,13 +1,24 @@
 //! What the plan of a run tells.
 
+use std::collections::HashMap;
+
 use whimbrel_connector::objects::Unconverted;
 use whimbrel_connector::{Concern, UnreadLog};
-use whimbrel_core::{ColumnType, Table};
+use whimbrel_core::{Engine, TableName};
 
 use crate::{LoadPlan, PlannedTable};
 
+/// What [`concerns`] answers.
+pub(super) const CHECKED: &[&str] = &[
+    "all-check-source-selection-rules",
+    "table-not-migratable",
+    "types-changed",
+    "source-tables-outside-snapshot",
+    "postgres-check-similar-table-name",
+];
+
 /// Everything that is found of tables.
-pub(super) fn concerns(plan: &LoadPlan) -> Vec<Concern> {
+pub(super) fn concerns(plan: &LoadPlan, target: Engine) -> Vec<Concern> {
     if plan.tables.is_empty() {
         return vec![Concern::new(
             "all-check-source-selection-rules",
@@ -16,7 +27,13 @@ pub(super) fn concerns(plan: &LoadPlan) -> Vec<Concern> {
             "names are case-sensitive; see that the rules name tables that are there and that the user may see",
         )];
     }
-    plan.tables.iter().flat_map(of_table).collect()
+    let mut concerns: Vec<Concern> = plan.tables.iter().flat_map(of_table).collect();
+    concerns.extend(
+        similar(plan)
+            .into_iter()
+            .filter(|_| target != Engine::Postgres),
+    );
+    concerns
 }
 
 fn of_table(table: &PlannedTable) -> Vec<Concern> {
@@ -46,32 +63,27 @@ fn of_table(table: &PlannedTable) -> Vec<Concern> {
             "let nobody write into the table while it is loaded, or change its storage engine",
         ));
     }
-    if !table.is_view && table.source.primary_key.is_empty() {
-        concerns.push(without_key(&table.source));
-    }
     concerns
 }
 
-fn without_key(table: &Table) -> Concern {
-    let has_large = table.loaded_columns().any(|column| is_large(&column.ty));
-    let check = if has_large {
-        "table-with-lob-but-without-primary-key-or-unique-constraint"
-    } else {
-        "table-with-no-primary-key-or-unique-constraint"
-    };
-    Concern::new(
-        check,
-        table.name.to_string(),
-        "the table has no primary key: its rows are told apart by all their columns, which is slow where changes are followed or rows compared",
-        "give the table a primary key",
-    )
-}
-
-fn is_large(ty: &ColumnType) -> bool {
-    matches!(
-        ty,
-        ColumnType::Text { .. } | ColumnType::Blob { .. } | ColumnType::Json { .. }
-    )
+/// Tables whose names at the target are one where upper and lower case are.
+fn similar(plan: &LoadPlan) -> Vec<Concern> {
+    let mut seen: HashMap<(String, String), &TableName> = HashMap::new();
+    let mut concerns = Vec::new();
+    for table in &plan.tables {
+        let Ok(target) = &table.target else { continue };
+        let name = &target.name;
+        let folded = (name.schema.to_lowercase(), name.name.to_lowercase());
+        if let Some(other) = seen.insert(folded, name) {
+            concerns.push(Concern::new(
+                "postgres-check-similar-table-name",
+                name.to_string(),
+                format!("its name differs from {other} in upper and lower case alone, which are one where the server's lower_case_table_names is not 0"),
+                "see that the setting is 0 at the target, or rename one of them by a transformation rule",
+            ));
+        }
+    }
+    concerns
 }
 
 pub(super) fn unread(log: UnreadLog) -> Concern {

@@ -5,7 +5,7 @@ use whimbrel_connector::{Error, RefusalKind, RowRefusal, RowVisitor, ShapedTable
 use whimbrel_core::mapping::{LobMode, Mask, Predicate, Segments};
 use whimbrel_core::{ColumnType, Engine, Table, Value, write_text};
 
-use super::cell::{CellShape, Loss, NoCell};
+use super::cell::{CellShape, Loss, Make, NoCell};
 use super::characters::Characters;
 use super::event::{Event, Operation};
 use super::expression::Expressions;
@@ -130,6 +130,14 @@ impl Shaped {
     /// The rows that arrive; `None`: all.
     pub(crate) fn filter(&self) -> Option<&Predicate> {
         self.filter.as_ref().map(|filter| &filter.predicate)
+    }
+
+    /// Whether the cells of the target's column at this place are as long, or as great, as the source's, though perhaps of another type.
+    pub(crate) fn keeps_measure(&self, place: usize) -> bool {
+        self.picks.get(place).is_some_and(|pick| {
+            let is_kept = matches!(pick.cell.make, Make::Same | Make::Converted(_));
+            is_kept && pick.cell.mask.is_none() && pick.cell.bytes_max.is_none()
+        })
     }
 
     /// Whether changes find their rows, in a log that tells old rows by their keys.

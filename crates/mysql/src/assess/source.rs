@@ -1,29 +1,119 @@
 //! A server that rows, and perhaps changes, are read from.
 
-use whimbrel_connector::{Concern, Error};
-use whimbrel_core::Table;
+use whimbrel_connector::{Concern, Error, Findings, KEY_CHECKS, without_key};
+use whimbrel_core::{Engine, Table, TableName};
 
-use super::{DOING, rows};
+use super::{DOING, is_of, rows};
 use crate::errors::general;
 use crate::options::Options;
 use crate::quote;
-use crate::wire::{Connection, WireError};
+use crate::wire::{Connection, TextRow, WireError};
 
 /// Less than a day is gone over a night without anybody at work.
 const LOG_SECONDS_MIN: u64 = 24 * 60 * 60;
 
-pub(super) async fn concerns(
+/// `(tables, is_followed)`: the tables of the task, and whether changes are followed.
+pub(super) async fn look(
     options: &Options,
+    connection: &mut Connection,
+    (tables, is_followed): (&[Table], bool),
+    findings: &mut Findings,
+) {
+    findings.note(
+        &["mysql-check-select-privileges"],
+        rights(options, connection, tables).await,
+    );
+    findings.note(&KEY_CHECKS, keys(connection, tables, is_followed).await);
+    findings.note(&["mysql-check-10k-tables"], Ok(many(tables)));
+    if !is_followed {
+        return;
+    }
+    findings.merge(crate::log::findings(options, connection, tables).await);
+    findings.note(
+        &[
+            "mysql-check-expire-logs-days",
+            "source-disk-room",
+            "mysql-check-server-id",
+            "mysql-check-binlog-image",
+        ],
+        settings(connection).await,
+    );
+    findings.note(&["mysql-check-source-replica"], replica(connection).await);
+}
+
+/// Tables without a primary key, and whether a unique one tells their rows apart.
+async fn keys(
     connection: &mut Connection,
     tables: &[Table],
     is_followed: bool,
 ) -> Result<Vec<Concern>, Error> {
-    let mut concerns = rights(options, connection, tables).await?;
-    if is_followed {
-        concerns.extend(crate::log::concerns(options, connection, tables).await?);
-        concerns.extend(settings(connection).await?);
+    let without: Vec<&Table> = tables
+        .iter()
+        .filter(|table| table.primary_key.is_empty())
+        .collect();
+    if without.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(concerns)
+    let named = || without.iter().map(|table| &table.name);
+    let sql = format!(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type <> 'VIEW' AND {} ORDER BY 1, 2",
+        is_of(("table_schema", "table_name"), named())
+    );
+    let kept = rows(connection, &sql).await?;
+    let sql = format!(
+        "SELECT table_schema, table_name FROM information_schema.statistics WHERE {}
+         GROUP BY table_schema, table_name, index_name
+         HAVING MAX(non_unique) = 0 AND SUM(sub_part IS NOT NULL OR column_name IS NULL OR nullable = 'YES') = 0",
+        is_of(("table_schema", "table_name"), named())
+    );
+    let unique = rows(connection, &sql).await?;
+    let name = |row: &TextRow| TableName::new(row.text(0), row.text(1));
+    let unique: Vec<TableName> = unique.iter().map(name).collect();
+    let concerns = kept.iter().filter_map(|row| {
+        let name = name(row);
+        let table = without.iter().find(|table| table.name == name)?;
+        without_key(table, unique.contains(&name), is_followed)
+    });
+    Ok(concerns.collect())
+}
+
+/// The catalog of so many tables is read slowly, and each costs a round trip of its own before it is loaded.
+fn many(tables: &[Table]) -> Vec<Concern> {
+    const MANY: usize = 10_000;
+    let concern = (tables.len() > MANY).then(|| {
+        Concern::new(
+            "mysql-check-10k-tables",
+            "table mappings",
+            format!("the rules select {} tables", tables.len()),
+            "let several tasks share them",
+        )
+    });
+    Vec::from_iter(concern)
+}
+
+/// A replica writes what it applies into its own log only where it is told to.
+async fn replica(connection: &mut Connection) -> Result<Vec<Concern>, Error> {
+    let statement = match connection.engine() {
+        Engine::MariaDb => "SHOW ALL SLAVES STATUS",
+        Engine::MySql | Engine::Postgres => "SHOW REPLICA STATUS",
+    };
+    if rows(connection, statement).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql =
+        "SHOW GLOBAL VARIABLES WHERE variable_name IN ('log_slave_updates', 'log_replica_updates')";
+    let settings = rows(connection, sql).await?;
+    let silent = settings
+        .iter()
+        .find(|row| !row.text(1).eq_ignore_ascii_case("ON"));
+    Ok(Vec::from_iter(silent.map(|row| {
+        Concern::new(
+            "mysql-check-source-replica",
+            row.text(0),
+            "the source is a replica whose binary log does not hold the changes that come from its own source",
+            format!("set {} to ON and restart the replica, or give its source as the source", row.text(0)),
+        )
+    })))
 }
 
 /// Tables that the user sees and may not read. The server alone knows what its roles and patterns come to, so it is asked.

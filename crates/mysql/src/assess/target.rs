@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use whimbrel_connector::{Concern, Error};
+use whimbrel_connector::{Concern, Error, Findings};
 use whimbrel_core::TableName;
 
 use super::rows;
@@ -12,21 +12,34 @@ use crate::wire::Connection;
 /// A row is a packet at its longest.
 const PACKET_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
+const RIGHTS: &str = "mysql-check-target-privileges";
+
 /// What making and filling tables takes.
 const NEEDED: [&str; 8] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX",
 ];
 
-pub(super) async fn concerns(
+pub(super) async fn look(
     connection: &mut Connection,
     tables: &[TableName],
-) -> Result<Vec<Concern>, Error> {
-    let mut concerns = settings(connection).await?;
+    findings: &mut Findings,
+) {
+    findings.note(
+        &[
+            "mysql-check-target-localinfile-set",
+            "all-check-target-read-replica",
+            "mysql-check-max-allowed-packet-lob",
+        ],
+        settings(connection).await,
+    );
     let schemas: BTreeSet<&str> = tables.iter().map(|table| &*table.schema).collect();
-    for schema in schemas {
-        concerns.extend(rights(connection, schema).await?);
+    if schemas.is_empty() {
+        findings.note(&[RIGHTS], Ok(Vec::new()));
     }
-    Ok(concerns)
+    for schema in schemas {
+        let lacking = rights(connection, schema).await;
+        findings.note(&[RIGHTS], lacking.map(Vec::from_iter));
+    }
 }
 
 async fn settings(connection: &mut Connection) -> Result<Vec<Concern>, Error> {
@@ -87,7 +100,7 @@ async fn rights(connection: &mut Connection, schema: &str) -> Result<Option<Conc
     }
     let missing = missing.join(", ");
     Ok(Some(Concern::new(
-        "mysql-check-target-privileges",
+        RIGHTS,
         schema,
         format!("the user lacks {missing} in database {schema}"),
         format!("grant it {missing} ON {}.*", quote::identifier(schema)),

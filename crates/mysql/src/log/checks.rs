@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use whimbrel_connector::{Concern, Error, TableFault};
+use whimbrel_connector::{Concern, Error, Findings, TableFault};
 use whimbrel_core::{Engine, Table, TableName};
 
 use super::gtid::GtidSet;
@@ -83,36 +83,63 @@ fn no_rows(settings: &HashMap<String, String>) -> Option<Concern> {
 }
 
 /// What capture lacks here, all at once, of the server and of the tables.
-pub(crate) async fn concerns(
+pub(crate) async fn findings(
     options: &Options,
     connection: &mut Connection,
     tables: &[Table],
-) -> Result<Vec<Concern>, Error> {
+) -> Findings {
+    const PRIVILEGES: &str = "mysql-check-replication-privileges";
+    const TABLES: &str = "mysql-check-binlog-holds-table";
+    let mut findings = Findings::default();
     let settings = settings(connection).await;
-    let settings = settings.map_err(|error| general(error, DOING))?;
-    let mut concerns = Vec::from_iter(no_rows(&settings));
-    if let Err(error) = replica::check_privilege(options).await {
-        concerns.push(fatal("mysql-check-replication-privileges", options, error)?);
-    }
-    if concerns.is_empty() {
+    let rows = settings.map_err(|error| general(error, DOING));
+    let rows = rows.map(|settings| Vec::from_iter(no_rows(&settings)));
+    findings.note(
+        &["mysql-check-binlog-enabled", "mysql-check-binlog-format"],
+        rows,
+    );
+    let may_read = replica::check_privilege(options).await;
+    findings.note(&[PRIVILEGES], lacking(PRIVILEGES, options, may_read));
+    if findings.concerns.is_empty() && findings.unmade.is_empty() {
         match left_out(connection, tables).await {
-            Ok(faults) => concerns.extend(
-                faults
-                    .into_iter()
-                    .map(|fault| of_table("mysql-check-binlog-holds-table", fault)),
-            ),
+            Ok(faults) => {
+                let faults = faults.into_iter().map(|fault| of_table(TABLES, fault));
+                findings.note(&[TABLES], Ok(faults.collect()));
+            }
             Err(error) => {
-                concerns.push(fatal("mysql-check-replication-privileges", options, error)?);
+                findings.cannot(TABLES, error.to_string());
+                findings.note(&[PRIVILEGES], lacking(PRIVILEGES, options, Err(error)));
             }
         }
+    } else {
+        findings.cannot(
+            TABLES,
+            "the binary log cannot be read, as other checks tell",
+        );
     }
     let keys = catalog::unlogged_keys(connection).await;
-    let keys = keys.map_err(|error| general(error, DOING))?;
-    let unsaid = tables
-        .iter()
-        .filter_map(|table| changed_unsaid(table, &keys));
-    concerns.extend(unsaid.map(|fault| of_table("mysql-check-cascade-constraints", fault)));
-    Ok(concerns)
+    let unsaid = keys.map_err(|error| general(error, DOING)).map(|keys| {
+        let unsaid = tables
+            .iter()
+            .filter_map(|table| changed_unsaid(table, &keys));
+        unsaid
+            .map(|fault| of_table("mysql-check-cascade-constraints", fault))
+            .collect()
+    });
+    findings.note(&["mysql-check-cascade-constraints"], unsaid);
+    findings
+}
+
+/// What the user lacks; other errors stay errors.
+fn lacking(
+    check: &'static str,
+    options: &Options,
+    outcome: Result<(), Error>,
+) -> Result<Vec<Concern>, Error> {
+    match outcome {
+        Ok(()) => Ok(Vec::new()),
+        Err(error) => fatal(check, options, error).map(|concern| vec![concern]),
+    }
 }
 
 fn of_table(check: &'static str, fault: TableFault) -> Concern {

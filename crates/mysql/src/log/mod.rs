@@ -72,7 +72,7 @@ use whimbrel_core::{Position, Table};
 pub(crate) use self::assembler::Voids;
 use self::assembler::{Assembler, Start};
 use self::charset::Charsets;
-pub(crate) use self::checks::{concerns, left_out};
+pub(crate) use self::checks::{findings, left_out};
 use self::gtid::GtidTrack;
 use self::locate::Search;
 pub(crate) use self::locate::bound;

@@ -6,6 +6,7 @@ mod changed;
 mod filter;
 mod finished;
 mod lookup;
+mod misfits;
 mod plan;
 mod pool;
 mod position;
@@ -19,7 +20,9 @@ pub(crate) use position::{current as current_position, is_exact, written};
 
 use async_trait::async_trait;
 use whimbrel_connector::expression::{self, Dialect};
-use whimbrel_connector::{Error, KeyLookup, RowVisitor, Snapshot, Source, TypeDefinition};
+use whimbrel_connector::{
+    Error, KeyLookup, Measured, Misfit, RowVisitor, Snapshot, Source, TypeDefinition,
+};
 use whimbrel_core::objects::SchemaObjects;
 use whimbrel_core::{Partition, Table, TableName};
 
@@ -91,6 +94,15 @@ impl Source for MysqlSource {
         let partitions =
             partitions.map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
         Ok(partitions.into_iter().map(|(one, _)| one).collect())
+    }
+
+    async fn misfits(
+        &mut self,
+        table: &Table,
+        columns: &[Measured],
+        rows: Option<u64>,
+    ) -> Result<Vec<Misfit>, Error> {
+        misfits::find(&mut self.connection, table, columns, rows).await
     }
 
     async fn snapshot(&mut self, reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {

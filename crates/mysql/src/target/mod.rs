@@ -17,9 +17,9 @@ use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
-    LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn, TargetTable,
-    TaskFence, TypeDefinition,
+    Applier, ApplySettings, Bounds, Checkpoint, Error, FedTable, Feeding, KeyNotRestored,
+    KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn,
+    TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
@@ -28,11 +28,14 @@ use self::apply::MysqlApplier;
 use self::control::Held;
 use self::loader::MysqlLoader;
 pub(crate) use self::stall::DiskWatch;
+use crate::catalog;
 use crate::connect::connect;
 use crate::errors::of_table;
 use crate::options::Options;
-use crate::types::plan_columns;
+use crate::types::{self, plan_columns};
 use crate::wire::{Connection, Purpose};
+
+const LOOKING: &str = "look at the columns of the target table of";
 
 /// The target's tables and the records of loads.
 pub(crate) struct MysqlTarget {
@@ -153,6 +156,29 @@ impl Target for MysqlTarget {
             keys,
             notes,
         })
+    }
+
+    async fn bounds(
+        &mut self,
+        table: &TargetTable,
+        keeps_tables: bool,
+    ) -> Result<Vec<Bounds>, Error> {
+        let there = if keeps_tables {
+            let columns = catalog::columns(&mut self.connection, &table.name).await;
+            columns.map_err(|error| of_table(error, &table.source.name, LOOKING))?
+        } else {
+            Vec::new()
+        };
+        let bounds = table.columns.iter().map(|planned| {
+            let name = planned.name.to_lowercase();
+            let mut there = there.iter();
+            let found = there.find(|column| column.name.to_lowercase() == name);
+            match found {
+                Some(column) => types::bounds(&column.ty.native()),
+                None => types::bounds(&planned.native),
+            }
+        });
+        Ok(bounds.collect())
     }
 
     async fn raw_formats(&mut self, _: &TargetTable) -> Result<Vec<RawFormat>, Error> {

@@ -1,5 +1,6 @@
 //! The types of MySQL and MariaDB: what columns mean, how cells are read from the binary protocol and written for LOAD DATA.
 
+mod bounds;
 mod catalog_type;
 mod collation;
 mod decode;
@@ -8,6 +9,7 @@ mod exact;
 mod mapping;
 mod slot;
 
+pub(crate) use bounds::bounds;
 pub(crate) use catalog_type::CatalogType;
 pub(crate) use decode::{BadCell, NOT_TEXT, RowDecoder, ShiftedBits};
 pub(crate) use encode::{encode_cell, unescape};

@@ -2,23 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use whimbrel_connector::{Concern, Error};
+use whimbrel_connector::{Concern, Error, Findings};
 use whimbrel_core::TableName;
 
 use super::{names, query, text};
 use crate::quote;
 use crate::wire::Connection;
 
-pub(super) async fn concerns(
+pub(super) async fn look(
     connection: &mut Connection,
     tables: &[TableName],
     is_followed: bool,
-) -> Result<Vec<Concern>, Error> {
-    let mut concerns = server(connection, is_followed).await?;
-    if !tables.is_empty() {
-        concerns.extend(schemas(connection, tables).await?);
-        concerns.extend(owners(connection, tables).await?);
+    findings: &mut Findings,
+) {
+    findings.note(
+        &[
+            "all-check-target-read-replica",
+            "postgres-check-session-replication-role",
+        ],
+        server(connection, is_followed).await,
+    );
+    findings.note(
+        &["postgres-check-target-privileges"],
+        rights(connection, tables).await,
+    );
+}
+
+async fn rights(connection: &mut Connection, tables: &[TableName]) -> Result<Vec<Concern>, Error> {
+    if tables.is_empty() {
+        return Ok(Vec::new());
     }
+    let mut concerns = schemas(connection, tables).await?;
+    concerns.extend(owners(connection, tables).await?);
     Ok(concerns)
 }
 

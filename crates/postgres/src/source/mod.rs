@@ -7,6 +7,7 @@
 mod chunk;
 mod filter;
 mod lookup;
+mod misfits;
 mod reader;
 mod rows;
 mod snapshot;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::expression::{self, Dialect};
-use whimbrel_connector::{Error, KeyLookup, RowVisitor, Snapshot, Source, TypeDefinition};
+use whimbrel_connector::{
+    Error, KeyLookup, Measured, Misfit, RowVisitor, Snapshot, Source, TypeDefinition,
+};
 use whimbrel_core::objects::SchemaObjects;
 use whimbrel_core::{Partition, Table, TableName};
 
@@ -102,6 +105,15 @@ impl Source for PostgresSource {
         let partitions =
             partitions.map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
         Ok(partitions.into_iter().map(|one| one.partition).collect())
+    }
+
+    async fn misfits(
+        &mut self,
+        table: &Table,
+        columns: &[Measured],
+        rows: Option<u64>,
+    ) -> Result<Vec<Misfit>, Error> {
+        misfits::find(&mut self.connection, table, columns, rows).await
     }
 
     async fn snapshot(&mut self, _reader_count: usize) -> Result<Box<dyn Snapshot>, Error> {

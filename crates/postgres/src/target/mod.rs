@@ -25,8 +25,9 @@ use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
-    LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
+    Applier, ApplySettings, Bounds, Checkpoint, Error, FedTable, Feeding, KeyNotRestored,
+    KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence,
+    TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
@@ -34,7 +35,7 @@ use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 use crate::connect::connect;
 use crate::errors::{general, of_table};
 use crate::options::Options;
-use crate::types::{Limit, WireType};
+use crate::types::{self, Limit, WireType};
 use crate::wire::Connection;
 use apply::PostgresApplier;
 use load::PostgresLoader;
@@ -168,6 +169,23 @@ impl Target for PostgresTarget {
         let planned = plan::plan_table(source, name, keys)?;
         lock(&self.known.planned).insert(planned.name.clone());
         Ok(planned)
+    }
+
+    async fn bounds(
+        &mut self,
+        table: &TargetTable,
+        keeps_tables: bool,
+    ) -> Result<Vec<Bounds>, Error> {
+        let there = if keeps_tables {
+            plan::columns_there(&mut self.connection, table).await?
+        } else {
+            HashMap::new()
+        };
+        let bounds = table.columns.iter().map(|planned| {
+            let native = there.get(&planned.name).unwrap_or(&planned.native);
+            types::bounds(native)
+        });
+        Ok(bounds.collect())
     }
 
     async fn raw_formats(&mut self, table: &TargetTable) -> Result<Vec<RawFormat>, Error> {

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use whimbrel_connector::{Error, KeyPolicy, TargetColumn, TargetTable};
 use whimbrel_core::{Column, Engine, Table, TableName};
 
@@ -117,11 +119,11 @@ pub(super) fn without_collation(native: &str) -> &str {
     native.split_once(" COLLATE ").map_or(native, |(ty, _)| ty)
 }
 
-/// The types that the planned columns really have.
-pub(super) async fn actual_columns(
+/// The types of the columns that the table has at the target, by their names; none where it is not there.
+pub(super) async fn columns_there(
     connection: &mut Connection,
     table: &TargetTable,
-) -> Result<Vec<ActualColumn>, Error> {
+) -> Result<HashMap<String, String>, Error> {
     let sql = format!(
         "select a.attname, format_type(a.atttypid, a.atttypmod) from pg_attribute a
          join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
@@ -133,12 +135,22 @@ pub(super) async fn actual_columns(
         .query(&sql)
         .await
         .map_err(|error| of_table(error, &table.source.name, "read the columns of the target"))?;
+    let columns = rows.into_iter().filter_map(|row| {
+        let mut cells = row.into_iter();
+        Some((cells.next()??, cells.next()??))
+    });
+    Ok(columns.collect())
+}
+
+/// The types that the planned columns really have.
+pub(super) async fn actual_columns(
+    connection: &mut Connection,
+    table: &TargetTable,
+) -> Result<Vec<ActualColumn>, Error> {
+    let there = columns_there(connection, table).await?;
     let mut columns = Vec::with_capacity(table.columns.len());
     for planned in &table.columns {
-        let found = rows
-            .iter()
-            .find(|row| row[0].as_deref() == Some(planned.name.as_str()));
-        let native = found.and_then(|row| row[1].clone()).ok_or_else(|| {
+        let native = there.get(&planned.name).cloned().ok_or_else(|| {
             Error::table(
                 &table.source.name,
                 format!(

@@ -2,6 +2,7 @@
 //!
 //! Binary forms are those of the servers' send and receive functions (`src/backend/utils/adt` of PostgreSQL 15 to 18).
 
+mod bounds;
 mod decode;
 mod encode;
 mod limit;
@@ -9,6 +10,7 @@ mod mapping;
 mod text;
 mod wire_type;
 
+pub(crate) use bounds::bounds;
 pub(crate) use decode::decode_cell;
 pub(crate) use encode::{Refused, encode_binary, encode_text, encode_text_parameter};
 pub(crate) use limit::{Limit, TOO_LONG};

@@ -16,6 +16,7 @@ use whimbrel_core::settings::{
     ApplyMode, CachedChanges, ErrorPolicy, EscalationSettings, OpenTransactions, RecoverableErrors,
     TablePrepMode, TargetTables, TaskSettings, TruncateHandling,
 };
+use whimbrel_engine::assess::{Assessments, Values, assess};
 use whimbrel_engine::{
     ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ControlTables,
     DataErrors, DdlPolicy, Escalation, FullLoadSpec, LoadExceptions, LoadOutcome, ObjectProgress,
@@ -25,6 +26,7 @@ use whimbrel_engine::{
 };
 use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, StopReason, TableState};
 
+use super::assessing::assessed;
 use super::start::{Start, Started, Starting};
 use super::validation::{self, Settled, Validating};
 use super::{
@@ -97,6 +99,16 @@ impl DataPlane for EngineDataPlane {
             self.forget_at_target(target, task)
         );
         at_source.and(at_target)
+    }
+
+    async fn assess(
+        &self,
+        spec: &TaskSpec,
+        values: Values,
+    ) -> Result<Assessments, ConnectionFailure> {
+        let source = (self.make_connector)(&spec.source)?;
+        let target = (self.make_connector)(&spec.target)?;
+        Ok(assess(&source, &target, &assessed(spec), values).await)
     }
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {

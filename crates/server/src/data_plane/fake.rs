@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use whimbrel_core::TableName;
+use whimbrel_engine::assess::{Assessments, Values};
 
 use super::{
     Clearance, ConnectionFailure, DataPlane, EndpointConfig, Requests, RunEnd, RunProgress,
@@ -174,6 +175,20 @@ impl DataPlane for FakeDataPlane {
             .forgotten
             .push((target.server_name.clone(), task.to_owned()));
         Ok(())
+    }
+
+    async fn assess(
+        &self,
+        spec: &TaskSpec,
+        _values: Values,
+    ) -> Result<Assessments, ConnectionFailure> {
+        self.released().await;
+        self.answer(&spec.source)?;
+        Ok(Assessments {
+            checks: Vec::new(),
+            columns: Vec::new(),
+            unreachable: None,
+        })
     }
 
     fn start_task(&self, spec: TaskSpec) -> TaskHandle {

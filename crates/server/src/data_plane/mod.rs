@@ -1,5 +1,6 @@
 //! What the control plane asks of the databases: the border behind which connections are made and rows move.
 
+mod assessing;
 mod engine;
 #[cfg(test)]
 mod fake;
@@ -24,6 +25,7 @@ use whimbrel_connector::StartPoint;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::TaskSettings;
 use whimbrel_core::{Engine, Secret, TableName};
+use whimbrel_engine::assess::{Assessments, Values};
 use whimbrel_engine::{Alarm, Interruption, StopTime};
 use whimbrel_store::{
     ChangeCounts, EndpointRole, EpochMs, SslMode, StopReason, TableState, TableValidation,
@@ -241,6 +243,15 @@ pub trait DataPlane: Send + Sync {
         target: &EndpointConfig,
         task: &str,
     ) -> Result<(), ConnectionFailure>;
+
+    /// Makes all checks of a task that apply, and writes nothing at either end. Repeatable.
+    ///
+    /// May take as long as reading all rows. Dropping the future closes the connections.
+    async fn assess(
+        &self,
+        spec: &TaskSpec,
+        values: Values,
+    ) -> Result<Assessments, ConnectionFailure>;
 
     /// Starts a run and returns at once. What cannot be started ends at once with its failure.
     fn start_task(&self, spec: TaskSpec) -> TaskHandle;

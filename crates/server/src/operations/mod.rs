@@ -2,6 +2,7 @@
 //!
 //! A handler parses, checks, writes the intended state in one transaction, and answers. It does not do the work: reconcilers do.
 
+mod assessments;
 mod catalog;
 mod certificates;
 mod connections;
@@ -16,6 +17,7 @@ mod table_statistics;
 mod tags;
 mod tasks;
 
+pub(crate) use assessments::values as assessed_values;
 pub(crate) use events::KEPT_MS as EVENTS_KEPT_MS;
 pub(crate) use instances::pending;
 #[cfg(test)]

@@ -6,8 +6,8 @@ use whimbrel_model as model;
 use whimbrel_model::{Answer, CallContext, Dms};
 
 use super::{
-    catalog, certificates, connections, endpoints, events, instances, maintenance, schemas,
-    subnet_groups, table_statistics, tags, tasks,
+    assessments, catalog, certificates, connections, endpoints, events, instances, maintenance,
+    schemas, subnet_groups, table_statistics, tags, tasks,
 };
 use crate::context::Context;
 
@@ -32,6 +32,14 @@ operations! {
     describe_pending_maintenance_actions(DescribePendingMaintenanceActionsMessage) -> DescribePendingMaintenanceActionsResponse => maintenance::describe_pending;
     describe_replication_instance_task_logs(DescribeReplicationInstanceTaskLogsMessage) -> DescribeReplicationInstanceTaskLogsResponse => maintenance::describe_task_logs;
     add_tags_to_resource(AddTagsToResourceMessage) -> AddTagsToResourceResponse => tags::add_to_resource;
+    cancel_replication_task_assessment_run(CancelReplicationTaskAssessmentRunMessage) -> CancelReplicationTaskAssessmentRunResponse => assessments::cancel;
+    delete_replication_task_assessment_run(DeleteReplicationTaskAssessmentRunMessage) -> DeleteReplicationTaskAssessmentRunResponse => assessments::delete;
+    describe_applicable_individual_assessments(DescribeApplicableIndividualAssessmentsMessage) -> DescribeApplicableIndividualAssessmentsResponse => assessments::applicable;
+    describe_replication_task_assessment_results(DescribeReplicationTaskAssessmentResultsMessage) -> DescribeReplicationTaskAssessmentResultsResponse => assessments::describe_results;
+    describe_replication_task_assessment_runs(DescribeReplicationTaskAssessmentRunsMessage) -> DescribeReplicationTaskAssessmentRunsResponse => assessments::describe_runs;
+    describe_replication_task_individual_assessments(DescribeReplicationTaskIndividualAssessmentsMessage) -> DescribeReplicationTaskIndividualAssessmentsResponse => assessments::describe_individual;
+    start_replication_task_assessment(StartReplicationTaskAssessmentMessage) -> StartReplicationTaskAssessmentResponse => assessments::start_of_types;
+    start_replication_task_assessment_run(StartReplicationTaskAssessmentRunMessage) -> StartReplicationTaskAssessmentRunResponse => assessments::start_run;
     create_endpoint(CreateEndpointMessage) -> CreateEndpointResponse => endpoints::create;
     create_replication_instance(CreateReplicationInstanceMessage) -> CreateReplicationInstanceResponse => instances::create;
     create_replication_subnet_group(CreateReplicationSubnetGroupMessage) -> CreateReplicationSubnetGroupResponse => subnet_groups::create;

@@ -1,9 +1,9 @@
-//! Tags of instances, endpoints, tasks, certificates and subnet groups.
+//! Tags of instances, endpoints, tasks, certificates, subnet groups and assessment runs.
 
 use whimbrel_model as model;
 use whimbrel_store::{
-    Certificate, Endpoint, ReplicationInstance, ReplicationTask, Resource as _, SubnetGroup, Tag,
-    TagSet, Transaction,
+    AssessmentRun, Certificate, Endpoint, ReplicationInstance, ReplicationTask, Resource as _,
+    SubnetGroup, Tag, TagSet, Transaction,
 };
 
 use crate::arn::ArnKind;
@@ -86,15 +86,17 @@ async fn check_exists(
     transaction: &mut dyn Transaction,
     arn: &str,
 ) -> Result<(), Fault> {
-    let kind = context.home.parse(arn).map(|(kind, id)| {
+    let kind = context.home.parse(arn).and_then(|(kind, id)| {
         let kind = match kind {
             ArnKind::Instance => ReplicationInstance::KIND,
             ArnKind::Endpoint => Endpoint::KIND,
             ArnKind::Task => ReplicationTask::KIND,
             ArnKind::Certificate => Certificate::KIND,
             ArnKind::SubnetGroup => SubnetGroup::KIND,
+            ArnKind::AssessmentRun => AssessmentRun::KIND,
+            ArnKind::IndividualAssessment => return None,
         };
-        (kind, id)
+        Some((kind, id))
     });
     let found = match kind {
         Some((kind, id)) => transaction.get(kind, id).await?,

@@ -18,7 +18,7 @@ use whimbrel_store::{
     TaskId, TaskStatistics, TaskStatus, Transaction,
 };
 
-use self::wire::to_wire;
+pub(super) use self::wire::to_wire;
 use super::{endpoints, instances, tags};
 use crate::arn::{ArnKind, random_id};
 use crate::cdc_points;
@@ -171,7 +171,7 @@ async fn end(
     Ok(endpoint)
 }
 
-fn migration_type(text: &str) -> Result<MigrationType, Fault> {
+pub(super) fn migration_type(text: &str) -> Result<MigrationType, Fault> {
     text.parse().map_err(|_| {
         invalid_value(format!(
             "Invalid MigrationType {text}. Valid values: full-load, cdc, full-load-and-cdc"
@@ -387,7 +387,7 @@ fn refused_start(refusal: Refusal) -> Fault {
 }
 
 /// Both ends must have passed a test from the task's instance, with the settings that they have now.
-async fn check_connections(
+pub(super) async fn check_connections(
     transaction: &mut dyn Transaction,
     task: &ReplicationTask,
 ) -> Result<(), Fault> {

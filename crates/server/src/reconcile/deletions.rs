@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::{info, warn};
 use whimbrel_store::{
-    Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
+    AssessmentRun, Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
     ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
     TagSet, TaskId, TaskStatus,
 };
@@ -30,6 +30,16 @@ async fn remove_task(context: &Context, task: &ReplicationTask) -> Result<(), St
     transaction
         .delete_children(TableStatistics::KIND, task.id.as_str())
         .await?;
+    for run in transaction
+        .list_children::<AssessmentRun>(task.id.as_str())
+        .await?
+    {
+        let arn = context.home.arn(ArnKind::AssessmentRun, run.id.as_str());
+        transaction.delete(TagSet::KIND, &arn).await?;
+        transaction
+            .delete(AssessmentRun::KIND, run.id.as_str())
+            .await?;
+    }
     transaction
         .delete(
             TagSet::KIND,

@@ -3,12 +3,14 @@
 //! They take no input, so it does not matter what was missed: whatever a killed process left undone is found by the first pass of the
 //! next one. A pass runs when the store changed, and on a timer; what fails is tried again by a later pass.
 
+mod assessments;
 mod connections;
 mod deletions;
 mod instances;
 mod schema_refresh;
 mod tasks;
 
+use assessments::Assessments;
 use connections::Connections;
 use deletions::Deletions;
 use instances::Instances;
@@ -56,12 +58,13 @@ pub(crate) trait Reconciler: Send + Sync {
 }
 
 /// All reconcilers over one context.
-pub(crate) fn all(context: &Arc<Context>) -> [Arc<dyn Reconciler>; 5] {
+pub(crate) fn all(context: &Arc<Context>) -> [Arc<dyn Reconciler>; 6] {
     [
         Arc::new(Instances(Arc::clone(context))),
         Arc::new(Connections::new(Arc::clone(context))),
         Arc::new(SchemaRefreshes::new(Arc::clone(context))),
         Arc::new(Tasks(Arc::clone(context))),
+        Arc::new(Assessments::new(Arc::clone(context))),
         Arc::new(Deletions::new(Arc::clone(context))),
     ]
 }

@@ -215,7 +215,7 @@ impl Tasks {
 }
 
 /// What a task that follows its source is to do.
-fn following(task: &ReplicationTask) -> Option<Following> {
+pub(super) fn following(task: &ReplicationTask) -> Option<Following> {
     let loads = match task.migration_type {
         MigrationType::FullLoad => return None,
         MigrationType::FullLoadAndCdc => true,

@@ -13,6 +13,10 @@ const NOTES: &[(&str, &str)] = &[
         "`db-upgrade`, for a waiting change of the engine version",
     ),
     (
+        "DescribeApplicableIndividualAssessments",
+        "the names that `docs/assessments.md` lists; `ReplicationConfigArn` is not found, as serverless replications are not built",
+    ),
+    (
         "DescribeReplicationInstanceTaskLogs",
         "the size is always 0: runs write to the log of the service, tasks have none of their own",
     ),
@@ -21,8 +25,16 @@ const NOTES: &[(&str, &str)] = &[
         "the private address is that of the machine, as databases see it; no public address is known",
     ),
     (
+        "DescribeReplicationTaskAssessmentResults",
+        "of the last assessment of either kind; `docs/assessments.md`",
+    ),
+    (
         "ReloadTables",
         "while the task runs, the other tables going on; `validate-only` needs a task with `EnableValidation`",
+    ),
+    (
+        "StartReplicationTaskAssessmentRun",
+        "results are files in the service's data folder, not encrypted; `docs/assessments.md`",
     ),
     (
         "StartReplicationTask",

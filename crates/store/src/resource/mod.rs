@@ -1,6 +1,7 @@
 //! What the control plane keeps: one module per kind of resource.
 
 mod access_key;
+mod assessment_run;
 mod certificate;
 mod connection;
 mod endpoint;
@@ -14,6 +15,10 @@ mod task;
 mod wire;
 
 pub use access_key::{AccessKey, AccessKeyId};
+pub use assessment_run::{
+    AssessmentRun, AssessmentRunId, AssessmentRunStatus, IndividualAssessment, IndividualStatus,
+    ResultLocation,
+};
 pub use certificate::{Certificate, CertificateId, CertificateMaterial};
 pub use connection::{Connection, ConnectionId, ConnectionStatus};
 pub use endpoint::{Endpoint, EndpointId, EndpointRole, EndpointStatus, SslMode};

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::operations::timestamp;
 
 /// The task as the API answers it.
-pub(super) fn to_wire(
+pub(in crate::operations) fn to_wire(
     context: &Context,
     task: &ReplicationTask,
     with_settings: bool,

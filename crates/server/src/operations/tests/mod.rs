@@ -56,6 +56,7 @@ impl Harness {
             Arc::clone(&vault),
             Arc::new(data_plane.clone()),
             home,
+            std::env::temp_dir().join("whimbrel-assessments-of-no-test"),
         );
         let shutdown = CancellationToken::new();
         for reconciler in reconcile::all(&context) {
