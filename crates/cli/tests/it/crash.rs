@@ -33,7 +33,7 @@ fn tables(engine: Engine) -> String {
     format!(
         "{DIGITS}
          create table big (id int primary key, mark varchar(9) not null, payload varchar(200) not null);
-         insert into big select n, 'source', concat('row ', n, repeat('x', 120)) from ({numbers}) numbers where n < {ROWS};
+         insert into big select n, 'source', concat('row ', n, repeat('x', 120)) from ({numbers}) numbers where n < {ROWS} order by n;
          create table loose (n int, mark varchar(9) not null, payload varchar(200));
          insert into loose select n % {half}, 'source', concat('row ', n % {half}) from ({numbers}) numbers where n < {LOOSE_ROWS};
          {analyze}",
