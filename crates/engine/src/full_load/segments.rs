@@ -15,6 +15,8 @@ use crate::shaping::refused;
 
 /// How recorded chunks begin that are ranges of a table's user.
 const MARK: &str = "segment ";
+/// Why a row of which everything can be read is in no range.
+const OF_ANOTHER_TYPE: &str = "a range of the table mappings looks at a column whose values are not of the type that the catalog gives it; load the table by ranges of another column";
 /// So many bytes of a hash tell ranges apart.
 const ID_BYTES: usize = 16;
 
@@ -198,14 +200,8 @@ impl PartBlock {
         let mut at = 0;
         loop {
             let unreadable = read(&*block, &mut at, &mut |place, row| {
-                let selected = rows.selects(row).ok_or_else(|| {
-                Error::table(
-                    &table.name,
-                    "a range of the table mappings looks at a column whose values are not of the type that the catalog gives it; load the table by \
-                     ranges of another column",
-                )
-            })?;
-                if selected {
+                let selected = rows.selects(row);
+                if selected.ok_or_else(|| Error::table(&table.name, OF_ANOTHER_TYPE))? {
                     places.push(place);
                 }
                 Ok(())
