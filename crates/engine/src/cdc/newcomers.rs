@@ -13,17 +13,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
-use whimbrel_connector::{Connector, LoadRecord, PrepareMode, TaskFence};
-use whimbrel_core::{Position, TableName};
+use whimbrel_connector::{
+    ChangeLog, Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, TaskFence,
+};
+use whimbrel_core::{Position, Table, TableName};
 
 use super::CdcSpec;
 use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
+
+/// Between attempts to have the log kept for tables that join.
+const PREPARE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What loading a newcomer takes.
 #[derive(Clone)]
@@ -182,7 +188,16 @@ async fn load(
         .change_log(task)
         .await
         .map_err(RunError::Source)?;
-    let started = log.prepare(&captured).await.map_err(RunError::Source)?;
+    if let Some(wait) = spec.running_wait {
+        // Whether the task may begin with transactions open was said of its start; tables that are followed do not end by one that joins.
+        log.wait_for_running(RunningWait {
+            fails: false,
+            ..wait
+        });
+    }
+    let started = prepared(&mut *log, &captured, &tables)
+        .await
+        .map_err(RunError::Source)?;
     let mut wanted = tables;
     let mut target = parts.target.target().await.map_err(RunError::Target)?;
     let taken =
@@ -236,6 +251,28 @@ async fn load(
         record.is_finished && record.follow.is_some_and(|state| !state.has_joined)
     };
     Ok(records.any(can_join))
+}
+
+/// Has the log kept for tables. Who is in the way may stay for long, such as a transaction that runs: the others are followed meanwhile, and it is tried again.
+async fn prepared(
+    log: &mut dyn ChangeLog,
+    captured: &[Table],
+    wanted: &BTreeSet<TableName>,
+) -> Result<LogStart, Error> {
+    loop {
+        match log.prepare(captured).await {
+            Err(Error::Transient(message)) => {
+                let tables: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                warn!(
+                    tables = tables.join(", "),
+                    error = message,
+                    "tables cannot be loaded yet, while the others are followed; it is tried again"
+                );
+                tokio::time::sleep(PREPARE_AGAIN).await;
+            }
+            prepared => return prepared,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use whimbrel_core::{Engine, Table, TableName};
 
 use super::gtid::GtidSet;
 use super::place::Parsed;
-use super::replica;
+use super::{relay, replica};
 use crate::catalog::{self, UnloggedKey};
 use crate::errors::general;
 use crate::options::Options;
@@ -44,6 +44,9 @@ pub(crate) async fn left_out(
     let setting = |name: &str| settings.get(name).map(String::as_str);
     if let Some(concern) = no_rows(&settings) {
         let what = format!("{}; {}", concern.message, concern.remedy);
+        return Err(refusal(&what));
+    }
+    if let Some(what) = relay::keeps_to_itself(connection, &settings).await? {
         return Err(refusal(&what));
     }
     let status = status(connection).await?;
@@ -190,7 +193,7 @@ fn refusal(what: &str) -> Error {
 }
 
 async fn settings(connection: &mut Connection) -> Result<HashMap<String, String>, WireError> {
-    let sql = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('log_bin', 'binlog_format', 'binlog_row_image')";
+    let sql = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('log_bin', 'binlog_format', 'binlog_row_image', 'log_slave_updates', 'log_replica_updates', 'wsrep_on')";
     let rows = connection.rows(sql).await?;
     let pairs = rows.iter().map(|row| {
         (
@@ -205,6 +208,12 @@ async fn settings(connection: &mut Connection) -> Result<HashMap<String, String>
 struct Status {
     only: Vec<String>,
     without: Vec<String>,
+}
+
+/// Whether the log is limited to some databases. Of a definition, the database counts then in which it was run, not that of its table.
+pub(crate) async fn is_limited(connection: &mut Connection) -> Result<bool, Error> {
+    let status = status(connection).await?;
+    Ok(!status.only.is_empty() || !status.without.is_empty())
 }
 
 async fn status(connection: &mut Connection) -> Result<Status, Error> {

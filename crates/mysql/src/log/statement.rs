@@ -152,7 +152,7 @@ impl Statement {
             "DELETE" => words.delete(),
             "SET" if words.takes("STATEMENT") => words.behind_settings(),
             "INSERT" | "REPLACE" => words.insert(),
-            "UPDATE" | "LOAD" => Self::Rows,
+            "UPDATE" | "LOAD" | "WITH" => Self::Rows,
             _ => Self::Other,
         }
     }
@@ -165,6 +165,12 @@ fn rows_of(table: &TableName) -> Statement {
         return Statement::Other;
     }
     Statement::Rows
+}
+
+/// Two dashes begin a comment where white space, a control character or the end is behind them.
+fn begins_dashes(text: &str) -> bool {
+    text.strip_prefix("--")
+        .is_some_and(|behind| !behind.starts_with(|c: char| !c.is_whitespace() && !c.is_control()))
 }
 
 /// Takes words from the front of a statement.
@@ -189,7 +195,7 @@ impl Words<'_> {
                 self.rest = comment.split_once("*/").map_or("", |(_, after)| after);
             } else if let Some(after) = self.rest.strip_prefix("*/") {
                 self.rest = after;
-            } else if self.rest.starts_with('#') || self.rest.starts_with("-- ") {
+            } else if self.rest.starts_with('#') || begins_dashes(self.rest) {
                 self.rest = self.rest.split_once('\n').map_or("", |(_, after)| after);
             } else {
                 return;

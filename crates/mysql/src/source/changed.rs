@@ -143,6 +143,10 @@ impl Changed {
         }
         let left_out = log::left_out(&mut connection, &tables).await?;
         unseen.extend(left_out.into_iter().map(|fault| fault.table));
+        if *from != self.up_to && log::is_limited(&mut connection).await? {
+            // TRUNCATE and its like, run from a database that is left out, are not in it.
+            unseen.extend(tables.iter().map(|table| table.name.clone()));
+        }
         let finished = self.plans(from).filter_map(|plan| {
             let table = tables.iter().find(|table| table.name == plan.table)?;
             let ranges = FinishedRanges::new(table, &plan.finished)?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
-use tracing::debug;
+use tracing::{debug, info};
 use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, RecordedPlan, Snapshot};
 use whimbrel_core::mapping::Segments;
 use whimbrel_core::{ChunkBounds, Engine, Partition, Position, Table, TableName};
@@ -55,7 +55,7 @@ pub(super) async fn open(
     let position = open_views(connection, &mut readers, (tables, &views))
         .await
         .map_err(|error| general(error, DOING))?;
-    let position = bound(options, connection.engine(), position).await;
+    let position = bound(options, connection.engine(), position).await?;
     debug!(%position, readers = readers.len(), "snapshot opened");
     Ok(MysqlSnapshot {
         options: options.clone(),
@@ -69,15 +69,16 @@ pub(super) async fn open(
 
 /// The position with what tells the log from another of the same names, so that a load that goes on later never takes the one for the other. A user
 /// who may not read the log gets the position without: nothing is looked up in the log for that user either.
-async fn bound(options: &Options, engine: Engine, position: Position) -> Position {
+async fn bound(options: &Options, engine: Engine, position: Position) -> Result<Position, Error> {
     if !position::is_exact(&position) || !position::is_known(&position) {
-        return position;
+        return Ok(position);
     }
     match log::bound(options, engine, &position).await {
-        Ok(bound) => bound,
+        Ok(bound) => Ok(bound),
+        Err(error @ (Error::Transient(_) | Error::Connect(_))) => Err(error),
         Err(error) => {
-            debug!(%error, %position, "it is not known when the file of the position was begun");
-            position
+            info!(%error, %position, "it is not known when the file of the position was begun: where the load is interrupted, tables that are not finished start again");
+            Ok(position)
         }
     }
 }

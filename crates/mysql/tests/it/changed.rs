@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use whimbrel_connector::{FinishedChunk, RecordedPlan, Snapshot};
 use whimbrel_core::{ChunkBounds, Position, Table};
-use whimbrel_testkit::{Engine, Server, TestDatabase};
+use whimbrel_testkit::{Engine, Server, ServerOptions, TestDatabase};
 
 use crate::chunks::read;
 use crate::support::{ENGINES, connector};
@@ -378,5 +378,53 @@ async fn who_may_not_read_the_log_goes_on_while_nothing_happens() {
             .sql("update t set payload = 'late' where id = 1999")
             .unwrap();
         assert!(!interrupted.holds().await, "{engine}");
+    }
+}
+
+/// What comes from others is not in its log, or what is run from a database that the log leaves out.
+#[tokio::test]
+async fn a_log_that_leaves_things_out_tells_nothing() {
+    for engine in ENGINES {
+        let (relays, follow, stop) = match engine {
+            Engine::Mysql97 => (
+                "log-replica-updates",
+                "change replication source to source_host = '127.0.0.1', source_port = 9",
+                "reset replica all",
+            ),
+            _ => (
+                "log-slave-updates",
+                "change master to master_host = '127.0.0.1', master_port = 9",
+                "reset slave all",
+            ),
+        };
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let options = ServerOptions {
+            settings: vec![set(relays, "OFF")],
+            ..ServerOptions::default()
+        };
+        let server = Server::private_with(engine, options).unwrap();
+        let database = server.database("relays").unwrap();
+        database.sql(&make("id int primary key", "n")).unwrap();
+        let interrupted = Interrupted::new(&database).await;
+        database.sql(follow).unwrap();
+        assert!(!interrupted.holds().await, "{engine}: a replica");
+        database.sql(stop).unwrap();
+        assert!(interrupted.holds().await, "{engine}: no replica");
+
+        let options = ServerOptions {
+            settings: vec![set("binlog-ignore-db", "besides")],
+            ..ServerOptions::default()
+        };
+        let server = Server::private_with(engine, options).unwrap();
+        let database = server.database("limited").unwrap();
+        database.sql(&make("id int primary key", "n")).unwrap();
+        let interrupted = Interrupted::new(&database).await;
+        assert!(interrupted.holds().await, "{engine}: nothing happened");
+        let name = database.name();
+        let unsaid = format!(
+            "create database besides; use besides; truncate {name}.t; use {name}; create table later (id int)"
+        );
+        database.sql(&unsaid).unwrap();
+        assert!(!interrupted.holds().await, "{engine}: a limited log");
     }
 }

@@ -315,6 +315,7 @@ impl PostgresLog {
                 kept
             }
             Some(kept) => {
+                requirements::warn_of_stale_publications(connection).await;
                 slot::wait_for_running(connection, self.running).await?;
                 kept
             }

@@ -124,15 +124,20 @@ impl Publication {
         let partial: Vec<&str> = partial
             .filter_map(|table| missing.get(*table).copied())
             .collect();
+        // In one request, which is one transaction: a table that is followed is published at any moment.
+        let mut members = Vec::new();
         if !partial.is_empty() {
-            sql.push(format!(
+            members.push(format!(
                 "ALTER PUBLICATION {name} DROP TABLE {}",
                 list(partial)
             ));
         }
         if !missing.is_empty() {
             let missing = list(missing.into_values());
-            sql.push(format!("ALTER PUBLICATION {name} ADD TABLE {missing}"));
+            members.push(format!("ALTER PUBLICATION {name} ADD TABLE {missing}"));
+        }
+        if !members.is_empty() {
+            sql.push(members.join("; "));
         }
         sql
     }
@@ -202,7 +207,7 @@ mod tests {
             (publication(true, &["a", "b"], &[]), 0),
             (publication(true, &["a", "b", "c"], &[]), 0),
             (publication(true, &["a"], &[]), 1),
-            (publication(true, &["a"], &["b"]), 2),
+            (publication(true, &["a"], &["b"]), 1),
             (publication(false, &["a", "b"], &[]), 1),
         ];
         for (publication, expected) in cases {
@@ -218,8 +223,7 @@ mod tests {
         assert_eq!(
             sql,
             [
-                "ALTER PUBLICATION \"p\" DROP TABLE ONLY \"s\".\"b\"",
-                "ALTER PUBLICATION \"p\" ADD TABLE ONLY \"s\".\"b\""
+                "ALTER PUBLICATION \"p\" DROP TABLE ONLY \"s\".\"b\"; ALTER PUBLICATION \"p\" ADD TABLE ONLY \"s\".\"b\""
             ]
         );
         let kept = publication(true, &["a", "b"], &[]).alter_sql("p", &tables(&["a"]));

@@ -6,7 +6,7 @@
 //! written down, in the publication's comment, with what the catalog said before the wait began:
 //!
 //! ```text
-//!  ALTER PUBLICATION (commits) ──► state s is read ──► an id is taken, all younger ones are over ──► COMMENT s
+//!  ALTER PUBLICATION (commits) ──► state s is read ──► an id is taken, all older ones are over ──► COMMENT s
 //! ```
 //!
 //! A comment with the state of now means that whatever was unpublished then is over. Any other, or none, means that a wait is due. Why nothing is lost:
@@ -18,10 +18,11 @@
 //!   next prepare wait once more than it has to.
 //! - *A publication that was put back from a backup*, or went through an upgrade, has other row ids: one more wait.
 //!
-//! A comment that somebody else wrote stays, and one that may not be written is lacking: every prepare waits then.
+//! A comment that somebody else wrote stays, and one that may not be written is lacking: every prepare waits then. The comment waits for no standby: one that
+//! has it has the commits before it, and where it is lost, the next prepare waits once more.
 
 use sha2::{Digest, Sha256};
-use tracing::{debug, warn};
+use tracing::warn;
 use whimbrel_connector::Error;
 
 use crate::errors::general;
@@ -84,21 +85,21 @@ impl State {
             comment,
         } = self;
         if comment.is_some_and(|comment| !comment.starts_with(OURS)) {
-            debug!(
+            warn!(
                 publication = name,
-                "the publication has a comment of somebody else, so that what runs is waited for each time that tables are loaded"
+                "the publication has a comment of somebody else, so that what runs is waited for each time that tables are loaded; remedy: COMMENT ON PUBLICATION … IS NULL"
             );
             return Ok(());
         }
         let sql = format!(
-            "COMMENT ON PUBLICATION {} IS {}",
+            "SET LOCAL synchronous_commit = local; COMMENT ON PUBLICATION {} IS {}",
             quote::identifier(name),
             quote::literal(&comment_due)
         );
         match connection.query(&sql).await {
             Ok(_) => Ok(()),
             Err(WireError::Server(error)) => {
-                warn!(publication = name, %error, "the publication cannot be commented on, so that what runs is waited for each time that tables are loaded");
+                warn!(publication = name, %error, "the publication cannot be commented on, so that what runs is waited for each time that tables are loaded; remedy: ALTER PUBLICATION … OWNER TO the task's user");
                 Ok(())
             }
             Err(error) => Err(general(error, "comment on the publication of the task")),

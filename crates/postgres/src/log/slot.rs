@@ -31,10 +31,10 @@ from pg_replication_slots s where s.slot_name = ";
 /// Who keeps the source from making a slot.
 const RUNNING: &str = "
 select string_agg(who, ', ') from (
-  select 'process ' || pid || ' of user ' || usename || ' since ' || date_trunc('second', xact_start) as who
+  select 'process ' || pid || ' of user ' || coalesce(usename, '?') || coalesce(' since ' || date_trunc('second', xact_start), '') as who, xact_start as since
   from pg_stat_activity where (backend_xid is not null or wait_event = 'SyncRep') and pid <> pg_backend_pid()
-  union all select 'prepared transaction ' || gid from pg_prepared_xacts
-  limit 5) w";
+  union all select 'prepared transaction ' || gid || ' since ' || date_trunc('second', prepared), prepared from pg_prepared_xacts
+  order by since nulls last limit 5) w";
 
 /// A slot as the server lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,16 +185,21 @@ async fn still_running(connection: &mut Connection, wait: RunningWait) -> Error 
 }
 
 /// Who commits while nobody sees it, because the commit waits for a standby: the transaction's id, or, for COMMIT PREPARED, whose transaction is
-/// not that of the session, the session and its statement. Who may not see what others do takes all that run for such.
+/// not that of the session, the session and its statement. Who may not see what others do takes all that run for such, and the prepared transactions, which are
+/// listed until their commit is through.
 const COMMITTING: &str = "
 SELECT coalesce(backend_xid::text, concat(pid, '@', query_start)) FROM pg_stat_activity
 WHERE datname = current_database()
-  AND (wait_event = 'SyncRep' OR (state IS NULL AND backend_xid IS NOT NULL AND current_setting('synchronous_standby_names') <> ''))";
+  AND (wait_event = 'SyncRep' OR (state IS NULL AND backend_xid IS NOT NULL AND current_setting('synchronous_standby_names') <> ''))
+UNION ALL
+SELECT 'prepared ' || transaction FROM pg_prepared_xacts WHERE database = current_database() AND current_setting('synchronous_standby_names') <> ''
+  AND EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state IS NULL AND backend_type = 'client backend')";
 
 /// Those of [`COMMITTING`] that have not ended.
 const STILL_COMMITTING: &str = "
-SELECT count(*) FROM pg_stat_activity
-WHERE backend_xid::text = ANY ($ids) OR (state = 'active' AND concat(pid, '@', query_start) = ANY ($ids))";
+SELECT (SELECT count(*) FROM pg_stat_activity
+    WHERE backend_xid::text = ANY ($ids) OR ((state = 'active' OR wait_event = 'SyncRep') AND concat(pid, '@', query_start) = ANY ($ids)))
+  + (SELECT count(*) FROM pg_prepared_xacts WHERE 'prepared ' || transaction = ANY ($ids))";
 
 /// Waits until transactions are visible whose commit waits for a standby: they may be in the log, and be read from it, before.
 pub(super) async fn wait_for_commits(
@@ -235,13 +240,14 @@ pub(super) async fn wait_for_running(
     // An id of its own is younger than all that run. The bound of a snapshot would not do: it lies behind the last transaction that has ended,
     // and those that run may be younger.
     let rows = connection.query("SELECT pg_current_xact_id()").await;
-    let next = id(rows.map_err(failed)?);
+    let next = id(rows.map_err(failed)?)
+        .ok_or_else(|| Error::Fatal("the source tells no number of its transactions".to_owned()))?;
     let deadline = Instant::now() + wait.limit;
     loop {
         let rows = connection
             .query("SELECT pg_snapshot_xmin(pg_current_snapshot())")
             .await;
-        if id(rows.map_err(failed)?) >= next {
+        if id(rows.map_err(failed)?).is_some_and(|oldest| oldest >= next) {
             return Ok(());
         }
         if Instant::now() > deadline {

@@ -59,6 +59,12 @@ fn definitions_name_their_tables() {
         read("-- note\n#more\ncreate table\tt like u"),
         created("d.t", false)
     );
+    assert_eq!(
+        read("--\n--\tnote\n--\ncreate table t (a int)"),
+        created("d.t", false)
+    );
+    assert_eq!(read("--1"), Statement::Other);
+    assert_eq!(read("with c as (select 1) delete from t"), Statement::Rows);
 }
 
 #[test]
