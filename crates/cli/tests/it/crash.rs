@@ -126,7 +126,7 @@ const ALTERED: &str = "alter table big add column later int not null default 7";
 /// Of PostgreSQL's table these come behind all others, whatever their keys.
 const FIRST_AND_LAST: &str = "insert into big (id, mark, payload) values (-7, 'source', 'late'), (2000000, 'source', 'late')";
 /// In chunks that are still open.
-const AT_THE_END: &str = "delete from big where id = 11999; insert into big (id, mark, payload) values (2000000, 'source', 'late')";
+const AT_THE_END: &str = "delete from big where id = 11999; insert into big (id, mark, payload) values (3000000, 'source', 'late')";
 
 /// Each kind of change alone, so that none hides another. Those in chunks that were still open do not make the finished ones be read again.
 async fn resumed_after_changes(from: Engine, to: Engine) {

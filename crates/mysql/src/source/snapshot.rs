@@ -1,10 +1,12 @@
 //! One consistent view of the whole server for many readers, as the engine sees it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::{debug, info};
 use whimbrel_connector::{ChunkReader, Error, FinishedChunk, RawFormat, RecordedPlan, Snapshot};
 use whimbrel_core::mapping::Segments;
@@ -27,6 +29,8 @@ use crate::wire::{Connection, Purpose};
 /// The most readers of a snapshot.
 pub(super) const READERS_MAX: usize = 64;
 const DOING: &str = "open a consistent snapshot of the source";
+/// Time to find out when a file of the log was begun: the views wait for it, and nothing is wrong without.
+const BEGUN_ANSWER: Duration = Duration::from_secs(10);
 
 /// A consistent view of the server.
 pub(super) struct MysqlSnapshot {
@@ -73,14 +77,17 @@ async fn bound(options: &Options, engine: Engine, position: Position) -> Result<
     if !position::is_exact(&position) || !position::is_known(&position) {
         return Ok(position);
     }
-    match log::bound(options, engine, &position).await {
-        Ok(bound) => Ok(bound),
-        Err(error @ (Error::Transient(_) | Error::Connect(_))) => Err(error),
-        Err(error) => {
+    match timeout(BEGUN_ANSWER, log::bound(options, engine, &position)).await {
+        Ok(Ok(bound)) => return Ok(bound),
+        Ok(Err(error @ (Error::Transient(_) | Error::Connect(_)))) => return Err(error),
+        Ok(Err(error)) => {
             info!(%error, %position, "it is not known when the file of the position was begun: where the load is interrupted, tables that are not finished start again");
-            Ok(position)
+        }
+        Err(_) => {
+            info!(%position, "nobody has told in time when the file of the position was begun: where the load is interrupted, tables that are not finished start again");
         }
     }
+    Ok(position)
 }
 
 impl MysqlSnapshot {
