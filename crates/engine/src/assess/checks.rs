@@ -153,6 +153,7 @@ pub static CHECKS: &[Check] = &[
     check("types-changed", "Do columns get types at the target that hold less than, or other than, those of the source?", Note, (ALL, Target)).of_tables(),
     check("values-not-fitting-sampled", "Do the values of some rows of each table fit the columns of the target?", Failure, (ALL, Source)).when(Sampled).of_tables(),
     check("values-not-fitting", "Do the values of all rows fit the columns of the target?", Failure, (ALL, Source)).when(Full).of_tables(),
+    check("postgres-check-limited-lob-size", "Where large objects are limited, do the values of some rows keep to that?", Warning, (ALL, Source)).when(Sampled).of_tables(),
     check("table-with-no-primary-key-or-unique-constraint", "Does every table have a primary key, or a unique one without NULL?", Warning, (ALL, Source)).of_tables(),
     check("table-with-lob-but-without-primary-key-or-unique-constraint", "Do tables with large values have one?", Warning, (ALL, Source)).of_tables(),
     check("changes-without-primary-key", "Has every table that has a unique key a primary one?", Note, (ALL, Source)).when(WithChanges).of_tables(),
