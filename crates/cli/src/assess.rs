@@ -43,7 +43,8 @@ pub(crate) async fn run(args: &AssessArgs, screen: &Screen) -> Result<Exit, Fail
         return Err(error.into());
     }
     let made = made.checks;
-    let stands_in_the_way = count(&made, Outcome::Found(Severity::Failure)) + count(&made, Outcome::Unmade);
+    let stands_in_the_way =
+        count(&made, Outcome::Found(Severity::Failure)) + count(&made, Outcome::Unmade);
     let exit = if stands_in_the_way == 0 {
         Exit::Done
     } else {
@@ -101,7 +102,11 @@ fn tell(text: &mut String, one: &Assessment) -> std::fmt::Result {
     writeln!(text, "{}: {}", one.outcome().name(), one.check.name)?;
     for finding in &one.findings {
         let (object, message) = (&finding.object, &finding.message);
-        write!(text, "  {object}: {message}\n    help: {}\n", finding.remedy)?;
+        write!(
+            text,
+            "  {object}: {message}\n    help: {}\n",
+            finding.remedy
+        )?;
     }
     for reason in &one.unmade {
         writeln!(text, "  cannot be checked: {reason}")?;

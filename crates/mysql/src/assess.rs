@@ -31,7 +31,15 @@ pub(crate) async fn findings(options: &Options, asked: Assessed<'_>) -> Result<F
         Assessed::Source {
             tables,
             is_followed,
-        } => source::look(options, &mut connection, (tables, is_followed), &mut findings).await,
+        } => {
+            source::look(
+                options,
+                &mut connection,
+                (tables, is_followed),
+                &mut findings,
+            )
+            .await;
+        }
         Assessed::Target {
             tables,
             is_followed,
@@ -39,7 +47,13 @@ pub(crate) async fn findings(options: &Options, asked: Assessed<'_>) -> Result<F
             needed_bytes,
         } => {
             target::look(&mut connection, tables, &mut findings).await;
-            kept::look(&mut connection, tables, (is_followed, keeps_tables), &mut findings).await;
+            kept::look(
+                &mut connection,
+                tables,
+                (is_followed, keeps_tables),
+                &mut findings,
+            )
+            .await;
             disk::look(&mut connection, needed_bytes, &mut findings).await;
         }
     }
@@ -79,10 +93,7 @@ async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<TextRow>, Er
 }
 
 /// A condition that rows of the catalog are of one of these tables; `columns`: where it has their database and name.
-fn is_of<'a>(
-    columns: (&str, &str),
-    tables: impl IntoIterator<Item = &'a TableName>,
-) -> String {
+fn is_of<'a>(columns: (&str, &str), tables: impl IntoIterator<Item = &'a TableName>) -> String {
     let pairs = tables.into_iter().map(|table| {
         let (schema, name) = (quote::literal(&table.schema), quote::literal(&table.name));
         format!("({schema}, {name})")

@@ -29,7 +29,13 @@ pub(crate) async fn findings(connection: &mut Connection, asked: Assessed<'_>) -
             needed_bytes,
         } => {
             target::look(connection, tables, is_followed, &mut findings).await;
-            kept::look(connection, tables, (is_followed, keeps_tables), &mut findings).await;
+            kept::look(
+                connection,
+                tables,
+                (is_followed, keeps_tables),
+                &mut findings,
+            )
+            .await;
             findings.skip(
                 "target-disk-room",
                 format!(

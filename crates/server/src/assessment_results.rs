@@ -66,7 +66,10 @@ pub(crate) fn files(
     let told: Vec<Value> = checks.iter().map(|one| check(one)).collect();
     let of_support = |support| {
         let columns = columns.iter().filter(|column| column.support == support);
-        let mut types: Vec<&str> = columns.clone().map(|column| column.native.as_str()).collect();
+        let mut types: Vec<&str> = columns
+            .clone()
+            .map(|column| column.native.as_str())
+            .collect();
         types.sort_unstable();
         types.dedup();
         json!({ "data-type": types, "column-count": columns.count() })
@@ -125,10 +128,15 @@ pub(crate) async fn write(
 }
 
 fn write_all(place: &Path, files: &[ResultFile]) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(place)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(place)?;
     for entry in fs::read_dir(place)? {
         let path = entry?.path();
-        let is_result = path.extension().is_some_and(|extension| extension == "json");
+        let is_result = path
+            .extension()
+            .is_some_and(|extension| extension == "json");
         if is_result && path.is_file() {
             fs::remove_file(path)?;
         }

@@ -195,7 +195,7 @@ pub static CHECKS: &[Check] = &[
     check("mysql-check-binlog-image", "Does the binary log hold whole rows?", Warning, (MYSQL, Source)).when(WithChanges),
     check("mysql-check-server-id", "Does the source have a server_id?", Failure, (MYSQL, Source)).when(WithChanges),
     check("mysql-check-expire-logs-days", "Does the source keep its binary log for a day or more?", Warning, (MYSQL, Source)).when(WithChanges),
-    check("mysql-check-source-replica", "Does a source that is a replica log what comes from its own source?", Failure, (MYSQL, Source)).when(WithChanges),
+    check("mysql-check-source-replica", "Does a source that is a replica log what comes from its own source?", Warning, (MYSQL, Source)).when(WithChanges),
     check("mysql-check-target-localinfile-set", "Does the target allow LOAD DATA LOCAL?", Failure, (MYSQL, Target)),
     check("mysql-check-target-privileges", "May the user make and fill tables at the target?", Failure, (MYSQL, Target)).of_tables(),
     check("mysql-check-max-allowed-packet-lob", "Does the target take values of 16 MiB and more?", Warning, (MYSQL, Target)),

@@ -121,8 +121,10 @@ pub async fn assess(
     };
     let (from, to) = tokio::join!(source.check(), target.check());
     let engine_of = |connector: &Arc<dyn Connector>, info: &Result<_, ConnectError>| {
-        info.as_ref()
-            .map_or_else(|_| connector.engine(), |info: &whimbrel_connector::ServerInfo| info.engine)
+        info.as_ref().map_or_else(
+            |_| connector.engine(),
+            |info: &whimbrel_connector::ServerInfo| info.engine,
+        )
     };
     let engines = (engine_of(source, &from), engine_of(target, &to));
     let mut obstacles = Obstacles {
@@ -148,10 +150,22 @@ pub async fn assess(
         }
     }
     if obstacles.source.is_none() {
-        of_source(source, plan.as_ref(), &spec, (&mut findings, &mut obstacles)).await;
+        of_source(
+            source,
+            plan.as_ref(),
+            &spec,
+            (&mut findings, &mut obstacles),
+        )
+        .await;
     }
     if obstacles.target.is_none() {
-        of_target(target, plan.as_ref(), &spec, (&mut findings, &mut obstacles)).await;
+        of_target(
+            target,
+            plan.as_ref(),
+            &spec,
+            (&mut findings, &mut obstacles),
+        )
+        .await;
     }
     Assessments {
         checks: by_check(findings, &obstacles, |check| {
@@ -286,7 +300,10 @@ fn by_check(
         let place = CHECKS.iter().position(|check| check.name == name);
         if place.is_none() {
             debug_assert!(false, "no check is called {name}");
-            tracing::error!(check = name, "a finding of a check that is not in the table");
+            tracing::error!(
+                check = name,
+                "a finding of a check that is not in the table"
+            );
         }
         place
     };
@@ -371,16 +388,35 @@ mod tests {
     fn checks_that_were_made_and_found_nothing_have_passed_and_no_others() {
         let mut findings = Findings::default();
         let note = Concern::new("types-changed", "s.t", "m", "r");
-        findings.note(&["types-changed", "all-check-target-read-replica"], Ok(vec![note]));
+        findings.note(
+            &["types-changed", "all-check-target-read-replica"],
+            Ok(vec![note]),
+        );
         findings.cannot("postgres-check-select-object-privileges", "no answer");
         findings.skip("target-disk-room", "it does not tell");
         let made = sorted(findings, None);
-        assert_eq!(outcome(&made, "types-changed"), Outcome::Found(Severity::Note));
-        assert_eq!(outcome(&made, "all-check-target-read-replica"), Outcome::Passed);
-        assert_eq!(outcome(&made, "postgres-check-select-object-privileges"), Outcome::Unmade);
+        assert_eq!(
+            outcome(&made, "types-changed"),
+            Outcome::Found(Severity::Note)
+        );
+        assert_eq!(
+            outcome(&made, "all-check-target-read-replica"),
+            Outcome::Passed
+        );
+        assert_eq!(
+            outcome(&made, "postgres-check-select-object-privileges"),
+            Outcome::Unmade
+        );
         assert_eq!(outcome(&made, "target-disk-room"), Outcome::Skipped);
-        assert_eq!(outcome(&made, "mysql-check-target-localinfile-set"), Outcome::Unmade);
-        assert!(!made.iter().any(|made| made.check.name == "mysql-check-binlog-format"));
+        assert_eq!(
+            outcome(&made, "mysql-check-target-localinfile-set"),
+            Outcome::Unmade
+        );
+        assert!(
+            !made
+                .iter()
+                .any(|made| made.check.name == "mysql-check-binlog-format")
+        );
     }
 
     #[test]

@@ -116,7 +116,12 @@ fn of_decimal(precision: Option<(u32, i32)>, bounds: &Bounds) -> Bounds {
 
 /// Whether every whole number of so many bits lies within.
 fn holds_int((bits, unsigned): (u8, bool), least: &str, greatest: &str) -> bool {
-    let whole = |number: &str| number.split('.').next().and_then(|whole| whole.parse().ok());
+    let whole = |number: &str| {
+        number
+            .split('.')
+            .next()
+            .and_then(|whole| whole.parse().ok())
+    };
     let (Some(least), Some(greatest)) = (whole(least), whole(greatest)) else {
         return false;
     };

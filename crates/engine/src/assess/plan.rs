@@ -28,7 +28,11 @@ pub(super) fn concerns(plan: &LoadPlan, target: Engine) -> Vec<Concern> {
         )];
     }
     let mut concerns: Vec<Concern> = plan.tables.iter().flat_map(of_table).collect();
-    concerns.extend(similar(plan).into_iter().filter(|_| target != Engine::Postgres));
+    concerns.extend(
+        similar(plan)
+            .into_iter()
+            .filter(|_| target != Engine::Postgres),
+    );
     concerns
 }
 

@@ -32,14 +32,20 @@ pub struct ColumnFinding {
 }
 
 /// All such columns of the plan's tables, in the shape that rules give them.
-pub(super) fn look(plan: &LoadPlan, spec: &FullLoadSpec, target: &dyn Target) -> Vec<ColumnFinding> {
+pub(super) fn look(
+    plan: &LoadPlan,
+    spec: &FullLoadSpec,
+    target: &dyn Target,
+) -> Vec<ColumnFinding> {
     let mut findings = Vec::new();
     for planned in &plan.tables {
         let source = &planned.source;
         let shape = spec.shaper().of(source);
         let shaped = shape.as_ref().ok().and_then(Option::as_ref);
         let model = shaped.map_or(source, |shaped| shaped.table());
-        let found = model.loaded_columns().filter_map(|column| one(source, column, target));
+        let found = model
+            .loaded_columns()
+            .filter_map(|column| one(source, column, target));
         findings.extend(found);
     }
     findings
@@ -71,7 +77,9 @@ fn one(source: &Table, column: &Column, target: &dyn Target) -> Option<ColumnFin
 }
 
 pub(super) fn concerns(columns: &[ColumnFinding]) -> Vec<Concern> {
-    let unsupported = columns.iter().filter(|found| found.support == Support::None);
+    let unsupported = columns
+        .iter()
+        .filter(|found| found.support == Support::None);
     let concerns = unsupported.map(|found| {
         Concern::new(
             UNSUPPORTED,

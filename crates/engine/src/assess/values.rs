@@ -38,7 +38,9 @@ pub(super) async fn look(
             let Ok(planned) = &table.target else { continue };
             match misfits((source, target), planned, spec, rows).await {
                 Ok(misfits) => {
-                    let told = misfits.into_iter().map(|misfit| told((check[0], spec), planned, misfit));
+                    let told = misfits
+                        .into_iter()
+                        .map(|misfit| told((check[0], spec), planned, misfit));
                     findings.concerns.extend(told);
                 }
                 Err(error) => findings.cannot(check[0], of_table(planned, error)),
@@ -99,7 +101,11 @@ fn told_cut(planned: &TargetTable, misfit: Misfit) -> Concern {
         extreme,
         key,
     } = misfit;
-    let rows = if row_count == 1 { "row has" } else { "rows have" };
+    let rows = if row_count == 1 {
+        "row has"
+    } else {
+        "rows have"
+    };
     let key = key.map_or_else(String::new, |key| format!(", such as that of key {key}"));
     Concern::new(
         CUT,
@@ -185,7 +191,11 @@ fn told(
         Some(column) if !super::keeps_tables(spec) => format!("the target's {}", column.native),
         _ => "the column at the target".to_owned(),
     };
-    let rows = if row_count == 1 { "row has" } else { "rows have" };
+    let rows = if row_count == 1 {
+        "row has"
+    } else {
+        "rows have"
+    };
     let extreme = match extreme.as_str() {
         "" => String::new(),
         extreme => format!(" ({extreme})"),
@@ -196,9 +206,8 @@ fn told(
     } else {
         ""
     };
-    let message = format!(
-        "{row_count} {rows} {what}{extreme}{key}, which {to} does not hold{left_out}"
-    );
+    let message =
+        format!("{row_count} {rows} {what}{extreme}{key}, which {to} does not hold{left_out}");
     Concern::new(
         check,
         format!("{}.{column}", planned.source.name),

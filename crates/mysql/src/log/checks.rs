@@ -94,7 +94,10 @@ pub(crate) async fn findings(
     let settings = settings(connection).await;
     let rows = settings.map_err(|error| general(error, DOING));
     let rows = rows.map(|settings| Vec::from_iter(no_rows(&settings)));
-    findings.note(&["mysql-check-binlog-enabled", "mysql-check-binlog-format"], rows);
+    findings.note(
+        &["mysql-check-binlog-enabled", "mysql-check-binlog-format"],
+        rows,
+    );
     let may_read = replica::check_privilege(options).await;
     findings.note(&[PRIVILEGES], lacking(PRIVILEGES, options, may_read));
     if findings.concerns.is_empty() && findings.unmade.is_empty() {
@@ -109,12 +112,19 @@ pub(crate) async fn findings(
             }
         }
     } else {
-        findings.cannot(TABLES, "the binary log cannot be read, as other checks tell");
+        findings.cannot(
+            TABLES,
+            "the binary log cannot be read, as other checks tell",
+        );
     }
     let keys = catalog::unlogged_keys(connection).await;
     let unsaid = keys.map_err(|error| general(error, DOING)).map(|keys| {
-        let unsaid = tables.iter().filter_map(|table| changed_unsaid(table, &keys));
-        unsaid.map(|fault| of_table("mysql-check-cascade-constraints", fault)).collect()
+        let unsaid = tables
+            .iter()
+            .filter_map(|table| changed_unsaid(table, &keys));
+        unsaid
+            .map(|fault| of_table("mysql-check-cascade-constraints", fault))
+            .collect()
     });
     findings.note(&["mysql-check-cascade-constraints"], unsaid);
     findings

@@ -25,10 +25,13 @@ pub(super) async fn find(
     let Some(row) = found.first() else {
         return Ok(Vec::new());
     };
-    let misfits = probes.into_iter().enumerate().filter_map(|(number, probe)| {
-        let first = number * PROBE_CELLS;
-        probe.misfit([row.get(first), row.get(first + 1), row.get(first + 2)])
-    });
+    let misfits = probes
+        .into_iter()
+        .enumerate()
+        .filter_map(|(number, probe)| {
+            let first = number * PROBE_CELLS;
+            probe.misfit([row.get(first), row.get(first + 1), row.get(first + 2)])
+        });
     Ok(misfits.collect())
 }
 
@@ -70,7 +73,10 @@ fn key(table: &Table) -> String {
 fn probes(table: &Table, columns: &[Measured]) -> Vec<Probe> {
     let mut probes = Vec::new();
     for measured in columns {
-        let found = table.columns.iter().find(|column| column.name == measured.column);
+        let found = table
+            .columns
+            .iter()
+            .find(|column| column.name == measured.column);
         let Some(column) = found else { continue };
         let name = quote::identifier(&column.name);
         let asked = of_column(&name, &column.ty, &measured.bounds);
@@ -95,7 +101,11 @@ fn of_column(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
     let text = format!("CONVERT({name} USING utf8mb4)");
     let bytes = if is_bytes { name } else { &text };
     for (most, length, unit) in [
-        (bounds.chars_max, format!("CHAR_LENGTH({name})"), "characters"),
+        (
+            bounds.chars_max,
+            format!("CHAR_LENGTH({name})"),
+            "characters",
+        ),
         (bounds.bytes_max, format!("LENGTH({bytes})"), "bytes"),
     ] {
         if let Some(most) = most {
@@ -140,8 +150,9 @@ fn is_dated(ty: &ColumnType) -> bool {
 
 fn of_times(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
     let mut asked = Vec::new();
-    // A date that is none has no last day of its month.
-    let none = format!("{name} IS NOT NULL AND (MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0 OR LAST_DAY({name}) IS NULL)");
+    let none = format!(
+        "MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0 OR DAYOFMONTH({name}) > DAYOFMONTH(LAST_DAY({name}))"
+    );
     if bounds.without.nul && is_dated(ty) {
         asked.push(("a date that is none".to_owned(), none, None));
     }

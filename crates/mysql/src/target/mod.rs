@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
-    Applier, ApplySettings, Bounds, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
-    LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn, TargetTable,
-    TaskFence, TypeDefinition,
+    Applier, ApplySettings, Bounds, Checkpoint, Error, FedTable, Feeding, KeyNotRestored,
+    KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn,
+    TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};

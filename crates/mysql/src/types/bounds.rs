@@ -11,7 +11,11 @@ pub(crate) fn bounds(native: &str) -> Bounds {
     let (head, rest) = native.split_once('(').unwrap_or((&native, ""));
     let base = head.split(' ').next().unwrap_or_default();
     let mut arguments = rest.split(')').next().unwrap_or_default().split(',');
-    let mut argument = || arguments.next().and_then(|text| text.trim().parse::<u32>().ok());
+    let mut argument = || {
+        arguments
+            .next()
+            .and_then(|text| text.trim().parse::<u32>().ok())
+    };
     let is_unsigned = native.contains(" unsigned");
     let years = |years| Bounds {
         years: Some(years),
@@ -27,7 +31,11 @@ pub(crate) fn bounds(native: &str) -> Bounds {
         "mediumint" => of_bits(24, is_unsigned),
         "int" => of_bits(32, is_unsigned),
         "bigint" => of_bits(64, is_unsigned),
-        "decimal" => of_digits(argument().unwrap_or(10), argument().unwrap_or(0), is_unsigned),
+        "decimal" => of_digits(
+            argument().unwrap_or(10),
+            argument().unwrap_or(0),
+            is_unsigned,
+        ),
         "float" | "double" => Bounds {
             without: Without {
                 infinite: true,
@@ -42,7 +50,9 @@ pub(crate) fn bounds(native: &str) -> Bounds {
         "tinytext" | "tinyblob" => of_bytes(255),
         "text" | "blob" => of_bytes(65_535),
         "mediumtext" | "mediumblob" => of_bytes(16_777_215),
-        "binary" | "varbinary" => argument().map_or_else(Bounds::default, |most| of_bytes(most.into())),
+        "binary" | "varbinary" => {
+            argument().map_or_else(Bounds::default, |most| of_bytes(most.into()))
+        }
         "date" | "datetime" => years(YEARS),
         "timestamp" => years(TIMESTAMP_YEARS),
         _ => Bounds::default(),
@@ -103,12 +113,21 @@ mod tests {
     #[test]
     fn bounds_are_read_from_types() {
         let numbers = |native| bounds(native).numbers.unwrap();
-        assert_eq!(numbers("int(10) unsigned"), ("0".to_owned(), "4294967295".to_owned()));
+        assert_eq!(
+            numbers("int(10) unsigned"),
+            ("0".to_owned(), "4294967295".to_owned())
+        );
         assert_eq!(numbers("tinyint(1)").0, "-128");
         assert_eq!(numbers("decimal(5,2)").1, "999.99");
         assert_eq!(numbers("bigint").1, "9223372036854775807");
-        assert_eq!(bounds("varchar(7) CHARACTER SET utf8mb4").chars_max, Some(7));
-        assert_eq!(bounds("tinytext CHARACTER SET utf8mb4").bytes_max, Some(255));
+        assert_eq!(
+            bounds("varchar(7) CHARACTER SET utf8mb4").chars_max,
+            Some(7)
+        );
+        assert_eq!(
+            bounds("tinytext CHARACTER SET utf8mb4").bytes_max,
+            Some(255)
+        );
         assert_eq!(bounds("timestamp(3)").years, Some((1970, 2037)));
         assert!(bounds("longtext").is_none());
         assert!(bounds("enum('a(1','b')").is_none());

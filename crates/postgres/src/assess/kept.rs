@@ -52,8 +52,18 @@ async fn kept(connection: &mut Connection, tables: &[TableName]) -> Result<Vec<C
             ));
         }
         for (check, names, what, remedy) in [
-            (CONSTRAINTS, text(&row, 3), "constraints", "drop them for the load and make them again behind it, or let the load drop and make the table anew; rows that violate them are refused"),
-            (INDEXES, text(&row, 4), "indexes", "drop them for the load and make them again behind it; a load into indexes takes several times as long"),
+            (
+                CONSTRAINTS,
+                text(&row, 3),
+                "constraints",
+                "drop them for the load and make them again behind it, or let the load drop and make the table anew; rows that violate them are refused",
+            ),
+            (
+                INDEXES,
+                text(&row, 4),
+                "indexes",
+                "drop them for the load and make them again behind it; a load into indexes takes several times as long",
+            ),
         ] {
             if !names.is_empty() {
                 concerns.push(Concern::new(

@@ -56,7 +56,10 @@ pub(super) async fn look(
         settings(connection).await,
     );
     findings.note(
-        &["postgres-check-longrunningtxn", "postgres-check-preparedtxn"],
+        &[
+            "postgres-check-longrunningtxn",
+            "postgres-check-preparedtxn",
+        ],
         running(connection).await,
     );
     findings.note(

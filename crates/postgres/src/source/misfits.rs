@@ -36,10 +36,13 @@ pub(super) async fn find(
     let found = found.map_err(failed)?;
     let row = found.first().cloned().unwrap_or_default();
     let cell = |place: usize| row.get(place).and_then(Option::as_deref);
-    let misfits = probes.into_iter().enumerate().filter_map(|(number, probe)| {
-        let first = number * PROBE_CELLS;
-        probe.misfit([cell(first), cell(first + 1), cell(first + 2)])
-    });
+    let misfits = probes
+        .into_iter()
+        .enumerate()
+        .filter_map(|(number, probe)| {
+            let first = number * PROBE_CELLS;
+            probe.misfit([cell(first), cell(first + 1), cell(first + 2)])
+        });
     Ok(misfits.collect())
 }
 
@@ -103,7 +106,10 @@ fn limited(table: &Table, sample: &str, rows: Option<u64>) -> String {
 fn probes(table: &Table, columns: &[Measured]) -> Vec<Probe> {
     let mut probes = Vec::new();
     for measured in columns {
-        let found = table.columns.iter().find(|column| column.name == measured.column);
+        let found = table
+            .columns
+            .iter()
+            .find(|column| column.name == measured.column);
         let Some(column) = found else { continue };
         let name = quote::identifier(&column.name);
         let asked = of_column(&name, &column.ty, &measured.bounds);

@@ -8,7 +8,11 @@ pub(crate) fn bounds(native: &str) -> Bounds {
     }
     let (base, rest) = native.split_once('(').unwrap_or((native, ""));
     let mut arguments = rest.split(')').next().unwrap_or_default().split(',');
-    let mut argument = || arguments.next().and_then(|text| text.trim().parse::<u32>().ok());
+    let mut argument = || {
+        arguments
+            .next()
+            .and_then(|text| text.trim().parse::<u32>().ok())
+    };
     let nul = Without {
         nul: true,
         ..Without::default()
@@ -73,7 +77,10 @@ mod tests {
     fn bounds_are_read_from_types() {
         let numbers = |native| bounds(native).numbers.unwrap();
         assert_eq!(numbers("integer").1, "2147483647");
-        assert_eq!(numbers("numeric(5,2)"), ("-999.99".to_owned(), "999.99".to_owned()));
+        assert_eq!(
+            numbers("numeric(5,2)"),
+            ("-999.99".to_owned(), "999.99".to_owned())
+        );
         assert_eq!(bounds("numeric(5,2)").scale_max, Some(2));
         assert_eq!(bounds("character varying(7)").chars_max, Some(7));
         assert!(bounds("text").without.nul);

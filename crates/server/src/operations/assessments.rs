@@ -201,7 +201,9 @@ async fn find(
 }
 
 /// The runs of a task, or of all, that the API shows.
-async fn shown(transaction: &mut dyn Transaction) -> Result<Vec<Stored<AssessmentRun>>, StoreError> {
+async fn shown(
+    transaction: &mut dyn Transaction,
+) -> Result<Vec<Stored<AssessmentRun>>, StoreError> {
     let mut runs = transaction.list::<AssessmentRun>().await?;
     runs.retain(|run| !run.is_of_types);
     Ok(runs)

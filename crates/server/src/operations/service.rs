@@ -6,8 +6,8 @@ use whimbrel_model as model;
 use whimbrel_model::{Answer, CallContext, Dms};
 
 use super::{
-    assessments, catalog, certificates, connections, endpoints, events, instances, maintenance, schemas,
-    subnet_groups, table_statistics, tags, tasks,
+    assessments, catalog, certificates, connections, endpoints, events, instances, maintenance,
+    schemas, subnet_groups, table_statistics, tags, tasks,
 };
 use crate::context::Context;
 

@@ -2,8 +2,8 @@
 
 use whimbrel_model as model;
 use whimbrel_store::{
-    AssessmentRun, Certificate, Endpoint, ReplicationInstance, ReplicationTask, Resource as _, SubnetGroup, Tag,
-    TagSet, Transaction,
+    AssessmentRun, Certificate, Endpoint, ReplicationInstance, ReplicationTask, Resource as _,
+    SubnetGroup, Tag, TagSet, Transaction,
 };
 
 use crate::arn::ArnKind;

@@ -144,9 +144,8 @@ async fn work(
         let files =
             assessment_results::files(&task, &run, &wanted(&run, &made.checks), &made.columns);
         if let Err(error) = assessment_results::write(&context.results, &run, files).await {
-            let message = format!(
-                "the results could not be written into the service's data folder: {error}"
-            );
+            let message =
+                format!("the results could not be written into the service's data folder: {error}");
             return Ok(conclude(context, id, &Ended::Impossible(message)).await?);
         }
     }
@@ -297,10 +296,16 @@ fn tell(run: &mut AssessmentRun, checks: &[Assessment]) {
             Outcome::Unmade => IndividualStatus::Error,
             Outcome::Skipped => IndividualStatus::Skipped,
         };
-        if matches!(one.status, IndividualStatus::Failed | IndividualStatus::Error) {
+        if matches!(
+            one.status,
+            IndividualStatus::Failed | IndividualStatus::Error
+        ) {
             let name = made.check.name;
             let found = made.findings.iter().map(|found| {
-                format!("{name}: {}: {}; {}", found.object, found.message, found.remedy)
+                format!(
+                    "{name}: {}: {}; {}",
+                    found.object, found.message, found.remedy
+                )
             });
             failures.extend(found);
             let unmade = made.unmade.iter();

@@ -37,7 +37,11 @@ fn values_of_postgres_that_mariadb_and_mysql_do_not_hold() {
         // Neither is made without being asked for.
         let assessed = Assessed::of(&source.url(), &target.url(), &[]);
         for name in [ALL, SAMPLED] {
-            assert!(!assessed.said.out.contains(&format!("\"{name}\"")), "{:?}", assessed.said);
+            assert!(
+                !assessed.said.out.contains(&format!("\"{name}\"")),
+                "{:?}",
+                assessed.said
+            );
         }
     }
 }
@@ -54,7 +58,11 @@ fn values_of_mysql_and_mariadb_that_postgres_does_not_hold() {
                    (2, '2021-02-31', '0000-00-00 00:00:00', '24:00:01', concat('a', char(0)), 0)",
             )
             .unwrap();
-        let assessed = Assessed::of(&source.url(), &target.url(), &["--full", "--sample", "10000"]);
+        let assessed = Assessed::of(
+            &source.url(),
+            &target.url(),
+            &["--full", "--sample", "10000"],
+        );
         for name in [ALL, SAMPLED] {
             let objects = ["t.d\"", "t.at\"", "t.h\"", "t.s\"", "such as that of key 2"];
             assessed.finds(name, "failure", &objects);
@@ -62,7 +70,11 @@ fn values_of_mysql_and_mariadb_that_postgres_does_not_hold() {
             assert!(!text.contains("t.u\"") && !text.contains("key 1"), "{text}");
         }
         source.sql("delete from t where id = 2").unwrap();
-        let assessed = Assessed::of(&source.url(), &target.url(), &["--full", "--sample", "10000"]);
+        let assessed = Assessed::of(
+            &source.url(),
+            &target.url(),
+            &["--full", "--sample", "10000"],
+        );
         assessed.is_quiet(&[ALL, SAMPLED]);
     }
 }
@@ -70,19 +82,43 @@ fn values_of_mysql_and_mariadb_that_postgres_does_not_hold() {
 #[test]
 fn a_table_that_is_kept_counts_as_it_is() {
     let columns = "(id int primary key, s varchar(40), n int)";
-    for (from, to) in [(Engine::Postgres15, Engine::Postgres18), (Engine::Mariadb1011, Engine::Mysql97)] {
+    for (from, to) in [
+        (Engine::Postgres15, Engine::Postgres18),
+        (Engine::Mariadb1011, Engine::Mysql97),
+    ] {
         let (source, target) = (database(from), database(to));
         source.sql(&format!("create table t {columns}")).unwrap();
-        source.sql("insert into t values (1, 'short', 1), (2, 'much too long', 70000)").unwrap();
-        let schema = if from == Engine::Postgres15 { "public" } else { target.name() };
+        source
+            .sql("insert into t values (1, 'short', 1), (2, 'much too long', 70000)")
+            .unwrap();
+        let schema = if from == Engine::Postgres15 {
+            "public"
+        } else {
+            target.name()
+        };
         target
             .sql("create table t (id int, s varchar(10), n smallint); create index by_n on t (n)")
             .unwrap();
-        let into = ["--target-schema", schema, "--prepare", "truncate", "--sample", "5", "--follow"];
+        let into = [
+            "--target-schema",
+            schema,
+            "--prepare",
+            "truncate",
+            "--sample",
+            "5",
+            "--follow",
+        ];
         let assessed = Assessed::of(&source.url(), &target.url(), &into);
-        let words = ["more than 10 characters (the longest has 13)", "a number below -32768 or above 32767 (from 1 to 70000)"];
+        let words = [
+            "more than 10 characters (the longest has 13)",
+            "a number below -32768 or above 32767 (from 1 to 70000)",
+        ];
         assessed.finds(SAMPLED, "failure", &words);
-        assessed.finds("target-table-has-unique-key-or-primary-key-for-cdc", "warning", &["t"]);
+        assessed.finds(
+            "target-table-has-unique-key-or-primary-key-for-cdc",
+            "warning",
+            &["t"],
+        );
         let indexes = if from == Engine::Postgres15 {
             "postgres-check-target-secondary-indexes"
         } else {
@@ -101,7 +137,10 @@ fn a_table_that_is_kept_counts_as_it_is() {
 fn unique_keys_that_tell_rows_apart_are_keys() {
     const PLAIN: &str = "table-with-no-primary-key-or-unique-constraint";
     const CHANGES: &str = "changes-without-primary-key";
-    for (from, to) in [(Engine::Postgres15, Engine::Mysql97), (Engine::Mariadb1011, Engine::Postgres18)] {
+    for (from, to) in [
+        (Engine::Postgres15, Engine::Mysql97),
+        (Engine::Mariadb1011, Engine::Postgres18),
+    ] {
         let (source, target) = (database(from), database(to));
         source
             .sql(
@@ -144,7 +183,11 @@ fn what_the_user_may_not_read_has_not_passed() {
         .unwrap();
     let few = source.url_as(&user, "a-secret");
     let assessed = Assessed::of(&few, &target.url(), &["--sample", "10"]);
-    assessed.finds(SAMPLED, "error", &["table public.closed", "permission denied"]);
+    assessed.finds(
+        SAMPLED,
+        "error",
+        &["table public.closed", "permission denied"],
+    );
     assert_eq!(assessed.said.exit_code, Some(1));
     source.sql(&format!("drop role {user}")).unwrap();
 }
@@ -152,14 +195,26 @@ fn what_the_user_may_not_read_has_not_passed() {
 #[test]
 fn values_that_settings_cut_are_told() {
     const CUT: &str = "postgres-check-limited-lob-size";
-    for (from, to) in [(Engine::Postgres15, Engine::Mysql97), (Engine::Mysql97, Engine::Postgres15)] {
+    for (from, to, large) in [
+        (Engine::Postgres15, Engine::Mysql97, "text"),
+        (Engine::Mysql97, Engine::Postgres15, "longtext"),
+    ] {
         let (source, target) = (database(from), database(to));
         source
-            .sql("create table t (id int primary key, s text); insert into t values (1, repeat('x', 2048)), (2, repeat('y', 1024))")
+            .sql(&format!(
+                "create table t (id int primary key, s {large}); insert into t values (1, repeat('x', 2048)), (2, repeat('y', 1024))"
+            ))
             .unwrap();
         let limited = ["--sample", "10", "--lob-max-size", "1KiB"];
         let assessed = Assessed::of(&source.url(), &target.url(), &limited);
-        assessed.finds(CUT, "warning", &["t.s", "1 row has more than 1024 bytes (the longest has 2048), such as that of key 1"]);
+        assessed.finds(
+            CUT,
+            "warning",
+            &[
+                "t.s",
+                "1 row has more than 1024 bytes (the longest has 2048), such as that of key 1",
+            ],
+        );
         Assessed::of(&source.url(), &target.url(), &limited[..2]).is_quiet(&[CUT]);
     }
 }

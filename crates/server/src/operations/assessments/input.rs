@@ -32,8 +32,8 @@ impl AskedRun {
     ) -> Result<Self, Fault> {
         let checks = chosen(
             &applicable_names(engines, migration_type),
-            message.include_only.unwrap_or_default(),
-            message.exclude.unwrap_or_default(),
+            &message.include_only.unwrap_or_default(),
+            &message.exclude.unwrap_or_default(),
         )?;
         let name = message.assessment_run_name;
         check_segment("AssessmentRunName", &name)?;
@@ -44,8 +44,13 @@ impl AskedRun {
             )));
         }
         check_bucket(&message.result_location_bucket)?;
-        let folder = message.result_location_folder.filter(|folder| !folder.is_empty());
-        for segment in folder.iter().flat_map(|folder| folder.trim_matches('/').split('/')) {
+        let folder = message
+            .result_location_folder
+            .filter(|folder| !folder.is_empty());
+        for segment in folder
+            .iter()
+            .flat_map(|folder| folder.trim_matches('/').split('/'))
+        {
             check_segment("ResultLocationFolder", segment)?;
         }
         let (mode, key) = (message.result_encryption_mode, message.result_kms_key_arn);
@@ -71,22 +76,24 @@ fn applicable_names(engines: (Engine, Engine), migration_type: MigrationType) ->
         all: true,
     };
     let follows = migration_type != MigrationType::FullLoad;
-    let applicable = CHECKS.iter().filter(|check| check.applies(engines, follows, values));
+    let applicable = CHECKS
+        .iter()
+        .filter(|check| check.applies(engines, follows, values));
     applicable.map(|check| check.name).collect()
 }
 
 /// Those that are asked for. One that reads all rows is made where it is named alone.
 fn chosen(
     applicable: &[&'static str],
-    include_only: Vec<String>,
-    exclude: Vec<String>,
+    include_only: &[String],
+    exclude: &[String],
 ) -> Result<Vec<&'static str>, Fault> {
     if !include_only.is_empty() && !exclude.is_empty() {
         return Err(invalid_combination(
             "IncludeOnly and Exclude cannot both be given".to_owned(),
         ));
     }
-    for name in include_only.iter().chain(&exclude) {
+    for name in include_only.iter().chain(exclude) {
         if !applicable.contains(&name.as_str()) {
             return Err(invalid_value(format!(
                 "The individual assessment {name} is not applicable to the task. DescribeApplicableIndividualAssessments lists those that are"
@@ -96,12 +103,16 @@ fn chosen(
     let named = |names: &[String], check: &str| names.iter().any(|name| name == check);
     let is_chosen = |check: &&'static str| {
         if include_only.is_empty() {
-            **check != *ALL_VALUES && !named(&exclude, check)
+            **check != *ALL_VALUES && !named(exclude, check)
         } else {
-            named(&include_only, check)
+            named(include_only, check)
         }
     };
-    let chosen: Vec<&'static str> = applicable.iter().copied().filter(|check| is_chosen(check)).collect();
+    let chosen: Vec<&'static str> = applicable
+        .iter()
+        .copied()
+        .filter(|check| is_chosen(check))
+        .collect();
     if chosen.is_empty() {
         return Err(invalid_value(
             "Exclude leaves no individual assessment to run".to_owned(),
@@ -115,7 +126,9 @@ fn check_bucket(bucket: &str) -> Result<(), Fault> {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = bucket.as_bytes();
     let is_bucket = (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|&byte| is_word(byte) || matches!(byte, b'-' | b'.'))
+        && bytes
+            .iter()
+            .all(|&byte| is_word(byte) || matches!(byte, b'-' | b'.'))
         && bytes.first().copied().is_some_and(is_word)
         && bytes.last().copied().is_some_and(is_word)
         && !bucket.contains("..");
@@ -147,7 +160,8 @@ fn check_encryption(mode: Option<&str>, key: Option<&str>) -> Result<(), Fault> 
     }
     if (mode == Some(KMS)) != key.is_some() {
         return Err(invalid_combination(
-            "ResultKmsKeyArn is required with the ResultEncryptionMode SSE_KMS, and with no other".to_owned(),
+            "ResultKmsKeyArn is required with the ResultEncryptionMode SSE_KMS, and with no other"
+                .to_owned(),
         ));
     }
     Ok(())
@@ -186,7 +200,9 @@ pub(in crate::operations) async fn applicable(
         1..=i32::MAX,
     )?;
     if let Some(arn) = &message.replication_config_arn {
-        return Err(fault::not_found(format!("Replication Config {arn} not found.")));
+        return Err(fault::not_found(format!(
+            "Replication Config {arn} not found."
+        )));
     }
     let asked = (
         message.replication_instance_arn.as_deref(),
@@ -198,7 +214,10 @@ pub(in crate::operations) async fn applicable(
     let (engines, migration_type) = match (message.replication_task_arn.as_deref(), asked) {
         (Some(arn), (None, None, None, None)) => {
             let task = tasks::find(context, &mut *transaction, arn).await?;
-            (engines_of(&mut *transaction, &task).await?, task.migration_type)
+            (
+                engines_of(&mut *transaction, &task).await?,
+                task.migration_type,
+            )
         }
         (None, (Some(instance), Some(source), Some(target), Some(migration_type))) => {
             instances::find(context, &mut *transaction, instance).await?;
@@ -246,13 +265,14 @@ mod tests {
 
     #[test]
     fn all_rows_are_read_where_that_is_asked_for() {
-        let applicable = applicable_names((Engine::Postgres, Engine::MySql), MigrationType::FullLoad);
-        let usual = chosen(&applicable, Vec::new(), Vec::new()).unwrap();
+        let applicable =
+            applicable_names((Engine::Postgres, Engine::MySql), MigrationType::FullLoad);
+        let usual = chosen(&applicable, &[], &[]).unwrap();
         assert!(!usual.contains(&ALL_VALUES));
         assert_eq!(usual.len() + 1, applicable.len());
-        let named = chosen(&applicable, vec![ALL_VALUES.to_owned()], Vec::new()).unwrap();
+        let named = chosen(&applicable, &[ALL_VALUES.to_owned()], &[]).unwrap();
         assert_eq!(named, [ALL_VALUES]);
-        let all = usual.iter().map(|&name| name.to_owned()).collect();
-        assert!(chosen(&applicable, Vec::new(), all).is_err());
+        let all: Vec<String> = usual.iter().map(|&name| name.to_owned()).collect();
+        assert!(chosen(&applicable, &[], &all).is_err());
     }
 }

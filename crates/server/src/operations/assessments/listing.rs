@@ -1,7 +1,9 @@
 //! Runs and their checks, listed.
 
 use whimbrel_model as model;
-use whimbrel_store::{AssessmentRun, IndividualAssessment, ReplicationInstance, ReplicationTask, Stored, Transaction};
+use whimbrel_store::{
+    AssessmentRun, IndividualAssessment, ReplicationInstance, ReplicationTask, Stored, Transaction,
+};
 
 use super::shown;
 use super::wire::{is_latest_among, to_wire};
@@ -76,10 +78,12 @@ pub(in crate::operations) async fn describe_individual(
         check_filtered_exist(context, &mut *transaction, &filters).await?;
     }
     let (found, marker) = page.cut_numbered(found);
-    Ok(model::DescribeReplicationTaskIndividualAssessmentsResponse {
-        marker,
-        replication_task_individual_assessments: Some(found),
-    })
+    Ok(
+        model::DescribeReplicationTaskIndividualAssessmentsResponse {
+            marker,
+            replication_task_individual_assessments: Some(found),
+        },
+    )
 }
 
 fn matches(
@@ -109,11 +113,17 @@ fn individual(
 ) -> model::ReplicationTaskIndividualAssessment {
     let home = &context.home;
     model::ReplicationTaskIndividualAssessment {
-        replication_task_individual_assessment_arn: Some(home.arn(ArnKind::IndividualAssessment, &one.id)),
-        replication_task_assessment_run_arn: Some(home.arn(ArnKind::AssessmentRun, run.id.as_str())),
+        replication_task_individual_assessment_arn: Some(
+            home.arn(ArnKind::IndividualAssessment, &one.id),
+        ),
+        replication_task_assessment_run_arn: Some(
+            home.arn(ArnKind::AssessmentRun, run.id.as_str()),
+        ),
         individual_assessment_name: Some(one.name.clone()),
         status: Some(one.status.to_string()),
-        replication_task_individual_assessment_start_date: one.started_at.map(operations::timestamp),
+        replication_task_individual_assessment_start_date: one
+            .started_at
+            .map(operations::timestamp),
     }
 }
 

@@ -28,12 +28,16 @@ pub(in crate::operations) async fn describe_results(
     if let Some(arn) = wanted {
         tasks.retain(|task| context.home.arn(ArnKind::Task, task.id.as_str()) == arn);
         if tasks.is_empty() {
-            return Err(fault::not_found(format!("Replication Task {arn} not found.")));
+            return Err(fault::not_found(format!(
+                "Replication Task {arn} not found."
+            )));
         }
     }
     let mut found = Vec::new();
     for task in tasks {
-        let runs = transaction.list_children::<AssessmentRun>(task.id.as_str()).await?;
+        let runs = transaction
+            .list_children::<AssessmentRun>(task.id.as_str())
+            .await?;
         let ended = runs.into_iter().filter(|run| run.ended_at.is_some());
         if let Some(run) = ended.max_by_key(|run| run.seq) {
             found.push((task.seq, (task, run)));
@@ -62,7 +66,7 @@ async fn result(
     with_content: bool,
 ) -> model::ReplicationTaskAssessmentResult {
     let file = assessment_results::summary_file(&context.results, run);
-    let content = if with_content {
+    let told = if with_content {
         // Results that were moved away are not told; the log says why.
         assessment_results::read(&file).await
     } else {
@@ -80,9 +84,9 @@ async fn result(
         replication_task_last_assessment_date: run.ended_at.map(operations::timestamp),
         assessment_status: Some(status.to_owned()),
         assessment_results_file: Some(assessment_results::key(run)),
-        s3_object_url: content
+        s3_object_url: told
             .as_ref()
             .map(|_| model::SecretText::new(format!("file://{}", file.display()))),
-        assessment_results: content,
+        assessment_results: told,
     }
 }

@@ -42,18 +42,32 @@ pub(super) fn to_wire(
     use IndividualStatus as S;
     let home = &context.home;
     let count = |wanted: &[S]| {
-        let found = run.individual.iter().filter(|one| wanted.contains(&one.status));
+        let found = run
+            .individual
+            .iter()
+            .filter(|one| wanted.contains(&one.status));
         i32::try_from(found.count()).unwrap_or(i32::MAX)
     };
-    let ended = [S::Passed, S::Warning, S::Failed, S::Error, S::Skipped, S::Cancelled];
+    let ended = [
+        S::Passed,
+        S::Warning,
+        S::Failed,
+        S::Error,
+        S::Skipped,
+        S::Cancelled,
+    ];
     let location = &run.location;
     model::ReplicationTaskAssessmentRun {
-        replication_task_assessment_run_arn: Some(home.arn(ArnKind::AssessmentRun, run.id.as_str())),
+        replication_task_assessment_run_arn: Some(
+            home.arn(ArnKind::AssessmentRun, run.id.as_str()),
+        ),
         replication_task_arn: Some(home.arn(ArnKind::Task, run.task_id.as_str())),
         status: Some(run.status.to_string()),
         replication_task_assessment_run_creation_date: Some(timestamp(run.created_at)),
         assessment_progress: Some(model::ReplicationTaskAssessmentRunProgress {
-            individual_assessment_count: Some(i32::try_from(run.individual.len()).unwrap_or(i32::MAX)),
+            individual_assessment_count: Some(
+                i32::try_from(run.individual.len()).unwrap_or(i32::MAX),
+            ),
             individual_assessment_completed_count: Some(count(&ended)),
         }),
         last_failure_message: run.last_failure_message.clone(),
