@@ -38,7 +38,7 @@ pub(crate) async fn findings(options: &Options, asked: Assessed<'_>) -> Result<F
                 (tables, is_followed),
                 &mut findings,
             )
-            .await
+            .await;
         }
         Assessed::Target {
             tables,

@@ -5,8 +5,8 @@
 //!                                                               /<check>.json      what one check found
 //! ```
 //!
-//! A run's files are written beside their place and moved there as a whole, so that nobody reads half of them. They are there before the run is told as ended;
-//! a process that is killed between the two makes the run again, and the same files.
+//! All files are durable before the run is told as ended, the summary last. A process that is killed meanwhile makes the run again, and the same files in the
+//! place of those that are there. Folders within a run's may be other runs' and are left alone.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -116,50 +116,43 @@ fn check(one: &Assessment) -> Value {
     })
 }
 
-/// Puts the files in the place of whatever is there of an earlier try.
+/// Puts the files in the place of whatever is there of an earlier try, or of a run of the name that was deleted.
 pub(crate) async fn write(
     results: &Path,
     run: &AssessmentRun,
     files: Vec<ResultFile>,
 ) -> io::Result<()> {
     let place = results.join(&run.location.bucket).join(folder(run));
-    // A name that no run has: theirs have no slash, and this one is of the run alone.
-    let beside = results.join(format!(".{}", run.id));
-    let written = tokio::task::spawn_blocking(move || write_all(&place, &beside, &files)).await;
+    let written = tokio::task::spawn_blocking(move || write_all(&place, &files)).await;
     written.map_err(io::Error::other)?
 }
 
-fn write_all(place: &Path, beside: &Path, files: &[ResultFile]) -> io::Result<()> {
-    remove_if_there(beside)?;
-    make(beside)?;
-    for (name, content) in files {
+fn write_all(place: &Path, files: &[ResultFile]) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(place)?;
+    for entry in fs::read_dir(place)? {
+        let path = entry?.path();
+        let is_result = path
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        if is_result && path.is_file() {
+            fs::remove_file(path)?;
+        }
+    }
+    // The summary comes first, and is written last.
+    for (name, content) in files.iter().rev() {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(beside.join(format!("{name}.json")))?;
+            .open(place.join(format!("{name}.json")))?;
         serde_json::to_writer_pretty(&mut file, content)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
     }
-    if let Some(parent) = place.parent() {
-        make(parent)?;
-        remove_if_there(place)?;
-        fs::rename(beside, place)?;
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn make(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-fn remove_if_there(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    File::open(place)?.sync_all()
 }
 
 #[cfg(test)]
@@ -167,18 +160,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_take_the_place_of_those_of_an_earlier_try() {
+    fn files_take_the_place_of_those_of_an_earlier_try_and_of_no_other_run() {
         let temp = tempfile::tempdir().unwrap();
-        let (place, beside) = (temp.path().join("b/f/run"), temp.path().join(".id"));
+        let place = temp.path().join("b/f/run");
         let file = |name: &str, content: i32| vec![(name.to_owned(), json!(content))];
-        write_all(&place, &beside, &file("old", 1)).unwrap();
-        // Killed while it wrote.
-        fs::create_dir(&beside).unwrap();
-        write_all(&place, &beside, &file("new", 2)).unwrap();
+        write_all(&place, &file("old", 1)).unwrap();
+        write_all(&place.join("other"), &file("kept", 3)).unwrap();
+        write_all(&place, &file("new", 2)).unwrap();
         let names = fs::read_dir(&place).unwrap();
-        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["new.json"]);
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["new.json", "other"]);
         assert_eq!(fs::read_to_string(place.join("new.json")).unwrap(), "2\n");
-        assert!(!beside.exists());
+        assert!(place.join("other/kept.json").exists());
     }
 }

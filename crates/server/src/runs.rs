@@ -45,7 +45,7 @@ struct Run {
 /// The runs of this process and whatever else it has under way.
 #[derive(Default)]
 pub(crate) struct Runs {
-    runs: Mutex<HashMap<TaskId, Run>>,
+    by_task: Mutex<HashMap<TaskId, Run>>,
     under_way: TaskTracker,
     /// Told when the process ends, to what else may take long.
     ending: CancellationToken,
@@ -53,7 +53,7 @@ pub(crate) struct Runs {
 
 impl Runs {
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Run>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn contains(&self, task: &TaskId) -> bool {

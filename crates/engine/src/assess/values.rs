@@ -25,32 +25,98 @@ pub(super) async fn look(
 ) -> Findings {
     let mut findings = Findings::default();
     let wanted = [
-        (SAMPLED, values.sampled.is_some(), values.sampled),
         (ALL, values.all, None),
+        (SAMPLED, values.sampled.is_some(), values.sampled),
     ];
     for (check, is_wanted, rows) in wanted {
         if !is_wanted {
             continue;
         }
-        findings.note(&[check], Ok(Vec::new()));
+        let check = [check, CUT];
+        findings.note(&check, Ok(Vec::new()));
         for table in &plan.tables {
             let Ok(planned) = &table.target else { continue };
             match misfits((source, target), planned, spec, rows).await {
                 Ok(misfits) => {
                     let told = misfits
                         .into_iter()
-                        .map(|misfit| told((check, spec), planned, misfit));
+                        .map(|misfit| told((check[0], spec), planned, misfit));
                     findings.concerns.extend(told);
                 }
-                Err(error) => findings.cannot(
-                    check,
-                    format!("table {}: {}", table.source.name, without_name(error)),
-                ),
+                Err(error) => findings.cannot(check[0], of_table(planned, error)),
+            }
+            match cut(source, planned, spec, rows).await {
+                Ok(misfits) => {
+                    let told = misfits.into_iter().map(|misfit| told_cut(planned, misfit));
+                    findings.concerns.extend(told);
+                }
+                Err(error) => findings.cannot(CUT, of_table(planned, error)),
             }
         }
     }
+    // What a sample shows of cut values is among what all rows show.
+    let mut seen = std::collections::HashSet::new();
+    findings
+        .concerns
+        .retain(|concern| concern.check != CUT || seen.insert(concern.object.clone()));
     findings
 }
+
+fn of_table(planned: &TargetTable, error: Error) -> String {
+    format!("table {}: {}", planned.source.name, without_name(error))
+}
+
+/// Values that the settings or rules of large objects cut.
+async fn cut(
+    source: &mut dyn Source,
+    planned: &TargetTable,
+    spec: &FullLoadSpec,
+    rows: Option<u64>,
+) -> Result<Vec<Misfit>, Error> {
+    let Some(shape) = spec.shaper().of(&planned.source)? else {
+        return Ok(Vec::new());
+    };
+    let columns = planned.source.loaded_columns().filter_map(|column| {
+        let bytes_max = shape.cut_after(planned.column_of(&column.name)?)?;
+        Some(Measured {
+            column: column.name.clone(),
+            bounds: Bounds {
+                bytes_max: Some(bytes_max),
+                ..Bounds::default()
+            },
+        })
+    });
+    let columns: Vec<Measured> = columns.collect();
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    source.misfits(&planned.source, &columns, rows).await
+}
+
+fn told_cut(planned: &TargetTable, misfit: Misfit) -> Concern {
+    let Misfit {
+        column,
+        what,
+        row_count,
+        extreme,
+        key,
+    } = misfit;
+    let rows = if row_count == 1 {
+        "row has"
+    } else {
+        "rows have"
+    };
+    let key = key.map_or_else(String::new, |key| format!(", such as that of key {key}"));
+    Concern::new(
+        CUT,
+        format!("{}.{column}", planned.source.name),
+        format!("{row_count} {rows} {what} ({extreme}){key}, after which values end at the target"),
+        "raise LobMaxSize (or the bulk-max-size of the table's lob-settings), or leave it out, so that values of any size travel whole",
+    )
+}
+
+/// Where large objects are limited: values that are longer.
+const CUT: &str = "postgres-check-limited-lob-size";
 
 fn without_name(error: Error) -> String {
     match error {

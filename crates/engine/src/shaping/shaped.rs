@@ -140,6 +140,14 @@ impl Shaped {
         })
     }
 
+    /// The bytes after which cells of the target's column at this place end, where they are the source's up to there.
+    pub(crate) fn cut_after(&self, place: usize) -> Option<u64> {
+        let cell = self.picks.get(place)?.cell;
+        let bytes_max = cell.bytes_max?;
+        let is_source_s = matches!(cell.make, Make::Same) && cell.mask.is_none();
+        is_source_s.then(|| u64::try_from(bytes_max).unwrap_or(u64::MAX))
+    }
+
     /// Whether changes find their rows, in a log that tells old rows by their keys.
     pub(crate) fn finds_rows(&self) -> bool {
         self.finds_rows

@@ -91,29 +91,35 @@ fn many(tables: &[Table]) -> Vec<Concern> {
     Vec::from_iter(concern)
 }
 
-/// A replica writes what it applies into its own log only where it is told to.
+/// A replica writes what it applies into its own log only where it is told to. Asked so that a user who may follow changes may ask: MariaDB shows the
+/// state of replicas to others alone, and tells up to where it has applied to everybody, also where it is a replica no more.
 async fn replica(connection: &mut Connection) -> Result<Vec<Concern>, Error> {
-    let statement = match connection.engine() {
-        Engine::MariaDb => "SHOW ALL SLAVES STATUS",
-        Engine::MySql | Engine::Postgres => "SHOW REPLICA STATUS",
-    };
-    if rows(connection, statement).await?.is_empty() {
-        return Ok(Vec::new());
-    }
     let sql =
         "SHOW GLOBAL VARIABLES WHERE variable_name IN ('log_slave_updates', 'log_replica_updates')";
     let settings = rows(connection, sql).await?;
-    let silent = settings
-        .iter()
-        .find(|row| !row.text(1).eq_ignore_ascii_case("ON"));
-    Ok(Vec::from_iter(silent.map(|row| {
+    let is_off = |row: &&TextRow| !row.text(1).eq_ignore_ascii_case("ON");
+    let Some(silent) = settings.iter().find(is_off) else {
+        return Ok(Vec::new());
+    };
+    let is_replica = match connection.engine() {
+        Engine::MariaDb => {
+            let applied = rows(connection, "SELECT @@global.gtid_slave_pos").await?;
+            applied.iter().any(|row| !row.text(0).is_empty())
+        }
+        Engine::MySql | Engine::Postgres => {
+            !rows(connection, "SHOW REPLICA STATUS").await?.is_empty()
+        }
+    };
+    let name = silent.text(0);
+    let concern = is_replica.then(|| {
         Concern::new(
             "mysql-check-source-replica",
-            row.text(0),
-            "the source is a replica whose binary log does not hold the changes that come from its own source",
-            format!("set {} to ON and restart the replica, or give its source as the source", row.text(0)),
+            name,
+            "the source is, or was, a replica, and its binary log does not hold the changes that come from its own source",
+            format!("if it still is one, set {name} to ON and restart it, or give its source as the source"),
         )
-    })))
+    });
+    Ok(Vec::from_iter(concern))
 }
 
 /// Tables that the user sees and may not read. The server alone knows what its roles and patterns come to, so it is asked.
@@ -130,19 +136,12 @@ async fn rights(
             .await
         {
             Ok(_) => {}
-            Err(WireError::Server(error)) if !error.is_transient() => {
-                let remedy = if error.is_denied() {
-                    format!("grant user {} SELECT ON {quoted}", options.user)
-                } else {
-                    format!("mend it until SELECT * FROM {quoted} answers, or leave it out")
-                };
-                concerns.push(Concern::new(
-                    "mysql-check-select-privileges",
-                    table.name.to_string(),
-                    error.to_string(),
-                    remedy,
-                ));
-            }
+            Err(WireError::Server(error)) if error.is_denied() => concerns.push(Concern::new(
+                "mysql-check-select-privileges",
+                table.name.to_string(),
+                error.to_string(),
+                format!("grant user {} SELECT ON {quoted}", options.user),
+            )),
             Err(error) => return Err(general(error, DOING)),
         }
     }

@@ -150,9 +150,8 @@ fn is_dated(ty: &ColumnType) -> bool {
 
 fn of_times(name: &str, ty: &ColumnType, bounds: &Bounds) -> Vec<Asked> {
     let mut asked = Vec::new();
-    // A date that is none has no last day of its month.
     let none = format!(
-        "{name} IS NOT NULL AND (MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0 OR LAST_DAY({name}) IS NULL)"
+        "MONTH({name}) = 0 OR DAYOFMONTH({name}) = 0 OR DAYOFMONTH({name}) > DAYOFMONTH(LAST_DAY({name}))"
     );
     if bounds.without.nul && is_dated(ty) {
         asked.push(("a date that is none".to_owned(), none, None));

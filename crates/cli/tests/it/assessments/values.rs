@@ -191,3 +191,30 @@ fn what_the_user_may_not_read_has_not_passed() {
     assert_eq!(assessed.said.exit_code, Some(1));
     source.sql(&format!("drop role {user}")).unwrap();
 }
+
+#[test]
+fn values_that_settings_cut_are_told() {
+    const CUT: &str = "postgres-check-limited-lob-size";
+    for (from, to, large) in [
+        (Engine::Postgres15, Engine::Mysql97, "text"),
+        (Engine::Mysql97, Engine::Postgres15, "longtext"),
+    ] {
+        let (source, target) = (database(from), database(to));
+        source
+            .sql(&format!(
+                "create table t (id int primary key, s {large}); insert into t values (1, repeat('x', 2048)), (2, repeat('y', 1024))"
+            ))
+            .unwrap();
+        let limited = ["--sample", "10", "--lob-max-size", "1KiB"];
+        let assessed = Assessed::of(&source.url(), &target.url(), &limited);
+        assessed.finds(
+            CUT,
+            "warning",
+            &[
+                "t.s",
+                "1 row has more than 1024 bytes (the longest has 2048), such as that of key 1",
+            ],
+        );
+        Assessed::of(&source.url(), &target.url(), &limited[..2]).is_quiet(&[CUT]);
+    }
+}

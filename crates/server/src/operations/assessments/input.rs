@@ -32,8 +32,8 @@ impl AskedRun {
     ) -> Result<Self, Fault> {
         let checks = chosen(
             &applicable_names(engines, migration_type),
-            message.include_only.unwrap_or_default(),
-            message.exclude.unwrap_or_default(),
+            &message.include_only.unwrap_or_default(),
+            &message.exclude.unwrap_or_default(),
         )?;
         let name = message.assessment_run_name;
         check_segment("AssessmentRunName", &name)?;
@@ -85,15 +85,15 @@ fn applicable_names(engines: (Engine, Engine), migration_type: MigrationType) ->
 /// Those that are asked for. One that reads all rows is made where it is named alone.
 fn chosen(
     applicable: &[&'static str],
-    include_only: Vec<String>,
-    exclude: Vec<String>,
+    include_only: &[String],
+    exclude: &[String],
 ) -> Result<Vec<&'static str>, Fault> {
     if !include_only.is_empty() && !exclude.is_empty() {
         return Err(invalid_combination(
             "IncludeOnly and Exclude cannot both be given".to_owned(),
         ));
     }
-    for name in include_only.iter().chain(&exclude) {
+    for name in include_only.iter().chain(exclude) {
         if !applicable.contains(&name.as_str()) {
             return Err(invalid_value(format!(
                 "The individual assessment {name} is not applicable to the task. DescribeApplicableIndividualAssessments lists those that are"
@@ -103,9 +103,9 @@ fn chosen(
     let named = |names: &[String], check: &str| names.iter().any(|name| name == check);
     let is_chosen = |check: &&'static str| {
         if include_only.is_empty() {
-            **check != *ALL_VALUES && !named(&exclude, check)
+            **check != *ALL_VALUES && !named(exclude, check)
         } else {
-            named(&include_only, check)
+            named(include_only, check)
         }
     };
     let chosen: Vec<&'static str> = applicable
@@ -267,12 +267,12 @@ mod tests {
     fn all_rows_are_read_where_that_is_asked_for() {
         let applicable =
             applicable_names((Engine::Postgres, Engine::MySql), MigrationType::FullLoad);
-        let usual = chosen(&applicable, Vec::new(), Vec::new()).unwrap();
+        let usual = chosen(&applicable, &[], &[]).unwrap();
         assert!(!usual.contains(&ALL_VALUES));
         assert_eq!(usual.len() + 1, applicable.len());
-        let named = chosen(&applicable, vec![ALL_VALUES.to_owned()], Vec::new()).unwrap();
+        let named = chosen(&applicable, &[ALL_VALUES.to_owned()], &[]).unwrap();
         assert_eq!(named, [ALL_VALUES]);
-        let all = usual.iter().map(|&name| name.to_owned()).collect();
-        assert!(chosen(&applicable, Vec::new(), all).is_err());
+        let all: Vec<String> = usual.iter().map(|&name| name.to_owned()).collect();
+        assert!(chosen(&applicable, &[], &all).is_err());
     }
 }

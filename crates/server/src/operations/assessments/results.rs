@@ -66,7 +66,7 @@ async fn result(
     with_content: bool,
 ) -> model::ReplicationTaskAssessmentResult {
     let file = assessment_results::summary_file(&context.results, run);
-    let content = if with_content {
+    let told = if with_content {
         // Results that were moved away are not told; the log says why.
         assessment_results::read(&file).await
     } else {
@@ -84,9 +84,9 @@ async fn result(
         replication_task_last_assessment_date: run.ended_at.map(operations::timestamp),
         assessment_status: Some(status.to_owned()),
         assessment_results_file: Some(assessment_results::key(run)),
-        s3_object_url: content
+        s3_object_url: told
             .as_ref()
             .map(|_| model::SecretText::new(format!("file://{}", file.display()))),
-        assessment_results: content,
+        assessment_results: told,
     }
 }
