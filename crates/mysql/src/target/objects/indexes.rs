@@ -75,7 +75,7 @@ const VECTOR: &str = "VECTOR";
 type Converted = (String, Option<String>);
 
 fn statement(table: &Placed<'_>, index: &Index, name: &str) -> Result<Converted, Refused> {
-    let kind = match index.method {
+    let kind = match &index.method {
         IndexMethod::FullText => "FULLTEXT ",
         IndexMethod::Spatial => "SPATIAL ",
         IndexMethod::Other(method) if method == VECTOR => "VECTOR ",
