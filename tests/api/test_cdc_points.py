@@ -113,6 +113,32 @@ def test_a_task_goes_on_from_the_checkpoint_of_another(dms, pair):  # noqa: F811
     arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n4\tof the first\n5\tbetween\n")
 
 
+@of_sources(SOURCES[:1])
+def test_views_that_made_way_for_a_definition_come_back_at_the_end(dms, pair):  # noqa: F811
+    schema = pair.schema
+    make_targets(pair)
+    pair.target.sql(
+        f"create view {schema}.ids as select id from {schema}.a; create view {schema}.names as select name from {schema}.a; "
+        f"create materialized view {schema}.kept as select id from {schema}.a"
+    )
+    views = f"select string_agg(relname::text, ' ' order by relname) from pg_class where relnamespace = '{schema}'::regnamespace and relkind in ('v', 'm')"
+    task = pair.task(MigrationType="cdc")
+    start(dms, task)
+    follows(dms, task)
+    pair.source.sql(f"alter table {schema}.a drop column name; insert into {schema}.a values (9)")
+    ids = f"select id from {schema}.ids order by 1"
+    wait_until(lambda: pair.target.sql(ids) == "9\n", 60, "the row is there")
+    assert pair.target.sql(views) == "ids\n"
+    stop(dms, task)
+    start(dms, task, start_type="resume-processing", CdcStopPosition=f"server_time:{clock(1)}")
+    pair.source.sql(f"insert into {schema}.a values (10)")
+    done = is_over(dms, task)
+    assert done["Status"] == "stopped", done
+    # The other has no column to show.
+    assert pair.target.sql(views) == "ids kept\n"
+    assert "9" in pair.target.sql(f"select id from {schema}.kept")
+
+
 def with_slot(dms, pair, name):
     settings = {"SlotName": name}
     endpoint = endpoint_of(dms, "source", pair.source, PostgreSQLSettings=settings)

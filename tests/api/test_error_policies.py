@@ -184,6 +184,34 @@ def test_changes_that_are_left_out_escalate(dms, pair):
     assert f"{schema}.a" in fails(dms, task)
 
 
+@every_way
+def test_inserts_overwrite_and_updates_insert_where_that_is_wanted(dms, pair):
+    policies = {"ApplyErrorInsertPolicy": "INSERT_RECORD", "ApplyErrorUpdatePolicy": "UPDATE_RECORD"}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(**policies))
+    start(dms, task)
+    follows(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    stop(dms, task)
+    schema = pair.schema
+    pair.target.sql(f"delete from {schema}.a where id in (1, 2, 3); insert into {schema}.a values (7, 'way'), (11, 'way')")
+    # Of one row more than once, in one transaction: what is inserted for an update is met by what comes behind it.
+    pair.source.sql(
+        f"begin; update {schema}.a set name = 'first' where id = 1; update {schema}.a set name = 'second' where id = 1; "
+        f"update {schema}.a set name = 'gone' where id = 2; delete from {schema}.a where id = 2; insert into {schema}.a values (2, 'anew'); "
+        f"insert into {schema}.a values (7, 'wins'); update {schema}.a set id = 11, name = 'moved' where id = 3; commit"
+    )
+    start(dms, task, "resume-processing")
+    arrives(pair, "a", "1\tsecond\n2\tanew\n7\twins\n11\tmoved\n")
+    # So in a batch that is large.
+    pair.target.sql(f"insert into {schema}.a values (150, 'way'); delete from {schema}.a where id = 1")
+    values = ", ".join(f"({n}, 'row')" for n in range(100, 300))
+    pair.source.sql(f"begin; insert into {schema}.a values {values}; update {schema}.a set name = 'all'; commit")
+    rows = "".join(f"{n}\tall\n" for n in [1, 2, 7, 11, *range(100, 300)])
+    arrives(pair, "a", rows)
+    assert exceptions(pair, task, "awsdms_apply_exceptions") == ""
+    stop(dms, task)
+
+
 @both_ways
 def test_a_truncation_ends_the_task_where_that_is_wanted(dms, pair):
     schema = pair.schema

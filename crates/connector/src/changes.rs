@@ -404,6 +404,15 @@ pub trait Applier: Send {
     /// As [`Self::apply_net`], all changes of the call undone.
     async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error>;
 
+    /// Marks where the open transaction is, for [`Self::back_to_mark`]. There is one mark at a time.
+    async fn mark(&mut self) -> Result<(), Error>;
+
+    /// Takes the mark away; what was applied since stays.
+    async fn drop_mark(&mut self) -> Result<(), Error>;
+
+    /// Undoes what was applied since the mark, and takes it away.
+    async fn back_to_mark(&mut self) -> Result<(), Error>;
+
     /// Writes down within the open transaction what becomes of the task's tables.
     async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error>;
 

@@ -3,7 +3,7 @@ use whimbrel_core::objects::{ObjectKind, ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, TableName};
 
 use crate::control_tables::ControlWrite;
-use crate::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
+use crate::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use crate::{
     Applier, ApplySettings, Checkpoint, Error, FollowState, NOBODY, RawFormat, RowBlock,
     TypeDefinition,
@@ -396,7 +396,7 @@ pub trait Target: Send {
     }
 
     /// Takes what has the object's name away, because it would act on rows which are about to be written; it is on record before, and made again as it was by
-    /// [`Self::restore_keys`]. Answers whether it was there.
+    /// [`Self::restore_keys`].
     ///
     /// # Errors
     /// As of [`Self::make_object`].
@@ -404,8 +404,8 @@ pub trait Target: Send {
         &mut self,
         _fence: &TaskFence,
         _step: &ObjectStep,
-    ) -> Result<bool, Error> {
-        Ok(false)
+    ) -> Result<Aside, Error> {
+        Ok(Aside::Absent)
     }
 
     /// Makes several objects of one table and kind at once, where the server would otherwise go through the table for each. `None`: nothing was done, and they

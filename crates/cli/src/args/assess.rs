@@ -34,7 +34,7 @@ pub(crate) struct AssessArgs {
     #[arg(long)]
     pub(crate) follow: bool,
     /// What is to be made beside rows and primary keys, as for `whimbrel migrate`
-    #[arg(long, value_name = "KINDS", default_value = "tables", value_parser = ObjectSelection::parse)]
+    #[arg(long, value_name = "KINDS", default_value = "all", value_parser = ObjectSelection::parse)]
     pub(crate) objects: ObjectSelection,
     /// Prints results as JSON on the standard output, one object per line
     #[arg(long, help_heading = "Output")]

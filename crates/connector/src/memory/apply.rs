@@ -23,6 +23,7 @@ pub(super) struct MemoryApplier {
     faults: Faults,
     fence: TaskFence,
     open: Option<Open>,
+    mark: Option<Open>,
 }
 
 /// What a transaction has done so far.
@@ -41,6 +42,7 @@ impl MemoryApplier {
             faults,
             fence,
             open: None,
+            mark: None,
         }
     }
 
@@ -122,6 +124,20 @@ impl Applier for MemoryApplier {
                     .collect()
             })
         })
+    }
+
+    async fn mark(&mut self) -> Result<(), Error> {
+        self.mark = Some(self.open.clone().ok_or_else(nothing_open)?);
+        Ok(())
+    }
+
+    async fn drop_mark(&mut self) -> Result<(), Error> {
+        self.mark.take().map(drop).ok_or_else(nothing_open)
+    }
+
+    async fn back_to_mark(&mut self) -> Result<(), Error> {
+        self.open = Some(self.mark.take().ok_or_else(nothing_open)?);
+        Ok(())
     }
 
     async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error> {

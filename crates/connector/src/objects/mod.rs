@@ -145,6 +145,17 @@ pub struct ObjectPlan {
     pub is_serial_by_table: bool,
 }
 
+/// What became of an object that has to stand aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// None is there that would act.
+    Absent,
+    /// It is on record and gone.
+    Gone,
+    /// It stays and acts on the rows that are written: why, and what to do.
+    Stays(String),
+}
+
 /// What became of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectOutcome {

@@ -51,10 +51,11 @@ pub fn another_is_there(step: &ObjectStep) -> String {
     )
 }
 
-/// What is said of an object while the one of its name that the target had stands aside.
-pub fn own_stands_aside() -> String {
-    "the target had one of that name, which is made again first, once all tables are loaded and no more changes follow: make the objects again then"
-        .to_owned()
+/// What is said of an object while the one of its name that the target had stands aside. `task` has noted it, and `remove` is the statement that removes the note.
+pub fn own_stands_aside(task: &str, remove: &str) -> String {
+    format!(
+        "the target had one of that name, which stands aside for task {task} and is made again first, once all tables are loaded and no more changes follow: make the objects again then; if there is no such task any more, make it by the definition in the note, or leave it, and run: {remove}"
+    )
 }
 
 /// How a target takes texts of a source.

@@ -231,11 +231,26 @@ const ERROR_BEHAVIOR: &[Member] = &[
     member("ApplyErrorDeletePolicy", ERROR_POLICY, "\"IGNORE_RECORD\""),
     member(
         "ApplyErrorInsertPolicy",
-        // `INSERT_RECORD` and `UPDATE_RECORD` are not built: what they ask for must not turn into something else.
-        ERROR_POLICY,
+        OneOf(&[
+            "IGNORE_RECORD",
+            "LOG_ERROR",
+            "SUSPEND_TABLE",
+            "STOP_TASK",
+            "INSERT_RECORD",
+        ]),
         "\"LOG_ERROR\"",
     ),
-    member("ApplyErrorUpdatePolicy", ERROR_POLICY, "\"LOG_ERROR\""),
+    member(
+        "ApplyErrorUpdatePolicy",
+        OneOf(&[
+            "IGNORE_RECORD",
+            "LOG_ERROR",
+            "SUSPEND_TABLE",
+            "STOP_TASK",
+            "UPDATE_RECORD",
+        ]),
+        "\"LOG_ERROR\"",
+    ),
     member(
         "ApplyErrorEscalationPolicy",
         OneOf(&["LOG_ERROR", "SUSPEND_TABLE", "STOP_TASK"]),

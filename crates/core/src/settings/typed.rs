@@ -146,6 +146,10 @@ pub struct TaskSettings {
     pub tables_in_error_max: Option<NonZeroU32>,
     /// Inserts, updates and deletes that the target refuses or that meet no row.
     pub apply_errors: [ErrorPolicy; 3],
+    /// An insert whose row is there replaces that (`INSERT_RECORD`).
+    pub overwrites: bool,
+    /// An update whose row is not there inserts it (`UPDATE_RECORD`).
+    pub inserts_missing: bool,
     /// When many such changes of a table were left out.
     pub apply_escalation: Option<EscalationSettings>,
     /// Transactions that are open at the source when the task begins.
@@ -224,6 +228,9 @@ impl TaskSettings {
         let small =
             |group: &str, member: &str| u32::try_from(number(group, member)).unwrap_or_default();
         let policy = |member: &str| error_policy(document.get("ErrorBehavior", member));
+        let is_set = |member: &str, wanted: &str| {
+            document.get("ErrorBehavior", member).as_str() == Some(wanted)
+        };
         let tuning = |member: &str| small("ChangeProcessingTuning", member);
         let batches = document.bool("TargetMetadata", "BatchApplyEnabled");
         let is_tuned = |member: &str| document.is_given("ChangeProcessingTuning", member);
@@ -259,6 +266,8 @@ impl TaskSettings {
                 policy("ApplyErrorUpdatePolicy"),
                 policy("ApplyErrorDeletePolicy"),
             ],
+            overwrites: is_set("ApplyErrorInsertPolicy", "INSERT_RECORD"),
+            inserts_missing: is_set("ApplyErrorUpdatePolicy", "UPDATE_RECORD"),
             apply_escalation: escalation(document, "ApplyError"),
             open_transactions: open_transactions(document),
             apply_mode: apply_mode(document, gathers),

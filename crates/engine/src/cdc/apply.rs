@@ -6,7 +6,8 @@ use tracing::{debug, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     Applier, ApplyException, Checkpoint, Definition, Error, FedTable, Feeding, FollowState,
-    NetChanges, RecordChange, RowRefusal, RowSet as _, SingleKind,
+    NetChanges, RecordChange, RefusalKind, RowAt, RowRefusal, RowSet as _, SingleChange,
+    SingleKind,
 };
 use whimbrel_core::{Position, TableName};
 
@@ -306,7 +307,8 @@ impl BatchWriter {
             by_table: BTreeMap::new(),
         };
         counts.count_all();
-        if batch.changes.len() <= SINGLES_MAX || !self.folds {
+        let is_small = batch.changes.len() <= SINGLES_MAX;
+        if is_small || !self.folds || self.errors.inserts_missing {
             let all: Vec<u32> = (0..).take(batch.changes.len()).collect();
             self.in_order(batch, &all, &mut counts).await?;
         } else {
@@ -456,21 +458,109 @@ impl BatchWriter {
             if wanted.is_empty() {
                 continue;
             }
-            let singles: Vec<_> = wanted.iter().map(|&index| batch.single(index)).collect();
-            match self.applier.apply_single(&singles).await {
-                Ok(touched) => self.missed(batch, &wanted, &touched, counts).await?,
-                Err(Error::Row(refusal)) => {
-                    if let [index] = *wanted {
-                        self.refused(batch, index, *refusal, counts).await?;
-                    } else {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
-                    }
+            let is_done = match self.apply_marked(batch, &wanted).await {
+                Ok(Some(touched)) => {
+                    self.missed(batch, &wanted, &touched, counts).await?;
+                    true
                 }
+                Ok(None) => match *wanted {
+                    [index] => {
+                        self.insert_missing(batch, index, counts).await?;
+                        true
+                    }
+                    _ => false,
+                },
+                Err(Error::Row(refusal)) => match *wanted {
+                    [index] => {
+                        self.refused(batch, index, *refusal, counts).await?;
+                        true
+                    }
+                    _ => false,
+                },
                 Err(error) => return Err(error),
+            };
+            if !is_done {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
             }
         }
         Ok(())
+    }
+
+    /// Applies changes in one call. `None`: an update met no row, which the task wants to be inserted, and nothing is applied: what comes behind it may be of the
+    /// same row.
+    async fn apply_marked(
+        &mut self,
+        batch: &Batch,
+        changes: &[u32],
+    ) -> Result<Option<Vec<u64>>, Error> {
+        let singles: Vec<_> = changes.iter().map(|&index| batch.single(index)).collect();
+        let asks = |index: &u32| {
+            let change = &batch.changes[*index as usize];
+            matches!(change.kind, SingleKind::Update { .. }) && !change.may_miss
+        };
+        if !self.errors.inserts_missing || !changes.iter().any(asks) {
+            return self.applier.apply_single(&singles).await.map(Some);
+        }
+        self.applier.mark().await?;
+        let touched = match self.applier.apply_single(&singles).await {
+            Ok(touched) => touched,
+            Err(error @ Error::Row(_)) => {
+                self.applier.drop_mark().await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let is_missing = |(index, touched): (&u32, &u64)| *touched == 0 && asks(index);
+        if changes.iter().zip(&touched).any(is_missing) {
+            self.applier.back_to_mark().await?;
+            return Ok(None);
+        }
+        self.applier.drop_mark().await?;
+        Ok(Some(touched))
+    }
+
+    /// Inserts the row of an update that met none. Where the log has only a part of it, or the target refuses it, the policy for rows that are not there holds.
+    async fn insert_missing(
+        &mut self,
+        batch: &Batch,
+        index: u32,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let SingleKind::Update { after, .. } = batch.changes[index as usize].kind else {
+            return self.missed(batch, &[index], &[0], counts).await;
+        };
+        if !after.is_whole {
+            return self.missed(batch, &[index], &[0], counts).await;
+        }
+        let insert = SingleChange {
+            kind: SingleKind::Insert { after },
+            ..batch.single(index)
+        };
+        match self.applier.apply_single(&[insert]).await {
+            Ok(_) => Ok(()),
+            // Its key is new, and the row of that is there.
+            Err(Error::Row(_)) if self.overwrite(batch, index, after).await? => Ok(()),
+            Err(Error::Row(_)) => self.missed(batch, &[index], &[0], counts).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the row of a key another content. It is updated, not deleted and inserted: nothing that refers to it may be lost by it. `false`: no row has the key, or
+    /// the target refuses.
+    async fn overwrite(&mut self, batch: &Batch, index: u32, after: RowAt) -> Result<bool, Error> {
+        let update = SingleChange {
+            kind: SingleKind::Update {
+                before: None,
+                after,
+            },
+            ..batch.single(index)
+        };
+        match self.applier.apply_single(&[update]).await {
+            Ok(touched) => Ok(touched.iter().any(|&touched| touched > 0)),
+            Err(Error::Row(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Those of tables that are followed.
@@ -529,6 +619,13 @@ impl BatchWriter {
         counts: &mut Counts<'_>,
     ) -> Result<(), Error> {
         let change = &batch.changes[index as usize];
+        if let SingleKind::Insert { after } = change.kind
+            && self.errors.overwrites
+            && refusal.kind == RefusalKind::Constraint
+            && self.overwrite(batch, index, after).await?
+        {
+            return Ok(());
+        }
         let (class, policy) = match (self.data_errors.of_change(refusal.kind), change.kind) {
             (Some(policy), _) => (Class::Data, policy),
             (None, SingleKind::Insert { .. }) => (Class::Apply, self.errors.insert),

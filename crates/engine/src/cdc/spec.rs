@@ -41,6 +41,11 @@ pub struct ApplyErrors {
     pub missing_update: RowPolicy,
     /// Deletes of rows that are not there.
     pub missing_delete: RowPolicy,
+    /// An insert whose row is there already replaces that row. Where it cannot, `insert` holds.
+    pub overwrites: bool,
+    /// An update whose row is not there inserts it, if the log has all of it. Where it cannot, `missing_update` holds. Nothing is applied in sets then, which do not
+    /// tell which rows were not there.
+    pub inserts_missing: bool,
     /// When many changes of a table were left out.
     pub escalation: Option<Escalation>,
 }
@@ -54,6 +59,8 @@ impl Default for ApplyErrors {
             delete: RowPolicy::StopTask,
             missing_update: RowPolicy::Report,
             missing_delete: RowPolicy::Report,
+            overwrites: false,
+            inserts_missing: false,
             escalation: None,
         }
     }

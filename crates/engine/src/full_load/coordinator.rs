@@ -345,7 +345,8 @@ async fn prepare_ground(
     });
     let open = planned.filter(|table| !attempt.is_completed(table.source, records));
     let open: Vec<OpenTable<'_>> = open.collect();
-    ground.clear(target, fence, attempt.spec, &open).await?;
+    let about = (attempt.spec, &**attempt.progress);
+    ground.clear(target, fence, about, &open).await?;
     ground.lay(target, fence, ScriptTime::BeforeTypes).await?;
     let types = target.create_types(&plan.types).await;
     types.map_err(RunError::Target)?;

@@ -1,13 +1,15 @@
 //! What is done before tables are made and filled: what they rest on is made, and what would stand in their way, or act on their rows, stands aside.
 
+use std::time::Duration;
+
 use tracing::{debug, info, warn};
-use whimbrel_connector::objects::{ObjectPlan, ObjectStep};
+use whimbrel_connector::objects::{Aside, ObjectPlan, ObjectStep};
 use whimbrel_connector::{Error, PrepareMode, Source, Target, TaskFence};
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ScriptTime};
 
-use super::plan_objects;
-use crate::{FullLoadSpec, RunError};
+use super::{ObjectResult, ObjectState, plan_objects};
+use crate::{FullLoadSpec, Progress, RunError};
 
 /// A table that is to be loaded: its name at either end, where it has one.
 pub(crate) struct OpenTable<'a> {
@@ -81,7 +83,7 @@ impl Groundwork {
         &self,
         target: &mut dyn Target,
         fence: &TaskFence,
-        spec: &FullLoadSpec,
+        (spec, progress): (&FullLoadSpec, &Progress),
         open: &[OpenTable<'_>],
     ) -> Result<(), RunError> {
         let joins_later = spec
@@ -110,7 +112,7 @@ impl Groundwork {
         }
         let concerns =
             |table: &TableName| spec.is_followed || open.iter().any(|open| open.source == table);
-        stand_aside(target, fence, &self.plan, concerns).await
+        stand_aside(target, fence, (&self.plan, progress), concerns).await
     }
 }
 
@@ -122,11 +124,12 @@ fn stops(error: &Error) -> bool {
     }
 }
 
-/// Takes triggers away that would act on rows which acted on them at the source. They are made again when no more rows come.
+/// Takes triggers away that would act on rows which acted on them at the source. They are made again when no more rows come. One that stays may alter or add rows, so
+/// the end of the run tells of it.
 pub(super) async fn stand_aside(
     target: &mut dyn Target,
     fence: &TaskFence,
-    plan: &ObjectPlan,
+    (plan, progress): (&ObjectPlan, &Progress),
     concerns: impl Fn(&TableName) -> bool,
 ) -> Result<(), RunError> {
     for step in plan
@@ -136,21 +139,37 @@ pub(super) async fn stand_aside(
     {
         if step.table.as_ref().is_some_and(&concerns) {
             match target.unmake_object(fence, step).await {
-                Ok(true) => info!(
+                Ok(Aside::Gone) => info!(
                     task = fence.task,
                     object = step.name,
                     "the object stands aside until the rows are there"
                 ),
-                Ok(false) => {}
+                Ok(Aside::Absent) => {}
+                Ok(Aside::Stays(why)) => tell_acting(fence, progress, step, &why),
                 Err(error) if stops(&error) => return Err(RunError::Target(error)),
-                Err(error) => warn!(
-                    task = fence.task,
-                    object = step.name,
-                    %error,
-                    "the object stays, and acts on rows that are written"
-                ),
+                Err(error) => tell_acting(fence, progress, step, &error.to_string()),
             }
         }
     }
     Ok(())
+}
+
+fn tell_acting(fence: &TaskFence, progress: &Progress, step: &ObjectStep, why: &str) {
+    warn!(
+        task = fence.task,
+        object = step.name,
+        why,
+        "the object stays, and acts on rows that are written"
+    );
+    let name = format!("{} at the target", step.name);
+    progress.forget_objects(|known| known == name);
+    progress.object_ends(ObjectResult {
+        kind: step.kind,
+        name,
+        state: ObjectState::Kept,
+        note: Some(format!(
+            "it stayed, and acted on the rows that were written, which may differ from the source's by it: {why}; then load its table again"
+        )),
+        elapsed: Duration::ZERO,
+    });
 }

@@ -74,7 +74,8 @@ impl Building<'_> {
         self.progress.forget_objects(|name| name == UNPLANNED);
         if stage == Stage::Resumed {
             let mut target = self.target.target().await.map_err(RunError::Target)?;
-            stand_aside(&mut *target, self.fence, &planned, |_| true).await?;
+            let about = (&planned, &**self.progress);
+            stand_aside(&mut *target, self.fence, about, |_| true).await?;
         }
         let is_serial = planned.is_serial_by_table;
         let (now, later): (Vec<_>, Vec<_>) = planned

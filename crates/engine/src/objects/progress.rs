@@ -82,10 +82,14 @@ impl Progress {
         unconverted: Vec<Unconverted>,
     ) {
         self.objects(|objects| {
-            // What an earlier round could not make, and this one does not try, is still not there.
+            // What an earlier round could not make, and this one does not try, is still not there. What stayed before the load is told behind it.
             let mut results = std::mem::take(&mut objects.results);
             results.retain(|result| {
-                let is_open = matches!(result.state, ObjectState::Failed(_));
+                let is_open = match result.state {
+                    ObjectState::Failed(_) => true,
+                    ObjectState::Kept => result.note.is_some(),
+                    ObjectState::Made | ObjectState::Waits(_) => false,
+                };
                 is_open && !names.contains(result.name.as_str())
             });
             *objects = ObjectProgress {

@@ -333,6 +333,7 @@ fn policies(refused: RowPolicy, missing: RowPolicy) -> ApplyErrors {
         missing_update: missing,
         missing_delete: missing,
         escalation: None,
+        ..ApplyErrors::default()
     }
 }
 

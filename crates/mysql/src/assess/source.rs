@@ -40,12 +40,19 @@ async fn rights(
             .await
         {
             Ok(_) => {}
-            Err(WireError::Server(error)) if error.is_denied() => concerns.push(Concern::new(
-                "mysql-check-select-privileges",
-                table.name.to_string(),
-                error.to_string(),
-                format!("grant user {} SELECT ON {quoted}", options.user),
-            )),
+            Err(WireError::Server(error)) if !error.is_transient() => {
+                let remedy = if error.is_denied() {
+                    format!("grant user {} SELECT ON {quoted}", options.user)
+                } else {
+                    format!("mend it until SELECT * FROM {quoted} answers, or leave it out")
+                };
+                concerns.push(Concern::new(
+                    "mysql-check-select-privileges",
+                    table.name.to_string(),
+                    error.to_string(),
+                    remedy,
+                ));
+            }
             Err(error) => return Err(general(error, DOING)),
         }
     }

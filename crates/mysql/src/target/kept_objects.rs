@@ -9,7 +9,7 @@ use whimbrel_core::TableName;
 use whimbrel_core::objects::ObjectKind;
 
 use super::control::{self, Held};
-use super::objects::run_with;
+use super::objects::{DEFAULT_WAITS, LOCK_WAIT_TIMEOUT, SHORT_WAITS, run_with, set_waits};
 use crate::catalog::{CONTROL_DATABASE as DATABASE, shown_text};
 use crate::errors::general;
 use crate::quote::{identifier, literal};
@@ -70,16 +70,28 @@ pub(super) async fn note(
     Ok(true)
 }
 
-/// Whether a trigger of the session's database is noted by some task.
-pub(super) async fn is_aside(connection: &mut Connection, name: &str) -> Result<bool, Error> {
+/// The task that has noted a trigger of the session's database, and that database.
+pub(super) async fn noted_by(
+    connection: &mut Connection,
+    name: &str,
+) -> Result<Option<(String, String)>, Error> {
     let sql = format!(
-        "SELECT 1 FROM {DATABASE}.{NAME} WHERE table_owner = database() AND trigger_name = {} LIMIT 1",
+        "SELECT task_name, table_owner FROM {DATABASE}.{NAME} WHERE table_owner = database() AND trigger_name = {} LIMIT 1",
         literal(name)
     );
     let found = connection.row(&sql).await;
     found
-        .map(|row| row.is_some())
+        .map(|row| row.map(|row| (row.text(0).to_owned(), row.text(1).to_owned())))
         .map_err(|error| general(error, "look for triggers that were put aside"))
+}
+
+/// What a user runs who gives up a trigger.
+pub(super) fn remove_sql(database: &str, name: &str) -> String {
+    format!(
+        "DELETE FROM {DATABASE}.{NAME} WHERE table_owner = {} AND trigger_name = {}",
+        literal(database),
+        literal(name)
+    )
 }
 
 /// A table that is dropped takes its triggers along.
@@ -92,8 +104,20 @@ pub(super) fn drop_notes(fence: &TaskFence, target: &TableName) -> String {
     )
 }
 
-/// Makes again what was put aside, in the order in which it acts. What the server refuses stays noted, and is answered.
+/// Makes again what was put aside, in the order in which it acts. What the server refuses, and what others have locked for a minute, stays noted, and is answered.
 pub(super) async fn restore(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Vec<KeyNotRestored>, Error> {
+    set_waits(connection, SHORT_WAITS).await?;
+    let restored = restore_all(connection, fence).await;
+    if connection.is_ready() {
+        set_waits(connection, DEFAULT_WAITS).await?;
+    }
+    restored
+}
+
+async fn restore_all(
     connection: &mut Connection,
     fence: &TaskFence,
 ) -> Result<Vec<KeyNotRestored>, Error> {
@@ -119,9 +143,8 @@ pub(super) async fn restore(
             kind: ObjectKind::Trigger,
             name: format!("{database}.{name}"),
             reason: format!(
-                "{reason}; if it is not wanted any more: DELETE FROM {DATABASE}.{NAME} WHERE table_owner = {} AND trigger_name = {}; else repeat with: {}",
-                literal(database),
-                literal(name),
+                "{reason}; if it is not wanted any more: {}; else repeat with: {}",
+                remove_sql(database, name),
                 row.text(3)
             ),
         });
@@ -163,7 +186,9 @@ async fn restore_one(
         };
         match made {
             Ok(()) => {}
-            Err(WireError::Server(error)) if !error.is_transient() => {
+            Err(WireError::Server(error))
+                if !error.is_transient() || error.code == LOCK_WAIT_TIMEOUT =>
+            {
                 return Ok(Err(error.to_string()));
             }
             Err(error) => return Err(failed(error)),

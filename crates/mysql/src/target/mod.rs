@@ -15,7 +15,7 @@ mod verdict;
 
 use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
-use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
+use whimbrel_connector::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
     LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn, TargetTable,
@@ -302,7 +302,11 @@ impl Target for MysqlTarget {
         self.clean_up(made).await
     }
 
-    async fn unmake_object(&mut self, fence: &TaskFence, step: &ObjectStep) -> Result<bool, Error> {
+    async fn unmake_object(
+        &mut self,
+        fence: &TaskFence,
+        step: &ObjectStep,
+    ) -> Result<Aside, Error> {
         self.mark(fence).await?;
         let gone = objects::unmake(&mut self.connection, fence, step).await;
         self.clean_up(gone).await

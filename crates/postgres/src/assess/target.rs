@@ -23,9 +23,16 @@ pub(super) async fn concerns(
 }
 
 async fn server(connection: &mut Connection, is_followed: bool) -> Result<Vec<Concern>, Error> {
-    let sql = "select pg_is_in_recovery(), current_user,
-        current_setting('is_superuser') = 'on' or has_parameter_privilege('session_replication_role', 'set')";
-    let rows = query(connection, sql).await?;
+    // Older servers let nobody but superusers set it.
+    let may_set = if connection.major_version() < 15 {
+        "false"
+    } else {
+        "has_parameter_privilege('session_replication_role', 'set')"
+    };
+    let sql = format!(
+        "select pg_is_in_recovery(), current_user, current_setting('is_superuser') = 'on' or {may_set}"
+    );
+    let rows = query(connection, &sql).await?;
     let mut concerns = Vec::new();
     for row in &rows {
         if text(row, 0) == "t" {

@@ -7,7 +7,7 @@ mod tables;
 
 pub(crate) use column_types::{DescribedType, describe_types};
 pub(crate) use definitions::type_definitions;
-pub(crate) use objects::{resting_on, schema_objects};
+pub(crate) use objects::{Resting, resting_on, schema_objects};
 pub(crate) use tables::{
     COLUMN_FIELDS, COLUMNS, KEYS, Relation, TableDetail, column, describe_tables, describe_views,
     names_with_owners, partitions, relations, schemas,

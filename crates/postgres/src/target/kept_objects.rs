@@ -13,7 +13,7 @@ use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ObjectSelection};
 
 use super::control::{self, Held, text};
-use crate::catalog::resting_on;
+use crate::catalog::{Resting, resting_on};
 use crate::errors::general;
 use crate::quote::literal;
 use crate::wire::{Connection, WireError};
@@ -36,7 +36,7 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '60s'";
 const DOING: &str = "put aside what rests on tables that are made anew";
 
 /// Something to put aside.
-pub(super) struct Aside<'a> {
+pub(super) struct Kept<'a> {
     pub(super) kind: ObjectKind,
     pub(super) name: &'a str,
     /// The table that it is part of.
@@ -72,7 +72,7 @@ pub(super) async fn clear_way(
         .rev()
         .filter(|object| wanted.has(object.kind))
     {
-        let aside = Aside {
+        let kept = Kept {
             kind: object.kind,
             name: &object.name,
             table: None,
@@ -81,32 +81,36 @@ pub(super) async fn clear_way(
             definition: &object.definition,
             shown: &object.shown,
         };
-        put_aside(connection, fence, &aside).await?;
+        put_aside(connection, fence, &kept).await?;
     }
     Ok(())
 }
 
-/// The statements by which views and routines that rest on a table are put aside within a transaction of a session that changes its definition. Whether they can
-/// be made again shows when no more changes follow, as what they rest on is about to change.
+/// What becomes of views and routines within a transaction that changes the definition of a table they rest on.
+#[derive(Default)]
+pub(super) struct Detour {
+    /// Notes and drops them.
+    pub(super) aside: Vec<String>,
+    /// Makes those again that rest on nothing that is gone, and removes their notes. The others, and views that keep their rows, which would have to be computed, stay
+    /// noted until no more changes follow.
+    pub(super) again: Vec<String>,
+}
+
+/// The statements by which views and routines that rest on a table make way for a change of its definition.
 pub(super) async fn resting_sql(
     connection: &mut Connection,
     fence: &TaskFence,
     table: &TableName,
     wanted: &ObjectSelection,
-) -> Result<Vec<String>, Error> {
+) -> Result<Detour, Error> {
     let resting = resting_on(connection, std::slice::from_ref(table)).await;
     let resting = resting.map_err(|error| general(error, DOING))?;
-    let mut sql = Vec::new();
+    let mut detour = Detour::default();
     for object in resting
         .iter()
         .rev()
         .filter(|object| wanted.has(object.kind))
     {
-        info!(
-            task = fence.task,
-            object = object.name,
-            "it stands aside for a definition that changes"
-        );
         let own = match object.shown.as_str() {
             "" => None,
             shown => shown_text(connection, shown)
@@ -124,30 +128,62 @@ pub(super) async fn resting_sql(
         .map(literal)
         .join(", ");
         let own = own.as_deref().map_or_else(|| "NULL".to_owned(), literal);
-        sql.push(format!(
+        detour.aside.push(format!(
             "INSERT INTO awsdms_control.awsdms_kept_object (task_name, is_there, kind, object_name, definition, shown, own, for_definition)
              VALUES ({values}, {own}, true) ON CONFLICT (task_name, is_there) DO UPDATE SET definition = excluded.definition, shown = excluded.shown,
              own = excluded.own, is_refused = false, for_definition = true, place = DEFAULT"
         ));
-        sql.push(object.undo.clone());
+        detour.aside.push(object.undo.clone());
+        if !object.keeps_rows {
+            detour.again.push(again_sql(fence, object));
+        }
     }
-    Ok(sql)
+    detour
+        .again
+        .push("SET LOCAL check_function_bodies = off".to_owned());
+    // What others rest on comes first.
+    detour.again.reverse();
+    Ok(detour)
 }
 
-/// Notes how an object is made, and drops it. `false`: it stays, because the server does not let it go, or would not take it back.
+/// Makes an object again and removes its note, or does neither where the server refuses it.
+fn again_sql(fence: &TaskFence, object: &Resting) -> String {
+    let body = format!(
+        "BEGIN EXECUTE {}; DELETE FROM awsdms_control.awsdms_kept_object WHERE task_name = {} AND is_there = {}; EXCEPTION WHEN OTHERS THEN NULL; END",
+        literal(&object.definition),
+        literal(&fence.task),
+        literal(&object.exists)
+    );
+    format!("DO {}", literal(&body))
+}
+
+/// Names the objects that stand aside for definitions that were followed.
+pub(super) async fn aside_for_definitions(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<Vec<String>, Error> {
+    let sql = "SELECT object_name FROM awsdms_control.awsdms_kept_object WHERE task_name = $1 AND for_definition ORDER BY place";
+    let rows = connection.query_with(sql, &[Some(&fence.task)]).await;
+    let rows = rows.map_err(|error| general(error, "look for what was put aside"))?;
+    rows.iter()
+        .map(|row| text(row, 0).map(str::to_owned))
+        .collect()
+}
+
+/// Notes how an object is made, and drops it. Answers why it stays: the server does not let it go, or would not take it back.
 pub(super) async fn put_aside(
     connection: &mut Connection,
     fence: &TaskFence,
-    aside: &Aside<'_>,
-) -> Result<bool, Error> {
-    let gone = put_aside_within(connection, fence, aside).await;
-    if matches!(gone, Ok(true)) {
+    kept: &Kept<'_>,
+) -> Result<Option<String>, Error> {
+    let gone = put_aside_within(connection, fence, kept).await;
+    if matches!(gone, Ok(None)) {
         info!(
             task = fence.task,
-            object = aside.name,
+            object = kept.name,
             "it stands aside until the rows are there, and is made again as it was"
         );
-        return Ok(true);
+        return Ok(None);
     }
     let ended = connection.query("ROLLBACK").await;
     let gone = gone?;
@@ -158,48 +194,48 @@ pub(super) async fn put_aside(
 async fn put_aside_within(
     connection: &mut Connection,
     fence: &TaskFence,
-    aside: &Aside<'_>,
-) -> Result<bool, Error> {
+    kept: &Kept<'_>,
+) -> Result<Option<String>, Error> {
     let failed = |error| general(error, DOING);
     connection.query("BEGIN").await.map_err(failed)?;
     connection.query(LOCK_TIMEOUT).await.map_err(failed)?;
     control::check_fence(connection, fence, Held::Now).await?;
-    let own = match aside.shown {
+    let own = match kept.shown {
         "" => None,
         shown => shown_text(connection, shown).await.map_err(failed)?,
     };
     // What is there now counts, and not what an earlier run has noted under its name.
     let note = "INSERT INTO awsdms_control.awsdms_kept_object (task_name, is_there, kind, object_name, table_owner, table_name, definition, shown, own)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (task_name, is_there) DO UPDATE SET definition = excluded.definition,
-        shown = excluded.shown, own = excluded.own, is_refused = false, place = DEFAULT";
+        shown = excluded.shown, own = excluded.own, is_refused = false, for_definition = false, place = DEFAULT";
     let cells = [
         Some(fence.task.as_str()),
-        Some(aside.exists),
-        Some(aside.kind.as_str()),
-        Some(aside.name),
-        aside.table.map(|table| table.schema.as_str()),
-        aside.table.map(|table| table.name.as_str()),
-        Some(aside.definition),
-        Some(aside.shown),
+        Some(kept.exists),
+        Some(kept.kind.as_str()),
+        Some(kept.name),
+        kept.table.map(|table| table.schema.as_str()),
+        kept.table.map(|table| table.name.as_str()),
+        Some(kept.definition),
+        Some(kept.shown),
         own.as_deref(),
     ];
     connection.query_with(note, &cells).await.map_err(failed)?;
-    let gone = match connection.query(aside.undo).await {
-        Ok(_) => rehearse(connection, aside.definition).await,
+    let gone = match connection.query(kept.undo).await {
+        Ok(_) => rehearse(connection, kept.definition).await,
         Err(error) => Err(error),
     };
     match gone {
         Ok(()) => {}
         // One that stays is no reason to let nothing else go: its table says what is in the way.
         Err(WireError::Server(error)) if error.is_lasting() || error.is_lock_timeout() => {
-            warn!(object = aside.name, %error, "the object stays, because it cannot be dropped and made again");
-            return Ok(false);
+            warn!(object = kept.name, %error, "the object stays, because it cannot be dropped and made again");
+            return Ok(Some(error.to_string()));
         }
         Err(error) => return Err(failed(error)),
     }
     control::check_fence(connection, fence, Held::UntilCommit).await?;
     connection.query("COMMIT").await.map_err(failed)?;
-    Ok(true)
+    Ok(None)
 }
 
 /// Makes an object again and takes that back: whether the user may, and the server can.
@@ -264,6 +300,8 @@ pub(super) async fn drop_notes(
 }
 
 /// Makes again what was put aside, the last first: others may rest on it. What the server refuses stays noted, and is answered.
+///
+/// What it rests on may be gone because an object before it waits for a lock or a right, and comes back with the next try: so nothing counts as lost behind such a one.
 pub(super) async fn restore(
     connection: &mut Connection,
     fence: &TaskFence,
@@ -272,19 +310,21 @@ pub(super) async fn restore(
     let rows = connection.query_with(sql, &[Some(&fence.task)]).await;
     let rows = rows.map_err(|error| general(error, "read what was put aside"))?;
     let mut refused = Vec::new();
+    let mut some_wait = false;
     for row in rows {
         let (exists, kind) = (text(&row, 0)?, text(&row, 1)?);
         let (name, definition) = (text(&row, 2)?, text(&row, 3)?);
-        let kept = Kept {
+        let kept = Note {
             exists,
             definition,
             shown: text(&row, 4)?,
             own: control::cell(&row, 5),
         };
-        let Err(Unmade { reason, is_lost }) = restore_one(connection, fence, &kept).await? else {
+        let Err(Unmade { reason, why }) = restore_one(connection, fence, &kept).await? else {
             continue;
         };
-        if is_lost {
+        some_wait |= why == Why::Waits;
+        if why == Why::Lost && !some_wait {
             mark_refused(connection, fence, exists).await?;
         }
         warn!(
@@ -301,12 +341,20 @@ pub(super) async fn restore(
             kind: kind.unwrap_or(ObjectKind::View),
             name: name.to_owned(),
             reason: format!(
-                "{reason}; if it is not wanted any more: DELETE FROM awsdms_control.awsdms_kept_object WHERE object_name = {}; else repeat with: {definition}",
-                literal(name)
+                "{reason}; if it is not wanted any more: {}; else repeat with: {definition}",
+                remove_sql(name)
             ),
         });
     }
     Ok(refused)
+}
+
+/// What a user runs who gives up an object.
+pub(super) fn remove_sql(name: &str) -> String {
+    format!(
+        "DELETE FROM awsdms_control.awsdms_kept_object WHERE object_name = {}",
+        literal(name)
+    )
 }
 
 /// The source's may take its place from now on.
@@ -326,15 +374,24 @@ async fn mark_refused(
 /// Why an object is not made again.
 struct Unmade {
     reason: String,
-    /// What it rests on is not there any more. Whatever else is the matter, a lock or a missing right, may pass.
-    is_lost: bool,
+    why: Why,
 }
 
-/// The server's codes for columns, tables, routines and types that are not there.
-const GONE: [&str; 4] = ["42703", "42P01", "42883", "42704"];
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// What it rests on is not there.
+    Lost,
+    /// Another has its name.
+    Taken,
+    /// A lock or a missing right, for one, may pass.
+    Waits,
+}
+
+/// The server's codes for columns, tables and routines that are not there. That for types is also that for roles, which come and go by themselves.
+const GONE: [&str; 3] = ["42703", "42P01", "42883"];
 
 /// A note.
-struct Kept<'a> {
+struct Note<'a> {
     exists: &'a str,
     definition: &'a str,
     /// Shows the text of what has its name, if it has one.
@@ -347,7 +404,7 @@ struct Kept<'a> {
 async fn restore_one(
     connection: &mut Connection,
     fence: &TaskFence,
-    kept: &Kept<'_>,
+    kept: &Note<'_>,
 ) -> Result<Result<(), Unmade>, Error> {
     let failed = |error| general(error, "make again what was put aside");
     connection.query("BEGIN").await.map_err(failed)?;
@@ -362,12 +419,16 @@ async fn restore_one(
         }
         Ok(Some(reason)) => Ok(Unmade {
             reason,
-            is_lost: false,
+            why: Why::Taken,
         }),
         Err(WireError::Server(error)) if error.is_lasting() || error.is_lock_timeout() => {
             Ok(Unmade {
                 reason: error.to_string(),
-                is_lost: GONE.contains(&error.code.as_str()),
+                why: if GONE.contains(&error.code.as_str()) {
+                    Why::Lost
+                } else {
+                    Why::Waits
+                },
             })
         }
         Err(error) => Err(failed(error)),
@@ -381,7 +442,7 @@ async fn restore_one(
 /// Makes it, unless it is there. Answers why not where another has its name.
 async fn restore_within(
     connection: &mut Connection,
-    kept: &Kept<'_>,
+    kept: &Note<'_>,
 ) -> Result<Option<String>, WireError> {
     connection.query(LOCK_TIMEOUT).await?;
     if !connection.query(kept.exists).await?.is_empty() {

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use whimbrel_connector::control_tables::ControlWrite;
-use whimbrel_connector::objects::{ObjectOutcome, ObjectPlan, ObjectStep};
+use whimbrel_connector::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
     Applier, ApplySettings, Checkpoint, Error, FedTable, Feeding, KeyNotRestored, KeyPolicy,
     LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence, TypeDefinition,
@@ -370,7 +370,11 @@ impl Target for PostgresTarget {
         objects::make(&mut self.connection, fence, step).await
     }
 
-    async fn unmake_object(&mut self, fence: &TaskFence, step: &ObjectStep) -> Result<bool, Error> {
+    async fn unmake_object(
+        &mut self,
+        fence: &TaskFence,
+        step: &ObjectStep,
+    ) -> Result<Aside, Error> {
         self.name(fence).await?;
         objects::unmake(&mut self.connection, fence, step).await
     }

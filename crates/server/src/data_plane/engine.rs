@@ -420,6 +420,8 @@ pub(super) fn apply_errors(settings: &TaskSettings) -> ApplyErrors {
         delete,
         missing_update: update,
         missing_delete: delete,
+        overwrites: settings.overwrites,
+        inserts_missing: settings.inserts_missing,
         escalation: settings.apply_escalation.map(escalation),
     }
 }

@@ -25,6 +25,10 @@ const NOT_HERE: &str = "this version does it another way, or has nothing that it
 const APPLY_ERRORS: &str = "what becomes of such a change that the target refuses, or of an update or delete that meets no row: left out (`IGNORE_RECORD`), \
     left out and written down in `awsdms_apply_exceptions` (`LOG_ERROR`), its table followed no more (`SUSPEND_TABLE`), or the end of the task (`STOP_TASK`). \
     Rows that a large batch does not meet are written down by their count";
+const APPLY_INSERTS: &str = "as ApplyErrorDeletePolicy; `INSERT_RECORD`: an insert whose key is there gives that row its values (it is updated, so that nothing that refers to it goes). Where \
+    another unique key is in the way, as `LOG_ERROR`";
+const APPLY_UPDATES: &str = "as ApplyErrorDeletePolicy; `UPDATE_RECORD`: an update that meets no row inserts it, where the log has all of it (else as `LOG_ERROR`: `REPLICA IDENTITY FULL` \
+    or `binlog_row_image = FULL` at the source). Changes are then applied in the order of the log, not in sets";
 const DDL: &str = "`false`: the target's table stays as it is; a table that is altered is then followed no more until it is loaded again. `true`: the target's table \
     is changed in place where that gives no row another value, else its rows are loaded again";
 const BATCH: &str = "not given: changes are folded and applied in sets whenever many wait. `true`: they also wait for BatchApplyTimeoutMin so that more come together. `false`, where it is given: each change is applied in the order of the log, and each transaction by itself unless MinTransactionSize or CommitTimeout are given too";
@@ -154,8 +158,8 @@ const NOTES: &[(&str, &str)] = &[
         "given, also as its default: as DataErrorPolicy, for values that are too long for their column. With LobMaxSize, which cuts: `SUSPEND_TABLE` and `STOP_TASK` in place of the cut. Not given: such a value puts its table into error, and nothing is cut but by LobMaxSize",
     ),
     ("ErrorBehavior.DataErrorEscalation", DATA_ESCALATION),
-    ("ErrorBehavior.ApplyErrorInsertPolicy", APPLY_ERRORS),
-    ("ErrorBehavior.ApplyErrorUpdatePolicy", APPLY_ERRORS),
+    ("ErrorBehavior.ApplyErrorInsertPolicy", APPLY_INSERTS),
+    ("ErrorBehavior.ApplyErrorUpdatePolicy", APPLY_UPDATES),
     ("ErrorBehavior.ApplyErrorDeletePolicy", APPLY_ERRORS),
     ("ErrorBehavior.ApplyErrorEscalation", APPLY_ESCALATION),
     (

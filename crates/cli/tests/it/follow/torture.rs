@@ -49,17 +49,35 @@ pub(super) enum Blow {
     CutTarget,
     CutSourceInBlock,
     CutTargetInAnswer,
+    /// No byte moves for some steps.
+    StallSource,
+    StallTarget,
+    /// Half-open for some steps: what either end sends is lost; then the connections are gone.
+    LoseSource,
+    LoseTarget,
+    /// The server does what it is told, and its answers are lost; then the connections are gone.
+    LoseAnswersOfTarget,
+    /// The server ends whatever statements run, as by a time limit or a deadlock.
+    EndStatementsOfSource,
+    EndStatementsOfTarget,
     RestartSource,
     RestartTarget,
 }
 
-const BLOWS: [Blow; 6] = [
+const BLOWS: [Blow; 13] = [
     Blow::Kill,
     Blow::Interrupt,
     Blow::CutSource,
     Blow::CutTarget,
     Blow::CutSourceInBlock,
     Blow::CutTargetInAnswer,
+    Blow::StallSource,
+    Blow::StallTarget,
+    Blow::LoseSource,
+    Blow::LoseTarget,
+    Blow::LoseAnswersOfTarget,
+    Blow::EndStatementsOfSource,
+    Blow::EndStatementsOfTarget,
 ];
 
 /// Ends with the workload's tables, a proxy before each.
@@ -243,6 +261,13 @@ struct Torture<'a> {
     random: Random,
     servers: Option<(&'a Server, &'a Server)>,
     blows: Vec<Blow>,
+    is_loading: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Target,
 }
 
 impl Torture<'_> {
@@ -260,6 +285,13 @@ impl Torture<'_> {
                 .arena
                 .target_proxy
                 .set(Fault::CutAfter { bytes: bytes / 100 }),
+            Blow::StallSource => self.silence(Side::Source, Fault::Stall),
+            Blow::StallTarget => self.silence(Side::Target, Fault::Stall),
+            Blow::LoseSource => self.silence(Side::Source, Fault::Lose),
+            Blow::LoseTarget => self.silence(Side::Target, Fault::Lose),
+            Blow::LoseAnswersOfTarget => self.silence(Side::Target, Fault::LoseAnswers),
+            Blow::EndStatementsOfSource => end_statements(&self.arena.ends.source),
+            Blow::EndStatementsOfTarget => end_statements(&self.arena.ends.target),
             Blow::RestartSource => self.servers.unwrap().0.restart().unwrap(),
             Blow::RestartTarget => self.servers.unwrap().1.restart().unwrap(),
         }
@@ -276,9 +308,30 @@ impl Torture<'_> {
         self.blows.push(blow);
     }
 
+    /// A server is not heard for some steps. Where bytes were lost, the connections are of no use any more.
+    fn silence(&mut self, side: Side, fault: Fault) {
+        let steps = 1 + self.random.below(3);
+        self.proxy(side).set(fault);
+        self.arena.steps(steps);
+        let is_loading_slowly = self.is_loading && side == Side::Target;
+        let after = if is_loading_slowly { SLOW } else { Fault::None };
+        if fault != Fault::Stall {
+            self.proxy(side).cut();
+        }
+        self.proxy(side).set(after);
+    }
+
+    fn proxy(&self, side: Side) -> &FaultProxy {
+        match side {
+            Side::Source => &self.arena.source_proxy,
+            Side::Target => &self.arena.target_proxy,
+        }
+    }
+
     /// Goes on at full speed, and writes on, until the load is over.
     fn finish_load(&mut self) {
         self.arena.target_proxy.set(Fault::None);
+        self.is_loading = false;
         let arena = &mut self.arena;
         self.following.wait_until("it followed", |it| {
             arena.steps(1);
@@ -307,6 +360,20 @@ impl Torture<'_> {
                 self.following
             );
         }
+    }
+}
+
+/// Ends the statements of all others in a database.
+fn end_statements(database: &TestDatabase) {
+    if database.engine().is_postgres() {
+        let sql = "select pg_cancel_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+        database.sql(sql).unwrap();
+        return;
+    }
+    let running = "select id from information_schema.processlist where db = database() and id <> connection_id() and command <> 'Sleep'";
+    for id in database.sql(running).unwrap().lines() {
+        // It may have ended by itself.
+        database.sql(&format!("kill query {id}")).ok();
     }
 }
 
@@ -358,6 +425,7 @@ fn struck(
         random,
         servers,
         blows: Vec::new(),
+        is_loading: true,
     };
     torture.run(planned);
     let Torture {

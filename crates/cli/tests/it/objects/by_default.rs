@@ -74,7 +74,8 @@ fn views_stand_aside_for_definitions_that_are_followed() {
     let running = ends.start(&["--resume", "--follow"]);
     let running = ends.wait_for_rows(running, "t", 2);
     let views = "select viewname from pg_views where schemaname = 'public' order by 1";
-    assert_eq!(ends.target.sql(views).unwrap(), "apart\n");
+    // What does without the column is made again with the definition.
+    assert_eq!(ends.target.sql(views).unwrap(), "apart\nown\n");
     running.kill();
     let said = ends.run_well("migrate", &["--resume", "--until-caught-up"]);
     assert_eq!(
@@ -122,10 +123,15 @@ fn a_trigger_that_the_user_could_not_make_again_stays() {
     let shown = "select tgname, tgenabled, pg_get_triggerdef(oid) from pg_trigger where tgrelid = 't'::regclass";
     let before = ends.target.sql(shown).unwrap();
     ends.target_url = ends.target.url_as(&user, "a-password");
-    ends.run_well(
+    let said = ends.run_well(
         "migrate",
         &["--prepare", "truncate", "--tables", "public.t"],
     );
+    says(
+        &said,
+        "note: trigger public.t.note at the target: it stayed, and acted on the rows that were written",
+    );
+    says(&said, "the user cannot drop it and make it again");
     assert_eq!(ends.target.sql(shown).unwrap(), before);
     assert_eq!(ends.arrived("t"), 2);
     // Nothing is left on record.
@@ -363,4 +369,29 @@ fn between_engines_nothing_is_different() {
         );
         assert_eq!(ends.target.sql(&views).unwrap(), "0\n");
     }
+}
+
+/// Names go into the queries that look for objects, and none of them is a place where another goes.
+#[test]
+fn names_with_signs_of_places_are_names() {
+    let ends = postgres("places");
+    // Ends the literal in which it would stand, if it were put into the name of the table.
+    let trigger = r#""||chr(34)); drop table victim; --""#;
+    let function =
+        "create function still() returns trigger language plpgsql as 'begin return new; end'";
+    ends.source
+        .sql(&format!(
+            "{function}; create table \"x$n\" (id int primary key); create table \"$t$1$2\" (id int primary key); insert into \"x$n\" values (1); insert into \"$t$1$2\" values (1);
+             create trigger {trigger} before insert on \"x$n\" for each row execute function still(); create trigger \"$n\" before insert on \"$t$1$2\" for each row execute function still()"
+        ))
+        .unwrap();
+    ends.target.sql("create table victim (id int)").unwrap();
+    ends.run_well("migrate", &["--tables", "public.%"]);
+    ends.run_well(
+        "migrate",
+        &["--tables", "public.%", "--prepare", "truncate"],
+    );
+    let triggers =
+        "select count(*) from pg_trigger where not tgisinternal; select count(*) from victim";
+    assert_eq!(ends.target.sql(triggers).unwrap(), "2\n0\n");
 }

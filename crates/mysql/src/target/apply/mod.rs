@@ -56,6 +56,7 @@ use crate::wire::WireError;
 /// The savepoint of a call.
 const SAVEPOINT: &str = "SAVEPOINT whimbrel";
 const BACK_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT whimbrel";
+const MARKING: &str = "mark a place in the open transaction";
 
 /// Applies changes over one connection.
 pub(super) struct MysqlApplier {
@@ -214,6 +215,21 @@ impl Applier for MysqlApplier {
         self.enter()?;
         let applied = self.single(changes).await;
         self.leave(applied).await
+    }
+
+    async fn mark(&mut self) -> Result<(), Error> {
+        // One of the same name replaces it.
+        self.statements(&["SAVEPOINT awsdms_mark".to_owned()], MARKING)
+            .await
+    }
+
+    async fn drop_mark(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn back_to_mark(&mut self) -> Result<(), Error> {
+        self.statements(&["ROLLBACK TO SAVEPOINT awsdms_mark".to_owned()], MARKING)
+            .await
     }
 
     async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error> {

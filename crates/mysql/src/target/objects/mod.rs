@@ -12,7 +12,9 @@ mod render;
 mod scripts;
 mod sequences;
 
-pub(super) use scripts::{run_with, unmake};
+pub(super) use scripts::{
+    DEFAULT_WAITS, LOCK_WAIT_TIMEOUT, SHORT_WAITS, run_with, set_waits, unmake,
+};
 
 use whimbrel_connector::objects::{
     ColumnAdditions, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement,

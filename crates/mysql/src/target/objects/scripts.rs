@@ -1,8 +1,8 @@
 //! Objects that are made by the source's own text, in a session in which it means the same.
 
-use tracing::{debug, warn};
+use tracing::debug;
 use whimbrel_connector::objects::{
-    ObjectOutcome, ObjectStep, Script, another_is_there, own_stands_aside,
+    Aside, ObjectOutcome, ObjectStep, Script, another_is_there, own_stands_aside,
 };
 use whimbrel_connector::{Error, TaskFence};
 use whimbrel_core::Engine;
@@ -27,13 +27,10 @@ pub(super) const LACKING: [u16; 14] = [
 const UNKNOWN_COLLATION: u16 = 1273;
 
 /// What is made or taken away by a text does not have others wait for long behind it.
-const SHORT_WAITS: &str = "SET SESSION lock_wait_timeout = 60";
-const DEFAULT_WAITS: &str = "SET SESSION lock_wait_timeout = DEFAULT";
+pub(in super::super) const SHORT_WAITS: &str = "SET SESSION lock_wait_timeout = 60";
+pub(in super::super) const DEFAULT_WAITS: &str = "SET SESSION lock_wait_timeout = DEFAULT";
 /// The server's code for a wait that was too long.
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
-
-/// A row if the trigger `$n` of the session's database is of the table `$t`.
-const IS_OF_TABLE: &str = "SELECT 1 FROM information_schema.triggers WHERE trigger_schema = database() AND trigger_name = $n AND event_object_table = $t";
+pub(in super::super) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
 /// A row if the session's user may make the trigger `$n` again as it is: with its definer, and in a server with a binary log. What a role gives is not counted.
 const MAY_MAKE_AGAIN: &str = "
@@ -84,7 +81,10 @@ pub(super) async fn make(
     made
 }
 
-async fn set_waits(connection: &mut Connection, sql: &str) -> Result<(), Error> {
+pub(in super::super) async fn set_waits(
+    connection: &mut Connection,
+    sql: &str,
+) -> Result<(), Error> {
     let set = connection.execute(sql).await;
     set.map(drop)
         .map_err(|error| general(error, "limit the wait for locks"))
@@ -168,8 +168,9 @@ async fn taken(
 ) -> Result<Option<String>, Error> {
     if step.kind == ObjectKind::Trigger {
         let name = own_name(step);
-        if kept_objects::is_aside(connection, name).await? {
-            return Ok(Some(own_stands_aside()));
+        if let Some((task, database)) = kept_objects::noted_by(connection, name).await? {
+            let remove = kept_objects::remove_sql(&database, name);
+            return Ok(Some(own_stands_aside(&task, &remove)));
         }
         // The name may be that of another table's: triggers of a database share one set of names.
         let first = step.statements.first();
@@ -195,9 +196,11 @@ async fn taken(
 /// Whether the trigger that has the name of one is of the same table.
 async fn is_of_table(connection: &mut Connection, step: &ObjectStep) -> Result<bool, Error> {
     let table = step.table.as_ref().map(|table| table.name.as_str());
-    let sql = IS_OF_TABLE
-        .replace("$t", &quote::literal(table.unwrap_or_default()))
-        .replace("$n", &quote::literal(own_name(step)));
+    let sql = format!(
+        "SELECT 1 FROM information_schema.triggers WHERE trigger_schema = database() AND trigger_name = {} AND event_object_table = {}",
+        quote::literal(own_name(step)),
+        quote::literal(table.unwrap_or_default())
+    );
     let found = connection.row(&sql).await;
     found
         .map(|row| row.is_some())
@@ -298,41 +301,38 @@ pub(in super::super) async fn unmake(
     connection: &mut Connection,
     fence: &TaskFence,
     step: &ObjectStep,
-) -> Result<bool, Error> {
+) -> Result<Aside, Error> {
     let Some(script) = &step.script else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     let (Some(undo), Some(likeness), Some(made)) =
         (&script.undo, &script.likeness, step.statements.first())
     else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     control::check_fence(connection, fence, Held::Now).await?;
     let is_missing = enter(connection, step, script).await?.is_some();
     if is_missing || needed(connection, step, made).await?.is_some() {
-        return Ok(false);
+        return Ok(Aside::Absent);
     }
     if !is_of_table(connection, step).await? {
         debug!(
             object = step.name,
             "a trigger of another table has its name, and acts on none of its rows"
         );
-        return Ok(false);
+        return Ok(Aside::Absent);
     }
     if !may_make_again(connection, step).await? {
-        warn!(
-            object = step.name,
-            "the object stays, and acts, because the user could not make it again: that takes the right to name its definer, and SUPER or \
-             log_bin_trust_function_creators where the server has a binary log"
-        );
-        return Ok(false);
+        return Ok(Aside::Stays(
+            "the user could not make it again: that takes the right to name its definer, and SUPER or log_bin_trust_function_creators where the server has a \
+             binary log"
+                .to_owned(),
+        ));
     }
     if !kept_objects::note(connection, fence, &likeness.shown, own_name(step)).await? {
-        warn!(
-            object = step.name,
-            "the object stays, and acts, because its text may not be seen"
-        );
-        return Ok(false);
+        return Ok(Aside::Stays(
+            "its text may not be seen: grant the user TRIGGER on its table".to_owned(),
+        ));
     }
     set_waits(connection, SHORT_WAITS).await?;
     let gone = connection.execute(undo).await;
@@ -340,12 +340,11 @@ pub(in super::super) async fn unmake(
         set_waits(connection, DEFAULT_WAITS).await?;
     }
     match gone {
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(Aside::Gone),
         Err(WireError::Server(error))
             if !error.is_transient() || error.code == LOCK_WAIT_TIMEOUT =>
         {
-            warn!(object = step.name, %error, "the object stays, and acts");
-            Ok(false)
+            Ok(Aside::Stays(error.to_string()))
         }
         Err(error) => Err(general(error, &format!("take {} away", step.name))),
     }

@@ -7,7 +7,7 @@ mod indexes;
 mod others;
 mod scripts;
 
-pub(crate) use scripts::resting_on;
+pub(crate) use scripts::{Resting, resting_on};
 
 use std::collections::HashMap;
 

@@ -1,13 +1,15 @@
 //! What an applier writes beside the rows, and the definitions that it changes: statements of the open transaction like any other.
 
+use tracing::warn;
 use whimbrel_connector::{
     ApplyException, ColumnChange, Definition, Error, FedTable, Feeding, RecordChange, TargetTable,
 };
 use whimbrel_core::TableName;
 
-use super::super::{fed, kept_objects};
+use super::super::fed;
+use super::super::kept_objects::{self, Detour};
 use super::{CallError, PostgresApplier, Step, Transaction};
-use crate::errors::{general, of_table};
+use crate::errors::of_table;
 use crate::quote::{self, identifier, literal};
 use crate::wire::WireError;
 
@@ -15,18 +17,33 @@ use crate::wire::WireError;
 const DEPENDENT_OBJECTS: &str = "2BP01";
 
 impl PostgresApplier {
-    /// What puts the views and routines aside that rest on a table, in the transaction that changes its definition.
-    async fn resting(&mut self, table: &TableName) -> Result<Vec<String>, Error> {
+    /// What has the views and routines make way that rest on a table, in the transaction that changes its definition.
+    async fn resting(&mut self, table: &TableName) -> Result<Detour, Error> {
         let transaction = std::mem::replace(&mut self.transaction, Transaction::Lost);
-        let sql =
+        let detour =
             kept_objects::resting_sql(&mut self.connection, &self.fence, table, &self.put_aside)
                 .await?;
         self.transaction = transaction;
-        Ok(sql)
+        Ok(detour)
+    }
+
+    /// Tells which of them could not come back at once.
+    async fn tell_aside(&mut self) -> Result<(), Error> {
+        let transaction = std::mem::replace(&mut self.transaction, Transaction::Lost);
+        let aside = kept_objects::aside_for_definitions(&mut self.connection, &self.fence).await?;
+        self.transaction = transaction;
+        for object in aside {
+            warn!(
+                task = self.fence.task,
+                object,
+                "it stands aside for a definition that was followed, and is made again when no more changes follow"
+            );
+        }
+        Ok(())
     }
 
     /// Runs statements as one call.
-    async fn statements(&mut self, sql: &[String]) -> Result<(), CallError> {
+    pub(super) async fn statements(&mut self, sql: &[String]) -> Result<(), CallError> {
         self.begin_call()?;
         for statement in sql {
             self.run(Step::Table("change"), statement)?;
@@ -76,11 +93,8 @@ impl PostgresApplier {
     }
 
     async fn control(&mut self, sql: &[String], during: &str) -> Result<(), Error> {
-        match self.statements(sql).await {
-            Ok(()) => Ok(()),
-            Err(CallError::Error(error)) => Err(error),
-            Err(CallError::Refused(_, error)) => Err(general(WireError::Server(error), during)),
-        }
+        let done = self.statements(sql).await;
+        done.map_err(|error| error.during(during))
     }
 
     pub(super) async fn change_definition(&mut self, definition: &Definition) -> Result<(), Error> {
@@ -106,9 +120,15 @@ impl PostgresApplier {
         let mut changed = self.statements(&sql).await;
         if matches!(&changed, Err(CallError::Refused(_, error)) if error.code == DEPENDENT_OBJECTS)
         {
-            let aside = self.resting(tables[0]).await?;
+            let Detour { aside, mut again } = self.resting(tables[0]).await?;
             if !aside.is_empty() {
-                changed = self.statements(&[aside, sql].concat()).await;
+                if matches!(definition, Definition::Drop { .. }) {
+                    again.clear();
+                }
+                changed = self.statements(&[aside, sql, again].concat()).await;
+            }
+            if changed.is_ok() {
+                self.tell_aside().await?;
             }
         }
         for table in tables {

@@ -105,6 +105,16 @@ enum CallError {
     Refused(Step, Box<ServerError>),
 }
 
+impl CallError {
+    /// As an error of the applier.
+    fn during(self, doing: &str) -> Error {
+        match self {
+            Self::Error(error) => error,
+            Self::Refused(_, error) => general(WireError::Server(error), doing),
+        }
+    }
+}
+
 impl From<Error> for CallError {
     fn from(error: Error) -> Self {
         Self::Error(error)
@@ -294,6 +304,24 @@ impl PostgresApplier {
         }
     }
 
+    /// Runs a statement of the open transaction that belongs to no call.
+    async fn between_calls(&mut self, sql: &str) -> Result<(), Error> {
+        match std::mem::replace(&mut self.transaction, Transaction::Lost) {
+            Transaction::Open => {}
+            Transaction::Failed => {
+                self.transaction = Transaction::Failed;
+                return Err(Error::Transient(FAILED.to_owned()));
+            }
+            Transaction::None | Transaction::Wanted | Transaction::Lost => {
+                return Err(Error::Transient(LOST.to_owned()));
+            }
+        }
+        let done = self.connection.query(sql).await;
+        done.map_err(|error| general(error, MARKING))?;
+        self.transaction = Transaction::Open;
+        Ok(())
+    }
+
     async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
         self.statements.call_undone();
         self.transaction = Transaction::Lost;
@@ -386,6 +414,7 @@ impl PostgresApplier {
 }
 
 const LOST: &str = "the connection to the target was lost earlier; open a new applier";
+const MARKING: &str = "mark a place in the open transaction";
 const FAILED: &str = "the open transaction failed earlier; begin anew";
 
 fn too_long(error: WireError) -> Error {
@@ -415,6 +444,24 @@ impl Applier for PostgresApplier {
 
     async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error> {
         single::apply(self, changes).await
+    }
+
+    async fn mark(&mut self) -> Result<(), Error> {
+        if self.transaction == Transaction::Wanted {
+            self.statements(&[])
+                .await
+                .map_err(|error| error.during(MARKING))?;
+        }
+        self.between_calls("SAVEPOINT awsdms_mark").await
+    }
+
+    async fn drop_mark(&mut self) -> Result<(), Error> {
+        self.between_calls("RELEASE SAVEPOINT awsdms_mark").await
+    }
+
+    async fn back_to_mark(&mut self) -> Result<(), Error> {
+        let back = "ROLLBACK TO SAVEPOINT awsdms_mark; RELEASE SAVEPOINT awsdms_mark";
+        self.between_calls(back).await
     }
 
     async fn record(&mut self, changes: &[RecordChange]) -> Result<(), Error> {

@@ -1,12 +1,14 @@
 //! Objects that are made by the source's own text.
 
 use tracing::warn;
-use whimbrel_connector::objects::{ObjectOutcome, ObjectStep, another_is_there, own_stands_aside};
+use whimbrel_connector::objects::{
+    Aside, ObjectOutcome, ObjectStep, another_is_there, own_stands_aside,
+};
 use whimbrel_connector::{Error, TaskFence};
 use whimbrel_core::objects::Likeness;
 
 use super::super::control::{self, Held};
-use super::super::kept_objects::{self, Aside};
+use super::super::kept_objects::{self, Kept};
 use super::{is_needless, refusal, refused};
 use crate::errors::general;
 use crate::wire::{Connection, TextRow, WireError};
@@ -46,18 +48,18 @@ pub(in super::super) async fn unmake(
     connection: &mut Connection,
     fence: &TaskFence,
     step: &ObjectStep,
-) -> Result<bool, Error> {
+) -> Result<Aside, Error> {
     let Some(script) = &step.script else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     let undo = script.undo.as_ref().zip(script.likeness.as_ref());
     let Some(((undo, likeness), made)) = undo.zip(step.statements.first()) else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     let shown = connection.query(&likeness.shown).await;
     let shown = shown.map_err(|error| refusal(error, step, &likeness.shown))?;
     let Some(own) = first_cell(&shown) else {
-        return Ok(false);
+        return Ok(Aside::Absent);
     };
     let mut definition = own.to_owned();
     for besides in &likeness.besides {
@@ -66,7 +68,7 @@ pub(in super::super) async fn unmake(
             definition.extend([";\n", row.first().and_then(Option::as_deref).unwrap_or("")]);
         }
     }
-    let aside = Aside {
+    let kept = Kept {
         kind: step.kind,
         name: &step.name,
         table: step.table.as_ref(),
@@ -75,7 +77,12 @@ pub(in super::super) async fn unmake(
         definition: &definition,
         shown: &likeness.shown,
     };
-    kept_objects::put_aside(connection, fence, &aside).await
+    let stays = kept_objects::put_aside(connection, fence, &kept).await?;
+    Ok(stays.map_or(Aside::Gone, |error| {
+        Aside::Stays(format!(
+            "the user cannot drop it and make it again ({error}): load as a user who may, or disable it until no more changes follow"
+        ))
+    }))
 }
 
 /// What has an object's name.
@@ -103,7 +110,8 @@ pub(super) async fn taken(
         if noted.is_refused && noted.task == fence.task {
             return Ok(Place::Lost(noted.definition));
         }
-        return Ok(Place::Taken(own_stands_aside()));
+        let remove = kept_objects::remove_sql(&step.name);
+        return Ok(Place::Taken(own_stands_aside(&noted.task, &remove)));
     }
     let Some(likeness) = &script.likeness else {
         return Ok(Place::Free);

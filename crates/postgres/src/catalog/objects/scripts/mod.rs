@@ -12,7 +12,7 @@ mod policies;
 mod resting;
 mod types;
 
-pub(crate) use resting::resting_on;
+pub(crate) use resting::{Resting, resting_on};
 
 use std::collections::HashMap;
 

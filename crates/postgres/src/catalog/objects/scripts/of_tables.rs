@@ -63,8 +63,8 @@ pub(super) async fn read(
 struct Acting {
     word: &'static str,
     what: &'static str,
-    /// Finds it by table and name.
-    found: &'static str,
+    /// What to select from to find it, by literals of its table and name.
+    found: fn(&str, &str) -> String,
     /// Its text, the statement that lets it act as it does, and that of its comment.
     shown: &'static str,
     set: &'static str,
@@ -75,7 +75,9 @@ struct Acting {
 const TRIGGER: Acting = Acting {
     word: "TRIGGER",
     what: "trigger",
-    found: "pg_trigger WHERE tgrelid = to_regclass($t) AND tgname = $n",
+    found: |table, name| {
+        format!("pg_trigger WHERE tgrelid = to_regclass({table}) AND tgname = {name}")
+    },
     shown: "pg_get_triggerdef(oid)",
     set: "format('ALTER TABLE %s %s TRIGGER %I', tgrelid::regclass, case tgenabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end, tgname)",
     comment: "'COMMENT ON TRIGGER ' || quote_ident(tgname) || ' ON ' || tgrelid::regclass || ' IS ' || quote_literal(obj_description(oid, 'pg_trigger'))",
@@ -85,7 +87,9 @@ const TRIGGER: Acting = Acting {
 const RULE: Acting = Acting {
     word: "RULE",
     what: "rule",
-    found: "pg_rewrite WHERE ev_class = to_regclass($t) AND rulename = $n",
+    found: |table, name| {
+        format!("pg_rewrite WHERE ev_class = to_regclass({table}) AND rulename = {name}")
+    },
     shown: "rtrim(pg_get_ruledef(oid), ';')",
     set: "format('ALTER TABLE %s %s RULE %I', ev_class::regclass, case ev_enabled when 'D' then 'DISABLE' when 'R' then 'ENABLE REPLICA' else 'ENABLE ALWAYS' end, rulename)",
     comment: "'COMMENT ON RULE ' || quote_ident(rulename) || ' ON ' || ev_class::regclass || ' IS ' || quote_literal(obj_description(oid, 'pg_rewrite'))",
@@ -95,10 +99,7 @@ const RULE: Acting = Acting {
 fn acting(scope: &Scope, row: &TextRow, acting: &Acting) -> Result<Scripted, WireError> {
     let (schema, table, name) = (text(row, 1)?, text(row, 2)?, text(row, 3)?);
     let quoted = format!("{}.{}", identifier(schema), identifier(table));
-    let found = acting
-        .found
-        .replace("$t", &literal(&quoted))
-        .replace("$n", &literal(name));
+    let found = (acting.found)(&literal(&quoted), &literal(name));
     let what = acting.what;
     let mut script = Scripted::new(
         ObjectKind::Trigger,

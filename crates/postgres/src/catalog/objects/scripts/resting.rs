@@ -81,6 +81,8 @@ pub(crate) struct Resting {
     pub(crate) definition: String,
     /// Shows its text; empty: the server has none.
     pub(crate) shown: String,
+    /// Making it computes rows.
+    pub(crate) keeps_rows: bool,
 }
 
 /// Those that rest on tables, at whatever remove, each behind what it rests on. What belongs to an extension, or to somebody whom the user cannot give it back to,
@@ -146,6 +148,7 @@ pub(crate) async fn resting_on(
 
 fn describe(script: Scripted, besides: Vec<String>) -> Option<Resting> {
     let exists = script.statements.first()?.unless.clone();
+    let keeps_rows = script.text().starts_with("CREATE MATERIALIZED VIEW");
     let mut parts = vec![script.text()];
     parts.extend(besides);
     Some(Resting {
@@ -155,5 +158,6 @@ fn describe(script: Scripted, besides: Vec<String>) -> Option<Resting> {
         definition: parts.join(";\n"),
         shown: script.likeness.map(|seen| seen.shown).unwrap_or_default(),
         name: script.name,
+        keeps_rows,
     })
 }
