@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use whimbrel_testkit::{Engine, SERVERS_VARIABLE, State};
+use whimbrel_testkit::{Engine, SERVERS_VARIABLE, State, install_programs};
 
 use crate::python;
 use crate::run::{cargo, status, step, tree};
@@ -49,6 +49,8 @@ struct Verdict {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("whimbrel-test-").tempdir();
     let folder = folder.context("make a folder for the servers' state")?;
+    // Not while a test waits for it.
+    install_programs(&Engine::all())?;
     let servers = State::at(folder.path(), UNUSED_MAX_S)?.servers(&Engine::usual())?;
     let list = folder.path().join("servers.json");
     servers.write(&list)?;

@@ -23,12 +23,20 @@ pub(crate) fn general(error: WireError, doing: &str) -> Error {
 /// The error of an exchange that concerns one table.
 pub(crate) fn of_table(error: WireError, table: &TableName, doing: &str) -> Error {
     match error {
-        WireError::Server(error) if error.is_transient() => passing(doing, &error),
+        WireError::Server(error) if error.is_transient() => {
+            named(table, doing, &format!("{error}{}", remedy(&error)))
+        }
         WireError::Server(error) => {
             Error::table(table, format!("cannot {doing}: {error}{}", remedy(&error)))
         }
-        other => general(other, doing),
+        WireError::Protocol(_) => general(error, doing),
+        other => named(table, doing, &other),
     }
+}
+
+/// A fault that passes, with the table that it was met at.
+fn named(table: &TableName, doing: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::Transient(format!("table {table}: cannot {doing}: {error}"))
 }
 
 fn transient(doing: &str, error: &dyn std::fmt::Display) -> Error {

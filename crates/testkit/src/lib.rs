@@ -52,6 +52,7 @@ pub use cache::cache_dir;
 pub use database::TestDatabase;
 pub use engine::Engine;
 pub use postgres::psql;
+pub use programs::install_programs;
 pub use proxy::{Fault, FaultProxy};
 pub use seed::{SEED_VARIABLE, seed};
 pub use server::{Server, ServerOptions, Stop};

@@ -16,6 +16,13 @@ use crate::{Engine, packages, releases};
 /// Debian's fixed ids of `nobody` and `nogroup`, the same on the machine and in the folders of releases.
 pub(crate) const NOBODY: u32 = 65534;
 
+/// Installs the programs of these engines where they are missing, which may take minutes.
+pub fn install_programs(engines: &[Engine]) -> Result<()> {
+    engines
+        .iter()
+        .try_for_each(|engine| Home::of(*engine).map(drop))
+}
+
 /// Where an engine's programs are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Home {

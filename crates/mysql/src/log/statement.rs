@@ -450,7 +450,11 @@ impl Words<'_> {
             "PERIOD",
             "SYSTEM",
         ];
-        if OTHERS.iter().any(|word| self.takes(word)) {
+        // `vector` alone may be a column's name.
+        let is_of_vectors = ["INDEX", "KEY"]
+            .iter()
+            .any(|word| self.takes_all(&["VECTOR", word]));
+        if is_of_vectors || OTHERS.iter().any(|word| self.takes(word)) {
             return;
         }
         self.takes("COLUMN");

@@ -92,7 +92,7 @@ impl Source for MysqlSource {
     async fn partitions(&mut self, table: &Table) -> Result<Vec<Partition>, Error> {
         let partitions = catalog::partitions(&mut self.connection, &table.name).await;
         let partitions =
-            partitions.map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+            partitions.map_err(|error| of_table(error, &table.name, "read the partitions"))?;
         Ok(partitions.into_iter().map(|(one, _)| one).collect())
     }
 

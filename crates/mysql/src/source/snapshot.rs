@@ -128,7 +128,7 @@ impl Snapshot for MysqlSnapshot {
         let mut connection = self.planning(&mut planner).await?;
         let there = catalog::partitions(&mut connection, &table.name)
             .await
-            .map_err(|error| of_table(error, &table.name, "read the partitions of"))?;
+            .map_err(|error| of_table(error, &table.name, "read the partitions"))?;
         *planner = Some(connection);
         let (partitions, rows): (Vec<Partition>, Vec<u64>) = there.into_iter().unzip();
         let found = segments.found_partitions(&partitions, must_be_all);

@@ -37,9 +37,7 @@ impl Layout {
         let source = &table.source.name;
         let columns = catalog::columns(connection, &table.name)
             .await
-            .map_err(|error| {
-                of_table(error, source, "look at the columns of the target table of")
-            })?;
+            .map_err(|error| of_table(error, source, "look at the columns of the target table"))?;
         let refuse = |what: String| {
             Error::table(
                 source,

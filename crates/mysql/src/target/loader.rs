@@ -21,7 +21,7 @@ const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
 /// Room for text that is kept from statement to statement.
 const TEXT_BYTES_KEPT: usize = 2 * STATEMENT_BYTES;
 
-const DOING: &str = "load rows into the target table of";
+const DOING: &str = "load rows into the target table";
 
 /// Writes chunks over one connection.
 pub(super) struct MysqlLoader {
@@ -295,7 +295,7 @@ impl OpenChunk {
         let source = &self.layout.source;
         let recorded = control::record_chunk(connection, fence, source, self.chunk, self.total)
             .await
-            .map_err(|error| of_table(error, source, "record a chunk of"))?;
+            .map_err(|error| of_table(error, source, "record a chunk"))?;
         control::check_fence(connection, fence, Held::UntilCommit).await?;
         if !recorded {
             return Err(Error::record_lost(source));
@@ -372,7 +372,7 @@ impl Loader for MysqlLoader {
         self.connection
             .execute("COMMIT")
             .await
-            .map_err(|error| of_table(error, &source, "commit a chunk of"))?;
+            .map_err(|error| of_table(error, &source, "commit a chunk"))?;
         Ok(total)
     }
 

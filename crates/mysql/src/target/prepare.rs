@@ -117,7 +117,7 @@ pub(super) async fn prepare(
 ) -> Result<(), Error> {
     control::check_fence(connection, fence, Held::Now).await?;
     let source = &table.source.name;
-    let failed = |error| of_table(error, source, "look for the target table of");
+    let failed = |error| of_table(error, source, "look for the target table");
     let databases = catalog::databases(connection).await.map_err(failed)?;
     if !databases
         .iter()
@@ -126,7 +126,7 @@ pub(super) async fn prepare(
         run(
             connection,
             source,
-            "create the database of",
+            "create the database",
             &create_database(table),
         )
         .await?;
@@ -219,9 +219,9 @@ async fn unrecord(
     run(connection, source, "begin to record", "START TRANSACTION").await?;
     control::unrecord_table(connection, fence, source)
         .await
-        .map_err(|error| of_table(error, source, "remove the old record of"))?;
+        .map_err(|error| of_table(error, source, "remove the old record"))?;
     control::check_fence(connection, fence, Held::UntilCommit).await?;
-    run(connection, source, "commit the record of", "COMMIT").await
+    run(connection, source, "commit the record", "COMMIT").await
 }
 
 async fn record(
@@ -235,9 +235,9 @@ async fn record(
     run(connection, source, "begin to record", "START TRANSACTION").await?;
     control::record_table(connection, fence, &table.source, planned_at, chunks)
         .await
-        .map_err(|error| of_table(error, source, "record the chunks of"))?;
+        .map_err(|error| of_table(error, source, "record the chunks"))?;
     control::check_fence(connection, fence, Held::UntilCommit).await?;
-    run(connection, source, "commit the record of", "COMMIT").await
+    run(connection, source, "commit the record", "COMMIT").await
 }
 
 /// Builds the key that waits, and marks the record finished.
@@ -249,13 +249,13 @@ pub(super) async fn finish(
     control::check_fence(connection, fence, Held::Now).await?;
     let source = &table.source.name;
     let is_loaded = control::is_loaded(connection, fence, source).await;
-    if !is_loaded.map_err(|error| of_table(error, source, "read the record of"))? {
+    if !is_loaded.map_err(|error| of_table(error, source, "read the record"))? {
         return Err(Error::record_lost(source));
     }
     if let Some(sql) = add_key(table) {
         let key = catalog::primary_key(connection, &table.name)
             .await
-            .map_err(|error| of_table(error, source, "look for the key of"))?;
+            .map_err(|error| of_table(error, source, "look for the key"))?;
         if key.is_empty() {
             build_key(connection, table, &sql).await?;
         }
@@ -263,9 +263,9 @@ pub(super) async fn finish(
     run(connection, source, "begin to record", "START TRANSACTION").await?;
     control::record_finished(connection, fence, source)
         .await
-        .map_err(|error| of_table(error, source, "record the end of"))?;
+        .map_err(|error| of_table(error, source, "record the end"))?;
     control::check_fence(connection, fence, Held::UntilCommit).await?;
-    run(connection, source, "commit the record of", "COMMIT").await
+    run(connection, source, "commit the record", "COMMIT").await
 }
 
 /// Builds the key. The server may still be at it for a worker that is gone: then ours waits for that, and there is a key afterwards.
@@ -277,11 +277,7 @@ async fn build_key(
     match connection.execute(sql).await {
         Ok(_) => Ok(()),
         Err(WireError::Server(error)) if error.code == MULTIPLE_PRIMARY_KEY => Ok(()),
-        Err(error) => Err(of_table(
-            error,
-            &table.source.name,
-            "build the primary key of",
-        )),
+        Err(error) => Err(of_table(error, &table.source.name, "build the primary key")),
     }
 }
 

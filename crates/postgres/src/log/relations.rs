@@ -7,6 +7,9 @@
 //! - Rows of a transaction that was in progress are read by the descriptions that came with it, whatever came since.
 //! - At its commit each of them holds for all if none that holds for all came later: when the server takes a table for told, nothing
 //!   has changed since the last description that counts; and when it does not, it describes the table again before the next row.
+//! - Where it is prepared, they hold for all from there on in the same way: version 17 takes the tables for told then, others describe them again
+//!   before the next row. Until it is committed or rolled back nobody else writes into a table whose definition it changed, and the end of
+//!   such a transaction has the table described again.
 //! - The target is told of a shape where the first row of that shape comes, in the order of the commits. Where a transaction brings a
 //!   shape that is not the one that holds for all, that one is looked up again before its next row.
 
@@ -58,6 +61,18 @@ impl Relations {
     pub(super) fn hear(&mut self, message: RelationMessage, raw: &[u8]) {
         let arrival = self.next_arrival();
         match self.general.get_mut(&message.id) {
+            Some(entry) if entry.message == message => entry.arrival = arrival,
+            _ => drop(
+                self.general
+                    .insert(message.id, entry(message, raw, arrival)),
+            ),
+        }
+    }
+
+    /// A description that came with a transaction in progress, which is prepared now, holds for all if none came later.
+    pub(super) fn hear_prepared(&mut self, message: RelationMessage, raw: &[u8], arrival: u64) {
+        match self.general.get_mut(&message.id) {
+            Some(entry) if entry.arrival > arrival => {}
             Some(entry) if entry.message == message => entry.arrival = arrival,
             _ => drop(
                 self.general
@@ -194,6 +209,25 @@ mod tests {
         relations.hear_own(message("newer"), b"", late);
         relations.leave();
         assert_eq!(name(&relations), "newer");
+    }
+
+    #[test]
+    fn the_descriptions_of_what_is_prepared_hold_for_all_where_none_came_later() {
+        let mut relations = Relations::default();
+        let early = relations.next_arrival();
+        relations.hear_prepared(message("old"), b"", early);
+        assert_eq!(name(&relations), "old");
+        relations.learn(&message("old"), State::Ignored);
+        relations.hear(message("new"), b"");
+        relations.learn(&message("new"), State::Ignored);
+        relations.hear_prepared(message("old"), b"", early);
+        assert_eq!(name(&relations), "new");
+        // What is known of a table is not asked for again.
+        let late = relations.next_arrival();
+        relations.hear_prepared(message("new"), b"", late);
+        assert!(matches!(relations.state(7), Some(State::Ignored)));
+        relations.hear_prepared(message("newer"), b"", late + 1);
+        assert!(matches!(relations.state(7), Some(State::Unknown)));
     }
 
     #[test]

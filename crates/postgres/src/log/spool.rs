@@ -28,7 +28,7 @@ use super::message::{Malformed, Message};
 use super::place::Lsn;
 use super::relations::Relations;
 use super::spill::{Done, Job, Spill};
-use one::{Chunk, Spool};
+use one::{Chunk, Description, Spool};
 
 /// A record that is no message: when the description of the table that follows came. Types of messages are letters.
 pub(super) const ARRIVAL: u8 = 0;
@@ -167,11 +167,20 @@ impl Spools {
         }
     }
 
-    pub(super) fn stream_prepare(&mut self, prepared: &Prepared) -> Result<(), Malformed> {
+    pub(super) fn stream_prepare(
+        &mut self,
+        prepared: &Prepared,
+        relations: &mut Relations,
+    ) -> Result<(), Malformed> {
         let spool = self.running.remove(&prepared.transaction);
         let mut spool = spool.ok_or("the transaction was not sent")?;
         if self.open.is_some() || self.prepared.contains_key(&prepared.transaction) {
             return Err("a transaction is open");
+        }
+        for Description { arrival, raw, .. } in std::mem::take(&mut spool.descriptions) {
+            if let Message::Relation(relation) = Message::parse(&raw)? {
+                relations.hear_prepared(relation, &raw, arrival);
+            }
         }
         // From here on it is rolled back as a whole or not at all.
         let before = Total::of(&spool);
@@ -229,7 +238,9 @@ impl Spools {
             spool.messages.push(cut);
         }
         if kind == b'R' {
-            spool.push_relation(relations.next_arrival(), rest)?;
+            let arrival = relations.next_arrival();
+            spool.push_relation(arrival, rest)?;
+            spool.describe(cut, arrival, rest);
         } else {
             spool.push(kind, rest)?;
         }

@@ -1,4 +1,6 @@
-use whimbrel_testkit::Engine;
+use whimbrel_testkit::{Engine, TestDatabase};
+
+use crate::ends::Ends;
 
 use super::{differences, filled, of_mysql, of_postgres};
 
@@ -39,6 +41,22 @@ fn postgres_15_keeps_every_object() {
 #[test]
 fn postgres_18_takes_every_object_of_15() {
     postgres_keeps_everything(Engine::Postgres15, Engine::Postgres18);
+}
+
+#[test]
+fn indexes_of_vectors_come_too() {
+    let ends = Ends::between(Engine::Mariadb118, Engine::Mariadb118, "vectors");
+    let made = "create table t (id int primary key, v vector(3) not null, vector index near (v) m=6 distance=cosine);
+        insert into t values (1, vec_fromtext('[1,2,3]')), (2, vec_fromtext('[-1,0.5,1e-9]'))";
+    ends.source.sql(made).unwrap();
+    for _ in 0..2 {
+        let said = ends.run_well("migrate", &[]);
+        assert!(!said.out.contains("not made"), "{}", said.out);
+        let shown = |at: &TestDatabase| at.sql("show create table t").unwrap();
+        assert!(shown(&ends.source).contains("VECTOR KEY `near`"));
+        assert_eq!(shown(&ends.target), shown(&ends.source));
+    }
+    ends.run_well("validate", &[]);
 }
 
 fn mysql_keeps_everything(engine: Engine) {

@@ -143,6 +143,7 @@ fn item(text: &str) -> Item<'_> {
         "UNIQUE KEY ",
         "FULLTEXT KEY ",
         "SPATIAL KEY ",
+        "VECTOR KEY ",
         "KEY ",
         "UNIQUE INDEX ",
         "INDEX ",

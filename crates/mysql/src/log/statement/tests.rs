@@ -23,6 +23,8 @@ fn definitions_name_their_tables() {
         ),
         ("comment = 'modify column a int'", false),
         ("add x int", true),
+        ("add vector index near (v), add vector key (w)", false),
+        ("add vector int", true),
         ("add index (x), modify a int after b", true),
         ("change a a int first", true),
         ("rename to u", true),

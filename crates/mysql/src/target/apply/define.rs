@@ -16,7 +16,7 @@ use crate::errors::of_table;
 use crate::quote;
 use crate::wire::Connection;
 
-const DOING: &str = "change the definition at the target of";
+const DOING: &str = "change the definition at the target";
 
 impl MysqlApplier {
     pub(super) async fn change_definition(&mut self, definition: &Definition) -> Result<(), Error> {

@@ -272,7 +272,7 @@ impl MysqlApplier {
         let narrow = table
             .layout
             .narrowed(TableName::new(schema, stage::NAME), &rows.columns);
-        let failed = |error| of_table(error, &narrow.source, "make a temporary table beside");
+        let failed = |error| of_table(error, &narrow.source, "make a temporary table beside it");
         let sql = stage::create(&narrow);
         self.session
             .connection

@@ -10,7 +10,7 @@ use crate::errors::{general, of_table};
 use crate::target::verdict;
 use crate::wire::{Answer, Done, TextRow, WireError};
 
-pub(super) const DOING: &str = "apply changes to the target table of";
+pub(super) const DOING: &str = "apply changes to the target table";
 
 /// Of a script's own: what the same call has done before it stays when its steps are run once more.
 const RUN_SAVEPOINT: &str = "SAVEPOINT whimbrel_run";

@@ -39,7 +39,7 @@ impl ApplyTable {
         table: &TargetTable,
     ) -> Result<Self, Error> {
         let source = &table.source.name;
-        let failed = |error| of_table(error, source, "look at the target table of");
+        let failed = |error| of_table(error, source, "look at the target table");
         let engine = catalog::storage_engine(connection, &table.name)
             .await
             .map_err(failed)?;

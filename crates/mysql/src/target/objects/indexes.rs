@@ -54,7 +54,7 @@ fn exists(table: &Placed<'_>, index: &Index, name: &str) -> String {
     let parts = parts.filter(|_| is_plain && !has_twin);
     let same = parts.map(|parts| {
         format!(
-            " OR (found.uniqueness = {} AND found.name <> 'PRIMARY' AND found.kind NOT IN ('FULLTEXT', 'SPATIAL') AND found.parts = {})",
+            " OR (found.uniqueness = {} AND found.name <> 'PRIMARY' AND found.kind NOT IN ('FULLTEXT', 'SPATIAL', 'VECTOR') AND found.parts = {})",
             u8::from(!index.is_unique),
             literal(&parts.join(","))
         )
@@ -69,12 +69,16 @@ fn exists(table: &Placed<'_>, index: &Index, name: &str) -> String {
     )
 }
 
+/// The method of MariaDB's indexes of vectors, from 11.7 on.
+const VECTOR: &str = "VECTOR";
+
 type Converted = (String, Option<String>);
 
 fn statement(table: &Placed<'_>, index: &Index, name: &str) -> Result<Converted, Refused> {
-    let kind = match index.method {
+    let kind = match &index.method {
         IndexMethod::FullText => "FULLTEXT ",
         IndexMethod::Spatial => "SPATIAL ",
+        IndexMethod::Other(method) if method == VECTOR => "VECTOR ",
         IndexMethod::BTree | IndexMethod::Hash | IndexMethod::Other(_) if index.is_unique => {
             "UNIQUE "
         }

@@ -81,7 +81,9 @@ impl Decoder {
                 self.spools.commit(transaction)?;
                 self.hand_over(transaction, end, message_end)?;
             }
-            Control::StreamPrepare(prepared) => self.spools.stream_prepare(&prepared)?,
+            Control::StreamPrepare(prepared) => {
+                self.spools.stream_prepare(&prepared, &mut self.relations)?;
+            }
             Control::BeginPrepare(prepared) => self.spools.begin_prepare(&prepared)?,
             Control::Prepare(prepared) => self.spools.prepare(&prepared)?,
             Control::CommitPrepared {

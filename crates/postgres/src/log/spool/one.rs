@@ -25,6 +25,17 @@ pub(super) enum Chunk {
     },
 }
 
+/// A description of a table that came with a transaction in progress.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// Its first record.
+    at: Cut,
+    /// When it came last.
+    pub(super) arrival: u64,
+    /// The message, without what makes it part of the transaction.
+    pub(super) raw: Vec<u8>,
+}
+
 /// What one transaction has sent.
 #[derive(Debug, Default)]
 pub(super) struct Spool {
@@ -40,6 +51,8 @@ pub(super) struct Spool {
     pub(super) sub_order: Vec<u32>,
     /// Messages of ours.
     pub(super) messages: Vec<Cut>,
+    /// The descriptions of tables that came with it in progress: few, because each shape is kept once.
+    pub(super) descriptions: Vec<Description>,
     /// Tables that were written down with a prepared transaction.
     pub(super) described: HashSet<u32>,
 }
@@ -76,8 +89,22 @@ impl Spool {
         self.push(b'R', rest)
     }
 
+    /// Notes the description that a record holds.
+    pub(super) fn describe(&mut self, at: Cut, arrival: u64, rest: &[u8]) {
+        let mut known = self.descriptions.iter_mut();
+        match known.find(|known| known.raw.get(1..) == Some(rest)) {
+            Some(known) => known.arrival = arrival,
+            None => self.descriptions.push(Description {
+                at,
+                arrival,
+                raw: [b"R", rest].concat(),
+            }),
+        }
+    }
+
     /// Takes back everything from a record on.
     pub(super) fn truncate(&mut self, cut: Cut, spill: &mut Spill) {
+        self.descriptions.retain(|known| known.at < cut);
         if cut.chunk == self.chunks.len() {
             self.memory -= self.tail.len() - cut.offset;
             self.tail.truncate(cut.offset);
