@@ -13,6 +13,8 @@
 //! 1. *A new slot.* It is made once the publication is committed. The server makes it only after every transaction that was
 //!    running then is over, visible to every snapshot taken later; transactions that commit behind its consistent point come from
 //!    it, with all their changes, decoded with a catalog in which the publication is there.
+//!    One that begins while the slot is made, and whose commit lies before that point, is waited for where it waits for a standby
+//!    ([`slot::wait_for_commits`]): no snapshot sees it before.
 //! 2. *A table that joins later.* The publication is changed, and then the transactions that were running are waited for in
 //!    the same way ([`slot::wait_for_running`]): their changes from before may not be in the stream, but they are in every
 //!    snapshot taken after. That this wait is due outlives the process ([`settled`]).

@@ -48,7 +48,7 @@ fn a_load_from_mariadb_waits_until_its_view_has_what_is_in_the_log() {
         following.wait_until_caught_up();
         assert_eq!(ends.arrived("t"), 2);
 
-        // A table that joins later: its rows are in the log that was read, and in no view.
+        // A table that joins later, behind the beginning of a file that holds nothing yet: no view is taken for too old.
         ends.source
             .sql("create table u (id int primary key)")
             .unwrap();
