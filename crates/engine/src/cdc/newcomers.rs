@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeLog, Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, TaskFence,
+    Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -175,29 +175,7 @@ async fn load(
     not_before: Option<Position>,
 ) -> Result<bool, RunError> {
     reach(Point::NewcomerLoading).await;
-    let mut source = parts.source.source().await.map_err(RunError::Source)?;
-    // All of the task, under the names that they have now: one that the others know by an older name must not be left out.
-    let is_captured = |name: &TableName| spec.load.mappings.selects(name);
-    let captured = source
-        .tables(&is_captured)
-        .await
-        .map_err(RunError::Source)?;
-    let task = &spec.load.task;
-    let mut log = parts
-        .source
-        .change_log(task)
-        .await
-        .map_err(RunError::Source)?;
-    if let Some(wait) = spec.running_wait {
-        // Whether the task may begin with transactions open was said of its start; tables that are followed do not end by one that joins.
-        log.wait_for_running(RunningWait {
-            fails: false,
-            ..wait
-        });
-    }
-    let started = prepared(&mut *log, &captured, &tables)
-        .await
-        .map_err(RunError::Source)?;
+    let (started, captured) = kept(&parts, &spec, &tables).await?;
     let mut wanted = tables;
     let mut target = parts.target.target().await.map_err(RunError::Target)?;
     let taken =
@@ -253,24 +231,41 @@ async fn load(
     Ok(records.any(can_join))
 }
 
-/// Has the log kept for tables. Who is in the way may stay for long, such as a transaction that runs: the others are followed meanwhile, and it is tried again.
-async fn prepared(
-    log: &mut dyn ChangeLog,
-    captured: &[Table],
+/// Has the log kept for the task's tables. Who is in the way may stay for long, such as a transaction that runs: the others are followed meanwhile, and it is tried
+/// again.
+async fn kept(
+    parts: &LoadParts,
+    spec: &CdcSpec,
     wanted: &BTreeSet<TableName>,
-) -> Result<LogStart, Error> {
+) -> Result<(LogStart, Vec<Table>), RunError> {
+    let mut source = parts.source.source().await.map_err(RunError::Source)?;
+    // All of the task, under the names that they have now: one that the others know by an older name must not be left out.
+    let is_captured = |name: &TableName| spec.load.mappings.selects(name);
+    let captured = source.tables(&is_captured).await;
+    let captured = captured.map_err(RunError::Source)?;
+    let log = parts.source.change_log(&spec.load.task).await;
+    let mut log = log.map_err(RunError::Source)?;
+    if let Some(wait) = spec.running_wait {
+        // Whether the task may begin with transactions open was said of its start; tables that are followed do not end by one that joins.
+        log.wait_for_running(RunningWait {
+            fails: false,
+            ..wait
+        });
+    }
     loop {
-        match log.prepare(captured).await {
+        match log.prepare(&captured).await {
             Err(Error::Transient(message)) => {
                 let tables: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                let tables = tables.join(", ");
                 warn!(
-                    tables = tables.join(", "),
+                    tables,
                     error = message,
                     "tables cannot be loaded yet, while the others are followed; it is tried again"
                 );
                 tokio::time::sleep(PREPARE_AGAIN).await;
             }
-            prepared => return prepared,
+            Ok(started) => return Ok((started, captured)),
+            Err(error) => return Err(RunError::Source(error)),
         }
     }
 }
