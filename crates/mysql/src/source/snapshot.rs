@@ -83,7 +83,7 @@ async fn bound(options: &Options, engine: Engine, position: Position) -> Positio
             debug!(%error, %position, "it is not known when the file of the position was begun");
         }
         Err(_) => {
-            debug!(%position, "nobody has told in time when the file of the position was begun")
+            debug!(%position, "nobody has told in time when the file of the position was begun");
         }
     }
     position
