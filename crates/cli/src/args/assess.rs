@@ -35,7 +35,7 @@ pub(crate) struct AssessArgs {
     #[arg(long)]
     pub(crate) follow: bool,
     /// What is to be made beside rows and primary keys, as for `whimbrel migrate`
-    #[arg(long, value_name = "KINDS", default_value = "tables", value_parser = ObjectSelection::parse)]
+    #[arg(long, value_name = "KINDS", default_value = "all", value_parser = ObjectSelection::parse)]
     pub(crate) objects: ObjectSelection,
     /// Looks also at the values of about N rows of each table, as the source gives them, for those that the target's columns do not hold
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
