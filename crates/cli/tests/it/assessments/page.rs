@@ -28,7 +28,7 @@ With `--sample N` and `--full` it looks for values that the target's columns do 
 range, digits behind the point, infinities and NaN, NUL characters, dates that are none, times outside of a day. `--sample` looks at about N rows of each table, as the server gives them
 (PostgreSQL draws them from blocks all over a large table; MySQL and MariaDB give the first); `--full` at all, which reads each table once. The source's server counts, in one statement for each table,
 and nothing but counts, the least, greatest or longest value and the key of one row is told. What counts is the type that the column has at the target: the one that rules and the table of types give it,
-or with `--prepare truncate` and `do-nothing` the one that it has there. Not looked at: columns that rules or settings hide, cut or round; documents whose numbers the target would round,
+or with `--prepare truncate` and `do-nothing` the one that it has there. Where large objects are limited, `postgres-check-limited-lob-size` tells the values that are longer. Not looked at: columns that rules or settings hide or round; documents whose numbers the target would round,
 or that name the character NUL; labels; bytes that are no text in the source's character set; rows that violate a key at the target. Rows that rules leave out are counted too. Both look at what is there at that moment.
 
 ## Over the API
@@ -49,7 +49,7 @@ Checks have the names that the service has for them, where it has one. These of 
 `full-lob-not-nullable-at-target` (large values are written with their rows), `mysql-check-max-statement-time` and `mysql-check-target-network-parameter` (connections set their own limits),
 `mysql-check-binlog-compression` (compressed logs are read), `postgres-check-pglogical` (pgoutput is used), `mysql-check-fk-target` (`all-check-secondary-constraints`),
 `mysql-check-table-storage-engine` (`source-tables-outside-snapshot`), `mysql-check-generated-columns`, `-invisible-columns`, `-auto-increment` (`types-changed`, `unsupported-objects`),
-`mysql-check-database-role`, `-aurora-read-only` (`all-check-target-read-replica`), `mysql-check-binlog-retention-time` (`mysql-check-expire-logs-days`), and those of batch apply, of limited LOBs, of data masking and of other engines.
+`mysql-check-database-role`, `-aurora-read-only` (`all-check-target-read-replica`), `mysql-check-binlog-retention-time` (`mysql-check-expire-logs-days`), and those of batch apply, of data masking and of other engines.
 
 ## All checks
 
