@@ -1,0 +1,323 @@
+//! Changes in the order of the log, and what becomes of those that cannot be applied or meet no row.
+
+use tracing::warn;
+use whimbrel_connector::{
+    ApplyException, Error, FollowState, RecordChange, RefusalKind, RowAt, RowRefusal, SingleChange,
+    SingleKind,
+};
+
+use super::super::RowPolicy;
+use super::super::batch::Batch;
+use super::super::fold::NetKind;
+use super::super::tables::StreamTable;
+use super::{BatchWriter, Counts, SINGLES_AT_ONCE};
+use crate::data_errors::Class;
+use crate::exceptions;
+
+impl BatchWriter {
+    /// Rows of net changes that were not there: the target tells how many, not which.
+    pub(super) async fn report_missing(
+        &mut self,
+        table: &StreamTable,
+        missing: Missing,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let kinds = [
+            (missing.updates, NetKind::Update, self.errors.missing_update),
+            (missing.deletes, NetKind::Delete, self.errors.missing_delete),
+        ];
+        for (count, kind, policy) in kinds {
+            if count == 0 {
+                continue;
+            }
+            let verb = match kind {
+                NetKind::Update => "UPDATE",
+                NetKind::Delete | NetKind::Insert => "DELETE FROM",
+            };
+            counts.of(&table.name).leave_out_many(kind, count);
+            let exception = ApplyException {
+                table: table.target.name.clone(),
+                statement: format!("{verb} {} (a batch of changes)", table.target.name),
+                error: format!("{count} rows were not there"),
+            };
+            let policy = self.escalated(table, Class::Apply, count, policy);
+            self.left_out(table, policy, exception).await?;
+        }
+        Ok(())
+    }
+
+    /// What becomes of a table of which changes are left out, with those that were left out before.
+    fn escalated(
+        &mut self,
+        table: &StreamTable,
+        class: Class,
+        count: u64,
+        policy: RowPolicy,
+    ) -> RowPolicy {
+        let escalation = match class {
+            Class::Data => self.data_errors.escalation,
+            Class::Apply => self.errors.escalation,
+        };
+        policy.escalated(escalation, self.tally.add(&table.name, class, count))
+    }
+
+    /// Applies changes in the order of the log. A change that is refused is found by halving.
+    pub(super) async fn in_order(
+        &mut self,
+        batch: &Batch,
+        changes: &[u32],
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let mut parts: Vec<&[u32]> = changes.chunks(SINGLES_AT_ONCE).rev().collect();
+        while let Some(part) = parts.pop() {
+            let wanted = self.followed(batch, part, counts);
+            if wanted.is_empty() {
+                continue;
+            }
+            let is_done = match self.apply_marked(batch, &wanted).await {
+                Ok(Some(touched)) => {
+                    self.missed(batch, &wanted, &touched, counts).await?;
+                    true
+                }
+                Ok(None) => match *wanted {
+                    [index] => {
+                        self.insert_missing(batch, index, counts).await?;
+                        true
+                    }
+                    _ => false,
+                },
+                Err(Error::Row(refusal)) => match *wanted {
+                    [index] => {
+                        self.refused(batch, index, *refusal, counts).await?;
+                        true
+                    }
+                    _ => false,
+                },
+                Err(error) => return Err(error),
+            };
+            if !is_done {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies changes in one call. `None`: an update met no row, which the task wants to be inserted, and nothing is applied: what comes behind it may be of the
+    /// same row.
+    async fn apply_marked(
+        &mut self,
+        batch: &Batch,
+        changes: &[u32],
+    ) -> Result<Option<Vec<u64>>, Error> {
+        let singles: Vec<_> = changes.iter().map(|&index| batch.single(index)).collect();
+        let asks = |index: &u32| {
+            let change = &batch.changes[*index as usize];
+            matches!(change.kind, SingleKind::Update { .. }) && !change.may_miss
+        };
+        if !self.errors.inserts_missing || !changes.iter().any(asks) {
+            return self.applier.apply_single(&singles).await.map(Some);
+        }
+        self.applier.mark().await?;
+        let touched = match self.applier.apply_single(&singles).await {
+            Ok(touched) => touched,
+            Err(error @ Error::Row(_)) => {
+                self.applier.drop_mark().await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let is_missing = |(index, touched): (&u32, &u64)| *touched == 0 && asks(index);
+        if changes.iter().zip(&touched).any(is_missing) {
+            self.applier.back_to_mark().await?;
+            return Ok(None);
+        }
+        self.applier.drop_mark().await?;
+        Ok(Some(touched))
+    }
+
+    /// Inserts the row of an update that met none. Where the log has only a part of it, or the target refuses it, the policy for rows that are not there holds.
+    async fn insert_missing(
+        &mut self,
+        batch: &Batch,
+        index: u32,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let SingleKind::Update { after, .. } = batch.changes[index as usize].kind else {
+            return self.missed(batch, &[index], &[0], counts).await;
+        };
+        if !after.is_whole {
+            return self.missed(batch, &[index], &[0], counts).await;
+        }
+        let insert = SingleChange {
+            kind: SingleKind::Insert { after },
+            ..batch.single(index)
+        };
+        match self.applier.apply_single(&[insert]).await {
+            Ok(_) => Ok(()),
+            // Its key is new, and the row of that is there.
+            Err(Error::Row(_)) if self.overwrite(batch, index, after).await? => Ok(()),
+            Err(Error::Row(_)) => self.missed(batch, &[index], &[0], counts).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the row of a key another content. It is updated, not deleted and inserted: nothing that refers to it may be lost by it. `false`: no row has the key, or
+    /// the target refuses.
+    async fn overwrite(&mut self, batch: &Batch, index: u32, after: RowAt) -> Result<bool, Error> {
+        let update = SingleChange {
+            kind: SingleKind::Update {
+                before: None,
+                after,
+            },
+            ..batch.single(index)
+        };
+        match self.applier.apply_single(&[update]).await {
+            Ok(touched) => Ok(touched.iter().any(|&touched| touched > 0)),
+            Err(Error::Row(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of tables that are followed.
+    fn followed(&self, batch: &Batch, changes: &[u32], counts: &mut Counts<'_>) -> Vec<u32> {
+        if self.suspended.is_empty() {
+            return changes.to_vec();
+        }
+        let is_followed = |index: &u32| {
+            let change = &batch.changes[*index as usize];
+            let name = &batch.table(change).name;
+            let is_suspended = self.suspended.contains(name);
+            if is_suspended {
+                counts.of(name).leave_out(change.kind);
+            }
+            !is_suspended
+        };
+        changes.iter().copied().filter(is_followed).collect()
+    }
+
+    /// Changes that met no row.
+    async fn missed(
+        &mut self,
+        batch: &Batch,
+        changes: &[u32],
+        touched: &[u64],
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        for (&index, &touched) in changes.iter().zip(touched) {
+            let change = &batch.changes[index as usize];
+            let policy = match change.kind {
+                SingleKind::Update { .. } => self.errors.missing_update,
+                SingleKind::Delete { .. } => self.errors.missing_delete,
+                SingleKind::Insert { .. } | SingleKind::Truncate => continue,
+            };
+            if touched > 0 {
+                continue;
+            }
+            let table = batch.table(change);
+            if change.may_miss {
+                counts.of(&table.name).take_back_one(change.kind);
+                continue;
+            }
+            counts.of(&table.name).leave_out(change.kind);
+            let exception = exceptions::of(&batch.single(index), "the row is not there")?;
+            let policy = self.escalated(table, Class::Apply, 1, policy);
+            self.left_out(table, policy, exception).await?;
+        }
+        Ok(())
+    }
+
+    async fn refused(
+        &mut self,
+        batch: &Batch,
+        index: u32,
+        refusal: RowRefusal,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let change = &batch.changes[index as usize];
+        if let SingleKind::Insert { after } = change.kind
+            && self.errors.overwrites
+            && refusal.kind == RefusalKind::Constraint
+            && self.overwrite(batch, index, after).await?
+        {
+            return Ok(());
+        }
+        let (class, policy) = match (self.data_errors.of_change(refusal.kind), change.kind) {
+            (Some(policy), _) => (Class::Data, policy),
+            (None, SingleKind::Insert { .. }) => (Class::Apply, self.errors.insert),
+            (None, SingleKind::Update { .. }) => (Class::Apply, self.errors.update),
+            (None, SingleKind::Delete { .. } | SingleKind::Truncate) => {
+                (Class::Apply, self.errors.delete)
+            }
+        };
+        if policy == RowPolicy::StopTask {
+            return Err(refusal.into());
+        }
+        let table = batch.table(change);
+        counts.of(&table.name).leave_out(change.kind);
+        let exception = exceptions::of(&batch.single(index), &refusal.to_string())?;
+        let policy = self.escalated(table, class, 1, policy);
+        self.left_out(table, policy, exception).await
+    }
+
+    /// A change is left out: what is written down of it commits with the rows around it.
+    async fn left_out(
+        &mut self,
+        table: &StreamTable,
+        policy: RowPolicy,
+        exception: ApplyException,
+    ) -> Result<(), Error> {
+        let reason = exception.error.clone();
+        match policy {
+            RowPolicy::Ignore => return Ok(()),
+            RowPolicy::StopTask => {
+                // Not an error of the table's own: the policy wants the task to end.
+                return Err(Error::Fatal(format!(
+                    "table {}: a change cannot be applied: {reason}; load the table again, or let the task's error policy leave such changes out",
+                    table.name
+                )));
+            }
+            RowPolicy::Report | RowPolicy::SuspendTable => {}
+        }
+        warn!(table = %table.name, error = reason, "a change is left out, as the task's error policy says; see awsdms_apply_exceptions");
+        self.applier.report(&[exception]).await?;
+        if policy == RowPolicy::SuspendTable {
+            let reason = format!("a change could not be applied: {reason}; load the table again");
+            let state = FollowState {
+                has_joined: true,
+                suspended: Some(reason.clone()),
+                ..FollowState::loaded(table.target.source.clone())
+            };
+            let put = RecordChange::Put {
+                table: table.name.clone(),
+                state,
+            };
+            self.note(&[put]).await?;
+            self.suspended.insert(table.name.clone());
+            self.newly_suspended.push((table.name.clone(), reason));
+        }
+        Ok(())
+    }
+}
+
+/// A suspension as it commits with a part of a transaction; it is written again when the transaction is whole.
+pub(super) fn in_part(change: &RecordChange) -> Option<RecordChange> {
+    let RecordChange::Put { table, state } = change else {
+        return None;
+    };
+    state.suspended.as_ref()?;
+    Some(RecordChange::Put {
+        table: table.clone(),
+        state: FollowState {
+            suspended_in_part: true,
+            ..state.clone()
+        },
+    })
+}
+
+/// Rows that were not there.
+#[derive(Clone, Copy)]
+pub(super) struct Missing {
+    pub(super) updates: u64,
+    pub(super) deletes: u64,
+}
