@@ -26,7 +26,8 @@ const DIGITS: &str = "
 fn tables(engine: Engine) -> String {
     let numbers = "select a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d as n from digits a, digits b, digits c, digits e, digits f";
     let analyze = if engine.is_postgres() {
-        "analyze;"
+        // A vacuum would tell small rows of room in pages that are loaded already.
+        "analyze; alter table big set (autovacuum_enabled = off);"
     } else {
         "analyze table big; analyze table loose; analyze table digits;"
     };
