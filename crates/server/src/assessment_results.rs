@@ -123,11 +123,12 @@ pub(crate) async fn write(
     files: Vec<ResultFile>,
 ) -> io::Result<()> {
     let place = results.join(&run.location.bucket).join(folder(run));
-    let written = tokio::task::spawn_blocking(move || write_all(&place, &files)).await;
+    let results = results.to_owned();
+    let written = tokio::task::spawn_blocking(move || write_all((&results, &place), &files)).await;
     written.map_err(io::Error::other)?
 }
 
-fn write_all(place: &Path, files: &[ResultFile]) -> io::Result<()> {
+fn write_all((results, place): (&Path, &Path), files: &[ResultFile]) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -152,7 +153,12 @@ fn write_all(place: &Path, files: &[ResultFile]) -> io::Result<()> {
         file.write_all(b"\n")?;
         file.sync_all()?;
     }
-    File::open(place)?.sync_all()
+    // With the folders that were made for it.
+    let own = place.ancestors().take_while(|at| at.starts_with(results));
+    for folder in own.chain(results.parent()) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -164,9 +170,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let place = temp.path().join("b/f/run");
         let file = |name: &str, content: i32| vec![(name.to_owned(), json!(content))];
-        write_all(&place, &file("old", 1)).unwrap();
-        write_all(&place.join("other"), &file("kept", 3)).unwrap();
-        write_all(&place, &file("new", 2)).unwrap();
+        write_all((temp.path(), &place), &file("old", 1)).unwrap();
+        write_all((temp.path(), &place.join("other")), &file("kept", 3)).unwrap();
+        write_all((temp.path(), &place), &file("new", 2)).unwrap();
         let names = fs::read_dir(&place).unwrap();
         let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();

@@ -10,6 +10,7 @@ use whimbrel_core::Engine;
 
 use super::Values;
 use super::needs::needed;
+use crate::shaping::Shaped;
 use crate::{FullLoadSpec, LoadPlan};
 
 /// The check that looks at some rows of each table.
@@ -90,7 +91,24 @@ async fn cut(
     if columns.is_empty() {
         return Ok(Vec::new());
     }
-    source.misfits(&planned.source, &columns, rows).await
+    let misfits = source.misfits(&planned.source, &columns, rows).await?;
+    Ok(shown(misfits, Some(&shape)))
+}
+
+/// A key is told in as many characters.
+const KEY_CHARS_MAX: usize = 200;
+
+/// Without keys that rules hide, and with a part of long ones.
+fn shown(mut misfits: Vec<Misfit>, shape: Option<&Shaped>) -> Vec<Misfit> {
+    let is_hidden = shape.is_some_and(Shaped::hides_key);
+    for misfit in &mut misfits {
+        let key = misfit.key.take().filter(|_| !is_hidden);
+        misfit.key = key.map(|key| match key.char_indices().nth(KEY_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &key[..end]),
+            None => key,
+        });
+    }
+    misfits
 }
 
 fn told_cut(planned: &TargetTable, misfit: Misfit) -> Concern {
@@ -136,7 +154,9 @@ async fn misfits(
     if measured.is_empty() {
         return Ok(Vec::new());
     }
-    source.misfits(&planned.source, &measured, rows).await
+    let shape = spec.shaper().of(&planned.source)?;
+    let misfits = source.misfits(&planned.source, &measured, rows).await?;
+    Ok(shown(misfits, shape.as_deref()))
 }
 
 /// The columns of the source that have something to fit.

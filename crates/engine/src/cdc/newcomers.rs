@@ -255,6 +255,12 @@ async fn kept(
     loop {
         match log.prepare(&captured).await {
             Err(Error::Transient(message)) => {
+                for table in wanted {
+                    parts.progress.add([table.clone()]);
+                    parts.progress.update(table, |entry| {
+                        entry.message = Some(format!("not loaded yet: {message}"));
+                    });
+                }
                 let tables: Vec<String> = wanted.iter().map(ToString::to_string).collect();
                 let tables = tables.join(", ");
                 warn!(
@@ -264,7 +270,12 @@ async fn kept(
                 );
                 tokio::time::sleep(PREPARE_AGAIN).await;
             }
-            Ok(started) => return Ok((started, captured)),
+            Ok(started) => {
+                for table in wanted {
+                    parts.progress.update(table, |entry| entry.message = None);
+                }
+                return Ok((started, captured));
+            }
             Err(error) => return Err(RunError::Source(error)),
         }
     }

@@ -540,14 +540,19 @@ impl Shaped {
         let Error::Row(mut refusal) = error else {
             return error;
         };
+        if self.hides_key() {
+            refusal.key = None;
+        }
+        Error::Row(refusal)
+    }
+
+    /// Whether rules hide a part of the key.
+    pub(crate) fn hides_key(&self) -> bool {
         let is_hidden = |pick: &Pick| {
             let place = pick.place();
             pick.cell.mask.is_some() && place.is_some_and(|place| self.key_in_row.contains(&place))
         };
-        if self.picks.iter().any(is_hidden) {
-            refusal.key = None;
-        }
-        Error::Row(refusal)
+        self.picks.iter().any(is_hidden)
     }
 
     /// Of a value that may not be cut.

@@ -27,9 +27,13 @@ pub(super) async fn keeps_to_itself(
     }
     let follows = follows(connection).await;
     let follows = follows.map_err(|error| general(error, DOING))?;
+    let reset = match connection.engine() {
+        Engine::MariaDb => "RESET SLAVE ALL",
+        Engine::MySql | Engine::Postgres => "RESET REPLICA ALL",
+    };
     Ok(follows.then(|| {
         format!(
-            "the server is a replica, and what it applies is not in its log; {REMEDY}, or run RESET SLAVE ALL where it follows nobody any more"
+            "the server is a replica, and what it applies is not in its log; {REMEDY}, or run {reset} where it follows nobody any more"
         )
     }))
 }

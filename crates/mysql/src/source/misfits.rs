@@ -60,7 +60,20 @@ fn statement(table: &Table, probes: &[Probe], rows: Option<u64>) -> String {
 fn key(table: &Table) -> String {
     let names = table.primary_key.iter().filter_map(|&place| {
         let column = table.columns.get(place)?;
-        Some(quote::identifier(&column.name))
+        let name = quote::identifier(&column.name);
+        // Bytes are no text, and make none of what they are put together with.
+        let is_bytes = matches!(
+            column.ty,
+            ColumnType::Binary { .. }
+                | ColumnType::Varbinary { .. }
+                | ColumnType::Blob { .. }
+                | ColumnType::Bit { .. }
+        );
+        Some(if is_bytes {
+            format!("HEX({name})")
+        } else {
+            name
+        })
     });
     let names: Vec<String> = names.collect();
     match names.as_slice() {

@@ -38,7 +38,7 @@ impl DiskWatch {
 impl StallWatch for DiskWatch {
     async fn look(&mut self) -> Result<Option<Stall>, Error> {
         let mut connection = connect(&self.options, Purpose::Read).await?;
-        let looked = look(&mut connection).await;
+        let looked = look(&mut connection, &self.options.user).await;
         // The answer is known; a failed farewell changes nothing.
         connection.quit().await.ok();
         let waiting = looked.map_err(|error| general(error, "ask what the target waits for"))?;
@@ -89,9 +89,9 @@ impl Waiting {
     }
 }
 
-async fn look(connection: &mut Connection) -> Result<Option<Waiting>, WireError> {
+async fn look(connection: &mut Connection, user: &str) -> Result<Option<Waiting>, WireError> {
     let sessions = connection.rows("SHOW PROCESSLIST").await?;
-    match longest(&sessions) {
+    match longest(&sessions, user) {
         Some(Waiting {
             seconds,
             why: Why::Unknown,
@@ -105,12 +105,12 @@ async fn look(connection: &mut Connection) -> Result<Option<Waiting>, WireError>
     }
 }
 
-/// The session that has waited longest, of those that may wait for room.
-fn longest(sessions: &[TextRow]) -> Option<Waiting> {
+/// The session that has waited longest, of those that may wait for room. What a commit waits for is not told: only those of the task's user count.
+fn longest(sessions: &[TextRow], user: &str) -> Option<Waiting> {
     let waiting = sessions.iter().filter_map(|session| {
         let why = match session.text(6) {
             "Waiting for someone to free space" => Why::FullDisk,
-            "waiting for handler commit" => Why::Unknown,
+            "waiting for handler commit" if session.text(1) == user => Why::Unknown,
             _ => return None,
         };
         let seconds = session.number(5).unwrap_or(0);

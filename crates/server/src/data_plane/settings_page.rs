@@ -27,8 +27,8 @@ const APPLY_ERRORS: &str = "what becomes of such a change that the target refuse
     Rows that a large batch does not meet are written down by their count";
 const APPLY_INSERTS: &str = "as ApplyErrorDeletePolicy; `INSERT_RECORD`: an insert whose key is there gives that row its values (it is updated, so that nothing that refers to it goes). Where \
     another unique key is in the way, as `LOG_ERROR`";
-const APPLY_UPDATES: &str = "as ApplyErrorDeletePolicy; `UPDATE_RECORD`: an update that meets no row inserts it, where the log has all of it (else as `LOG_ERROR`: `REPLICA IDENTITY FULL` \
-    or `binlog_row_image = FULL` at the source). Changes are then applied in the order of the log, not in sets";
+const APPLY_UPDATES: &str = "as ApplyErrorDeletePolicy; `UPDATE_RECORD`: an update that meets no row inserts it, where the log has all of its new values (`binlog_row_image = FULL`; PostgreSQL \
+    leaves out long values that an update does not touch), else as `LOG_ERROR`. Changes are then applied in the order of the log, not in sets";
 const DDL: &str = "`false`: the target's table stays as it is; a table that is altered is then followed no more until it is loaded again. `true`: the target's table \
     is changed in place where that gives no row another value, else its rows are loaded again";
 const BATCH: &str = "not given: changes are folded and applied in sets whenever many wait. `true`: they also wait for BatchApplyTimeoutMin so that more come together. `false`, where it is given: each change is applied in the order of the log, and each transaction by itself unless MinTransactionSize or CommitTimeout are given too";

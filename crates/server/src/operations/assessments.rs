@@ -11,7 +11,7 @@ pub(super) use input::applicable;
 pub(super) use listing::{describe_individual, describe_runs};
 pub(super) use results::describe_results;
 
-use whimbrel_engine::assess::{TYPE_CHECKS, Values};
+use whimbrel_engine::assess::{CHECKS, TYPE_CHECKS, Values, When};
 use whimbrel_model as model;
 use whimbrel_store::{
     AssessmentRun, AssessmentRunId, AssessmentRunStatus, EpochMs, IndividualAssessment,
@@ -211,10 +211,13 @@ async fn shown(
 
 /// What the checks of a run read of the rows.
 pub(crate) fn values(run: &AssessmentRun) -> Values {
-    let has = |wanted: &str| run.individual.iter().any(|one| one.name == wanted);
+    let has = |wanted: When| {
+        let mut checks = CHECKS.iter().filter(|check| check.when == wanted);
+        checks.any(|check| run.individual.iter().any(|one| one.name == check.name))
+    };
     Values {
-        sampled: has(whimbrel_engine::assess::SAMPLED).then_some(SAMPLE_ROWS),
-        all: has(whimbrel_engine::assess::ALL_VALUES),
+        sampled: has(When::Sampled).then_some(SAMPLE_ROWS),
+        all: has(When::Full),
     }
 }
 

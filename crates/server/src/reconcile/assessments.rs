@@ -25,7 +25,7 @@ use whimbrel_store::{
 };
 
 use super::tasks::following;
-use super::{PassError, Reconciler, UnderWay, chain};
+use super::{FAILED_PASS_WAIT, PassError, Reconciler, UnderWay, chain};
 use crate::arn::ArnKind;
 use crate::assessment_results;
 use crate::context::Context;
@@ -103,6 +103,10 @@ impl Assessments {
         self.context.runs.spawn(async move {
             if let Err(error) = work(&context, &id, &cancel).await {
                 warn!(assessment_run = %id, error = %chain(&error), "an assessment could not go on and is made again");
+                tokio::select! {
+                    () = context.runs.ending().cancelled() => {}
+                    () = tokio::time::sleep(FAILED_PASS_WAIT) => {}
+                }
             }
             drop(guard);
             // One that was cancelled after its work had ended is looked at again.

@@ -53,7 +53,9 @@ fn values_of_mysql_and_mariadb_that_postgres_does_not_hold() {
         source
             .sql(
                 "create table t (id int primary key, d date, at datetime(3), h time, s text, u bigint unsigned);
+                 create table b (k binary(2) primary key, d date);
                  set session sql_mode = 'ALLOW_INVALID_DATES';
+                 insert into b values (unhex('FF80'), '2021-02-31');
                  insert into t values (1, '2020-02-29', '1000-01-01', '23:59:59', 'fine', 18446744073709551615),
                    (2, '2021-02-31', '0000-00-00 00:00:00', '24:00:01', concat('a', char(0)), 0)",
             )
@@ -64,12 +66,22 @@ fn values_of_mysql_and_mariadb_that_postgres_does_not_hold() {
             &["--full", "--sample", "10000"],
         );
         for name in [ALL, SAMPLED] {
-            let objects = ["t.d\"", "t.at\"", "t.h\"", "t.s\"", "such as that of key 2"];
+            let objects = [
+                "t.d\"",
+                "t.at\"",
+                "t.h\"",
+                "t.s\"",
+                "such as that of key 2",
+                "b.d\"",
+                "key FF80",
+            ];
             assessed.finds(name, "failure", &objects);
             let text = assessed.check(name).to_string();
             assert!(!text.contains("t.u\"") && !text.contains("key 1"), "{text}");
         }
-        source.sql("delete from t where id = 2").unwrap();
+        source
+            .sql("delete from t where id = 2; delete from b")
+            .unwrap();
         let assessed = Assessed::of(
             &source.url(),
             &target.url(),

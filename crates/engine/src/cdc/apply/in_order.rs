@@ -143,28 +143,38 @@ impl BatchWriter {
         index: u32,
         counts: &mut Counts<'_>,
     ) -> Result<(), Error> {
+        const PARTIAL: &str =
+            "the row is not there, and the log has only a part of it to be inserted";
         let SingleKind::Update { after, .. } = batch.changes[index as usize].kind else {
             return self.missed(batch, &[index], &[0], counts).await;
         };
         if !after.is_whole {
-            return self.missed(batch, &[index], &[0], counts).await;
+            return self.not_there(batch, index, PARTIAL, counts).await;
         }
         let insert = SingleChange {
             kind: SingleKind::Insert { after },
             ..batch.single(index)
         };
-        match self.applier.apply_single(&[insert]).await {
-            Ok(_) => Ok(()),
-            // Its key is new, and the row of that is there.
-            Err(Error::Row(_)) if self.overwrite(batch, index, after).await? => Ok(()),
-            Err(Error::Row(_)) => self.missed(batch, &[index], &[0], counts).await,
-            Err(error) => Err(error),
+        let refusal = match self.applier.apply_single(&[insert]).await {
+            Ok(_) => return Ok(()),
+            Err(Error::Row(refusal)) => refusal,
+            Err(error) => return Err(error),
+        };
+        // Its key is new, and the row of that is there.
+        if refusal.kind == RefusalKind::Constraint && self.overwrite(batch, index, after).await? {
+            return Ok(());
         }
+        let reason = format!("the row is not there, and cannot be inserted: {refusal}");
+        self.not_there(batch, index, &reason, counts).await
     }
 
-    /// Gives the row of a key another content. It is updated, not deleted and inserted: nothing that refers to it may be lost by it. `false`: no row has the key, or
-    /// the target refuses.
+    /// Gives the row of a key another content. It is updated, not deleted and inserted: nothing that refers to it may be lost by it. `false`: no row has the key, the
+    /// table has none, or the target refuses.
     async fn overwrite(&mut self, batch: &Batch, index: u32, after: RowAt) -> Result<bool, Error> {
+        let table = batch.table(&batch.changes[index as usize]);
+        if table.target.primary_key.is_empty() {
+            return Ok(false);
+        }
         let update = SingleChange {
             kind: SingleKind::Update {
                 before: None,
@@ -206,25 +216,39 @@ impl BatchWriter {
     ) -> Result<(), Error> {
         for (&index, &touched) in changes.iter().zip(touched) {
             let change = &batch.changes[index as usize];
-            let policy = match change.kind {
-                SingleKind::Update { .. } => self.errors.missing_update,
-                SingleKind::Delete { .. } => self.errors.missing_delete,
-                SingleKind::Insert { .. } | SingleKind::Truncate => continue,
-            };
             if touched > 0 {
                 continue;
             }
-            let table = batch.table(change);
             if change.may_miss {
+                let table = batch.table(change);
                 counts.of(&table.name).take_back_one(change.kind);
                 continue;
             }
-            counts.of(&table.name).leave_out(change.kind);
-            let exception = exceptions::of(&batch.single(index), "the row is not there")?;
-            let policy = self.escalated(table, Class::Apply, 1, policy);
-            self.left_out(table, policy, exception).await?;
+            self.not_there(batch, index, "the row is not there", counts)
+                .await?;
         }
         Ok(())
+    }
+
+    /// Leaves out an update or delete that met no row.
+    async fn not_there(
+        &mut self,
+        batch: &Batch,
+        index: u32,
+        reason: &str,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let change = &batch.changes[index as usize];
+        let policy = match change.kind {
+            SingleKind::Update { .. } => self.errors.missing_update,
+            SingleKind::Delete { .. } => self.errors.missing_delete,
+            SingleKind::Insert { .. } | SingleKind::Truncate => return Ok(()),
+        };
+        let table = batch.table(change);
+        counts.of(&table.name).leave_out(change.kind);
+        let exception = exceptions::of(&batch.single(index), reason)?;
+        let policy = self.escalated(table, Class::Apply, 1, policy);
+        self.left_out(table, policy, exception).await
     }
 
     async fn refused(
