@@ -197,6 +197,9 @@ def test_all_rows_are_read_where_that_is_asked_for(whimbrel, dms, servers):
         servers["postgres15"].sql(f"delete from {name}.late where id > 50000")
         run = ended(dms, assess(dms, task, IncludeOnly=[ALL_VALUES]), task)
         assert run["Status"] == "passed" and "LastFailureMessage" not in run
+        # A check of large objects alone is made too.
+        lobs = "postgres-check-limited-lob-size"
+        assert individual(dms, ended(dms, assess(dms, task, IncludeOnly=[lobs]), task)) == {lobs: "passed"}
 
 
 def test_values_of_mysql_that_postgres_does_not_hold(whimbrel, dms, servers):
