@@ -10,18 +10,37 @@ const DEPTH_MAX: u32 = 256;
 
 /// Appends the form of a document; `None`, and nothing that counts appended, when it is no JSON or too deep.
 pub(crate) fn write(text: &str, out: &mut Vec<u8>) -> Option<()> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     reader.value(0, out)?;
     reader.skip_space();
     (reader.at == text.len()).then_some(())
 }
 
+/// Whether an object of a document has several members of one name, of which readers keep the last. What is no JSON has none.
+pub fn json_repeats_names(text: &str) -> bool {
+    // Without an object there is nothing to look for.
+    if !text.contains('{') {
+        return false;
+    }
+    let mut reader = Reader::new(text);
+    reader.value(0, &mut Vec::new()).is_some() && reader.repeats_names
+}
+
 struct Reader<'t> {
     text: &'t str,
     at: usize,
+    repeats_names: bool,
 }
 
 impl<'t> Reader<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            at: 0,
+            repeats_names: false,
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -74,7 +93,7 @@ impl<'t> Reader<'t> {
             self.string(&mut name)?;
             self.is_next(b':').then_some(())?;
             self.value(depth + 1, &mut member)?;
-            members.insert(name, member);
+            self.repeats_names |= members.insert(name, member).is_some();
             is_over = self.is_next(b'}');
             (is_over || self.is_next(b',')).then_some(())?;
         }
@@ -172,6 +191,20 @@ mod tests {
         let mut out = Vec::new();
         write(text, &mut out)?;
         Some(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn names_that_are_repeated_are_seen() {
+        for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"\u0061":2}}]"#] {
+            assert!(json_repeats_names(text), "{text}");
+        }
+        for text in [
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#,
+            "[1]",
+            r#"{"a":1,"a""#,
+        ] {
+            assert!(!json_repeats_names(text), "{text}");
+        }
     }
 
     #[test]

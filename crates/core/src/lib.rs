@@ -20,6 +20,7 @@ mod text;
 mod value;
 
 pub use canonical::{RowHash, RowHasher};
+pub use canonical_json::json_repeats_names;
 pub use chunk::{ChunkBounds, ChunkId};
 pub use column::{Column, ColumnType, Generation};
 pub use decimal::{Decimal, DecimalDigits, InvalidDecimal, ShortDecimal};

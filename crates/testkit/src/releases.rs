@@ -84,12 +84,14 @@ impl Release {
 
     fn make(&self, cache: &Path, folder: &Path) -> Result<()> {
         let root =
-            Root::reach().context("only root can run debootstrap, and `sudo -n` does not work")?;
+            Root::reach().context("only root can run debootstrap, and `sudo -n` does not work: run `sudo -v` first, or this once as root")?;
         let draft = cache.join(format!("{}.incomplete", self.folder));
         let at = draft.display().to_string();
         root.run(&["rm", "-rf", &at])?;
-        let mirror = mirror()?;
-        root.run(&["debootstrap", "--variant=minbase", self.suite, &at, &mirror])?;
+        // Without one, it takes its own.
+        let mirror = mirror();
+        let bootstrap = ["debootstrap", "--variant=minbase", self.suite, &at];
+        root.run(&[&bootstrap[..], mirror.as_deref().as_slice()].concat())?;
         root.run(&["cp", "/etc/resolv.conf", &format!("{at}/etc/resolv.conf")])?;
         // A mirror may be a snapshot, whose index is past its date.
         let apt = [
@@ -125,8 +127,8 @@ impl Release {
     }
 }
 
-/// The archive that this machine's own packages come from.
-fn mirror() -> Result<String> {
+/// The archive that this machine's own packages come from, where its address can be told.
+fn mirror() -> Option<String> {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
         let mut more: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -136,8 +138,23 @@ fn mirror() -> Result<String> {
     files
         .iter()
         .filter_map(|file| fs::read_to_string(file).ok())
-        .find_map(|text| archive_in(&text))
-        .context("no Debian archive in /etc/apt/sources.list or /etc/apt/sources.list.d")
+        .find_map(|text| archive_in(&text).or_else(|| listed_in(&text)))
+}
+
+/// The first archive of a list of mirrors that a sources file refers to.
+fn listed_in(text: &str) -> Option<String> {
+    let lists = text.split_whitespace();
+    let lists = lists.filter_map(|word| word.strip_prefix("mirror+file:"));
+    let mut texts = lists.filter_map(|list| fs::read_to_string(list).ok());
+    texts.find_map(|list| {
+        list.split_whitespace()
+            .find(|word| is_archive(word))
+            .map(str::to_owned)
+    })
+}
+
+fn is_archive(word: &str) -> bool {
+    word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian")
 }
 
 /// The first URI of a Debian archive in a sources file of either format. Archives of security updates
@@ -147,7 +164,7 @@ fn archive_in(text: &str) -> Option<String> {
         .map(str::trim)
         .filter(|line| line.starts_with("deb ") || line.to_lowercase().starts_with("uris:"))
         .flat_map(str::split_whitespace)
-        .find(|word| word.contains("://") && word.trim_end_matches('/').ends_with("/debian"))
+        .find(|word| is_archive(word))
         .map(str::to_owned)
 }
 

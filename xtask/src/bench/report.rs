@@ -79,15 +79,27 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 
+/// The line of a tool's words that tells most: the first of an error, or the last that is no prompt.
+fn cause(failure: &str) -> String {
+    let lines = || {
+        failure
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+    };
+    let is_error = |line: &&str| {
+        let line = line.to_lowercase();
+        ["error", "fatal"].iter().any(|word| line.contains(word))
+    };
+    let last = || lines().rfind(|line| !line.ends_with('>'));
+    let line = lines().find(is_error).or_else(last).unwrap_or_default();
+    line.replace('|', "\\|")
+}
+
 fn row(score: &Score, floor: Option<&Score>, row_count: u64) -> String {
     let name = format!("{:?}", score.contender).to_lowercase();
     if let Some(failure) = &score.failure {
-        let last = failure
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .replace('|', "\\|");
-        return format!("| {name} | failed: {last} | | | | | |\n");
+        return format!("| {name} | failed: {} | | | | | |\n", cause(failure));
     }
     let of = |value: fn(&Usage) -> f64| median(score.usages.iter().map(value).collect());
     let cpu_s = of(|usage| usage.cpu_s);

@@ -80,6 +80,9 @@ pub(crate) fn version(server: &Server) -> Result<String> {
     Ok(words.trim_start_matches("PostgreSQL ").to_owned())
 }
 
+/// Tables of a smaller scale need no large servers.
+const SMALL_BELOW: f64 = 0.5;
+
 /// Which of the two servers of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -109,7 +112,12 @@ impl Servers {
         if self.running.contains_key(&(engine, role)) {
             return Ok(());
         }
-        let settings = options(engine);
+        // Small tables fit into the memory that servers take anyway, of a small machine too.
+        let settings = if self.scale < SMALL_BELOW {
+            Vec::new()
+        } else {
+            options(engine)
+        };
         eprintln!("starting {engine} as {role:?}");
         let server = Server::private_with(
             engine,

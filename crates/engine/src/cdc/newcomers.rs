@@ -13,7 +13,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,9 +26,6 @@ use whimbrel_core::{Position, Table, TableName};
 use super::CdcSpec;
 use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
-
-/// Between attempts to have the log kept for tables that join.
-const PREPARE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What loading a newcomer takes.
 #[derive(Clone)]
@@ -232,7 +228,7 @@ async fn load(
 }
 
 /// Has the log kept for the task's tables. Who is in the way may stay for long, such as a transaction that runs: the others are followed meanwhile, and it is tried
-/// again.
+/// again, as often as the task's faults are.
 async fn kept(
     parts: &LoadParts,
     spec: &CdcSpec,
@@ -252,9 +248,12 @@ async fn kept(
             ..wait
         });
     }
+    let retry = spec.load.retry;
+    let mut attempt = 0;
     loop {
         match log.prepare(&captured).await {
-            Err(Error::Transient(message)) => {
+            Err(Error::Transient(message)) if attempt < retry.retries_max => {
+                attempt += 1;
                 for table in wanted {
                     parts.progress.add([table.clone()]);
                     parts.progress.update(table, |entry| {
@@ -268,7 +267,7 @@ async fn kept(
                     error = message,
                     "tables cannot be loaded yet, while the others are followed; it is tried again"
                 );
-                tokio::time::sleep(PREPARE_AGAIN).await;
+                tokio::time::sleep(retry.wait(attempt)).await;
             }
             Ok(started) => {
                 for table in wanted {

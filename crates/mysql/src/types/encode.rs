@@ -5,7 +5,7 @@
 
 use whimbrel_core::{
     Bits, CivilDate, ColumnType, DAYS_1970_TO_2000, Date, Decimal, MICROS_PER_DAY,
-    MICROS_PER_SECOND, Time, Timestamp, Value, write_text,
+    MICROS_PER_SECOND, Time, Timestamp, Value, json_repeats_names, write_text,
 };
 
 use super::exact::{decimal_fits_double, json_numbers_fit};
@@ -81,6 +81,11 @@ pub(crate) fn encode_cell(
         (SlotKind::JsonBinary, Value::Json(text) | Value::Text(text)) => {
             if !json_numbers_fit(text) {
                 return Err("it holds a number that the column would round");
+            }
+            // The binary form of PostgreSQL, as that of MySQL, repeats none.
+            if slot.source_type == (ColumnType::Json { binary: false }) && json_repeats_names(text)
+            {
+                return Err("it has a name more than once, of which the column would keep one");
             }
             escape(text.as_bytes(), out);
         }

@@ -234,7 +234,7 @@ fn native_type(ty: &ColumnType, target: Engine) -> Planned {
         ColumnType::Json { binary: true } => Planned::fixed("json")
             .noted("documents with numbers that need more than 64-bit integers or double precision are refused"),
         ColumnType::Json { binary: false } => Planned::fixed("json").noted(
-            "white space, order and repetition of keys are not kept; documents with numbers that need more than 64-bit integers or double precision are refused",
+            "white space and the order of keys are not kept; documents that repeat a key, and those with numbers that need more than 64-bit integers or double precision, are refused",
         ),
         ColumnType::Uuid if target == Engine::MariaDb => Planned::fixed("uuid"),
         ColumnType::Uuid => Planned::fixed("char(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"),

@@ -30,6 +30,12 @@ const POSTGRES: &[Case] = &[
 const POSTGRES_TO_MYSQL: &[Case] = &[
     ("jsonb", "'[1]'", "'[0.12345678901234567890123]'", "number"),
     ("json", "'[1]'", "'[1e400]'", "number"),
+    (
+        "json",
+        "'{\"a\": 1}'",
+        "'[{\"a\": 1, \"b\": 2, \"\\u0061\": 3}]'",
+        "name",
+    ),
 ];
 
 const MYSQL: &[Case] = &[
