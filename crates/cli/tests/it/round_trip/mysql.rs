@@ -191,7 +191,15 @@ fn numbers() -> Vec<Column> {
             Form::Of("$::text", "lpad(bin($ + 0), 64, '0')"),
             |r, _| format!("b'{}'", zeros_and_ones(r, 64)),
         ),
-        column("year", PLAIN, |r, _| int(r, 1901, 2155).to_string()),
+        // The year 0000 is a number like the others elsewhere.
+        column(
+            "year",
+            Form::Of("$::text", "cast($ + 0 as char)"),
+            |r, _| match r.below(9) {
+                0 => "0".to_owned(),
+                _ => int(r, 1901, 2155).to_string(),
+            },
+        ),
     ]
 }
 
@@ -287,6 +295,33 @@ fn others() -> Vec<Column> {
         }),
         column("point", BYTES, |r, _| {
             format!("point({}, {})", r.of(-99..=99), decimal(r, 3, 3))
+        }),
+        column("polygon", BYTES, |r, _| {
+            format!(
+                "st_geomfromtext('POLYGON((0 0,{0} 0,{0} {0},0 0))')",
+                1 + r.below(99)
+            )
+        }),
+        column("multipoint", BYTES, |r, _| {
+            format!("st_geomfromtext('MULTIPOINT(1 1,{} 2)')", r.of(-99..=99))
+        }),
+        column("multilinestring", BYTES, |r, _| {
+            format!(
+                "st_geomfromtext('MULTILINESTRING((0 0,1 {}),(2 2,3 3))')",
+                r.of(-99..=99)
+            )
+        }),
+        column("multipolygon", BYTES, |r, _| {
+            format!(
+                "st_geomfromtext('MULTIPOLYGON(((0 0,{0} 0,{0} {0},0 0)))')",
+                1 + r.below(99)
+            )
+        }),
+        column("geometrycollection", BYTES, |r, _| {
+            format!(
+                "st_geomfromtext('GEOMETRYCOLLECTION(POINT(1 {}),LINESTRING(0 0,1 1))')",
+                r.of(-99..=99)
+            )
         }),
     ]
 }

@@ -88,6 +88,8 @@ pub(super) fn columns() -> Vec<Column> {
     columns.extend(times());
     columns.extend(others());
     columns.extend(shapes());
+    columns.extend(multiranges());
+    columns.extend(names_and_numbers());
     columns.extend(composed());
     columns
 }
@@ -405,5 +407,60 @@ fn composed() -> Vec<Column> {
         column("pair", TEXT, |r, _| {
             format!("row({}, {})::pair", int(r, -9, 9), words(r))
         }),
+    ]
+}
+
+fn multiranges() -> Vec<Column> {
+    vec![
+        column("int8multirange", TEXT, |r, _| {
+            let (from, to) = ends_of_range(r);
+            format!("int8multirange(int8range({from}, {to}))")
+        }),
+        column("nummultirange", TEXT, |r, _| {
+            let (from, to) = ends_of_range(r);
+            format!("nummultirange(numrange({from}, {to} + 0.50), numrange({to} + 2, null))")
+        }),
+        column("tsmultirange", TEXT, |r, to| {
+            format!("tsmultirange(tsrange({}, null))", moment(r, to))
+        }),
+        column("tstzmultirange", TEXT, |r, to| {
+            let moment = moment(r, to);
+            format!("tstzmultirange(tstzrange(null, ({moment}) at time zone 'UTC'))")
+        }),
+        column("datemultirange", TEXT, |r, _| {
+            let days = r.below(1_000_000);
+            format!("datemultirange(daterange('2000-01-01', date '2000-01-02' + {days}))")
+        }),
+    ]
+}
+
+/// Numbers of rows and transactions, and names of what every server has.
+fn names_and_numbers() -> Vec<Column> {
+    vec![
+        column("jsonpath", TEXT, |r, _| {
+            format!("'$.a[*] ? (@ > {})'::jsonpath", r.below(1000))
+        }),
+        column("pg_snapshot", TEXT, |r, _| {
+            let first = 10 + r.below(1_000_000);
+            format!("'{first}:{}:{}'::pg_snapshot", first + 9, first + 5)
+        }),
+        column("tid", TEXT, |r, _| {
+            format!("'({},{})'::tid", r.below(1_000_000), 1 + r.below(200))
+        }),
+        column("xid", TEXT, |r, _| format!("'{}'::xid", r.bits() >> 32)),
+        column("xid8", TEXT, |r, _| format!("'{}'::xid8", r.bits() >> 1)),
+        column("regclass", TEXT, |_, _| "'pg_class'::regclass".to_owned()),
+        column("regtype", TEXT, |_, _| "'integer'::regtype".to_owned()),
+        column("regprocedure", TEXT, |_, _| {
+            "'abs(integer)'::regprocedure".to_owned()
+        }),
+        column("regoperator", TEXT, |_, _| {
+            "'+(integer,integer)'::regoperator".to_owned()
+        }),
+        column("regnamespace", TEXT, |_, _| {
+            "'pg_catalog'::regnamespace".to_owned()
+        }),
+        column("regrole", TEXT, |_, _| "'pg_monitor'::regrole".to_owned()),
+        column("regconfig", TEXT, |_, _| "'simple'::regconfig".to_owned()),
     ]
 }
