@@ -30,11 +30,20 @@ pub(crate) fn all() -> Result<()> {
         "-D",
         "warnings",
     ];
-    let checks: [(&str, Result<()>); 4] = [
+    // Links of documentation comments are looked at by this alone.
+    let document = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--locked",
+    ];
+    let checks: [(&str, Result<()>); 5] = [
         ("fmt", fmt(true)),
         ("tidy", tidy::run()),
         ("codegen", codegen(true, Vec::new())),
         ("clippy", step(&mut cargo(&lint))),
+        ("doc", step(&mut cargo(&document))),
     ];
     let mut failed = Vec::new();
     for (name, result) in checks {

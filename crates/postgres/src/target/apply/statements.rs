@@ -41,7 +41,7 @@ pub(super) enum StatementKind {
 /// Tells prepared statements apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct StatementKey {
-    /// [`Shape::number`].
+    /// [`Shape::number`](super::shape::Shape).
     pub(super) shape: u32,
     pub(super) kind: StatementKind,
     /// Columns that are set.
