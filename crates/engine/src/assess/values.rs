@@ -111,6 +111,15 @@ fn shown(mut misfits: Vec<Misfit>, shape: Option<&Shaped>) -> Vec<Misfit> {
     misfits
 }
 
+fn rows_have(count: u64) -> &'static str {
+    if count == 1 { "row has" } else { "rows have" }
+}
+
+/// Names one of the rows.
+fn of_key(key: Option<String>) -> String {
+    key.map_or_else(String::new, |key| format!(", such as that of key {key}"))
+}
+
 fn told_cut(planned: &TargetTable, misfit: Misfit) -> Concern {
     let Misfit {
         column,
@@ -119,12 +128,8 @@ fn told_cut(planned: &TargetTable, misfit: Misfit) -> Concern {
         extreme,
         key,
     } = misfit;
-    let rows = if row_count == 1 {
-        "row has"
-    } else {
-        "rows have"
-    };
-    let key = key.map_or_else(String::new, |key| format!(", such as that of key {key}"));
+    let rows = rows_have(row_count);
+    let key = of_key(key);
     Concern::new(
         CUT,
         format!("{}.{column}", planned.source.name),
@@ -211,16 +216,12 @@ fn told(
         Some(column) if !super::keeps_tables(spec) => format!("the target's {}", column.native),
         _ => "the column at the target".to_owned(),
     };
-    let rows = if row_count == 1 {
-        "row has"
-    } else {
-        "rows have"
-    };
+    let rows = rows_have(row_count);
     let extreme = match extreme.as_str() {
         "" => String::new(),
         extreme => format!(" ({extreme})"),
     };
-    let key = key.map_or_else(String::new, |key| format!(", such as that of key {key}"));
+    let key = of_key(key);
     let left_out = if planned.leaves_out_rows() {
         "; rows that rules leave out are counted too"
     } else {
