@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
 use crate::database::run_sql;
@@ -174,16 +175,28 @@ impl Instance {
     fn with_small_disk(&self, size_mb: u32, command: Vec<String>) -> Result<Vec<String>> {
         let dir = self.dir.join(SMALL_DISK);
         make_dir(&dir, 0o755)?;
-        let script = format!(
-            "mount -t tmpfs -o size={size_mb}m,uid={NOBODY},gid={NOBODY} tmpfs \"$1\" && shift && exec \"$@\""
-        );
         let dir = dir.display().to_string();
-        let before = ["unshare", "--mount", "sh", "-c", &script, "sh", &dir];
-        Ok(before
-            .into_iter()
-            .map(str::to_owned)
-            .chain(command)
-            .collect())
+        let is_root = Uid::effective().is_root();
+        // Another user mounts as the root of a user namespace, where that is the only name that this user has.
+        let owner = if is_root { NOBODY } else { 0 };
+        let script = format!(
+            "mount -t tmpfs -o size={size_mb}m,uid={owner},gid={owner} tmpfs \"$1\" && shift && exec \"$@\""
+        );
+        let mut words: Vec<String> = Vec::new();
+        let mut say = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
+        say(&["unshare", "--mount"]);
+        if !is_root {
+            say(&["--user", "--map-root-user"]);
+        }
+        say(&["sh", "-c", &script, "sh", &dir]);
+        if !is_root {
+            // PostgreSQL refuses to run as that root, so the server is this user again.
+            let user = format!("--map-user={}", Uid::effective());
+            let group = format!("--map-group={}", Gid::effective());
+            say(&["unshare", "--user", &user, &group]);
+        }
+        words.extend(command);
+        Ok(words)
     }
 
     fn record(&self, port: u16, tls: &Tls) -> Record {

@@ -36,7 +36,7 @@ pub struct ServerOptions {
     /// Keep what a crash must not lose (`fsync` and its like), as production servers do. Without it the
     /// server is faster and a crash of the machine, not of the server, loses data.
     pub durable: bool,
-    /// A disk of so many megabytes, to be filled up: see [`Server::small_disk`]. Only root can have one.
+    /// A disk of so many megabytes, to be filled up: see [`Server::small_disk`].
     pub small_disk_mb: Option<u32>,
     /// More settings, in the words of the server's configuration file. They win over testkit's. For MySQL and MariaDB, `SMALL_DISK` stands
     /// for the folder of the small disk.
