@@ -22,6 +22,7 @@ pub(crate) fn watch(screen: &Screen, notice: &'static str) -> Result<Cancellatio
     let mut terminations = listen(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let (token, screen) = (stop.clone(), screen.clone());
+    #[expect(clippy::disallowed_methods, reason = "it lives as long as the process")]
     tokio::spawn(async move {
         either(&mut interrupts, &mut terminations).await;
         screen.print(notice);

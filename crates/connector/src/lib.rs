@@ -10,6 +10,7 @@
 //! that format as it is ([`RawFormat`]), or asks the block to decode its rows into borrowed [`whimbrel_core::Value`]s.
 
 mod assess;
+mod background;
 mod bounds;
 mod changes;
 #[cfg(feature = "conformance")]
@@ -31,6 +32,7 @@ mod stall;
 mod target;
 
 pub use assess::{Assessed, Concern, Findings, KEY_CHECKS, Unmade, without_key};
+pub use background::{Background, in_background};
 pub use bounds::{Bounds, Measured, Misfit, PROBE_CELLS, Probe, Without};
 pub use changes::{
     AppliedCount, Applier, ChangeBlock, ChangeLog, ChangeRows, ChangeStream, LogEvent, LogPlace,

@@ -9,9 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
-use whimbrel_connector::{Connector, Error, Stall, StallWatch};
+use whimbrel_connector::{Background, Connector, Error, Stall, StallWatch, in_background};
 
 use crate::{Progress, ProgressSnapshot};
 
@@ -24,7 +23,7 @@ const OVER: &str = "the target's server no longer waits for room on its disk";
 
 /// Dropped, it ends.
 pub(crate) struct StallWatcher {
-    watching: Option<JoinHandle<()>>,
+    watching: Option<Background<()>>,
     progress: Arc<Progress>,
 }
 
@@ -34,7 +33,7 @@ impl StallWatcher {
         let watch = target.stall_watch();
         let watching = watch.filter(|_| progress.begin_watch()).map(|watch| {
             let (task, progress) = (task.to_owned(), Arc::clone(progress));
-            tokio::spawn(look_after(watch, task, progress))
+            in_background("stall watch", look_after(watch, task, progress))
         });
         Self {
             watching,
@@ -45,8 +44,7 @@ impl StallWatcher {
 
 impl Drop for StallWatcher {
     fn drop(&mut self) {
-        if let Some(watching) = &self.watching {
-            watching.abort();
+        if self.watching.is_some() {
             self.progress.end_watch();
         }
     }

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use whimbrel_connector::{Background, in_background};
 use whimbrel_store::{Embedded, KeySource, StoreError, VaultError};
 
 use crate::arn::Home;
@@ -74,7 +75,7 @@ pub struct RunningServer {
     context: Arc<Context>,
     shutdown: CancellationToken,
     reconcilers: JoinSet<()>,
-    listener: JoinHandle<()>,
+    listener: Background<()>,
     /// Holds the lock of the data directory.
     _embedded: Embedded,
 }
@@ -169,7 +170,7 @@ pub async fn serve(
     let router = whimbrel_protocol::router(Arc::new(Service(Arc::clone(&context))), keys, protocol);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stopped = shutdown.clone().cancelled_owned();
-    let listener = tokio::spawn(async move {
+    let listener = in_background("listener", async move {
         if let Err(error) = axum::serve(listener, service)
             .with_graceful_shutdown(stopped)
             .await

@@ -101,6 +101,10 @@ impl FaultProxy {
             lost_bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the proxy ends it when it is dropped"
+        )]
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
         Ok(Self {
             address,

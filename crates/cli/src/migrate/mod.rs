@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use whimbrel_connector::{Connector, Feeding, KeyPolicy};
+use whimbrel_connector::{Connector, Feeding, KeyPolicy, in_background};
 use whimbrel_core::TableName;
 use whimbrel_engine::{
     FullLoadSpec, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind, TableErrorPolicy,
@@ -145,7 +145,7 @@ impl Migration {
         let began = Instant::now();
         let load = {
             let progress = Arc::clone(&progress);
-            tokio::spawn(async move {
+            in_background("load", async move {
                 follow::run(
                     &self.source,
                     &self.target,

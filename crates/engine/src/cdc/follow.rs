@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, Feeding, LogEvent, LogPlace,
-    Mutation, SingleKind, TableId, Target,
+    Background, ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, Feeding, LogEvent,
+    LogPlace, Mutation, SingleKind, TableId, Target, in_background,
 };
 use whimbrel_core::{Engine, Position, TableName};
 
@@ -108,7 +107,8 @@ enum Work {
 
 /// Work under way at the target.
 struct Writing {
-    task: JoinHandle<(BatchWriter, Applied)>,
+    /// A follower that goes away takes its batch with it: it is rolled back, like in a crash.
+    task: Background<(BatchWriter, Applied)>,
     end: Option<BatchEnd>,
     transaction_count: u64,
     byte_count: u64,
@@ -596,7 +596,7 @@ impl Writing {
             ),
             Work::Control(_) => (None, 0, 0),
         };
-        let task = tokio::spawn(async move {
+        let task = in_background("apply", async move {
             let applied = match work {
                 Work::Batch(batch) => {
                     let applied = writer.apply(&batch, kept_from).await;
@@ -612,13 +612,6 @@ impl Writing {
             transaction_count,
             byte_count,
         }
-    }
-}
-
-impl Drop for Writing {
-    /// A follower that goes away takes its batch with it: it is rolled back, like in a crash.
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
-use whimbrel_connector::{Connector, Error, KeptLog, LogWatch};
+use whimbrel_connector::{Background, Connector, Error, KeptLog, LogWatch, in_background};
 
 use crate::Progress;
 
@@ -25,21 +24,19 @@ const OVER_PERCENT: u8 = 40;
 const OVER: &str = "the source no longer keeps more of its log for the task than it can spare";
 
 /// Dropped, it ends.
-pub(super) struct LogWatcher(Option<JoinHandle<()>>);
+pub(super) struct LogWatcher {
+    _watching: Option<Background<()>>,
+}
 
 impl LogWatcher {
     pub(super) fn start(source: &Arc<dyn Connector>, task: &str, progress: &Arc<Progress>) -> Self {
         let watch = source.log_watch(task);
         let progress = Arc::clone(progress);
         let task = task.to_owned();
-        Self(watch.map(|watch| tokio::spawn(look_after(watch, task, progress))))
-    }
-}
-
-impl Drop for LogWatcher {
-    fn drop(&mut self) {
-        if let Some(watching) = &self.0 {
-            watching.abort();
+        let watching =
+            watch.map(|watch| in_background("log watch", look_after(watch, task, progress)));
+        Self {
+            _watching: watching,
         }
     }
 }

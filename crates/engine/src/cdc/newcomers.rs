@@ -14,12 +14,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, TaskFence,
+    Background, Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, TaskFence,
+    in_background,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -46,8 +46,8 @@ pub(super) struct Newcomers {
     pub(super) kept_from: Option<Position>,
     /// What an earlier load left of a wanted table is removed by a transaction that is not committed yet.
     pub(super) is_blocked: bool,
-    /// Answers whether there is a table to join.
-    running: Option<JoinHandle<Result<bool, RunError>>>,
+    /// Answers whether there is a table to join. Dropped, what was open is rolled back, like in a crash.
+    running: Option<Background<Result<bool, RunError>>>,
     /// Tables are loaded that have not joined.
     pub(super) is_done: bool,
     under_way: UnderWay,
@@ -131,7 +131,7 @@ impl Newcomers {
             tables,
             self.kept_from.clone(),
         );
-        self.running = Some(tokio::spawn(load));
+        self.running = Some(in_background("load further tables", load));
     }
 
     /// Waits for the running load; for ever without one.
@@ -151,15 +151,6 @@ impl Newcomers {
             self.kept_from = None;
         }
         Ok(())
-    }
-}
-
-impl Drop for Newcomers {
-    /// What was open is rolled back, like in a crash.
-    fn drop(&mut self) {
-        if let Some(running) = &self.running {
-            running.abort();
-        }
     }
 }
 

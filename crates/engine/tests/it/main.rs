@@ -1,5 +1,9 @@
 //! The engine over databases in memory: every call of the contracts is made to fail.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test may panic, and what it begins ends with it"
+)]
 
 mod apart;
 mod apply_modes;

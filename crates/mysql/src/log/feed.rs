@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
-use whimbrel_connector::Error;
+use whimbrel_connector::{Background, Error, in_background};
 
 use super::event::{
     CHECKSUM_BYTES, HEADER_BYTES, Header, describes_checksums, has_valid_checksum, kind,
@@ -47,20 +46,14 @@ struct Chunk {
 /// Reads a log that a connection has begun to send.
 struct Feed {
     chunks: mpsc::UnboundedReceiver<Result<Chunk, WireError>>,
-    reader: JoinHandle<()>,
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
+    _reader: Background<()>,
 }
 
 impl Feed {
     fn new(mut connection: Connection) -> Self {
         let (sender, chunks) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(AHEAD_BYTES as usize));
-        let reader = tokio::spawn(async move {
+        let reader = in_background("read the log", async move {
             loop {
                 let arrived = match connection.arrived(CHUNK_BYTES).await {
                     Ok(Some(packets)) => Ok(packets),
@@ -83,7 +76,10 @@ impl Feed {
                 }
             }
         });
-        Self { chunks, reader }
+        Self {
+            chunks,
+            _reader: reader,
+        }
     }
 }
 

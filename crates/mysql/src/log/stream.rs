@@ -1,8 +1,7 @@
 //! A running capture.
 
 use async_trait::async_trait;
-use tokio::task::JoinHandle;
-use whimbrel_connector::{ChangeBlock, ChangeStream, Error, LogPlace};
+use whimbrel_connector::{Background, ChangeBlock, ChangeStream, Error, LogPlace, in_background};
 use whimbrel_core::{Position, Table, TableName};
 
 use super::ahead;
@@ -39,13 +38,7 @@ pub(super) struct MysqlStream {
 }
 
 /// Goes on while nobody waits: what others wait for meanwhile must not make it begin again, since it may take as long as a backlog.
-struct Asked(JoinHandle<Result<(Connection, Option<Table>), Error>>);
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+type Asked = Background<Result<(Connection, Option<Table>), Error>>;
 
 const DESCRIBING: &str = "describe a table anew that was altered";
 
@@ -160,9 +153,10 @@ impl MysqlStream {
         }
         let asked = self.asked.get_or_insert_with(|| {
             let place = self.assembler.place().clone();
-            Asked(tokio::spawn(ask(self.options.clone(), place, name.clone())))
+            let asking = ask(self.options.clone(), place, name.clone());
+            in_background("ask the catalog", asking)
         });
-        let answer = (&mut asked.0).await;
+        let answer = asked.await;
         self.asked = None;
         let answer =
             answer.map_err(|panic| Error::Fatal(format!("the catalog's answer: {panic}")))?;

@@ -1,9 +1,10 @@
 //! The connector against real servers: MariaDB 10.11 and MySQL 9.7.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "helpers of tests fail like the tests themselves"
+    reason = "helpers of tests fail like the tests themselves, and what a test begins ends with it"
 )]
 
 mod apply;

@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
-use whimbrel_connector::Error;
+use whimbrel_connector::{Background, Error, in_background};
 use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY};
 
 use super::place::Lsn;
@@ -50,7 +49,7 @@ pub(super) struct Feed {
     blocks: mpsc::UnboundedReceiver<Result<Bytes, Error>>,
     queue: Arc<Queue>,
     confirmed: watch::Sender<Lsn>,
-    task: AbortHandle,
+    _pump: Background<()>,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +82,7 @@ impl Feed {
             pace: Pace::default(),
             questions: Questions::default(),
         };
-        let task = tokio::spawn(async move {
+        let pumping = in_background("read the log", async move {
             let mut pump = pump;
             let error = match pump.run(&sender).await {
                 Ok(()) => return,
@@ -96,7 +95,7 @@ impl Feed {
             blocks,
             queue,
             confirmed: confirm,
-            task: task.abort_handle(),
+            _pump: pumping,
         }
     }
 
@@ -124,12 +123,6 @@ impl Feed {
             *confirmed = place.max(*confirmed);
             is_later
         });
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use whimbrel_connector::{Background, in_background};
 
 use crate::connect::connect;
 use crate::options::Options;
@@ -11,17 +11,15 @@ use crate::wire::WireError;
 
 /// Writes a message into the log at times; needs no table. Dropped, it ends.
 #[derive(Debug)]
-pub(super) struct Heartbeat(JoinHandle<()>);
+pub(super) struct Heartbeat {
+    _beating: Background<()>,
+}
 
 impl Heartbeat {
     pub(super) fn start(options: &Arc<Options>, every: Duration) -> Self {
-        Self(tokio::spawn(beat(Arc::clone(options), every)))
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.0.abort();
+        Self {
+            _beating: in_background("heartbeat", beat(Arc::clone(options), every)),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use whimbrel_connector::{Background, in_background};
 use whimbrel_core::{Table, TableName};
 
 use crate::catalog;
@@ -42,7 +42,7 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct CatalogLook {
     found: mpsc::Receiver<Found>,
-    looking: JoinHandle<()>,
+    _looking: Background<()>,
 }
 
 impl CatalogLook {
@@ -56,7 +56,10 @@ impl CatalogLook {
         };
         Self {
             found,
-            looking: tokio::spawn(look(Arc::clone(options), known, tell)),
+            _looking: in_background(
+                "look for new tables",
+                look(Arc::clone(options), known, tell),
+            ),
         }
     }
 
@@ -66,12 +69,6 @@ impl CatalogLook {
             Some(found) => found,
             None => std::future::pending().await,
         }
-    }
-}
-
-impl Drop for CatalogLook {
-    fn drop(&mut self) {
-        self.looking.abort();
     }
 }
 

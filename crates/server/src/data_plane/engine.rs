@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use whimbrel_connector::{
     ApplySettings, ConnectError, Connector, Error, Feeding, KeyPolicy, NOBODY, PrepareMode,
-    RunningWait, UnreadLog,
+    RunningWait, UnreadLog, in_background,
 };
 use whimbrel_core::settings::{
     ApplyMode, CachedChanges, ErrorPolicy, EscalationSettings, OpenTransactions, RecoverableErrors,
@@ -117,7 +117,10 @@ impl DataPlane for EngineDataPlane {
         let (sender, end) = oneshot::channel();
         let run = run(Arc::clone(&self.make_connector), spec, signals.clone());
         let span = tracing::info_span!("run");
-        // The watcher of the run holds its handle until the end, so the run is joined through its answer.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the watcher of the run waits for its answer, and nobody may end it but by asking"
+        )]
         tokio::spawn(
             async move {
                 drop(sender.send(run.await));
@@ -244,7 +247,7 @@ async fn run(make_connector: Arc<MakeConnector>, spec: TaskSpec, signals: Signal
         Ok(Some(Started { start, held })) => {
             let load = FullLoadSpec { held, ..load };
             // Told to end with the run, and waited for: the tables show that it ended.
-            let keeper = tokio::spawn(keeper);
+            let keeper = in_background("control tables", keeper);
             let ended = move_data(&source, &target, &spec, load, start, &signals).await;
             has_ended.cancel();
             if tokio::time::timeout(CONTROL_TABLES_WAIT, keeper)

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use whimbrel_connector::{Background, in_background};
 use whimbrel_core::TableName;
 use whimbrel_engine::{
     Delays, FullLoadSpec, ProgressSnapshot, Reloads, TableState, ValidationSpec,
@@ -56,28 +56,22 @@ pub(super) fn spec_of(
 /// A validator at work beside a run.
 pub(super) struct Validating {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: Background<()>,
 }
 
 impl Validating {
     pub(super) fn start(validator: Validator) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(validator.keep_up(stop.clone()));
+        let task = in_background("validation", validator.keep_up(stop.clone()));
         Self { stop, task }
     }
 
     /// The run is over: nothing is compared any more.
-    pub(super) async fn end(mut self) {
+    pub(super) async fn end(self) {
         self.stop.cancel();
-        if let Err(error) = (&mut self.task).await {
+        if let Err(error) = self.task.await {
             tracing::error!(%error, "the validation ended abnormally");
         }
-    }
-}
-
-impl Drop for Validating {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, warn};
+use whimbrel_connector::in_background;
 use whimbrel_store::Changes;
 
 use crate::context::Context;
@@ -116,12 +117,12 @@ pub(crate) async fn supervise(
     shutdown: CancellationToken,
 ) {
     while !shutdown.is_cancelled() {
-        let passes = tokio::spawn(run(
+        let passes = run(
             Arc::clone(&reconciler),
             Arc::clone(&context),
             shutdown.clone(),
-        ));
-        if let Err(error) = passes.await {
+        );
+        if let Err(error) = in_background("reconcile", passes).await {
             error!(name = reconciler.name(), %error, "a reconciler ended abnormally and is started again");
             tokio::time::sleep(FAILED_PASS_WAIT).await;
         }

@@ -1,5 +1,10 @@
 //! Each fault, seen from a client of a server that sends back what it gets.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what a test begins ends with the test"
+)]
+
 use std::time::Instant;
 
 use super::*;

@@ -60,6 +60,10 @@ impl Harness {
         );
         let shutdown = CancellationToken::new();
         for reconciler in reconcile::all(&context) {
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "it ends with the shutdown, or with the test"
+            )]
             tokio::spawn(reconcile::run(
                 reconciler,
                 Arc::clone(&context),
