@@ -297,3 +297,25 @@ def test_open_transactions_are_waited_for_as_long_as_told(dms, pair):
         assert "did not end within 1 seconds" in fails(dms, task)
     start(dms, task, "reload-target")
     arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+
+
+@pytest.mark.parametrize("pair", [("postgres15", "mariadb1011"), PAIRS[0]], indirect=True, ids="-to-".join)
+def test_a_table_that_waits_to_join_is_told_of_and_holds_up_no_other(dms, pair):
+    limit = {"FullLoadSettings": {"TransactionConsistencyTimeout": 1}}
+    never_again = {"RecoverableErrorCount": 0, "FailOnTransactionConsistencyBreached": True}
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(limit, **never_again))
+    start(dms, task)
+    follows(dms, task)
+    table_state = lambda: table_statistics(dms, task)["late"]
+    with open_transaction(pair.source, f"insert into {pair.schema}.a values (4, 'open')"):
+        pair.source.sql(f"create table {pair.schema}.late (id int primary key, name text)")
+        pair.source.sql(f"insert into {pair.schema}.late values (1, 'first')")
+        wait_until(lambda: "late cannot be loaded yet" in str(events_of(dms, task)), 60, "the table is told of")
+        assert table_state()["TableState"] == "Before load", table_state()
+        pair.source.sql(f"insert into {pair.schema}.a values (5, 'meanwhile')")
+        arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n5\tmeanwhile\n")
+    pair.source.sql(f"insert into {pair.schema}.late values (2, 'second')")
+    arrives(pair, "late", "1\tfirst\n2\tsecond\n")
+    wait_until(lambda: table_state()["TableState"] == "Table completed", 60, "the table has joined", table_state)
+    assert not table_state()["FullLoadReloaded"], table_state()
+    assert describe_task(dms, task)["Status"] == "running"

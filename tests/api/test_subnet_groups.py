@@ -63,6 +63,21 @@ def test_a_group_in_use_stays(dms):
         dms.delete_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier)
 
 
+def test_the_subnet_of_an_instance_stays_in_its_group(dms):
+    identifier = unique("group")
+    make(dms, identifier, ["subnet-1", "subnet-2", "subnet-3"])
+    instance = make_instance(dms, ReplicationSubnetGroupIdentifier=identifier, MultiAZ=True)
+    change = lambda *subnets: dms.modify_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier, SubnetIds=list(subnets))
+    for subnets in (["subnet-2", "subnet-9"], ["subnet-1", "subnet-3"]):
+        with refused("SubnetAlreadyInUse", instance["ReplicationInstanceIdentifier"]):
+            change(*subnets)
+    change("subnet-2", "subnet-1")
+    dms.delete_replication_instance(ReplicationInstanceArn=instance["ReplicationInstanceArn"])
+    of_instance = [{"Name": "replication-instance-arn", "Values": [instance["ReplicationInstanceArn"]]}]
+    dms.get_waiter("replication_instance_deleted").wait(Filters=of_instance, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    change("subnet-8", "subnet-9")
+
+
 @pytest.mark.parametrize("identifier", ["", "default", "Default", "with space", "with/slash", "ä", "x" * 256])
 def test_identifiers_follow_their_rules(dms, identifier):
     with refused("InvalidParameterValueException", "ReplicationSubnetGroupIdentifier"):

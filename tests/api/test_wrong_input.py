@@ -19,6 +19,7 @@ from resources import (
     describe_task,
     endpoint_of,
     make_endpoint,
+    make_instance,
     make_task,
     mappings_of,
     refused,
@@ -305,6 +306,14 @@ def test_the_resource_that_is_in_the_way_is_named(dms, whimbrel):
     status, answer = post(whimbrel, "CreateEndpoint", body)
     assert (status, answer["__type"]) == (400, "ResourceAlreadyExistsFault")
     assert answer["resourceArn"] == made["EndpointArn"]
+
+
+def test_keys_that_are_none_are_refused(dms):
+    with refused("KMSKeyNotAccessibleFault", "nonsense"):
+        make_endpoint(dms, KmsKeyId="nonsense")
+    with refused("KMSKeyNotAccessibleFault"):
+        make_instance(dms, KmsKeyId="arn:aws:s3:::bucket")
+    assert make_endpoint(dms, KmsKeyId="alias/mine")["KmsKeyId"] == "alias/mine"
 
 
 def test_a_server_without_tls_is_told(dms):

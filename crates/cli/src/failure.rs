@@ -88,6 +88,7 @@ impl Failure {
             Error::Transient(_) => failed.with_help(
                 "mend what the message names, or see that both servers run and can be reached, then try again; a migration goes on with --resume",
             ),
+            Error::Busy(_) => failed.with_help("try again once that has ended"),
             Error::Fenced { theirs, .. } if *theirs == NOBODY => {
                 failed.with_help("start the migration anew, without --resume")
             }

@@ -134,6 +134,9 @@ pub enum Error {
     /// the same call on a new connection may succeed. The fate of an unanswered commit is unknown.
     #[error("{0}")]
     Transient(String),
+    /// Others have to end first what they do there. Nothing is wrong, and the same call succeeds once they have.
+    #[error("{0}")]
+    Busy(String),
     /// A row was refused. The open chunk was rolled back.
     #[error(transparent)]
     Row(Box<RowRefusal>),

@@ -3,7 +3,8 @@
 //! Nothing is brought into a machine's numbers, in which `12345678901234567890123` and its neighbours would be one. Of a name that is there
 //! more than once the last member counts, as in a `jsonb` of PostgreSQL and a `json` of MySQL, which keep that one.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
 /// Deeper documents stay as they are written; each level takes a piece of the stack.
 const DEPTH_MAX: u32 = 256;
@@ -16,29 +17,56 @@ pub(crate) fn write(text: &str, out: &mut Vec<u8>) -> Option<()> {
     (reader.at == text.len()).then_some(())
 }
 
-/// Whether an object of a document has several members of one name, of which readers keep the last. What is no JSON has none.
+/// Whether an object of a document has several members of one name, of which readers keep the last. Nothing is said of what is no JSON.
+///
+/// Only the names of the objects that are open are held, however long the document is.
 pub fn json_repeats_names(text: &str) -> bool {
-    // Without an object there is nothing to look for.
-    if !text.contains('{') {
-        return false;
-    }
     let mut reader = Reader::new(text);
-    reader.value(0, &mut Vec::new()).is_some() && reader.repeats_names
+    // The names of each object that is open; `None` for an array.
+    let mut open: Vec<Option<HashSet<Cow<'_, str>>>> = Vec::new();
+    loop {
+        reader.take(|byte| !matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
+        match reader.peek() {
+            None => return false,
+            Some(b'"') => {
+                let Some(name) = reader.quoted() else {
+                    return false;
+                };
+                let Some(Some(names)) = open.last_mut() else {
+                    continue;
+                };
+                reader.skip_space();
+                if reader.peek() == Some(b':') && !names.insert(unescaped(name)) {
+                    return true;
+                }
+                continue;
+            }
+            Some(b'{') => open.push(Some(HashSet::new())),
+            Some(b'[') => open.push(None),
+            Some(_) => drop(open.pop()),
+        }
+        reader.at += 1;
+    }
+}
+
+/// What a string in quotes says; itself where it is none.
+fn unescaped(quoted: &str) -> Cow<'_, str> {
+    if quoted.contains('\\') {
+        serde_json::from_str(quoted).map_or(Cow::Borrowed(quoted), Cow::Owned)
+    } else {
+        let inner = quoted.get(1..quoted.len() - 1);
+        Cow::Borrowed(inner.unwrap_or(quoted))
+    }
 }
 
 struct Reader<'t> {
     text: &'t str,
     at: usize,
-    repeats_names: bool,
 }
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str) -> Self {
-        Self {
-            text,
-            at: 0,
-            repeats_names: false,
-        }
+        Self { text, at: 0 }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -93,7 +121,7 @@ impl<'t> Reader<'t> {
             self.string(&mut name)?;
             self.is_next(b':').then_some(())?;
             self.value(depth + 1, &mut member)?;
-            self.repeats_names |= members.insert(name, member).is_some();
+            members.insert(name, member);
             is_over = self.is_next(b'}');
             (is_over || self.is_next(b',')).then_some(())?;
         }
@@ -122,8 +150,8 @@ impl<'t> Reader<'t> {
         Some(())
     }
 
-    /// Escaped in one way, whatever way it was escaped in.
-    fn string(&mut self, out: &mut Vec<u8>) -> Option<()> {
+    /// A string as it is written, in its quotes.
+    fn quoted(&mut self) -> Option<&'t str> {
         let start = self.at;
         (self.peek() == Some(b'"')).then_some(())?;
         self.at += 1;
@@ -135,7 +163,12 @@ impl<'t> Reader<'t> {
                 _ => self.at += 1,
             }
         }
-        let written = self.text.get(start..self.at)?;
+        self.text.get(start..self.at)
+    }
+
+    /// Escaped in one way, whatever way it was escaped in.
+    fn string(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        let written = self.quoted()?;
         if !written.contains('\\') {
             out.extend_from_slice(written.as_bytes());
             return Some(());
@@ -195,12 +228,23 @@ mod tests {
 
     #[test]
     fn names_that_are_repeated_are_seen() {
-        for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"\u0061":2}}]"#] {
+        let deep = format!("{}{}", "[".repeat(100_000), r#"{"a":1,"a":1}"#);
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":{"b":[]} , "a" : 1}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            r#"{"\"":1,"\u0022":2}"#,
+            &deep,
+        ] {
             assert!(json_repeats_names(text), "{text}");
         }
         for text in [
             r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#,
+            r#"{"a":["a","a"],"b":"a\":","c":"a"}"#,
+            r#"[{"a":1},{"a":2}]"#,
             "[1]",
+            "]}{",
+            "\"",
             r#"{"a":1,"a""#,
         ] {
             assert!(!json_repeats_names(text), "{text}");

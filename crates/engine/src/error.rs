@@ -91,7 +91,7 @@ impl RunError {
 pub(crate) fn may_pass(error: &whimbrel_connector::Error) -> bool {
     use whimbrel_connector::{ConnectErrorKind as Kind, Error};
     match error {
-        Error::Transient(_) => true,
+        Error::Transient(_) | Error::Busy(_) => true,
         Error::Connect(error) => match error.kind {
             // Name servers are away for a moment too, and a system does not tell that from a name that nobody has.
             Kind::NameNotResolved

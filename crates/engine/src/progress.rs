@@ -413,6 +413,16 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
+    /// A table cannot be loaded yet, and why. One that is not listed has not been begun.
+    pub(crate) fn waits(&self, name: &TableName, why: &str) {
+        let mut inner = self.lock();
+        let entry = inner.tables.entry(name.clone());
+        let entry = entry.or_insert_with(|| TableProgress::new(0));
+        entry.message = Some(format!("not loaded yet: {why}"));
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     pub(crate) fn set_position(&self, position: &str) {
         self.lock().position = Some(position.to_owned());
     }

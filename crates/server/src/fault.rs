@@ -100,6 +100,17 @@ pub(crate) fn too_few_zones(message: impl Into<String>) -> Fault {
     )
 }
 
+pub(crate) fn subnet_in_use(message: impl Into<String>) -> Fault {
+    refused(FaultCode::Modelled(FaultName::SubnetAlreadyInUse), message)
+}
+
+pub(crate) fn key_not_accessible(message: impl Into<String>) -> Fault {
+    refused(
+        FaultCode::Modelled(FaultName::KMSKeyNotAccessibleFault),
+        message,
+    )
+}
+
 pub(crate) fn quota_exceeded(message: impl Into<String>) -> Fault {
     refused(
         FaultCode::Modelled(FaultName::ResourceQuotaExceededFault),

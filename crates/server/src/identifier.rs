@@ -1,6 +1,6 @@
 //! The rules of names that users choose.
 
-use crate::fault::{Fault, invalid_value};
+use crate::fault::{Fault, invalid_value, key_not_accessible};
 
 /// Letters, digits and hyphens; a letter first, no hyphen last, no two in a row.
 fn is_identifier(text: &str, length_max: usize) -> bool {
@@ -26,6 +26,37 @@ fn checked(member: &str, text: &str, length_max: usize) -> Result<(), Fault> {
     Err(invalid_value(format!(
         "The parameter {member} is not a valid identifier: \"{text}\". Identifiers must begin with a letter; must contain only ASCII \
          letters, digits, and hyphens; must not end with a hyphen or contain two consecutive hyphens; and have at most {length_max} characters."
+    )))
+}
+
+/// The name of a key of AWS KMS in one of its forms: an id, an alias, or the ARN of either. Whether there is such a key is not asked: secrets are
+/// sealed with the key of the service.
+pub(crate) fn kms_key(given: Option<String>) -> Result<Option<String>, Fault> {
+    let Some(text) = given else { return Ok(None) };
+    let resource = match text.strip_prefix("arn:") {
+        Some(rest) => {
+            let mut parts = rest.splitn(5, ':').skip(1);
+            let is_of_kms = parts.next() == Some("kms");
+            let resource = parts.nth(2).filter(|_| is_of_kms).unwrap_or_default();
+            resource.strip_prefix("key/").unwrap_or(resource)
+        }
+        None => &text,
+    };
+    let is_id = |id: &str| {
+        id.len() >= 32
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    };
+    let is_known = match resource.strip_prefix("alias/") {
+        Some(alias) => !alias.is_empty(),
+        None => is_id(resource.strip_prefix("mrk-").unwrap_or(resource)),
+    };
+    if is_known {
+        return Ok(Some(text));
+    }
+    Err(key_not_accessible(format!(
+        "The KMS key \"{text}\" is not accessible: KmsKeyId takes the id of a key, alias/NAME, or the ARN of either."
     )))
 }
 
@@ -98,6 +129,32 @@ mod tests {
             &"x".repeat(64),
         ] {
             assert!(instance_identifier(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_have_the_forms_of_kms() {
+        let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+        for good in [
+            id,
+            "mrk-1234abcd12ab34cd56ef1234567890ab",
+            "alias/aws/dms",
+            &format!("arn:aws:kms:us-east-1:123456789012:key/{id}"),
+            "arn:aws-cn:kms:cn-north-1:123456789012:alias/mine",
+        ] {
+            let kept = kms_key(Some(good.to_owned())).unwrap();
+            assert_eq!(kept.as_deref(), Some(good));
+        }
+        assert_eq!(kms_key(None).unwrap(), None);
+        for bad in [
+            "",
+            "nonsense",
+            "alias/",
+            "arn:aws:s3:::bucket",
+            "arn:",
+            "arn:aws:kms:r:a:key/x",
+        ] {
+            assert!(kms_key(Some(bad.to_owned())).is_err(), "{bad}");
         }
     }
 

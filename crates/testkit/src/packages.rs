@@ -80,7 +80,9 @@ fn install_now(names: &[&str]) -> Result<()> {
         bail!("these Debian packages are missing, install what is like them here: {list}");
     }
     let Some(root) = Root::reach() else {
-        bail!("packages are missing and this is not root: run `apt-get install {list}`");
+        bail!(
+            "packages are missing, this is not root and `sudo -n` does not work: run `sudo -v` first, or `apt-get install {list}` as root"
+        );
     };
     eprintln!("testkit: installing {list}");
     install_as(&root, names).with_context(|| format!("run `apt-get install {list}` yourself"))

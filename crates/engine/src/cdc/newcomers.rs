@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,6 +27,11 @@ use whimbrel_core::{Position, Table, TableName};
 use super::CdcSpec;
 use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
+
+/// Between looks whether others at the source have ended what is in the way.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+const REMEDY: &str = "end what is in the way, if it does not end by itself";
+const OVER: &str = "nothing is in the way any more of tables that wait to be loaded";
 
 /// What loading a newcomer takes.
 #[derive(Clone)]
@@ -219,7 +225,7 @@ async fn load(
 }
 
 /// Has the log kept for the task's tables. Who is in the way may stay for long, such as a transaction that runs: the others are followed meanwhile, and it is tried
-/// again, as often as the task's faults are.
+/// again for as long as that takes.
 async fn kept(
     parts: &LoadParts,
     spec: &CdcSpec,
@@ -239,36 +245,44 @@ async fn kept(
             ..wait
         });
     }
-    let retry = spec.load.retry;
-    let mut attempt = 0;
-    loop {
+    let mut is_told = false;
+    let started = loop {
         match log.prepare(&captured).await {
-            Err(Error::Transient(message)) if attempt < retry.retries_max => {
-                attempt += 1;
-                for table in wanted {
-                    parts.progress.add([table.clone()]);
-                    parts.progress.update(table, |entry| {
-                        entry.message = Some(format!("not loaded yet: {message}"));
-                    });
-                }
-                let tables: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-                let tables = tables.join(", ");
-                warn!(
-                    tables,
-                    error = message,
-                    "tables cannot be loaded yet, while the others are followed; it is tried again"
-                );
-                tokio::time::sleep(retry.wait(attempt)).await;
+            // However long it takes: nothing is wrong, and the others are followed meanwhile.
+            Err(Error::Busy(message)) => {
+                tell_waiting(parts, wanted, &message, is_told);
+                is_told = true;
+                tokio::time::sleep(BUSY_WAIT).await;
             }
-            Ok(started) => {
-                for table in wanted {
-                    parts.progress.update(table, |entry| entry.message = None);
-                }
-                return Ok((started, captured));
-            }
+            Ok(started) => break started,
             Err(error) => return Err(RunError::Source(error)),
         }
+    };
+    if is_told {
+        for table in wanted {
+            parts.progress.update(table, |entry| entry.message = None);
+        }
+        parts.progress.log_alarm(OVER.to_owned(), None);
     }
+    Ok((started, captured))
+}
+
+fn tell_waiting(parts: &LoadParts, wanted: &BTreeSet<TableName>, why: &str, is_told: bool) {
+    for table in wanted {
+        parts.progress.waits(table, why);
+    }
+    if is_told {
+        return;
+    }
+    let tables: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let tables = tables.join(", ");
+    warn!(
+        tables,
+        reason = why,
+        "tables cannot be loaded yet, while the others are followed"
+    );
+    let message = format!("{tables} cannot be loaded yet, while the others are followed: {why}");
+    parts.progress.log_alarm(message, Some(REMEDY.to_owned()));
 }
 
 #[cfg(test)]

@@ -97,7 +97,11 @@ impl Subtask {
                     self.shared.fail_table(&table.name, &table_message(error));
                 }
             }
-            Error::Connect(_) | Error::Transient(_) | Error::Fenced { .. } | Error::Fatal(_) => {
+            Error::Connect(_)
+            | Error::Transient(_)
+            | Error::Busy(_)
+            | Error::Fenced { .. }
+            | Error::Fatal(_) => {
                 self.shared.fail(of_end(error));
             }
         }
@@ -204,8 +208,11 @@ impl Subtask {
             self.reader = None;
             self.loader = None;
             let is_of_outage = error.is_of_outage();
-            let is_transient =
-                is_of_outage || matches!(&error, ChunkError::Source(Error::Transient(_)));
+            let is_transient = is_of_outage
+                || matches!(
+                    &error,
+                    ChunkError::Source(Error::Transient(_) | Error::Busy(_))
+                );
             // Its rows may be there twice, or its table may not be there at all.
             let may_be_lost = matches!(&error, ChunkError::Target(Error::Table(_) | Error::Row(_)));
             let fate = if is_transient || may_be_lost {

@@ -67,6 +67,7 @@ impl Groundwork {
                 // A file that a function needs is missing, for one. A connection that is lost tells the next call.
                 Err(
                     error @ (Error::Transient(_)
+                    | Error::Busy(_)
                     | Error::Table(_)
                     | Error::Row(_)
                     | Error::Fatal(_)),
@@ -119,7 +120,7 @@ impl Groundwork {
 /// Whether an error is about the target as a whole, and not about one of its objects.
 fn stops(error: &Error) -> bool {
     match error {
-        Error::Connect(_) | Error::Fenced { .. } | Error::Transient(_) => true,
+        Error::Connect(_) | Error::Fenced { .. } | Error::Transient(_) | Error::Busy(_) => true,
         Error::Table(_) | Error::Row(_) | Error::Fatal(_) => false,
     }
 }

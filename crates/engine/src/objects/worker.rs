@@ -113,7 +113,12 @@ impl Worker {
                     None => ObjectState::Failed(why),
                 }
             }
-            Err(error @ (Error::Connect(_) | Error::Transient(_) | Error::Fenced { .. })) => {
+            Err(
+                error @ (Error::Connect(_)
+                | Error::Transient(_)
+                | Error::Busy(_)
+                | Error::Fenced { .. }),
+            ) => {
                 return Err(RunError::Target(error));
             }
         };

@@ -201,6 +201,7 @@ fn of_one_table(error: Error) -> Result<String, Error> {
         Error::Row(refusal) => Ok(refusal.to_string()),
         other @ (Error::Connect(_)
         | Error::Transient(_)
+        | Error::Busy(_)
         | Error::Fenced { .. }
         | Error::Fatal(_)) => Err(other),
     }

@@ -83,8 +83,7 @@ pub(crate) fn encode_cell(
                 return Err("it holds a number that the column would round");
             }
             // The binary form of PostgreSQL, as that of MySQL, repeats none.
-            if slot.source_type == (ColumnType::Json { binary: false }) && json_repeats_names(text)
-            {
+            if slot.source_type != (ColumnType::Json { binary: true }) && json_repeats_names(text) {
                 return Err("it has a name more than once, of which the column would keep one");
             }
             escape(text.as_bytes(), out);

@@ -180,7 +180,7 @@ async fn still_running(connection: &mut Connection, wait: RunningWait) -> Error 
     if wait.fails {
         Error::Fatal(message)
     } else {
-        Error::Transient(message)
+        Error::Busy(message)
     }
 }
 

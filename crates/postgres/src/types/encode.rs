@@ -1,4 +1,4 @@
-use whimbrel_core::{Date, Decimal, Interval, Timestamp, Value, write_text};
+use whimbrel_core::{Date, Decimal, Interval, Timestamp, Value, json_repeats_names, write_text};
 
 use super::WireType;
 use super::decode::TIME_MICROS_MAX;
@@ -98,6 +98,11 @@ fn write_binary(value: &Value<'_>, ty: WireType, out: &mut Vec<u8>) -> Result<()
             if names_nul(text) {
                 return Err(
                     "PostgreSQL's jsonb cannot hold the character NUL, \\u0000; create the column as json",
+                );
+            }
+            if json_repeats_names(text) {
+                return Err(
+                    "it has a name more than once, of which the column would keep one; create the column as json",
                 );
             }
             out.push(1);
@@ -410,6 +415,8 @@ mod tests {
             (Value::Text("a\0b"), WireType::Text),
             (Value::Json("\"\0\""), WireType::Jsonb),
             (Value::Json(r#"{"a": "\\\u0000"}"#), WireType::Jsonb),
+            (Value::Json(r#"{"a":1,"a":2}"#), WireType::Jsonb),
+            (Value::Text(r#"{"a":1,"a":2}"#), WireType::Jsonb),
             (
                 Value::Date(Date::Zero {
                     year: 0,

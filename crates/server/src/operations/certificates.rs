@@ -58,7 +58,7 @@ pub(super) async fn import(
         valid_to: facts.valid_to,
         signing_algorithm: facts.signing_algorithm,
         key_length: facts.key_length,
-        kms_key_id: message.kms_key_id,
+        kms_key_id: identifier::kms_key(message.kms_key_id)?,
     };
     let arn = context
         .home

@@ -47,9 +47,7 @@ pub(super) async fn create(
         ssl_mode: ssl_mode(message.ssl_mode.as_deref())?,
         certificate_id: None,
         kms_key_id: Some(
-            message
-                .kms_key_id
-                .unwrap_or_else(|| context.default_kms_key()),
+            identifier::kms_key(message.kms_key_id)?.unwrap_or_else(|| context.default_kms_key()),
         ),
         service_access_role_arn: message.service_access_role_arn,
         external_table_definition: message.external_table_definition,

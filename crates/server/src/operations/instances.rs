@@ -112,8 +112,7 @@ fn instance_from_create(
             Some(window) => window::checked(&window)?,
             None => window::random(),
         },
-        kms_key_id: message
-            .kms_key_id
+        kms_key_id: identifier::kms_key(message.kms_key_id)?
             .unwrap_or_else(|| context.default_kms_key()),
         dns_name_servers: message.dns_name_servers,
         network_type: checked_network(message.network_type.as_deref())?,

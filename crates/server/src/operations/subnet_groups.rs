@@ -131,6 +131,13 @@ pub(super) async fn modify(
         &message.replication_subnet_group_identifier,
     )
     .await?;
+    let instances = transaction.list::<ReplicationInstance>().await?;
+    for instance in instances
+        .iter()
+        .filter(|instance| instance.subnet_group == group.id.as_str())
+    {
+        check_kept(&group, instance, &subnets)?;
+    }
     group.subnets = subnets;
     if let Some(description) = message.replication_subnet_group_description {
         group.description = description;
@@ -140,6 +147,29 @@ pub(super) async fn modify(
     Ok(model::ModifyReplicationSubnetGroupResponse {
         replication_subnet_group: Some(to_wire(&stored)),
     })
+}
+
+/// An instance lies in the first subnet of each of its zones, which its group has to keep.
+fn check_kept(
+    group: &SubnetGroup,
+    instance: &ReplicationInstance,
+    kept: &[Subnet],
+) -> Result<(), Fault> {
+    let zones = [
+        Some(&instance.availability_zone),
+        instance.secondary_availability_zone.as_ref(),
+    ];
+    let mut used = zones.into_iter().flatten().filter_map(|zone| {
+        let mut subnets = group.subnets.iter();
+        subnets.find(|subnet| subnet.availability_zone == *zone)
+    });
+    match used.find(|used| kept.iter().all(|subnet| subnet.id != used.id)) {
+        None => Ok(()),
+        Some(used) => Err(fault::subnet_in_use(format!(
+            "The subnet {} is in use by the replication instance {}. Keep it in the group, or delete the instance first.",
+            used.id, instance.identifier
+        ))),
+    }
 }
 
 pub(super) async fn delete(

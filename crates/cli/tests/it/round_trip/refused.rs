@@ -148,3 +148,39 @@ fn long_and_negative_times_arrive_in_a_column_of_intervals() {
     let intervals = ends.target.sql("select v from t order by id").unwrap();
     assert_eq!(intervals, "-838:59:59\n100:00:00.5\nNULL\n");
 }
+
+/// A column that was there takes texts as documents, and keeps one member of each name.
+fn names_that_repeat_are_refused(from: Engine, ty: &str, to: Engine, kept: &str) {
+    let ends = Ends::between(from, to, "names");
+    ends.source
+        .sql(&format!(
+            "create table t (id int primary key, v {ty}); insert into t values (1, '{{\"a\": {{\"a\": 1}}}}'), (7, '{{\"a\": 1, \"a\": 2}}')"
+        ))
+        .unwrap();
+    ends.target
+        .sql(&format!("create table t (id int primary key, v {kept})"))
+        .unwrap();
+    let said = ends.run("migrate", &["--prepare", "do-nothing"]);
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    for words in ["key (7)", "column v", "a name more than once"] {
+        assert!(said.err.contains(words), "{words}: {said:?}");
+    }
+    assert_eq!(ends.arrived("t"), 0);
+    ends.source.sql("delete from t where id = 7").unwrap();
+    ends.run_well("migrate", &["--prepare", "do-nothing", "--resume"]);
+    assert_eq!(ends.arrived("t"), 1);
+}
+
+#[test]
+fn documents_that_repeat_names_are_refused_by_columns_that_keep_one() {
+    use Engine::{Mariadb1011, Mysql97, Postgres15, Postgres18};
+    for (from, ty, to, kept) in [
+        (Postgres15, "text", Mysql97, "json"),
+        (Mysql97, "longtext", Postgres15, "jsonb"),
+        (Mariadb1011, "json", Mysql97, "json"),
+        (Mariadb1011, "json", Postgres18, "jsonb"),
+        (Postgres15, "json", Postgres18, "jsonb"),
+    ] {
+        names_that_repeat_are_refused(from, ty, to, kept);
+    }
+}
