@@ -306,6 +306,7 @@ def test_a_table_that_waits_to_join_is_told_of_and_holds_up_no_other(dms, pair):
     task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=settings(limit, **never_again))
     start(dms, task)
     follows(dms, task)
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
     table_state = lambda: table_statistics(dms, task)["late"]
     with open_transaction(pair.source, f"insert into {pair.schema}.a values (4, 'open')"):
         pair.source.sql(f"create table {pair.schema}.late (id int primary key, name text)")

@@ -4,12 +4,14 @@
 
 mod cause;
 mod io;
+mod long_buffer;
 mod reach;
 mod tls;
 mod url;
 
 pub use cause::Cause;
 pub use io::Io;
+pub use long_buffer::LongBuffer;
 pub use reach::{Unreachable, notice_silence, reach};
 pub use tls::{TlsFailure, TlsMode, TlsSettings, encrypt};
 pub use url::{InvalidUrl, ServerUrl, UrlForm};

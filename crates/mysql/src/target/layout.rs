@@ -162,7 +162,13 @@ impl Layout {
     }
 
     #[cold]
-    fn refuse(&self, values: &[Value<'_>], value: &Value<'_>, slot: &Slot, why: &str) -> Error {
+    pub(super) fn refuse(
+        &self,
+        values: &[Value<'_>],
+        value: &Value<'_>,
+        slot: &Slot,
+        why: &str,
+    ) -> Error {
         let mut refusal = RowRefusal::value(&self.source, &slot.name, value.kind(), why);
         refusal.key = self.key_of(values);
         refusal.into()

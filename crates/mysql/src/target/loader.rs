@@ -15,6 +15,8 @@ use super::verdict;
 use crate::errors::{general, of_table};
 use crate::wire::{Connection, WireError};
 
+mod wide;
+
 /// Text of a LOAD DATA statement, but for the last block: a round trip per so many bytes costs nothing to speak of.
 const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
 
@@ -202,6 +204,9 @@ impl OpenChunk {
         connection: &mut Connection,
         block: &dyn RowBlock,
     ) -> Result<(), Error> {
+        if wide::is_wide(block) {
+            return self.write_wide(connection, block).await;
+        }
         let cuts = self.encode(block)?;
         self.send_cut(connection, cuts).await?;
         if self.text.len() >= STATEMENT_BYTES {

@@ -79,13 +79,7 @@ pub(crate) fn encode_cell(
             escape(text.as_bytes(), out);
         }
         (SlotKind::JsonBinary, Value::Json(text) | Value::Text(text)) => {
-            if !json_numbers_fit(text) {
-                return Err("it holds a number that the column would round");
-            }
-            // The binary form of PostgreSQL, as that of MySQL, repeats none.
-            if slot.source_type != (ColumnType::Json { binary: true }) && json_repeats_names(text) {
-                return Err("it has a name more than once, of which the column would keep one");
-            }
+            check_document(text, slot)?;
             escape(text.as_bytes(), out);
         }
         (SlotKind::Uuid, Value::Uuid(_)) => write_text(value, out),
@@ -93,6 +87,42 @@ pub(crate) fn encode_cell(
         (SlotKind::Geometry, Value::Bytes(bytes)) => escape(bytes, out),
         (SlotKind::Text | SlotKind::Char, _) => put_as_text(value, out),
         _ => return Err(MISMATCH),
+    }
+    Ok(())
+}
+
+/// The bytes of a long cell whose text is these bytes, escaped: they may be written in pieces, behind [`check_plain`]. `None` for all others.
+pub(crate) fn plain<'v>(value: &'v Value<'_>, slot: &Slot) -> Option<&'v [u8]> {
+    match (&slot.kind, value) {
+        (SlotKind::Text, Value::Text(text))
+            if !matches!(slot.source_type, ColumnType::Char { .. }) =>
+        {
+            Some(text.as_bytes())
+        }
+        (SlotKind::JsonText | SlotKind::JsonBinary, Value::Json(text) | Value::Text(text)) => {
+            Some(text.as_bytes())
+        }
+        (SlotKind::Bytes, _) => bytes_of(value).ok(),
+        (SlotKind::Geometry, Value::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// Whether the column holds a value that is [`plain`].
+pub(crate) fn check_plain(value: &Value<'_>, slot: &Slot) -> Result<(), &'static str> {
+    match (&slot.kind, value) {
+        (SlotKind::JsonBinary, Value::Json(text) | Value::Text(text)) => check_document(text, slot),
+        _ => Ok(()),
+    }
+}
+
+fn check_document(text: &str, slot: &Slot) -> Result<(), &'static str> {
+    if !json_numbers_fit(text) {
+        return Err("it holds a number that the column would round");
+    }
+    // The binary form of PostgreSQL, as that of MySQL, repeats none.
+    if slot.source_type != (ColumnType::Json { binary: true }) && json_repeats_names(text) {
+        return Err("it has a name more than once, of which the column would keep one");
     }
     Ok(())
 }

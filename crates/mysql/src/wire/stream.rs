@@ -4,21 +4,20 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use whimbrel_net::Io;
+use whimbrel_net::{Io, LongBuffer};
 
 use super::WireError;
 
 /// One read takes up to this much from the socket.
 pub(super) const READ_BYTES: usize = 256 * 1024;
+/// What is longer shares its buffer with nothing.
+const LONG_BYTES: usize = 1024 * 1024;
 /// Length (three bytes) and sequence number.
 pub(super) const HEADER_BYTES: usize = 4;
 /// A packet of exactly this length goes on in the next one.
 pub(super) const PART_BYTES_MAX: usize = 0xFF_FFFF;
 /// The largest `max_allowed_packet` of a server is 1 GiB; a row of many such cells is not supported by the servers either.
-const PACKET_BYTES_MAX: usize = (1 << 30) + PART_BYTES_MAX;
-
-/// Room for a packet of several parts, whose length nobody knows before its end.
-const LONG_PACKET_ROOM: usize = 256 << 20;
+const PACKET_BYTES_MAX: usize = (1 << 30) + 2 * PART_BYTES_MAX;
 
 /// A socket with the bytes read ahead of it, and the sequence number of the next packet to write.
 pub(super) struct Stream {
@@ -69,7 +68,12 @@ impl Stream {
 
     /// Takes the first bytes of the inbox.
     pub(super) fn take(&mut self, count: usize) -> Bytes {
-        self.inbox.split_to(count).freeze()
+        let taken = self.inbox.split_to(count).freeze();
+        if count > LONG_BYTES {
+            // What has come behind it, and whoever holds that, would keep all of the buffer.
+            self.inbox = BytesMut::from(&self.inbox[..]);
+        }
+        taken
     }
 
     /// Makes room so that the inbox can grow to `bytes` without moving.
@@ -92,17 +96,14 @@ impl Stream {
         if part_length(first) < PART_BYTES_MAX {
             return self.whole_part().await;
         }
-        let mut joined = Vec::new();
-        // Only what is filled takes memory; growing by doubling would hold the packet twice.
-        if joined.try_reserve_exact(LONG_PACKET_ROOM).is_err() {
-            joined.reserve(PART_BYTES_MAX);
-        }
+        // How long it is nobody knows before its end.
+        let mut joined = LongBuffer::with_room(PACKET_BYTES_MAX)?;
         while self.append_part(&mut joined).await? == PART_BYTES_MAX {
-            if joined.len() > PACKET_BYTES_MAX {
+            if joined.len() > PACKET_BYTES_MAX - PART_BYTES_MAX {
                 return Err(WireError::protocol("a packet of more than 1 GiB"));
             }
         }
-        Ok(joined.into())
+        Ok(joined.freeze())
     }
 
     /// The header at the front of the inbox.
@@ -127,16 +128,17 @@ impl Stream {
     }
 
     /// Appends a part of a packet to those before it, past the inbox; answers how long it is.
-    async fn append_part(&mut self, joined: &mut Vec<u8>) -> Result<usize, WireError> {
+    async fn append_part(&mut self, joined: &mut LongBuffer) -> Result<usize, WireError> {
         let header = self.header().await?;
         let length = part_length(header);
         self.pass_header(header);
         let here = self.inbox.len().min(length);
-        joined.extend_from_slice(&self.inbox.split_to(here));
-        let mut rest = (&mut self.io).take((length - here) as u64);
-        joined.reserve(length - here);
-        while rest.limit() > 0 {
-            if within(self.silence_max, rest.read_buf(joined)).await? == 0 {
+        joined.extend(&self.inbox.split_to(here))?;
+        let end = joined.len() + length - here;
+        while joined.len() < end {
+            let left = end - joined.len();
+            let read = joined.read_from(&mut self.io, left);
+            if within(self.silence_max, read).await? == 0 {
                 return Err(WireError::Closed);
             }
         }

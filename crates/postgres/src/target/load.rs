@@ -15,6 +15,8 @@ use crate::quote::{self, identifier};
 use crate::types::{TOO_LONG, encode_binary, encode_text};
 use crate::wire::Connection;
 
+mod wide;
+
 /// Begins and ends a binary COPY: `copyto.c`.
 pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
 pub(super) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
@@ -264,6 +266,7 @@ impl PostgresLoader {
                     cut::of_messages(raw.bytes, rows, open.room(), open.statement_rows_max);
                 self.write_pieces(open, raw.bytes, &pieces).await?;
             }
+            None if wide::is_wide(block) => self.write_wide(open, block).await?,
             None => self.write_encoded(open, block).await?,
         }
         open.bytes += block.byte_count() as u64;
@@ -312,6 +315,21 @@ impl OpenChunk {
     fn room(&self) -> u64 {
         self.statement_rows_max.saturating_sub(self.statement_rows)
     }
+
+    fn refuse(&self, row: &[Value<'_>], index: usize, reason: &str) -> Error {
+        let table = &self.table;
+        let mut refusal = RowRefusal::value(
+            &table.source.name,
+            &table.columns[index].name,
+            row[index].kind(),
+            reason,
+        );
+        if reason == TOO_LONG {
+            refusal.kind = RefusalKind::TooLong;
+        }
+        refusal.key = key_text(table, row);
+        refusal.into()
+    }
 }
 
 /// Encodes rows.
@@ -332,7 +350,7 @@ impl RowEncoder<'_> {
                     let encoded = column.limit.check(value);
                     encoded
                         .and_then(|()| encode_binary(value, column.wire, out))
-                        .map_err(|reason| self.refuse(row, index, reason))?;
+                        .map_err(|reason| self.open.refuse(row, index, reason))?;
                 }
             }
             Format::Text(columns) => {
@@ -343,28 +361,13 @@ impl RowEncoder<'_> {
                     let encoded = column.limit.check(value);
                     encoded
                         .and_then(|()| encode_text(value, column.wire, &mut self.scratch, out))
-                        .map_err(|reason| self.refuse(row, index, reason))?;
+                        .map_err(|reason| self.open.refuse(row, index, reason))?;
                 }
                 out.push(b'\n');
             }
             Format::Raw(_) => return Err(Error::Fatal("a decoded row in a raw load".to_owned())),
         }
         Ok(())
-    }
-
-    fn refuse(&self, row: &[Value<'_>], index: usize, reason: &str) -> Error {
-        let table = &self.open.table;
-        let mut refusal = RowRefusal::value(
-            &table.source.name,
-            &table.columns[index].name,
-            row[index].kind(),
-            reason,
-        );
-        if reason == TOO_LONG {
-            refusal.kind = RefusalKind::TooLong;
-        }
-        refusal.key = key_text(table, row);
-        refusal.into()
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn encode_binary(
         (WireType::Date, Value::Date(date)) => put_sized(date_days(*date)?.to_be_bytes(), out),
         (WireType::Text, Value::Text(text)) => {
             let text = without_nul(text)?;
-            let length = i32::try_from(text.len()).map_err(|_| TOO_LONG)?;
+            let length = i32::try_from(text.len()).map_err(|_| TOO_LARGE)?;
             out.extend_from_slice(&length.to_be_bytes());
             out.extend_from_slice(text.as_bytes());
         }
@@ -38,14 +38,14 @@ pub(crate) fn encode_binary(
             let start = out.len();
             out.extend_from_slice(&[0; 4]);
             write_binary(value, ty, out)?;
-            let length = i32::try_from(out.len() - start - 4).map_err(|_| TOO_LONG)?;
+            let length = i32::try_from(out.len() - start - 4).map_err(|_| TOO_LARGE)?;
             out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         }
     }
     Ok(())
 }
 
-const TOO_LONG: Refused = "longer than 1 GiB";
+pub(crate) const TOO_LARGE: Refused = "longer than 1 GiB";
 
 /// Appends bytes with their length before them.
 #[inline]
@@ -92,21 +92,13 @@ fn write_binary(value: &Value<'_>, ty: WireType, out: &mut Vec<u8>) -> Result<()
         (WireType::Text, Value::Bytes(_)) => return Err("bytes are not text"),
         (WireType::Text, _) => write_checked_text(value, out)?,
         (WireType::Json, Value::Json(text) | Value::Text(text)) => {
-            out.extend_from_slice(without_nul(text)?.as_bytes());
+            check_plain(value, ty)?;
+            out.extend_from_slice(text.as_bytes());
         }
         (WireType::Jsonb, Value::Json(text) | Value::Text(text)) => {
-            if names_nul(text) {
-                return Err(
-                    "PostgreSQL's jsonb cannot hold the character NUL, \\u0000; create the column as json",
-                );
-            }
-            if json_repeats_names(text) {
-                return Err(
-                    "it has a name more than once, of which the column would keep one; create the column as json",
-                );
-            }
-            out.push(1);
-            out.extend_from_slice(without_nul(text)?.as_bytes());
+            check_plain(value, ty)?;
+            out.push(JSONB_VERSION);
+            out.extend_from_slice(text.as_bytes());
         }
         (WireType::Bytea, Value::Bytes(bytes)) => out.extend_from_slice(bytes),
         (WireType::Uuid, Value::Uuid(bytes)) => out.extend_from_slice(bytes),
@@ -118,6 +110,42 @@ fn write_binary(value: &Value<'_>, ty: WireType, out: &mut Vec<u8>) -> Result<()
         _ => return write_temporal(value, ty, out),
     }
     Ok(())
+}
+
+/// Stands before a document in the binary form of `jsonb`.
+pub(crate) const JSONB_VERSION: u8 = 1;
+
+/// The bytes of a value whose binary form is the value itself (behind [`JSONB_VERSION`] in a `jsonb`): of any length, so that they may be written in
+/// pieces, behind [`check_plain`]. `None` for all others.
+pub(crate) fn plain<'v>(value: &'v Value<'_>, ty: WireType) -> Option<&'v [u8]> {
+    match (ty, value) {
+        (
+            WireType::Text | WireType::Json | WireType::Jsonb,
+            Value::Text(text) | Value::Json(text),
+        ) => Some(text.as_bytes()),
+        (WireType::Bytea, Value::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// Whether the column holds a value that is [`plain`].
+pub(crate) fn check_plain(value: &Value<'_>, ty: WireType) -> Result<(), Refused> {
+    let (Value::Text(text) | Value::Json(text)) = value else {
+        return Ok(());
+    };
+    if ty == WireType::Jsonb {
+        if names_nul(text) {
+            return Err(
+                "PostgreSQL's jsonb cannot hold the character NUL, \\u0000; create the column as json",
+            );
+        }
+        if json_repeats_names(text) {
+            return Err(
+                "it has a name more than once, of which the column would keep one; create the column as json",
+            );
+        }
+    }
+    without_nul(text).map(drop)
 }
 
 const NOT_SENT: Refused = "the source did not send it";
@@ -256,7 +284,13 @@ pub(crate) fn encode_text(
     check_for_text(value, ty, scratch)?;
     scratch.clear();
     write_checked_text(value, scratch)?;
-    for &byte in scratch.iter() {
+    escape(scratch, out);
+    Ok(())
+}
+
+/// Appends bytes of a cell of `COPY` text. Pieces escaped one after another are the whole escaped.
+pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -265,7 +299,6 @@ pub(crate) fn encode_text(
             byte => out.push(byte),
         }
     }
-    Ok(())
 }
 
 /// Appends a bound parameter in text form: its length and its text.
@@ -283,7 +316,7 @@ pub(crate) fn encode_text_parameter(
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     write_checked_text(value, out)?;
-    let length = i32::try_from(out.len() - start - 4).map_err(|_| TOO_LONG)?;
+    let length = i32::try_from(out.len() - start - 4).map_err(|_| TOO_LARGE)?;
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }

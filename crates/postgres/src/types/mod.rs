@@ -12,7 +12,10 @@ mod wire_type;
 
 pub(crate) use bounds::bounds;
 pub(crate) use decode::decode_cell;
-pub(crate) use encode::{Refused, encode_binary, encode_text, encode_text_parameter};
+pub(crate) use encode::{
+    JSONB_VERSION, Refused, TOO_LARGE, check_plain, encode_binary, encode_text,
+    encode_text_parameter, escape, plain,
+};
 pub(crate) use limit::{Limit, TOO_LONG};
 pub(crate) use mapping::{native_type, notes, refusal};
 pub(crate) use text::{decode_text, scratch_bytes};

@@ -13,7 +13,7 @@ use whimbrel_net::{Io, TlsFailure, TlsMode, encrypt, notice_silence};
 
 use super::WireError;
 use super::copy::{CopyBlock, Run};
-use super::stream::{Message, Stream};
+use super::stream::{LONG_BYTES, Message, Stream, message_length};
 use crate::options::Options;
 
 /// The name under which the server lists our connections.
@@ -382,10 +382,19 @@ impl Connection {
                     return Ok(None);
                 }
                 run = Run::default();
-            } else {
-                self.stream.make_room(run.byte_count)?;
-                self.stream.fill().await?;
+                continue;
             }
+            let begun = message_length(self.stream.inbox())?;
+            if let Some(length) =
+                begun.filter(|length| run.message_count == 0 && *length > LONG_BYTES)
+            {
+                return Ok(Some(CopyBlock {
+                    bytes: self.stream.take_long(length).await?,
+                    message_count: 1,
+                }));
+            }
+            self.stream.make_room(run.byte_count)?;
+            self.stream.fill().await?;
         }
     }
 

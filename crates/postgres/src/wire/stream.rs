@@ -3,12 +3,14 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use whimbrel_net::Io;
+use whimbrel_net::{Io, LongBuffer};
 
 use super::WireError;
 
 /// One read takes up to this much from the socket.
 const READ_BYTES: usize = 256 * 1024;
+/// What is longer has memory of its own.
+pub(super) const LONG_BYTES: usize = 1024 * 1024;
 /// A buffer with less room than this is left to those who hold parts of it.
 const SHORT_READ_BYTES: usize = 16 * 1024;
 /// While we write, only short answers come.
@@ -53,7 +55,26 @@ impl Stream {
 
     /// Takes the first bytes of the inbox.
     pub(super) fn take(&mut self, count: usize) -> Bytes {
-        self.inbox.split_to(count).freeze()
+        let taken = self.inbox.split_to(count).freeze();
+        if count > LONG_BYTES {
+            // What has come behind it, and whoever holds that, would keep all of the buffer.
+            self.inbox = BytesMut::from(&self.inbox[..]);
+        }
+        taken
+    }
+
+    /// Takes the long message of which only the beginning is in the inbox. A dropped call leaves the stream in the middle of it.
+    pub(super) async fn take_long(&mut self, length: usize) -> Result<Bytes, WireError> {
+        let mut whole = LongBuffer::with_room(length)?;
+        let here = self.inbox.len().min(length);
+        whole.extend(&self.inbox.split_to(here))?;
+        while whole.len() < length {
+            let left = length - whole.len();
+            if whole.read_from(&mut self.io, left).await? == 0 {
+                return Err(WireError::Closed);
+            }
+        }
+        Ok(whole.freeze())
     }
 
     /// Makes room for the message that begins after the first `skipped` bytes of the inbox, once its length is known: growing with each
