@@ -17,7 +17,7 @@
 //!    ([`slot::wait_for_commits`]): no snapshot sees it before.
 //! 2. *A table that joins later.* The publication is changed, and then the transactions that were running are waited for in
 //!    the same way ([`slot::wait_for_running`]): their changes from before may not be in the stream, but they are in every
-//!    snapshot taken after. That this wait is due outlives the process ([`settled`]).
+//!    snapshot taken after. That this wait is due outlives the process ([`settled`]). Older servers need more than that ([`stale`]).
 //!    So are those whose commit waits for a synchronous standby: it is in the log, and may have been read there, before any snapshot sees it.
 //! 3. *Both at once.* What is in both is told apart by transaction id, not by place ([`place::View`]).
 //! 4. *Later.* The slot lets go only of what was confirmed, which is what the target has committed. A slot that is gone, lost, or
@@ -65,10 +65,12 @@ mod settled;
 mod slot;
 mod spill;
 mod spool;
+mod stale;
 mod stream;
 mod watch;
 mod witness;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -79,7 +81,7 @@ use whimbrel_connector::{
     ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, RunningWait, SnapshotView,
     StartPoint, TableFault, TableId,
 };
-use whimbrel_core::{Position, Table};
+use whimbrel_core::{Position, Table, TableName};
 
 use crate::connect::{connect, connect_for};
 use crate::errors::general;
@@ -300,9 +302,14 @@ impl PostgresLog {
         )))
     }
 
-    /// Waits for what the publication, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from where on the
-    /// log is kept.
-    async fn settled(&self, connection: &mut Connection, kept: Option<Lsn>) -> Result<Lsn, Error> {
+    /// Waits for what the publication of `tables`, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from
+    /// where on the log is kept.
+    async fn settled(
+        &self,
+        connection: &mut Connection,
+        kept: Option<Lsn>,
+        tables: &BTreeMap<TableName, String>,
+    ) -> Result<Lsn, Error> {
         let name = &self.name;
         let state = State::read(connection, name).await?;
         let from = match kept {
@@ -317,8 +324,13 @@ impl PostgresLog {
                 kept
             }
             Some(kept) => {
-                requirements::warn_of_stale_publications(connection).await;
                 slot::wait_for_running(connection, self.running).await?;
+                if stale::is_possible(connection).await? {
+                    if !stale::renew(connection, name, tables).await? {
+                        return Ok(kept);
+                    }
+                    slot::wait_for_running(connection, self.running).await?;
+                }
                 kept
             }
         };
@@ -402,7 +414,7 @@ impl ChangeLog for PostgresLog {
         if self.options.captures_ddl {
             ddl::install(&mut connection, name, &self.options.ddl_schema).await?;
         }
-        let position = self.settled(&mut connection, kept).await?;
+        let position = self.settled(&mut connection, kept, &usable).await?;
         self.connection = Some(connection);
         let place = Place::from(position);
         let (_, log) = self.reader(&place).await?;
