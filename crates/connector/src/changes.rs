@@ -452,6 +452,15 @@ pub trait Applier: Send {
         feeding: Feeding,
     ) -> Result<Option<FedTable>, Error>;
 
+    /// Foreign keys of other tables that refer to one of these and act on what is applied: the table that has it, and its name. None where foreign
+    /// keys do not act in this session.
+    async fn acting_references(
+        &mut self,
+        _tables: &[TableName],
+    ) -> Result<Vec<(TableName, String)>, Error> {
+        Ok(Vec::new())
+    }
+
     /// Changes the definition of a table, as far as that has not been done already.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{Position, Table, TableName};
 
-use super::apply::{BatchWriter, Control, Controlled};
+use super::apply::{BatchWriter, Control, Controlled, Standing};
 use super::batch::Collector;
 use super::follow::{FollowEnd, Follower};
 use super::latency::WaitingSince;
@@ -323,6 +323,7 @@ impl<'a> Run<'a> {
             checkpoint: session.checkpoint.clone(),
             commits: true,
             may_stay: true,
+            stands: Standing::default(),
         };
         let interrupted = session.interrupted.iter().filter(is_gone);
         let is_selected = |record: &LoadRecord| self.spec.load.mappings.selects(&record.table);
