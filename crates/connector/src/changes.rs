@@ -68,6 +68,16 @@ pub trait ChangeLog: Send {
         Ok(Vec::new())
     }
 
+    /// Those of the followed tables of which changes may be missing in the log since their rows were read, because somebody changed what the source
+    /// tells the task, and why. Each comes with the position of the view its rows were loaded under, if the task loaded them; the answer has
+    /// their places in the list. Asked before [`Self::open`].
+    async fn gaps(
+        &mut self,
+        _tables: &[(Table, Option<Position>)],
+    ) -> Result<Vec<(TableId, String)>, Error> {
+        Ok(Vec::new())
+    }
+
     /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied). `tables` are as they
     /// were at `from`, which may be long ago; their numbers in the stream are their places here.
     ///
@@ -253,6 +263,14 @@ pub enum LogEvent {
         table: TableId,
         /// What it is called now.
         to: TableName,
+    },
+    /// Changes of a table may be missing in the log, wherever this comes in it: somebody changed what the source tells the task. Its rows have to be
+    /// read again, once no transaction is open.
+    Gap {
+        /// Which.
+        table: TableId,
+        /// How that came.
+        why: String,
     },
     /// Rows of a table came, went or changed in a way that the log does not tell, or can be read no more. Nothing of it comes behind,
     /// unless its rows hold the transaction.

@@ -314,6 +314,14 @@ impl Follower<'_> {
         if self.tables.fate(id).map_err(RunError::Source)? == Fate::Held {
             return Ok(());
         }
+        self.read_again(id, why)
+    }
+
+    /// The rows of a table are not what the log makes of them.
+    pub(super) fn read_again(&mut self, id: TableId, why: &str) -> Result<(), RunError> {
+        if self.tables.is_away(id) {
+            return Ok(());
+        }
         let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
         if self.may_reload() {
             info!(table = %before.name, why, "the rows of the table are loaded again");

@@ -573,7 +573,8 @@ impl Run<'_> {
             let state = record.follow.as_ref();
             record.is_finished && state.is_some_and(|state| state.has_joined)
         };
-        if self.spec.end == CdcEnd::Never && records.iter().any(has_joined) {
+        let has_end = self.spec.end != CdcEnd::Never || self.spec.stop_at.is_some();
+        if !has_end && records.iter().any(has_joined) {
             // Those that were followed before do not wait for them: see [`newcomers`].
             self.progress.expect(names());
             return Ok(LoadOutcome::Finished { tables_errored: 0 });

@@ -15,7 +15,8 @@
 //! opened with those that have joined, at its beginning the others are wanted, and W is what the checkpoint keeps, or the checkpoint itself. So those that
 //! are followed do not wait for a table that cannot be read yet, or for a transaction at the source that a load has to wait for. Chunks that an earlier
 //! attempt has loaded are gone on with, since a load that joins asks of them what any other asks ([`crate::run_full_load`]). A task of which no table has
-//! joined yet has nobody to wait: it goes on with its first load, and follows after it. One that ends with its load, or with what came meanwhile, has to wait in any case.
+//! joined yet has nobody to wait: it goes on with its first load, and follows after it. One that ends by itself, with its load, with what came meanwhile or at some
+//! time, loads them first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

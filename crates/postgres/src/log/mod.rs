@@ -43,6 +43,8 @@
 //! Definitions come as messages that event triggers write ([`ddl`]), or, where these cannot be made, with the next row of the table; new tables are
 //! then found by looks at the catalog ([`newcomers`]).
 //!
+//! Tables that somebody takes out of the publication are found by looks at the catalog too ([`members`]).
+//!
 //! What the log does not tell: TRUNCATE, DETACH and DROP of a single partition. Truncating the partitioned table itself is told.
 
 mod control;
@@ -53,6 +55,7 @@ mod form;
 mod heartbeat;
 mod history;
 mod identity;
+mod members;
 mod message;
 mod newcomers;
 mod place;
@@ -94,6 +97,7 @@ use form::{Form, TIMEOUT, start_sql, timeout_of};
 use heartbeat::Heartbeat;
 use history::LogId;
 use identity::{Identities, Identity};
+use members::MembersLook;
 use newcomers::CatalogLook;
 use place::{Last, Lsn, Place, UpTo, View};
 use publication::Publication;
@@ -120,6 +124,8 @@ pub(crate) struct PostgresLog {
     /// The wishes that the last stream was opened with.
     heeded: Option<Heeded>,
     running: RunningWait,
+    /// The publication's rows of tables that have no gap.
+    members: members::Rows,
 }
 
 /// [`Wishes`] as they were when a stream was opened. They only grow, and a process that begins anew learns them anew.
@@ -188,6 +194,7 @@ impl PostgresLog {
             wishes,
             heeded: None,
             running: slot::RUNNING_WAIT,
+            members: members::Rows::new(),
         }
     }
 
@@ -364,7 +371,9 @@ impl PostgresLog {
                 "publication {name} was dropped, so that changes may be missing from {from} on; remove what the task left at the source, and load the tables again"
             )));
         };
-        let missing = |table: &&Table| !publication.tables.contains(&table.name);
+        // Others that are not in it are told by `gaps`.
+        let missing =
+            |table: &&Table| table.id.is_none() && !publication.tables.contains(&table.name);
         for table in tables.iter().filter(missing) {
             tracing::warn!(table = %table.name, "its changes are not published: it was dropped or renamed, or cannot be captured");
         }
@@ -470,6 +479,21 @@ impl ChangeLog for PostgresLog {
         self.reader(&Place::of(to)?).await.map(drop)
     }
 
+    async fn gaps(
+        &mut self,
+        tables: &[(Table, Option<Position>)],
+    ) -> Result<Vec<(TableId, String)>, Error> {
+        let mut seen = Vec::with_capacity(tables.len());
+        for (table, view) in tables {
+            seen.push((table, view.as_ref().map(View::of).transpose()?));
+        }
+        let mut connection = self.connection().await?;
+        let (gaps, members) = members::gaps(&mut connection, &self.name, &seen).await?;
+        self.connection = Some(connection);
+        self.members = members;
+        Ok(gaps)
+    }
+
     async fn open(
         &mut self,
         tables: &[Table],
@@ -505,6 +529,7 @@ impl ChangeLog for PostgresLog {
             id: TableId(id),
             table: Arc::clone(table),
         });
+        let members = MembersLook::start(&self.options, &self.name, &tables, &self.members);
         let catalog = looks.then(|| CatalogLook::start(&self.options, &tables));
         Ok(Box::new(PostgresStream {
             feed,
@@ -524,6 +549,7 @@ impl ChangeLog for PostgresLog {
                 Arc::clone(&self.wishes.text),
             ),
             catalog,
+            members,
             unknown: None,
             disk: None,
             _heartbeat: self
