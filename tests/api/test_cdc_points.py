@@ -77,6 +77,20 @@ def test_changes_begin_at_a_file_and_an_offset(dms, pair):  # noqa: F811
 
 
 @of_sources(WITH_FILES)
+def test_changes_begin_at_a_checkpoint_of_the_service(dms, pair):  # noqa: F811
+    make_targets(pair)
+    pair.source.sql(f"insert into {pair.schema}.a values (8, 'before')")
+    begin = log_end(pair.source)
+    pair.source.sql(f"insert into {pair.schema}.a values (9, 'at hand')")
+    at = log_end(pair.source)
+    end = int(at.rsplit(":", 1)[1])
+    pair.source.sql(f"insert into {pair.schema}.a values (10, 'behind')")
+    task = pair.task(MigrationType="cdc")
+    start(dms, task, CdcStartPosition=f"checkpoint:V1#27#{at}:-1:{end}:677883278264080:{begin}#0#0#*#0#93")
+    arrives(pair, "a", "9\tat hand\n10\tbehind\n")
+
+
+@of_sources(WITH_FILES)
 def test_changes_of_a_table_that_was_altered_behind_the_start_are_refused(dms, pair):  # noqa: F811
     make_targets(pair)
     position = log_end(pair.source)
@@ -171,7 +185,9 @@ def test_changes_begin_at_an_lsn_of_a_slot_that_was_given(dms, pair, slot):  # n
         assert slot in pair.source.sql("select slot_name from pg_replication_slots"), "a slot of the user's stays"
         # The next task has a publication of its own, which knows nothing of what came before it.
         second = task()
-        start(dms, second, CdcStartPosition=checkpoint)
+        # As the service itself writes it.
+        high, low = checkpoint.removeprefix("checkpoint:V1#").split("@")[0].split("/")
+        start(dms, second, CdcStartPosition=f"checkpoint:V1#1#{high:0>8}/{low:0>8}#0#0#*#0#0")
         follows(dms, second)
         pair.source.sql(f"insert into {pair.schema}.a values (10, 'of the second')")
         arrives(pair, "a", "9\tbehind\n10\tof the second\n")

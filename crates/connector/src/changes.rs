@@ -68,6 +68,16 @@ pub trait ChangeLog: Send {
         Ok(Vec::new())
     }
 
+    /// Those of the followed tables of which changes may be missing in the log since their rows were read, because somebody changed what the source
+    /// tells the task, and why. Each comes with the position of the view its rows were loaded under, if the task loaded them; the answer has
+    /// their places in the list. Asked before [`Self::open`].
+    async fn gaps(
+        &mut self,
+        _tables: &[(Table, Option<Position>)],
+    ) -> Result<Vec<(TableId, String)>, Error> {
+        Ok(Vec::new())
+    }
+
     /// Streams changes of the tables, from `from` (exclusive: the position of the last transaction already applied). `tables` are as they
     /// were at `from`, which may be long ago; their numbers in the stream are their places here.
     ///
@@ -253,6 +263,14 @@ pub enum LogEvent {
         table: TableId,
         /// What it is called now.
         to: TableName,
+    },
+    /// Changes of a table may be missing in the log, wherever this comes in it: somebody changed what the source tells the task. Its rows have to be
+    /// read again, once no transaction is open.
+    Gap {
+        /// Which.
+        table: TableId,
+        /// How that came.
+        why: String,
     },
     /// Rows of a table came, went or changed in a way that the log does not tell, or can be read no more. Nothing of it comes behind,
     /// unless its rows hold the transaction.
@@ -451,6 +469,15 @@ pub trait Applier: Send {
         table: &TableName,
         feeding: Feeding,
     ) -> Result<Option<FedTable>, Error>;
+
+    /// Foreign keys of other tables that refer to one of these and act on what is applied: the table that has it, and its name. None where foreign
+    /// keys do not act in this session.
+    async fn acting_references(
+        &mut self,
+        _tables: &[TableName],
+    ) -> Result<Vec<(TableName, String)>, Error> {
+        Ok(Vec::new())
+    }
 
     /// Changes the definition of a table, as far as that has not been done already.
     ///

@@ -423,6 +423,17 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
+    /// Lists tables that are to be loaded later; one that is listed stays as it is.
+    pub(crate) fn expect(&self, tables: impl IntoIterator<Item = TableName>) {
+        let mut inner = self.lock();
+        for name in tables {
+            let entry = inner.tables.entry(name);
+            entry.or_insert_with(|| TableProgress::new(0));
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     pub(crate) fn set_position(&self, position: &str) {
         self.lock().position = Some(position.to_owned());
     }

@@ -24,8 +24,8 @@ pub(crate) fn stop(text: &str) -> Option<StopTime> {
     }
 }
 
-/// Where following begins by `CdcStartTime` or `CdcStartPosition`: a time such as `2018-03-08T12:12:12`, a checkpoint of ours, or a place in the
-/// source's own notation.
+/// Where following begins by `CdcStartTime` or `CdcStartPosition`: a time such as `2018-03-08T12:12:12`, a checkpoint of ours or of the service's, or a
+/// place in the source's own notation.
 pub(crate) fn start(time: Option<EpochMs>, position: Option<&str>) -> Option<StartPoint> {
     if let Some(EpochMs(at_ms)) = time {
         return Some(StartPoint::Time(at_ms.saturating_mul(1000)));
@@ -34,8 +34,39 @@ pub(crate) fn start(time: Option<EpochMs>, position: Option<&str>) -> Option<Sta
     if let Some(at_us) = moment(position) {
         return Some(StartPoint::Time(at_us));
     }
-    let given = position.strip_prefix(CHECKPOINT_PREFIX).unwrap_or(position);
-    Some(StartPoint::Given(given.to_owned()))
+    let given = match position.strip_prefix(CHECKPOINT_PREFIX) {
+        Some(checkpoint) => of_the_service(checkpoint).unwrap_or_else(|| checkpoint.to_owned()),
+        None => position.to_owned(),
+    };
+    Some(StartPoint::Given(given))
+}
+
+/// The place that a checkpoint of the service names, behind its prefix; `None` where it is not one of these:
+///
+/// ```text
+/// 1#000004AF/B00000D0#0#0#*#0#0
+/// 27#mysql-bin.157832:1975:-1:2002:677883278264080:mysql-bin.157832:1876#0#0#*#0#93
+/// ```
+///
+/// What stands in it is known from samples. In a binary log the second file and offset are the beginning of the transaction at hand, which is the earlier place:
+/// from there on nothing is missing, and what the service has applied of it comes again.
+fn of_the_service(checkpoint: &str) -> Option<String> {
+    let mut fields = checkpoint.split('#');
+    let (kind, place) = (fields.next()?, fields.next()?);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(kind) || fields.count() < 2 {
+        return None;
+    }
+    if let Some((high, low)) = place.split_once('/') {
+        let half = |digits: &str| u32::from_str_radix(digits, 16).ok();
+        return Some(format!("{:X}/{:X}", half(high)?, half(low)?));
+    }
+    let words: Vec<&str> = place.split(':').collect();
+    let [_, at, _, end, _, file, begin] = words.as_slice() else {
+        return None;
+    };
+    let are_offsets = [at, end, begin].into_iter().all(|word| is_number(word));
+    (are_offsets && !file.is_empty()).then(|| format!("{file}:{begin}"))
 }
 
 /// Microseconds since 1970.
@@ -83,6 +114,25 @@ mod tests {
             start(None, Some(&position)),
             given("binlog.000002:157;u:1-5")
         );
+        for (checkpoint, place) in [
+            ("1#000004AF/B00000D0#0#0#*#0#0", "4AF/B00000D0"),
+            (
+                "27#mysql-bin-changelog.157832:1975:-1:2002:677883278264080:mysql-bin-changelog.157832:1876#0#0#*#0#93",
+                "mysql-bin-changelog.157832:1876",
+            ),
+        ] {
+            let text = format!("{CHECKPOINT_PREFIX}{checkpoint}");
+            assert_eq!(start(None, Some(&text)), given(place));
+        }
+        for other in [
+            "27#binlog.000002:1#0#0",
+            "x#1/2#0#0",
+            "1#1/x#0#0",
+            "1#4AF/D0",
+        ] {
+            let text = format!("{CHECKPOINT_PREFIX}{other}");
+            assert_eq!(start(None, Some(&text)), given(other), "{other}");
+        }
         for other in ["4AF/B00000D0", "binlog.000024:373", "0-1-100"] {
             assert_eq!(start(None, Some(other)), given(other));
         }

@@ -3,6 +3,7 @@
 mod definitions;
 mod faults;
 mod forms;
+mod joining;
 mod kept_log;
 mod lives;
 mod partitions;

@@ -40,6 +40,14 @@ pub(super) struct Control {
     pub(super) commits: bool,
     /// Tables that are to be dropped may stay if the target refuses: what is recorded of them holds all the same.
     pub(super) may_stay: bool,
+    pub(super) stands: Standing,
+}
+
+/// Tables of the target that stand still from here on until they are loaded, and the others that are followed meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Standing {
+    pub(super) tables: Vec<TableName>,
+    pub(super) others: Vec<TableName>,
 }
 
 /// What became of a [`Control`].
@@ -151,6 +159,10 @@ impl BatchWriter {
     /// Does what comes between two changes. Where the target changes no definitions within a transaction, what is open is committed
     /// first, with the count of changes that it holds; the definitions are found done should they come again.
     pub(super) async fn control(&mut self, control: &Control) -> Result<Controlled, Error> {
+        if let Some(why) = self.would_refuse(&control.stands).await? {
+            let is_split = false;
+            return Ok(Controlled::Refused { why, is_split });
+        }
         let defines = !control.definitions.is_empty();
         if control.commits && defines && !self.applier.defines_in_transaction() {
             if let Some(why) = self.taken(control).await? {
@@ -204,6 +216,16 @@ impl BatchWriter {
             self.commit(&control.checkpoint).await?;
         }
         Ok(Controlled::Done { is_split })
+    }
+
+    /// Why changes of others would be refused while some tables stand still, if they would: see [`super::definitions`].
+    async fn would_refuse(&mut self, stands: &Standing) -> Result<Option<String>, Error> {
+        let keys = self.applier.acting_references(&stands.tables).await?;
+        let mut keys = keys.into_iter();
+        let key = keys.find(|(table, _)| stands.others.contains(table));
+        Ok(key.map(|(table, key)| format!(
+            "foreign key {key} of {table} refers to it and acts on changes, so that changes of {table} would be refused until it is loaded; give the task's user at the target the right to set session_replication_role (PostgreSQL 15 and later: GRANT SET ON PARAMETER session_replication_role TO …), or drop the key until the cut-over"
+        )))
     }
 
     /// Takes the name that a table gets, unless another task feeds a table of that name.

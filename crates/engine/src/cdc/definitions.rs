@@ -11,6 +11,13 @@
 //! a resume tries again. Should the process end before the commit, the change comes again and meets the record; behind it, a table without a record
 //! is wanted anew when the stream is opened. So what the target says of a drop decides nothing about rows. Only a table under its own name may
 //! stay: that of an earlier name nobody would prepare.
+//!
+//! That holds where foreign keys do not act on what is applied. Where they do (a session of PostgreSQL that may not set `session_replication_role`), a table
+//! that stands still, dropped or not, has no rows that came since, and changes of tables that refer to them would be refused; the usual error policy
+//! writes those down and leaves them out, and no load of the first table brings rows of another. So it is asked first whether such a key of a followed
+//! table refers to one that is about to stand still, before anything of the barrier is done: a load that a user wants is refused then, and the table goes
+//! on; a definition that takes a load ends the task behind everything before it, with the remedy, and a resume meets it again. A key that somebody makes
+//! while a load runs is not seen, nor is a table that stands still because it is in error.
 
 use std::sync::Arc;
 
@@ -21,7 +28,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{Table, TableName};
 
-use super::apply::{Control, Controlled};
+use super::apply::{Control, Controlled, Standing};
 use super::follow::Follower;
 use super::reshape::{Reshape, reshape};
 use super::tables::{Fate, StreamTable};
@@ -37,6 +44,7 @@ pub(super) struct Barrier {
     commits: bool,
     /// The target's table may stay for its load.
     may_stay: bool,
+    stands: Standing,
     /// Tables to be loaded once the records of their earlier load are gone.
     wanted: Vec<TableName>,
     /// The name at the target that the table gets.
@@ -46,7 +54,8 @@ pub(super) struct Barrier {
 
 /// What becomes of the table once the target is ready.
 enum Then {
-    Nothing,
+    /// A user wants them loaded again.
+    LoadAgain(Vec<TableId>),
     FollowAs(TableId, Box<StreamTable>, Box<FollowState>),
     Leave(TableId),
     /// Its rows are loaded again.
@@ -57,7 +66,7 @@ impl Barrier {
     /// Tables that a user wants loaded again, and whose records may still be there.
     pub(super) fn asked_for(&self) -> &[TableName] {
         match self.then {
-            Then::Nothing => &self.wanted,
+            Then::LoadAgain(_) => &self.wanted,
             Then::FollowAs(..) | Then::Leave(_) | Then::Reload(_) => &[],
         }
     }
@@ -81,6 +90,7 @@ impl Barrier {
             },
             commits: self.commits,
             may_stay: self.may_stay,
+            stands: std::mem::take(&mut self.stands),
         })
     }
 }
@@ -251,6 +261,7 @@ impl Follower<'_> {
         let is_renamed = before.name != *now;
         self.stand(definitions, records.into(), Then::Reload(id));
         self.want(vec![now.clone()], is_renamed);
+        self.stand_still(&[id], vec![before.target.name.clone()]);
     }
 
     /// A table that will be made anew goes at once: should the source drop or rename it meanwhile, nothing stale stays.
@@ -301,6 +312,14 @@ impl Follower<'_> {
     /// Rows of a table changed in a way that nobody told.
     pub(super) fn rewritten(&mut self, id: TableId, why: &str) -> Result<(), RunError> {
         if self.tables.fate(id).map_err(RunError::Source)? == Fate::Held {
+            return Ok(());
+        }
+        self.read_again(id, why)
+    }
+
+    /// The rows of a table are not what the log makes of them.
+    pub(super) fn read_again(&mut self, id: TableId, why: &str) -> Result<(), RunError> {
+        if self.tables.is_away(id) {
             return Ok(());
         }
         let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
@@ -384,6 +403,14 @@ impl Follower<'_> {
         self.progress.follow(|cdc| cdc.is_loading = true);
     }
 
+    /// Tables of the target get no changes until they are loaded.
+    fn stand_still(&mut self, ids: &[TableId], tables: Vec<TableName>) {
+        let others = self.tables.targets_beside(ids);
+        if let Some(barrier) = &mut self.barrier {
+            barrier.stands = Standing { tables, others };
+        }
+    }
+
     /// The target has written down that the table is followed no more.
     pub(super) fn suspended(&mut self, table: &TableName, reason: String) -> Result<(), Error> {
         self.progress.update(table, |entry| {
@@ -402,6 +429,7 @@ impl Follower<'_> {
             changes_before: self.changes_in_transaction,
             commits: !self.is_in_transaction,
             may_stay: false,
+            stands: Standing::default(),
             wanted: Vec::new(),
             feeds: None,
             then,
@@ -410,13 +438,14 @@ impl Follower<'_> {
 
     /// The target is ready: goes on behind the barrier.
     pub(super) fn controlled(&mut self, done: Controlled) -> Result<(), RunError> {
-        let Some(barrier) = self.barrier.take() else {
+        let Some(mut barrier) = self.barrier.take() else {
             return Ok(());
         };
-        if !barrier.wanted.is_empty() {
-            for table in barrier.wanted {
-                self.newcomers.want(table, &self.committed.position);
-            }
+        if let (Controlled::Refused { why, .. }, Then::LoadAgain(_)) = (&done, &barrier.then) {
+            self.not_loaded_again(&std::mem::take(&mut barrier.wanted), why);
+        }
+        for table in barrier.wanted {
+            self.newcomers.want(table, &self.committed.position);
         }
         if !barrier.commits {
             // A load must not meet what is not committed yet; and the target holds locks until then.
@@ -436,11 +465,19 @@ impl Follower<'_> {
                     "its definition changed at the source, and the target table {target} refuses the same change: {why}; change it by hand and load the table again"
                 ));
             }
-            (Controlled::Refused { why, .. }, _) => {
+            (Controlled::Refused { why, .. }, Then::Leave(_)) => {
                 return Err(RunError::Table(format!(
-                    "a table that was dropped at the source, or is to be loaded again under another name, cannot be dropped at the target: {why}; drop what rests on it there and resume the task, or, for one that was dropped, set HandleSourceTableDropped to false"
+                    "a table that was dropped at the source cannot be dropped at the target: {why}; drop what rests on it there and resume the task, or set HandleSourceTableDropped to false"
                 )));
             }
+            (Controlled::Refused { why, .. }, Then::Reload(id)) => {
+                let (_, table) = self.tables.followed_as(id).map_err(RunError::Source)?;
+                return Err(RunError::Table(format!(
+                    "table {}: its rows are to be loaded again, and it cannot make way for that at the target: {why}. Mend that there, and resume the task",
+                    table.name
+                )));
+            }
+            (Controlled::Refused { .. }, Then::LoadAgain(_)) => {}
             (Controlled::Done { .. }, Then::FollowAs(id, shape, state)) => {
                 self.tables
                     .follow_as(id, *shape, *state)
@@ -450,12 +487,26 @@ impl Follower<'_> {
                 self.tables.leave(id).map_err(RunError::Source)?;
                 self.spec.load.check_tables_in_error(self.progress)?;
             }
-            (Controlled::Done { .. }, Then::Nothing) => {}
+            (Controlled::Done { .. }, Then::LoadAgain(ids)) => {
+                for id in ids {
+                    self.tables.leave(id).map_err(RunError::Source)?;
+                }
+            }
         }
         if let Some(rows) = &self.rows {
             self.collector.begin_block(Arc::clone(rows));
         }
         self.go_on()
+    }
+
+    /// Tables go on as they are, though a user wants their rows loaded again.
+    fn not_loaded_again(&self, tables: &[TableName], why: &str) {
+        for table in tables {
+            error!(%table, error = why, "the table is not loaded again");
+            self.progress.update(table, |entry| {
+                entry.message = Some(format!("not loaded again: {why}"));
+            });
+        }
     }
 
     /// Takes what users want loaded again.
@@ -467,6 +518,7 @@ impl Follower<'_> {
         let mut records = Vec::new();
         let mut definitions = Vec::new();
         let mut wanted = Vec::new();
+        let (mut left, mut targets) = (Vec::new(), Vec::new());
         for table in self.spec.reloads.take() {
             let is_on_its_way = self.newcomers.has(&table);
             if is_on_its_way || !self.spec.load.mappings.selects(&table) {
@@ -476,14 +528,18 @@ impl Follower<'_> {
             if let Some(id) = self.tables.find(&table) {
                 let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
                 definitions.extend(self.gives_way(&before.target));
-                self.tables.leave(id).map_err(RunError::Source)?;
+                if !self.tables.is_away(id) {
+                    targets.push(before.target.name.clone());
+                }
+                left.push(id);
             }
             wanted.push(table.clone());
             records.push(RecordChange::Remove { table });
         }
         if !records.is_empty() {
-            self.stand(definitions, records, Then::Nothing);
+            self.stand(definitions, records, Then::LoadAgain(left.clone()));
             self.want(wanted, false);
+            self.stand_still(&left, targets);
         }
         Ok(())
     }

@@ -72,6 +72,8 @@ pub(super) struct Follower<'a> {
     pub(super) must_commit: bool,
     /// The stream is to be opened again behind the transaction at hand.
     pub(super) reopens: bool,
+    /// Tables of which changes are missing in the log.
+    pub(super) gaps: Vec<(TableId, String)>,
     /// Events behind a change of a definition.
     pub(super) waiting: VecDeque<LogEvent>,
     /// What is to be done once everything before it is applied.
@@ -383,12 +385,23 @@ impl Follower<'_> {
             && self.ended.is_none()
             && !self.is_at_reopening()
             && !self.holds_one()
-            && let Some(event) = self.waiting.pop_front()
         {
-            self.event(event)?;
+            if let Some((table, why)) = self.next_gap() {
+                self.read_again(table, &why)?;
+            } else if let Some(event) = self.waiting.pop_front() {
+                self.event(event)?;
+            } else {
+                break;
+            }
         }
         self.show_latency();
         Ok(())
+    }
+
+    /// A table whose rows have to be read again. Not while the target has a part of a transaction: that would come again, and the table's changes in it would not be counted then.
+    fn next_gap(&mut self) -> Option<(TableId, String)> {
+        let is_whole = !self.is_in_transaction && self.committed.changes_applied == 0;
+        is_whole.then(|| self.gaps.pop()).flatten()
     }
 
     /// Nothing more is read; a transaction whose end has not come is left out.
@@ -428,6 +441,10 @@ impl Follower<'_> {
             LogEvent::Rewritten { table, why } => self.rewritten(table, &why),
             LogEvent::Created { table } => {
                 self.created(table);
+                Ok(())
+            }
+            LogEvent::Gap { table, why } => {
+                self.gaps.push((table, why));
                 Ok(())
             }
             LogEvent::Commit {

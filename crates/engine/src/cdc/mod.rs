@@ -543,7 +543,8 @@ impl Run<'_> {
         Ok((fence, records, from))
     }
 
-    /// Loads what is not loaded yet, keeping the record of every table with the position of its view.
+    /// Loads what is not loaded yet, keeping the record of every table with the position of its view; what can be loaded while others are followed
+    /// is left to that.
     async fn load(
         &self,
         log: &mut dyn ChangeLog,
@@ -567,6 +568,17 @@ impl Run<'_> {
                 Built::Stopped => LoadOutcome::Stopped,
             });
         }
+        let names = || missing.iter().map(|table| table.name.clone());
+        let has_joined = |record: &LoadRecord| {
+            let state = record.follow.as_ref();
+            record.is_finished && state.is_some_and(|state| state.has_joined)
+        };
+        let has_end = self.spec.end != CdcEnd::Never || self.spec.stop_at.is_some();
+        if !has_end && records.iter().any(has_joined) {
+            // Those that were followed before do not wait for them: see [`newcomers`].
+            self.progress.expect(names());
+            return Ok(LoadOutcome::Finished { tables_errored: 0 });
+        }
         // Tables may have come to be since the log was first kept.
         let prepared = async { log.prepare(tables).await.map_err(RunError::Source) };
         if unless_stopped(self.stop, prepared).await?.is_none() {
@@ -588,7 +600,7 @@ impl Run<'_> {
                 is_later: false,
                 not_before: from,
                 fence: Some(fence),
-                tables: missing.iter().map(|table| table.name.clone()).collect(),
+                tables: names().collect(),
                 completed: std::collections::HashSet::new(),
             }),
             ..self.spec.load.clone()

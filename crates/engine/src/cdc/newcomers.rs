@@ -10,6 +10,13 @@
 //! table is loaded the log is read again from W: the tables that were followed meanwhile hold everything up to the checkpoint
 //! ([`whimbrel_connector::FollowState::applied_to`]), the newcomer holds what V holds, and both leave that out. The step that
 //! turns back to W is one transaction of the target. A crash before it finds a loaded table that has not joined, and takes it.
+//!
+//! A task that goes on while some of its tables are not loaded, because a crash or a stop came between or because their load failed, is the same case: the stream is
+//! opened with those that have joined, at its beginning the others are wanted, and W is what the checkpoint keeps, or the checkpoint itself. So those that
+//! are followed do not wait for a table that cannot be read yet, or for a transaction at the source that a load has to wait for. Chunks that an earlier
+//! attempt has loaded are gone on with, since a load that joins asks of them what any other asks ([`crate::run_full_load`]). A task of which no table has
+//! joined yet has nobody to wait: it goes on with its first load, and follows after it. One that ends by itself, with its load, with what came meanwhile or at some
+//! time, loads them first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use whimbrel_connector::{
 };
 use whimbrel_core::{Position, Table, TableName};
 
-use super::apply::{BatchWriter, Control, Controlled};
+use super::apply::{BatchWriter, Control, Controlled, Standing};
 use super::batch::Collector;
 use super::follow::{FollowEnd, Follower};
 use super::latency::WaitingSince;
@@ -118,11 +118,14 @@ impl<'a> Run<'a> {
         }
         let wanted = self.not_loaded(&session, selected);
         let checkpoint = session.checkpoint.clone();
-        let shapes: Vec<_> = session
-            .followed
-            .iter()
-            .filter_map(|record| Some(record.follow.as_ref()?.shape.clone()))
-            .collect();
+        let loaded = session.followed.iter();
+        let loaded = loaded.filter_map(|record| {
+            let state = record.follow.as_ref()?;
+            Some((state.shape.clone(), record.planned_at.clone()))
+        });
+        let loaded: Vec<(Table, Option<Position>)> = loaded.collect();
+        let gaps = log.gaps(&loaded).await.map_err(RunError::Source)?;
+        let shapes: Vec<_> = loaded.into_iter().map(|(shape, _)| shape).collect();
         let tables = followed(&*log, std::mem::take(&mut session.followed))?;
         let tables =
             StreamTables::new(tables, &*target, &self.spec.load).map_err(RunError::Target)?;
@@ -151,6 +154,7 @@ impl<'a> Run<'a> {
             is_in_transaction: false,
             must_commit: false,
             reopens: false,
+            gaps,
             waiting: VecDeque::new(),
             barrier: None,
             newcomers,
@@ -161,6 +165,7 @@ impl<'a> Run<'a> {
             waiting_since: WaitingSince::default(),
         };
         follower.start_newcomers();
+        follower.go_on()?;
         Ok((follower, writer))
     }
 
@@ -323,6 +328,7 @@ impl<'a> Run<'a> {
             checkpoint: session.checkpoint.clone(),
             commits: true,
             may_stay: true,
+            stands: Standing::default(),
         };
         let interrupted = session.interrupted.iter().filter(is_gone);
         let is_selected = |record: &LoadRecord| self.spec.load.mappings.selects(&record.table);

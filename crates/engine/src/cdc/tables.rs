@@ -166,6 +166,14 @@ impl StreamTables {
         entries.map(|entry| &entry.state.shape.name)
     }
 
+    /// The names at the target of tables that are followed, but for these.
+    pub(super) fn targets_beside(&self, left: &[TableId]) -> Vec<TableName> {
+        let entries = (0..).zip(&self.entries);
+        let others = entries.filter(|(id, entry)| !entry.is_away && !left.contains(&TableId(*id)));
+        let shapes = others.map(|(_, entry)| &self.shapes[entry.applied as usize]);
+        shapes.map(|shape| shape.target.name.clone()).collect()
+    }
+
     /// What is known of a table, and its present shape at the target.
     pub(super) fn followed_as(
         &mut self,

@@ -240,6 +240,7 @@ impl Tally {
             }
             LogEvent::Dropped { table }
             | LogEvent::Renamed { table, .. }
+            | LogEvent::Gap { table, .. }
             | LogEvent::Rewritten { table, .. }
             | LogEvent::Insert { table, .. }
             | LogEvent::Update { table, .. }

@@ -161,7 +161,9 @@ impl Tap {
                     panic!("this log tells rows apart by all that they have")
                 }
                 LogEvent::Renamed { table, to } => Seen::Ddl(name(table), to.name.clone()),
-                LogEvent::Rewritten { table, why } => Seen::Rewritten(name(table), why.clone()),
+                LogEvent::Gap { table, why } | LogEvent::Rewritten { table, why } => {
+                    Seen::Rewritten(name(table), why.clone())
+                }
                 // Another test's.
                 LogEvent::Created { table } if table.schema != self.tables[0].name.schema => {
                     continue;

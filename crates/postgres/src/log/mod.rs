@@ -17,7 +17,7 @@
 //!    ([`slot::wait_for_commits`]): no snapshot sees it before.
 //! 2. *A table that joins later.* The publication is changed, and then the transactions that were running are waited for in
 //!    the same way ([`slot::wait_for_running`]): their changes from before may not be in the stream, but they are in every
-//!    snapshot taken after. That this wait is due outlives the process ([`settled`]).
+//!    snapshot taken after. That this wait is due outlives the process ([`settled`]). Older servers need more than that ([`stale`]).
 //!    So are those whose commit waits for a synchronous standby: it is in the log, and may have been read there, before any snapshot sees it.
 //! 3. *Both at once.* What is in both is told apart by transaction id, not by place ([`place::View`]).
 //! 4. *Later.* The slot lets go only of what was confirmed, which is what the target has committed. A slot that is gone, lost, or
@@ -43,6 +43,8 @@
 //! Definitions come as messages that event triggers write ([`ddl`]), or, where these cannot be made, with the next row of the table; new tables are
 //! then found by looks at the catalog ([`newcomers`]).
 //!
+//! Tables that somebody takes out of the publication are found by looks at the catalog too ([`members`]).
+//!
 //! What the log does not tell: TRUNCATE, DETACH and DROP of a single partition. Truncating the partitioned table itself is told.
 
 mod control;
@@ -53,6 +55,7 @@ mod form;
 mod heartbeat;
 mod history;
 mod identity;
+mod members;
 mod message;
 mod newcomers;
 mod place;
@@ -65,10 +68,12 @@ mod settled;
 mod slot;
 mod spill;
 mod spool;
+mod stale;
 mod stream;
 mod watch;
 mod witness;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -79,7 +84,7 @@ use whimbrel_connector::{
     ChangeLog, ChangeStream, Error, LogEvent, LogPlace, LogStart, RunningWait, SnapshotView,
     StartPoint, TableFault, TableId,
 };
-use whimbrel_core::{Position, Table};
+use whimbrel_core::{Position, Table, TableName};
 
 use crate::connect::{connect, connect_for};
 use crate::errors::general;
@@ -92,6 +97,7 @@ use form::{Form, TIMEOUT, start_sql, timeout_of};
 use heartbeat::Heartbeat;
 use history::LogId;
 use identity::{Identities, Identity};
+use members::MembersLook;
 use newcomers::CatalogLook;
 use place::{Last, Lsn, Place, UpTo, View};
 use publication::Publication;
@@ -118,6 +124,8 @@ pub(crate) struct PostgresLog {
     /// The wishes that the last stream was opened with.
     heeded: Option<Heeded>,
     running: RunningWait,
+    /// The publication's rows of tables that have no gap.
+    members: members::Rows,
 }
 
 /// [`Wishes`] as they were when a stream was opened. They only grow, and a process that begins anew learns them anew.
@@ -186,6 +194,7 @@ impl PostgresLog {
             wishes,
             heeded: None,
             running: slot::RUNNING_WAIT,
+            members: members::Rows::new(),
         }
     }
 
@@ -300,9 +309,14 @@ impl PostgresLog {
         )))
     }
 
-    /// Waits for what the publication, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from where on the
-    /// log is kept.
-    async fn settled(&self, connection: &mut Connection, kept: Option<Lsn>) -> Result<Lsn, Error> {
+    /// Waits for what the publication of `tables`, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from
+    /// where on the log is kept.
+    async fn settled(
+        &self,
+        connection: &mut Connection,
+        kept: Option<Lsn>,
+        tables: &BTreeMap<TableName, String>,
+    ) -> Result<Lsn, Error> {
         let name = &self.name;
         let state = State::read(connection, name).await?;
         let from = match kept {
@@ -317,8 +331,13 @@ impl PostgresLog {
                 kept
             }
             Some(kept) => {
-                requirements::warn_of_stale_publications(connection).await;
                 slot::wait_for_running(connection, self.running).await?;
+                if stale::is_possible(connection).await? {
+                    if !stale::renew(connection, name, tables).await? {
+                        return Ok(kept);
+                    }
+                    slot::wait_for_running(connection, self.running).await?;
+                }
                 kept
             }
         };
@@ -352,7 +371,9 @@ impl PostgresLog {
                 "publication {name} was dropped, so that changes may be missing from {from} on; remove what the task left at the source, and load the tables again"
             )));
         };
-        let missing = |table: &&Table| !publication.tables.contains(&table.name);
+        // Others that are not in it are told by `gaps`.
+        let missing =
+            |table: &&Table| table.id.is_none() && !publication.tables.contains(&table.name);
         for table in tables.iter().filter(missing) {
             tracing::warn!(table = %table.name, "its changes are not published: it was dropped or renamed, or cannot be captured");
         }
@@ -402,7 +423,7 @@ impl ChangeLog for PostgresLog {
         if self.options.captures_ddl {
             ddl::install(&mut connection, name, &self.options.ddl_schema).await?;
         }
-        let position = self.settled(&mut connection, kept).await?;
+        let position = self.settled(&mut connection, kept, &usable).await?;
         self.connection = Some(connection);
         let place = Place::from(position);
         let (_, log) = self.reader(&place).await?;
@@ -458,6 +479,21 @@ impl ChangeLog for PostgresLog {
         self.reader(&Place::of(to)?).await.map(drop)
     }
 
+    async fn gaps(
+        &mut self,
+        tables: &[(Table, Option<Position>)],
+    ) -> Result<Vec<(TableId, String)>, Error> {
+        let mut seen = Vec::with_capacity(tables.len());
+        for (table, view) in tables {
+            seen.push((table, view.as_ref().map(View::of).transpose()?));
+        }
+        let mut connection = self.connection().await?;
+        let (gaps, members) = members::gaps(&mut connection, &self.name, &seen).await?;
+        self.connection = Some(connection);
+        self.members = members;
+        Ok(gaps)
+    }
+
     async fn open(
         &mut self,
         tables: &[Table],
@@ -493,6 +529,7 @@ impl ChangeLog for PostgresLog {
             id: TableId(id),
             table: Arc::clone(table),
         });
+        let members = MembersLook::start(&self.options, &self.name, &tables, &self.members);
         let catalog = looks.then(|| CatalogLook::start(&self.options, &tables));
         Ok(Box::new(PostgresStream {
             feed,
@@ -512,6 +549,7 @@ impl ChangeLog for PostgresLog {
                 Arc::clone(&self.wishes.text),
             ),
             catalog,
+            members,
             unknown: None,
             disk: None,
             _heartbeat: self

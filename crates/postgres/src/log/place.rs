@@ -206,6 +206,17 @@ impl View {
         self.end.has_reached(position)
     }
 
+    /// Whether a transaction that is over, of whose id 32 bits are known, was not over when the snapshot was taken; `next` is an id that none has yet.
+    /// `false` also where so many ids have gone since the snapshot that the bits do not tell.
+    pub(super) fn is_before(&self, transaction: u32, next: u64) -> bool {
+        let id = self.widen(u64::from(transaction));
+        let was_over =
+            id < self.xmin || (id < self.xmax && self.running.binary_search(&id).is_err());
+        let tell = next.saturating_sub(self.xmax) < 1 << 31;
+        // One that is yet to come is an old one.
+        tell && !was_over && id < next
+    }
+
     /// The 64-bit id next to `xmax` with these low 32 bits.
     #[expect(
         clippy::cast_possible_truncation,
@@ -303,6 +314,22 @@ mod tests {
         let held: Vec<u32> = (98..112).filter(|&id| holds(id)).collect();
         assert_eq!(held, [98, 99, 101, 102, 103, 105, 106, 107, 108, 109]);
         assert!(!view.holds(mark(99, Lsn(0x5000))), "it commits later");
+    }
+
+    #[test]
+    fn a_transaction_behind_a_view_is_told_from_one_that_is_long_over() {
+        let view = View::of(&position("0/5000;100:110:100,104")).unwrap();
+        let behind: Vec<u32> = (98..130).filter(|&id| view.is_before(id, 120)).collect();
+        let expected: Vec<u32> = [100, 104].into_iter().chain(110..120).collect();
+        assert_eq!(behind, expected);
+        assert!(!view.is_before(115, 1 << 40), "the bits do not tell");
+        let view = View::of(&position("1/0;4294967400:4294967400:")).unwrap();
+        assert!(view.is_before(105, 4_294_967_500));
+        assert!(!view.is_before(u32::MAX, 4_294_967_500));
+        assert!(
+            !view.is_before(1 << 30, 4_294_967_500),
+            "of an earlier round"
+        );
     }
 
     #[test]

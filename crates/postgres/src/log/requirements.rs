@@ -1,6 +1,5 @@
 //! What a server must have before its changes can be captured. All that is missing is said at once.
 
-use tracing::warn;
 use whimbrel_connector::{Concern, Error};
 
 use crate::errors::general;
@@ -45,31 +44,6 @@ pub(crate) async fn concerns(
         None => Err(Error::Fatal(
             "the source does not tell its settings".to_owned(),
         )),
-    }
-}
-
-/// Warns of servers that may leave out changes of a table which joins a publication while others are read from it. Asked when one joins.
-pub(super) async fn warn_of_stale_publications(connection: &mut Connection) {
-    let asked = connection.query("SHOW server_version_num").await;
-    let number = asked.ok().into_iter().flatten().flatten().next().flatten();
-    let number: Option<u32> = number.and_then(|number| number.parse().ok());
-    if let Some(update) = number.and_then(update_of) {
-        warn!(
-            remedy = format!("update the source to PostgreSQL {update}, or start the task anew"),
-            "a server of this version may leave changes out of the log of a table that joins while transactions run; compare such tables (whimbrel validate)"
-        );
-    }
-}
-
-/// The release in which a publication's readers see a table that joined it while a transaction ran (release notes of May 2025), for one that came before.
-fn update_of(number: u32) -> Option<&'static str> {
-    match (number / 10_000, number % 10_000) {
-        (17, 0..5) => Some("17.5"),
-        (16, 0..9) => Some("16.9"),
-        (15, 0..13) => Some("15.13"),
-        (14, 0..18) => Some("14.18"),
-        (0..14, _) => Some("14.18 or later"),
-        _ => None,
     }
 }
 
@@ -155,14 +129,5 @@ mod tests {
         assert_eq!(kept, "");
         let standby = missing_of(["logical", "t", "0", "10", "4", "5", "me", "t"], true);
         assert!(standby.contains("primary server"), "{standby}");
-    }
-
-    #[test]
-    fn releases_that_lose_changes_of_tables_that_join_are_known() {
-        assert_eq!(update_of(150_012), Some("15.13"));
-        assert_eq!(update_of(150_013), None);
-        assert_eq!(update_of(170_004), Some("17.5"));
-        assert_eq!(update_of(130_023), Some("14.18 or later"));
-        assert_eq!(update_of(180_000), None);
     }
 }

@@ -12,6 +12,7 @@ use super::ddl::DdlMessage;
 use super::decoder::{Decoder, Step};
 use super::feed::Feed;
 use super::heartbeat::Heartbeat;
+use super::members::MembersLook;
 use super::message::RelationMessage;
 use super::newcomers::{CatalogLook, Found};
 use super::place::Lsn;
@@ -40,6 +41,8 @@ pub(super) struct PostgresStream {
     pub(super) disk: Option<JoinHandle<io::Result<Done>>>,
     /// Finds new tables, where the log does not tell of them.
     pub(super) catalog: Option<CatalogLook>,
+    /// Finds tables that are taken out of the publication.
+    pub(super) members: MembersLook,
     /// Ends with the stream.
     pub(super) _heartbeat: Option<Heartbeat>,
 }
@@ -67,10 +70,14 @@ fn told(found: Found) -> Result<ChangeBlock, Error> {
     };
     let events = tables.into_iter();
     let events = events.map(|table| LogEvent::Created { table });
-    Ok(ChangeBlock {
-        events: events.collect(),
+    Ok(without_rows(events.collect()))
+}
+
+fn without_rows(events: Vec<LogEvent>) -> ChangeBlock {
+    ChangeBlock {
+        events,
         rows: Arc::new(LogRows::default()),
-    })
+    }
 }
 
 #[async_trait]
@@ -101,6 +108,7 @@ impl ChangeStream for PostgresStream {
                 Step::Starved => tokio::select! {
                     block = self.feed.next() => self.decoder.feed(block?),
                     found = found(&mut self.catalog) => return told(found),
+                    gaps = self.members.next() => return Ok(without_rows(gaps)),
                 },
             }
         }

@@ -241,6 +241,7 @@ impl Reader {
             LogEvent::Truncate { table } => format!("truncate {}", self.tables[&table]),
             LogEvent::Dropped { table } => format!("drop {}", self.tables[&table]),
             LogEvent::Created { table } => format!("create {table}"),
+            LogEvent::Gap { table, .. } => format!("gap {}", self.tables[&table]),
             LogEvent::Rewritten { table, .. } => format!("rewrite {}", self.tables[&table]),
             LogEvent::Renamed { .. } => panic!("this log knows tables by their numbers"),
             LogEvent::Commit {

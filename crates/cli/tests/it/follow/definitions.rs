@@ -329,3 +329,52 @@ fn a_table_that_others_refer_to_is_in_error_and_the_others_go_on() {
         ends.run_well("forget", &[]);
     }
 }
+
+/// The user of the target may not keep foreign keys from acting, so that changes of a table would be refused whose rows refer to one that waits for its
+/// load: the task ends before, with the remedy, and no row is left out.
+#[test]
+fn a_table_that_others_refer_to_does_not_stand_still_where_foreign_keys_act() {
+    let mut ends = Ends::between(Engine::Postgres18, Engine::Postgres15, "acting");
+    let user = format!("{}_plain", ends.target.name());
+    ends.target
+        .sql(&format!(
+            "create role {user} login password 'a-password'; grant create on schema public to {user};
+             do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$"
+        ))
+        .unwrap();
+    ends.target_url = ends.target.url_as(&user, "a-password");
+    ends.source
+        .sql(
+            "create table a (id int primary key, v text); create table c (id int primary key, a int);
+             insert into a values (1, 'one'), (2, 'two')",
+        )
+        .unwrap();
+    let options = ["--follow", "--json", "--objects", "tables"];
+    let mut following = Following::start(&ends, &options);
+    following.wait_until_caught_up();
+    let refer = "alter table c add constraint refers foreign key (a) references a";
+    ends.target.sql(refer).unwrap();
+    ends.source
+        .sql(
+            "insert into c values (1, 1); alter table a alter column v type text using v || '!';
+             insert into a values (3, 'behind'); insert into c values (2, 3)",
+        )
+        .unwrap();
+    let said = following.end();
+    assert_eq!(said.exit_code, Some(4), "{said:?}");
+    for word in ["refers", "public.c", "cannot make way", "public.a"] {
+        assert!(said.err.contains(word), "{said:?}");
+    }
+    assert_eq!(ends.arrived("c"), 1);
+    ends.target
+        .sql("alter table c drop constraint refers")
+        .unwrap();
+    let mut following = Following::start(&ends, &[&options[..], &["--resume"]].concat());
+    wait_until_equal(&ends, &mut following, "nobody refers to it any more");
+    following.check_nothing_left_out();
+    following.interrupt();
+    ends.run_well("forget", &[]);
+    ends.target
+        .sql(&format!("drop owned by {user} cascade; drop role {user}"))
+        .unwrap();
+}

@@ -9,12 +9,20 @@ use whimbrel_core::TableName;
 use super::super::fed;
 use super::super::kept_objects::{self, Detour};
 use super::{CallError, PostgresApplier, Step, Transaction};
-use crate::errors::of_table;
+use crate::errors::{general, of_table};
 use crate::quote::{self, identifier, literal};
 use crate::wire::WireError;
 
 /// The server's code for a statement that others depend on what it drops.
 const DEPENDENT_OBJECTS: &str = "2BP01";
+
+/// Foreign keys that act in this session and refer to one of `$names`, which are literals.
+const REFERENCES: &str = "
+SELECT n.nspname, c.relname, k.conname
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND k.confrelid = ANY (SELECT to_regclass(name) FROM unnest(ARRAY[$names]) name)
+  AND coalesce(to_jsonb(k)->>'conenforced', 'true') = 'true' AND current_setting('session_replication_role') <> 'replica'
+ORDER BY 1, 2, 3";
 
 impl PostgresApplier {
     /// What has the views and routines make way that rest on a table, in the transaction that changes its definition.
@@ -90,6 +98,28 @@ impl PostgresApplier {
         let sql: Vec<String> = sql.collect();
         self.control(&sql, "write down changes that were refused")
             .await
+    }
+
+    /// Those that the server does not enforce, as versions from 18 on can be told, do not act either.
+    pub(super) async fn references(
+        &mut self,
+        tables: &[TableName],
+    ) -> Result<Vec<(TableName, String)>, Error> {
+        if tables.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = tables.iter().map(|table| literal(&quote::table(table)));
+        let sql = REFERENCES.replace("$names", &names.collect::<Vec<String>>().join(", "));
+        let transaction = std::mem::replace(&mut self.transaction, Transaction::Lost);
+        let rows = self.connection.query(&sql).await;
+        let rows = rows.map_err(|error| general(error, "find foreign keys of the target"))?;
+        self.transaction = transaction;
+        let keys = rows.into_iter().filter_map(|row| {
+            let mut cells = row.into_iter().flatten();
+            let table = TableName::new(cells.next()?, cells.next()?);
+            Some((table, cells.next()?))
+        });
+        Ok(keys.collect())
     }
 
     async fn control(&mut self, sql: &[String], during: &str) -> Result<(), Error> {

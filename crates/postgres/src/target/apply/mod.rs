@@ -484,6 +484,13 @@ impl Applier for PostgresApplier {
         self.feed_one(table, feeding).await
     }
 
+    async fn acting_references(
+        &mut self,
+        tables: &[TableName],
+    ) -> Result<Vec<(TableName, String)>, Error> {
+        self.references(tables).await
+    }
+
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
         self.change_definition(definition).await
     }
