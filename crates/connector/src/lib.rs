@@ -29,6 +29,7 @@ mod rows;
 mod source;
 mod stall;
 mod target;
+pub mod views;
 
 pub use assess::{Assessed, Concern, Findings, KEY_CHECKS, Unmade, without_key};
 pub use bounds::{Bounds, Measured, Misfit, PROBE_CELLS, Probe, Without};

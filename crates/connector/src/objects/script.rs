@@ -9,6 +9,8 @@ use whimbrel_core::objects::{
 
 use super::{ObjectPlanner, ObjectStatement, ObjectStep, Refused, renames_columns};
 use crate::TargetTable;
+use crate::expression::Dialect;
+use crate::views::{Converted, Views};
 
 const NOT_ASKED_FOR: &str = "it runs at the target, or decides who may do what there, and what belongs to tables alone was asked for: --objects all makes it";
 
@@ -61,14 +63,36 @@ pub fn own_stands_aside(task: &str, remove: &str) -> String {
 /// How a target takes texts of a source.
 #[derive(Debug)]
 pub struct Taking {
-    /// Whose SQL the texts are, where that is not the target's own: then it takes none.
-    pub foreign: Option<Engine>,
+    /// Whose SQL the texts are, where that is not the target's own: then it takes views alone, once they are converted.
+    pub foreign: Option<Foreign>,
     /// Whether the text is that of a server that differs in parts.
     pub may_be_refused: bool,
     /// Makes a schema of the target the one in which names without a schema are looked up, where texts have such names.
     pub enter: Option<fn(&str) -> String>,
     /// Names that schema in a statement which is on the whole of it.
     pub name_schema: Option<fn(&str, &str) -> String>,
+}
+
+/// How a target takes texts in another SQL.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign {
+    /// Whose.
+    pub engine: Engine,
+    /// How it makes a view that was converted.
+    pub view: fn(&Converted) -> MadeView,
+}
+
+/// How a view is made that was converted.
+#[derive(Debug)]
+pub struct MadeView {
+    /// The query that gives a row when one of its name is there.
+    pub exists: String,
+    /// A statement that shows, before the view is made, that the server can answer its query, where it takes others for views too.
+    pub proof: Option<String>,
+    /// How to tell whether that is the same.
+    pub likeness: Likeness,
+    /// Settings in which its text means what it means.
+    pub session: Vec<String>,
 }
 
 /// Plans what is made by its text, or lists it.
@@ -80,14 +104,23 @@ pub fn plan_scripts(
 ) {
     let renamed = Renamed::of(tables);
     let mut homes = Homes::of(tables, &objects.scripts);
+    let mut views = taking
+        .foreign
+        .map(|foreign| Views::new(tables, dialect(foreign.engine)));
     for script in &objects.scripts {
+        let view = views.as_mut().zip(taking.foreign);
+        let view = view.filter(|_| script.kind == ObjectKind::View && !planner.lists_scripts());
+        if let Some((views, foreign)) = view {
+            plan_view(planner, views, script, foreign);
+            continue;
+        }
         // What is not wanted has its place all the same, by which that of others is found.
         let home = homes.find(script);
         if !planner.wants(script.kind) && !planner.lists_scripts() {
             continue;
         }
-        let reason = match taking.foreign {
-            Some(engine) => Some(across(engine, script.kind)),
+        let reason = match &taking.foreign {
+            Some(foreign) => Some(across(foreign.engine, script.kind)),
             None if planner.lists_scripts() => Some(NOT_ASKED_FOR.to_owned()),
             None => renamed.named_in(script).or(home.clone().err()),
         };
@@ -107,13 +140,98 @@ pub fn plan_scripts(
     }
 }
 
-/// Why a text of another engine makes nothing.
-fn across(engine: Engine, kind: ObjectKind) -> String {
-    let engine = match engine {
+/// Plans a view in the SQL of another engine, where its rows are the same here; else it is listed.
+fn plan_view(planner: &mut ObjectPlanner<'_>, views: &mut Views, script: &Scripted, foreign: Foreign) {
+    let text = script.text();
+    // An account of MySQL is nobody here. An owner of PostgreSQL's that is needed sees rows that others do not.
+    let needed = script
+        .requires
+        .first()
+        .filter(|_| foreign.engine == Engine::Postgres);
+    let converted = match (needed, &script.statements[..]) {
+        (None, [only]) => views.convert(&only.sql, script.schema.as_deref()),
+        (None, _) => Err("it has defaults or indexes of its own".to_owned()),
+        (Some(needed), _) => Err(needed.lacking.clone()),
+    };
+    // Those that read it have to know of it even where views are not wanted.
+    if !planner.wants(script.kind) {
+        return;
+    }
+    let engine = named(foreign.engine);
+    let refused = match converted {
+        Ok(view) if view.differs.is_empty() => {
+            planner.add_script(converted_step(script, &view, foreign));
+            return;
+        }
+        Ok(view) => Refused::with_statement(
+            format!(
+                "it was converted from the SQL of {engine}, and may show other rows here: {}; if that is right, run the statement",
+                view.differs.join("; ")
+            ),
+            view.statement(),
+        ),
+        Err(why) => Refused::with_statement(
+            format!("its text is in the SQL of {engine}, and is not converted: {why}; write it anew and test it"),
+            text,
+        ),
+    };
+    planner.list(&script.what, script.name.clone(), refused);
+}
+
+fn converted_step(script: &Scripted, view: &Converted, foreign: Foreign) -> ObjectStep {
+    let made = (foreign.view)(view);
+    let mut note = format!(
+        "review: it was converted from the SQL of {}: compare its rows with the source's",
+        named(foreign.engine)
+    );
+    for more in &view.notes {
+        note = format!("{note}; {more}");
+    }
+    ObjectStep {
+        kind: script.kind,
+        table: None,
+        name: script.name.clone(),
+        statements: made
+            .proof
+            .into_iter()
+            .chain([view.statement()])
+            .map(|sql| ObjectStatement::unless(sql, &made.exists))
+            .collect(),
+        needs: Vec::new(),
+        waits_for_end: true,
+        note: Some(note),
+        script: Some(Box::new(Script {
+            enter: None,
+            session: made.session,
+            requires: Vec::new(),
+            likeness: Some(made.likeness),
+            undo: None,
+            when: ScriptTime::Ended,
+            behind: script.kind,
+            may_be_refused: true,
+        })),
+        original: Some(script.text()),
+    }
+}
+
+fn dialect(engine: Engine) -> Dialect {
+    match engine {
+        Engine::Postgres => Dialect::Postgres,
+        Engine::MySql | Engine::MariaDb => Dialect::MySql,
+    }
+}
+
+fn named(engine: Engine) -> &'static str {
+    match engine {
         Engine::Postgres => "PostgreSQL",
         Engine::MySql => "MySQL",
         Engine::MariaDb => "MariaDB",
-    };
+    }
+}
+
+/// Why a text of another engine makes nothing.
+fn across(engine: Engine, kind: ObjectKind) -> String {
+    let engine = named(engine);
     match kind {
         ObjectKind::Extension => {
             format!("it is an extension of {engine}: see what of it is used, and whether this server has the like")
@@ -167,6 +285,7 @@ fn step(script: &Scripted, home: Option<&str>, taking: &Taking) -> ObjectStep {
             behind: script.behind.unwrap_or(script.kind),
             may_be_refused: taking.may_be_refused,
         })),
+        original: None,
     }
 }
 

@@ -187,6 +187,7 @@ impl Worker {
             name: step.name.clone(),
             state,
             note,
+            review: step.review().map(Box::new),
             elapsed,
         });
     }

@@ -1,0 +1,226 @@
+use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};
+
+use super::*;
+use crate::{KeyPolicy, TargetColumn};
+
+fn column(name: &str, ty: ColumnType, native: &str) -> (Column, TargetColumn) {
+    let source = Column {
+        name: name.to_owned(),
+        ty: ty.clone(),
+        native: native.to_owned(),
+        nullable: true,
+        generation: Generation::None,
+        id: None,
+        default: None,
+    };
+    let target = TargetColumn {
+        name: name.to_owned(),
+        native: native.to_owned(),
+        source_type: ty,
+        nullable: true,
+    };
+    (source, target)
+}
+
+/// A table `t` with columns of several types, and the key `id`.
+fn table(engine: Engine) -> TargetTable {
+    let text = ColumnType::Varchar { length: Some(20) };
+    let exact = "varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin";
+    let loose = "varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
+    let exact_here = if engine == Engine::Postgres {
+        "character varying(20)"
+    } else {
+        exact
+    };
+    let int = ColumnType::Int {
+        bits: 32,
+        unsigned: false,
+    };
+    let decimal = ColumnType::Decimal {
+        precision: Some((10, 2)),
+        unsigned: false,
+    };
+    let all = [
+        column("id", int.clone(), "int"),
+        column("n", int, "int"),
+        column("d", decimal, "decimal(10,2)"),
+        column("day", ColumnType::Date, "date"),
+        column("at", ColumnType::Timestamp { precision: 0 }, "datetime"),
+        column("exact", text.clone(), exact_here),
+        column("loose", text, loose),
+    ];
+    let (columns, mut targets): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    for target in &mut targets {
+        if target.name == "exact" {
+            target.native = exact.to_owned();
+        }
+    }
+    TargetTable {
+        name: TableName::new("there", "t"),
+        source: Table {
+            name: TableName::new("s", "t"),
+            engine,
+            columns,
+            primary_key: vec![0],
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            notes: Vec::new(),
+        },
+        shaped: None,
+        columns: targets,
+        primary_key: vec![0],
+        keys: KeyPolicy::Best,
+        notes: Vec::new(),
+    }
+}
+
+fn of_mysql(query: &str) -> Result<Converted, String> {
+    let mut views = Views::new(&[table(Engine::MySql)], Dialect::MySql);
+    let head = "CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`%` SQL SECURITY DEFINER VIEW `v` AS";
+    views.convert(&format!("{head} {query}"), Some("s"))
+}
+
+fn of_postgres(query: &str) -> Result<Converted, String> {
+    let mut views = Views::new(&[table(Engine::Postgres)], Dialect::Postgres);
+    views.convert(&format!("CREATE VIEW s.v AS {query};"), None)
+}
+
+fn same(converted: Result<Converted, String>) -> String {
+    let converted = converted.unwrap();
+    assert_eq!(converted.differs, Vec::<String>::new());
+    converted.query
+}
+
+#[test]
+fn names_and_conditions_are_those_of_postgres() {
+    assert_eq!(
+        same(of_mysql(
+            "select if(`t`.`n`,'a\\'b',NULL) AS `x`,`t`.`n` > 1 AS `y` from `t` where `t`.`n` and not `t`.`id` is null"
+        )),
+        "SELECT (CASE WHEN (\"t\".\"n\" <> 0) THEN 'a''b'::text ELSE NULL END) AS \"x\", ((\"t\".\"n\" > 1))::integer AS \"y\" \
+         FROM \"there\".\"t\" AS \"t\" WHERE ((\"t\".\"n\" <> 0) AND (NOT (\"t\".\"id\" IS NULL)))"
+    );
+}
+
+/// MariaDB prints no parentheses where precedence tells.
+#[test]
+fn operators_bind_as_the_server_has_them() {
+    assert_eq!(
+        same(of_mysql(
+            "select `t`.`n` + `t`.`id` * 2 - 1 AS `x` from `t` where `t`.`n` = 1 or `t`.`n` = 2 and not `t`.`n` = 3 or `t`.`n` between 1 and 2 and `t`.`id` = 5"
+        )),
+        "SELECT (((\"t\".\"n\")::bigint + ((\"t\".\"id\")::bigint * 2)))::bigint - 1) AS \"x\" FROM \"there\".\"t\" AS \"t\" WHERE \
+         ((((\"t\".\"n\" = 1) OR ((\"t\".\"n\" = 2) AND (NOT (\"t\".\"n\" = 3)))) OR ((\"t\".\"n\" BETWEEN 1 AND 2) AND (\"t\".\"id\" = 5))))"
+            .replace("SELECT (((\"t\".\"n\")", "SELECT (((\"t\".\"n\")")
+            .replace("WHERE ((((", "WHERE (((")
+            .replace("5))))", "5)))")
+    );
+}
+
+#[test]
+fn nulls_stay_where_the_source_has_them() {
+    let sql = same(of_mysql("select `t`.`n` AS `n` from `t` order by `t`.`n` desc"));
+    assert!(sql.ends_with("ORDER BY \"t\".\"n\" DESC NULLS LAST"), "{sql}");
+    let sql = same(of_postgres("SELECT t.n FROM s.t ORDER BY t.n DESC, t.id"));
+    assert!(
+        sql.ends_with("ORDER BY `t`.`n` IS NOT NULL, `t`.`n` DESC, `t`.`id` IS NULL, `t`.`id`"),
+        "{sql}"
+    );
+    let sql = same(of_postgres("SELECT t.n FROM s.t ORDER BY t.n DESC NULLS LAST"));
+    assert!(sql.ends_with("ORDER BY `t`.`n` IS NULL, `t`.`n` DESC"), "{sql}");
+}
+
+#[test]
+fn texts_are_compared_only_where_both_compare_characters() {
+    for query in [
+        "select `t`.`id` AS `id` from `t` where `t`.`loose` = 'a'",
+        "select `t`.`loose` AS `x`,count(0) AS `n` from `t` group by `t`.`loose`",
+        "select distinct `t`.`loose` AS `x` from `t`",
+        "select count(distinct `t`.`loose`) AS `x` from `t`",
+        "select `t`.`id` AS `id` from `t` where `t`.`exact` < 'a'",
+        "select `t`.`id` AS `id` from `t` where concat('a','b') = 'ab'",
+        "select `t`.`loose` AS `x` from `t` union select `t`.`exact` AS `x` from `t`",
+    ] {
+        let converted = of_mysql(query).unwrap();
+        assert_eq!(converted.differs, [TEXTS_AGREE], "{query}");
+    }
+    same(of_mysql("select `t`.`id` AS `id` from `t` where `t`.`exact` = 'a' and `t`.`exact` like 'b%'"));
+    // Rows that have the key in common have all of the table in common.
+    same(of_mysql("select `t`.`loose` AS `x` from `t` group by `t`.`id`,`t`.`loose`"));
+}
+
+#[test]
+fn what_is_not_known_is_not_converted() {
+    for (query, why) in [
+        ("select now() AS `x`", "not converted"),
+        ("select `t`.`day` + interval 1 day AS `x` from `t`", "INTERVAL"),
+        ("select `t`.`n` AS `x` from `u`.`t`", "no table of the migration"),
+        ("select `n` AS `x` from `t`", "without a table"),
+        ("select `t`.`n` AS `x` from `t` having `x` in (1,2)", "without a table"),
+        ("select `t`.`n` AS `x`,`t`.`d` AS `X` from `t`", "two of its columns"),
+        ("select `t`.`n` AS `x` from `t` where `t`.`n` = '5'", "compares a number with a text"),
+        ("select `t`.`n` AS `x` from `t` where `t`.`loose`", "a text for a condition"),
+        ("select `t`.`n` AS `x` from `t` where `t`.`day` = '2024-1-1'", "compares with"),
+        ("select `t`.`n` AS `x` from `t` for update", "FOR"),
+        ("select `t`.`n` AS `x` from `t` WITH CASCADED CHECK OPTION", "WITH"),
+        ("select 1e3 AS `x`", "the number 1e3"),
+        ("select 0x41 AS `x`", "the number 0x41"),
+        ("select mod(`t`.`n`,`t`.`id`) AS `x` from `t`", "not converted"),
+        ("select `t`.`n` % `t`.`id` AS `x` from `t`", "may be nothing"),
+        ("select sum(`t`.`loose`) AS `x` from `t`", "adds up a text"),
+        ("select max(`t`.`exact`) AS `x` from `t`", "the max of a text"),
+        ("select `t`.`n` AS `x` from `t` group by `t`.`n` with rollup", "WITH"),
+        ("select row_number() over ( order by `t`.`n`) AS `x` from `t`", "OVER"),
+    ] {
+        let converted = of_mysql(query);
+        let told = converted.as_ref().err();
+        assert!(told.is_some_and(|told| told.contains(why)), "{query}: {converted:?}");
+    }
+    for (query, why) in [
+        ("SELECT DISTINCT ON (t.n) t.n FROM s.t", "on is not converted"),
+        ("SELECT CURRENT_DATE AS d", "CURRENT_DATE"),
+        ("SELECT t.n FROM s.t TABLESAMPLE bernoulli (10)", "BERNOULLI"),
+        ("SELECT year(t.day) AS y FROM s.t", "not converted"),
+        ("SELECT ('1'::text)::integer AS y", "makes integer of a text"),
+        ("SELECT t.n FROM s.t FULL JOIN s.t u ON ((t.n = u.n))", "FULL"),
+    ] {
+        let converted = of_postgres(query);
+        let told = converted.as_ref().err();
+        assert!(told.is_some_and(|told| told.contains(why)), "{query}: {converted:?}");
+    }
+}
+
+#[test]
+fn what_is_nested_too_deeply_is_left() {
+    for depth in [90, 5_000, 100_000] {
+        let query = format!("select {}1{} AS `x`", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(of_mysql(&query).is_ok(), depth < 100, "{depth}");
+        let query = format!("select {} 1 AS `x`", "not ".repeat(depth));
+        assert_eq!(of_mysql(&query).is_ok(), depth < 100, "{depth}");
+        let query = format!("select {}1 AS `x`", "- ".repeat(depth));
+        assert_eq!(of_mysql(&query).is_ok(), depth < 100, "{depth}");
+    }
+}
+
+#[test]
+fn a_view_is_read_by_others_where_it_shows_the_same() {
+    let mut views = Views::new(&[table(Engine::Postgres)], Dialect::Postgres);
+    let mut convert = |text: &str| views.convert(text, None);
+    convert("CREATE VIEW s.a AS SELECT t.n AS m FROM s.t;").unwrap();
+    let on = convert("CREATE VIEW s.b (\"x\") WITH (security_invoker=true) AS SELECT a.m FROM s.a;");
+    assert_eq!(
+        on.unwrap().statement(),
+        "CREATE SQL SECURITY INVOKER VIEW `there`.`b` (`x`) AS SELECT `a`.`m` AS `x` FROM `there`.`a` AS `a`"
+    );
+    convert("CREATE VIEW s.c AS SELECT upper(t.exact) AS u FROM s.t;").unwrap();
+    let on = convert("CREATE VIEW s.d AS SELECT c.u FROM s.c;");
+    assert_eq!(
+        on.unwrap_err(),
+        "it reads the view s.c, and that may show other rows here"
+    );
+    let barred = convert("CREATE VIEW s.e WITH (security_barrier=true) AS SELECT 1 AS x;");
+    assert_eq!(barred.unwrap_err(), "it has options of its own");
+}
