@@ -18,7 +18,12 @@ pub(super) fn script(plan: &ObjectPlan) -> String {
                 .map(|note| comment(&format!("note: {note}"))),
         );
         if let Some(review) = step.review() {
-            parts.extend(reviewed(&review).iter().take_while(|line| *line != "    here:").map(|line| comment(line)));
+            parts.extend(
+                reviewed(&review)
+                    .iter()
+                    .take_while(|line| *line != "    here:")
+                    .map(|line| comment(line)),
+            );
         }
         if let Some(script) = &step.script {
             if step.is_before_tables() {

@@ -3,15 +3,15 @@
 mod names;
 mod place;
 mod script;
+mod view;
 
 pub use names::NamePool;
 pub use place::{
     ObjectPlanner, Places, Refused, column_at_target, keeps_key, keeps_values,
     keeps_values_of_text, renames_columns,
 };
-pub use script::{
-    Foreign, MadeView, Script, Taking, another_is_there, own_stands_aside, plan_scripts,
-};
+pub use script::{Script, Taking, another_is_there, own_stands_aside, plan_scripts};
+pub use view::{Foreign, MadeView};
 
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ScriptTime};

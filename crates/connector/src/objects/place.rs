@@ -215,7 +215,7 @@ impl<'a> ObjectPlanner<'a> {
                 waits_for_end: true,
                 note: None,
                 script: None,
-                    original: None,
+                original: None,
             });
         }
     }

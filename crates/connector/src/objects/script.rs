@@ -7,10 +7,10 @@ use whimbrel_core::objects::{
     Likeness, ObjectKind, Requirement, SchemaObjects, ScriptStatement, ScriptTime, Scripted,
 };
 
+use super::view::{Foreign, dialect, named, plan_view};
 use super::{ObjectPlanner, ObjectStatement, ObjectStep, Refused, renames_columns};
 use crate::TargetTable;
-use crate::expression::Dialect;
-use crate::views::{Converted, Views};
+use crate::views::Views;
 
 const NOT_ASKED_FOR: &str = "it runs at the target, or decides who may do what there, and what belongs to tables alone was asked for: --objects all makes it";
 
@@ -73,28 +73,6 @@ pub struct Taking {
     pub name_schema: Option<fn(&str, &str) -> String>,
 }
 
-/// How a target takes texts in another SQL.
-#[derive(Clone, Copy, Debug)]
-pub struct Foreign {
-    /// Whose.
-    pub engine: Engine,
-    /// How it makes a view that was converted.
-    pub view: fn(&Converted) -> MadeView,
-}
-
-/// How a view is made that was converted.
-#[derive(Debug)]
-pub struct MadeView {
-    /// The query that gives a row when one of its name is there.
-    pub exists: String,
-    /// A statement that shows, before the view is made, that the server can answer its query, where it takes others for views too.
-    pub proof: Option<String>,
-    /// How to tell whether that is the same.
-    pub likeness: Likeness,
-    /// Settings in which its text means what it means.
-    pub session: Vec<String>,
-}
-
 /// Plans what is made by its text, or lists it.
 pub fn plan_scripts(
     planner: &mut ObjectPlanner<'_>,
@@ -137,95 +115,6 @@ pub fn plan_scripts(
             statement: other.native.clone(),
         };
         planner.list(&other.what, other.name.clone(), refused);
-    }
-}
-
-/// Plans a view in the SQL of another engine, where its rows are the same here; else it is listed.
-fn plan_view(planner: &mut ObjectPlanner<'_>, views: &mut Views, script: &Scripted, foreign: Foreign) {
-    let text = script.text();
-    // An account of MySQL is nobody here. An owner of PostgreSQL's that is needed sees rows that others do not.
-    let needed = script
-        .requires
-        .first()
-        .filter(|_| foreign.engine == Engine::Postgres);
-    let converted = match (needed, &script.statements[..]) {
-        (None, [only]) => views.convert(&only.sql, script.schema.as_deref()),
-        (None, _) => Err("it has defaults or indexes of its own".to_owned()),
-        (Some(needed), _) => Err(needed.lacking.clone()),
-    };
-    // Those that read it have to know of it even where views are not wanted.
-    if !planner.wants(script.kind) {
-        return;
-    }
-    let engine = named(foreign.engine);
-    let refused = match converted {
-        Ok(view) if view.differs.is_empty() => {
-            planner.add_script(converted_step(script, &view, foreign));
-            return;
-        }
-        Ok(view) => Refused::with_statement(
-            format!(
-                "it was converted from the SQL of {engine}, and may show other rows here: {}; if that is right, run the statement",
-                view.differs.join("; ")
-            ),
-            view.statement(),
-        ),
-        Err(why) => Refused::with_statement(
-            format!("its text is in the SQL of {engine}, and is not converted: {why}; write it anew and test it"),
-            text,
-        ),
-    };
-    planner.list(&script.what, script.name.clone(), refused);
-}
-
-fn converted_step(script: &Scripted, view: &Converted, foreign: Foreign) -> ObjectStep {
-    let made = (foreign.view)(view);
-    let mut note = format!(
-        "review: it was converted from the SQL of {}: compare its rows with the source's",
-        named(foreign.engine)
-    );
-    for more in &view.notes {
-        note = format!("{note}; {more}");
-    }
-    ObjectStep {
-        kind: script.kind,
-        table: None,
-        name: script.name.clone(),
-        statements: made
-            .proof
-            .into_iter()
-            .chain([view.statement()])
-            .map(|sql| ObjectStatement::unless(sql, &made.exists))
-            .collect(),
-        needs: Vec::new(),
-        waits_for_end: true,
-        note: Some(note),
-        script: Some(Box::new(Script {
-            enter: None,
-            session: made.session,
-            requires: Vec::new(),
-            likeness: Some(made.likeness),
-            undo: None,
-            when: ScriptTime::Ended,
-            behind: script.kind,
-            may_be_refused: true,
-        })),
-        original: Some(script.text()),
-    }
-}
-
-fn dialect(engine: Engine) -> Dialect {
-    match engine {
-        Engine::Postgres => Dialect::Postgres,
-        Engine::MySql | Engine::MariaDb => Dialect::MySql,
-    }
-}
-
-fn named(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Postgres => "PostgreSQL",
-        Engine::MySql => "MySQL",
-        Engine::MariaDb => "MariaDB",
     }
 }
 

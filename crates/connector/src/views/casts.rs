@@ -15,8 +15,9 @@ impl Converter<'_> {
         let class = typed.class;
         let refused = || Err(format!("it makes {} of {}", ty, class.named()));
         match (class, ty) {
-            (Class::Null, _) => Ok(typed),
-            (Class::Text(_), "text" | "character varying") => Ok(typed),
+            (Class::Null, _)
+            | (Class::Text(_), "text" | "character varying")
+            | (Class::Timestamp, "timestamp without time zone") => Ok(typed),
             (Class::Enum, "text" | "character varying") => {
                 Ok(Typed::new(typed.sql, Class::Text(Agrees::Exactly)))
             }
@@ -52,7 +53,6 @@ impl Converter<'_> {
                 format!("CAST({} AS date)", typed.sql),
                 Class::Date,
             )),
-            (Class::Timestamp, "timestamp without time zone") => Ok(typed),
             (Class::Date, "timestamp without time zone") => Ok(Typed::new(
                 format!("CAST({} AS datetime)", typed.sql),
                 Class::Timestamp,

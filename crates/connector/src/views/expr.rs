@@ -132,15 +132,16 @@ impl Converter<'_> {
 
     fn comparable(&mut self, one: Class, other: Class, is_order: bool) -> Done<()> {
         let may_be = match (one, other) {
-            (Class::Null, _) | (_, Class::Null) => true,
+            (Class::Null, _)
+            | (_, Class::Null)
+            | (Class::Date | Class::Timestamp, Class::Date | Class::Timestamp)
+            | (Class::Bool, Class::Bool) => true,
             (Class::Text(left), Class::Text(right)) => {
                 if is_order || left.with(right) != Agrees::Exactly {
                     self.differs.insert(TEXTS_AGREE.to_owned());
                 }
                 true
             }
-            (Class::Date | Class::Timestamp, Class::Date | Class::Timestamp)
-            | (Class::Bool, Class::Bool) => true,
             (Class::Uuid, Class::Uuid) => !is_order,
             (one, other) => one.is_number() && other.is_number(),
         };
@@ -240,7 +241,7 @@ impl Converter<'_> {
         if let (Some(_), Some(value)) = (otherwise, values.last()) {
             sql = format!("{sql} ELSE {value}");
         }
-        Ok(self.scaled(format!("{sql} END"), class))
+        Ok(self.scaled(&format!("{sql} END"), class))
     }
 
     /// Values of which one is taken.
@@ -265,11 +266,12 @@ impl Converter<'_> {
     }
 
     /// MySQL gives all of them the digits of the longest; PostgreSQL lets each keep its own.
-    pub(super) fn scaled(&self, sql: String, class: Class) -> Typed {
+    pub(super) fn scaled(&self, sql: &str, class: Class) -> Typed {
         match class {
-            Class::Decimal { precision, scale } if self.is_into_postgres() => {
-                Typed::new(format!("CAST({sql} AS numeric({precision},{scale}))"), class)
-            }
+            Class::Decimal { precision, scale } if self.is_into_postgres() => Typed::new(
+                format!("CAST({sql} AS numeric({precision},{scale}))"),
+                class,
+            ),
             _ => Typed::new(format!("({sql})"), class),
         }
     }
@@ -302,7 +304,10 @@ impl Converter<'_> {
             Class::Int(_) if self.is_into_postgres() => format!("({})::bigint", one.sql),
             _ => one.sql,
         };
-        Ok(Typed::new(format!("({left} {symbol} {})", other.sql), class))
+        Ok(Typed::new(
+            format!("({left} {symbol} {})", other.sql),
+            class,
+        ))
     }
 
     /// A division by nothing is NULL to MySQL and an error to PostgreSQL, and quotients have other digits.
@@ -321,7 +326,9 @@ impl Converter<'_> {
             ));
         }
         if op != Op::Divide || !one.class.is_number() || !other.class.is_number() {
-            return Err("it divides by what may be nothing, or by a number that is not whole".to_owned());
+            return Err(
+                "it divides by what may be nothing, or by a number that is not whole".to_owned(),
+            );
         }
         self.differs.insert(DIVIDES.to_owned());
         let sql = match (self.is_into_postgres(), are_whole) {

@@ -42,7 +42,7 @@ impl Converter<'_> {
             ("coalesce" | "ifnull", values @ [_, _, ..]) => {
                 let (values, class) = self.alike(values)?;
                 let sql = format!("COALESCE({})", values.join(", "));
-                Ok(self.scaled(sql, class))
+                Ok(self.scaled(&sql, class))
             }
             ("if", [condition, yes, no]) => {
                 let condition = self.condition(condition)?;
@@ -51,7 +51,7 @@ impl Converter<'_> {
                     "CASE WHEN {condition} THEN {} ELSE {} END",
                     values[0], values[1]
                 );
-                Ok(self.scaled(sql, class))
+                Ok(self.scaled(&sql, class))
             }
             ("nullif", [value, other]) => {
                 let class = self.value(value)?.class;
@@ -117,7 +117,10 @@ impl Converter<'_> {
                 if !is_ordered {
                     return Err(format!("it has the {name} of {}", value.class.named()));
                 }
-                Typed::new(format!("{}({})", name.to_uppercase(), value.sql), value.class)
+                Typed::new(
+                    format!("{}({})", name.to_uppercase(), value.sql),
+                    value.class,
+                )
             }
             ("avg", [value]) => {
                 let value = self.value(value)?;
@@ -167,7 +170,10 @@ impl Converter<'_> {
         let sql = if self.is_into_postgres() {
             format!("string_agg({distinct}{}, {separator}{order})", value.sql)
         } else {
-            format!("GROUP_CONCAT({distinct}{}{order} SEPARATOR {separator})", value.sql)
+            format!(
+                "GROUP_CONCAT({distinct}{}{order} SEPARATOR {separator})",
+                value.sql
+            )
         };
         Ok(Typed::new(sql, value.class))
     }
@@ -254,7 +260,9 @@ impl Converter<'_> {
             ("abs", []) => (format!("ABS({})", value.sql), scale),
             ("ceil" | "floor" | "round", []) => (format!("{name}({})", value.sql), 0),
             ("round", [Expr::Number(places)]) => match places.parse() {
-                Ok(places) if places <= scale => (format!("round({}, {places})", value.sql), places),
+                Ok(places) if places <= scale => {
+                    (format!("round({}, {places})", value.sql), places)
+                }
                 _ => return unknown,
             },
             _ => return unknown,
@@ -268,7 +276,11 @@ impl Converter<'_> {
         let Some((first, rest)) = arguments.split_first() else {
             return unknown();
         };
-        let counts = || rest.iter().map(|count| counted(count)).collect::<Option<Vec<u32>>>();
+        let counts = || {
+            rest.iter()
+                .map(|count| counted(count))
+                .collect::<Option<Vec<u32>>>()
+        };
         let sql = match (name, rest.len()) {
             ("char_length" | "upper" | "lower" | "trim" | "ltrim" | "rtrim", 0)
             | ("replace", 2) => None,

@@ -41,7 +41,8 @@ impl Reader<'_> {
     }
 
     fn takes(&mut self, symbol: &str) -> bool {
-        let is_it = matches!(self.tokens.get(self.at), Some(Token::Symbol(next)) if *next == symbol);
+        let is_it =
+            matches!(self.tokens.get(self.at), Some(Token::Symbol(next)) if *next == symbol);
         self.at += usize::from(is_it);
         is_it
     }
@@ -61,7 +62,8 @@ impl Reader<'_> {
             return None;
         }
         if self.takes_word("materialized") {
-            let why = "it keeps its rows, and there is none of that kind here: make a table, and fill it";
+            let why =
+                "it keeps its rows, and there is none of that kind here: make a table, and fill it";
             return Some(Err(why.to_owned()));
         }
         let mut is_invokers = false;

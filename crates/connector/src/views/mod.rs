@@ -19,6 +19,7 @@ mod dates;
 mod expr;
 mod functions;
 mod head;
+mod operators;
 mod parser;
 mod query;
 mod shapes;
@@ -44,7 +45,8 @@ const TEXTS_AGREE: &str = "it compares, groups or counts texts, of which some ar
 const LIMITS: &str = "LIMIT takes some of the rows, and where these are equal in their order, each server takes others";
 const DIVIDES: &str = "it divides: quotients have other digits here, and a division by nothing is NULL to one server and an error to the other";
 const AVERAGES: &str = "averages have other digits here";
-const GATHERS: &str = "it gathers texts of many rows, which MySQL and MariaDB cut at group_concat_max_len";
+const GATHERS: &str =
+    "it gathers texts of many rows, which MySQL and MariaDB cut at group_concat_max_len";
 const LETTERS: &str = "upper and lower case of letters beyond ASCII depend on the server's locale";
 const ORDERS_TEXTS: &str = "its order is that of this server's collation";
 const OWNER: &str = "it reads with the rights of the migration's user";
@@ -119,8 +121,9 @@ impl Views {
     /// # Errors
     /// Says why it cannot be.
     pub fn convert(&mut self, text: &str, schema: Option<&str>) -> Result<Converted, String> {
-        let tokens = lexer::tokens(text, self.from)
-            .ok_or("its text has what is not read here: constants or operators of its engine alone")?;
+        let tokens = lexer::tokens(text, self.from).ok_or(
+            "its text has what is not read here: constants or operators of its engine alone",
+        )?;
         let head = Head::read(&tokens, self.from)?;
         let schema = head.schema.as_deref().or(schema).unwrap_or_default();
         let name = TableName::new(schema, &head.name);
@@ -142,7 +145,12 @@ impl Views {
     ) -> Result<(Converted, Shape), String> {
         let home = match self.homes.get(&name.schema) {
             Some(Some(home)) => home,
-            Some(None) => return Err(format!("the tables of {} go to several schemas", name.schema)),
+            Some(None) => {
+                return Err(format!(
+                    "the tables of {} go to several schemas",
+                    name.schema
+                ));
+            }
             None => return Err(format!("no table of {} is migrated", name.schema)),
         };
         let target = TableName::new(home, &name.name);
@@ -158,7 +166,10 @@ impl Views {
             return Err(why);
         }
         let (sql, outputs) = converter.query(&query)?;
-        let names: Vec<String> = outputs.iter().map(|one| converter.quoted(&one.name)).collect();
+        let names: Vec<String> = outputs
+            .iter()
+            .map(|one| converter.quoted(&one.name))
+            .collect();
         let place = converter.quoted_table(&target);
         let (security, option) = security(head, self.from);
         if !head.is_invokers {
@@ -188,7 +199,11 @@ fn rename(query: &mut Query, columns: &[String]) -> Result<(), String> {
     if columns.len() != items.len() {
         return Err("it has another number of columns than its query".to_owned());
     }
-    if columns.iter().map(Some).eq(items.iter().map(|item| item.name.as_ref())) {
+    if columns
+        .iter()
+        .map(Some)
+        .eq(items.iter().map(|item| item.name.as_ref()))
+    {
         return Ok(());
     }
     // Where an order names a column by its own name, that is another one now.
@@ -210,4 +225,3 @@ fn security(head: &Head, from: Dialect) -> (&'static str, &'static str) {
         (Dialect::Postgres, false) => ("SQL SECURITY DEFINER ", ""),
     }
 }
-

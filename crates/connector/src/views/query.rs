@@ -124,7 +124,9 @@ impl<'a> Converter<'a> {
                 self.differs.insert(TEXTS_AGREE.to_owned());
                 Ok(())
             }
-            None => Err("it makes one of equal values of a type that is kept otherwise here".to_owned()),
+            None => {
+                Err("it makes one of equal values of a type that is kept otherwise here".to_owned())
+            }
         }
     }
 
@@ -240,7 +242,7 @@ impl<'a> Converter<'a> {
     fn order(&mut self, order: &[Order], select: &Select, outputs: &[Output]) -> Done<String> {
         let mut parts = Vec::with_capacity(order.len());
         for one in order {
-            let (sql, class) = match self.output_of(&one.value, select, outputs)? {
+            let (sql, class) = match output_of(&one.value, select, outputs)? {
                 // What is made one can be ordered by what is in it alone.
                 Some(output) if select.is_distinct => (output.quoted.clone(), output.value.class),
                 Some(output) => (output.value.sql.clone(), output.value.class),
@@ -249,7 +251,10 @@ impl<'a> Converter<'a> {
                     (typed.sql, typed.class)
                 }
             };
-            if matches!(class, Class::Text(_) | Class::Enum | Class::Plain | Class::Opaque) {
+            if matches!(
+                class,
+                Class::Text(_) | Class::Enum | Class::Plain | Class::Opaque
+            ) {
                 self.notes.insert(super::ORDERS_TEXTS);
             }
             parts.push(self.ordered(&sql, one));
@@ -267,32 +272,6 @@ impl<'a> Converter<'a> {
         let are_first = order.nulls_first.unwrap_or(order.is_descending);
         let not = if are_first { " NOT" } else { "" };
         format!("{sql} IS{not} NULL, {sql}{desc}")
-    }
-
-    /// The column of the result that an order names, by its name or its place.
-    fn output_of<'o>(
-        &self,
-        value: &Expr,
-        select: &Select,
-        outputs: &'o [Output],
-    ) -> Done<Option<&'o Output>> {
-        match value {
-            Expr::Number(place) => {
-                let place: Option<usize> = place.parse().ok();
-                let output = place.and_then(|place| outputs.get(place.checked_sub(1)?));
-                output
-                    .map(Some)
-                    .ok_or_else(|| "it is ordered by a number".to_owned())
-            }
-            Expr::Column { table: None, name } => {
-                Ok(outputs.iter().find(|output| output.name == *name))
-            }
-            _ => {
-                let mut both = select.items.iter().zip(outputs);
-                let found = both.find(|(item, _)| item.value == *value);
-                Ok(found.map(|(_, output)| output))
-            }
-        }
     }
 
     fn source(&mut self, source: &From) -> Done<String> {
@@ -352,7 +331,9 @@ impl<'a> Converter<'a> {
                         table: Some(found.alias.clone()),
                         name: name.clone(),
                     }),
-                    _ => Err(format!("it joins by {name}, which more than one table or none has")),
+                    _ => Err(format!(
+                        "it joins by {name}, which more than one table or none has"
+                    )),
                 }
             };
             let frame = self.frames.last().map_or(&[][..], Vec::as_slice);
@@ -395,13 +376,19 @@ impl<'a> Converter<'a> {
             match (found.next(), found.next()) {
                 (Some(found), None) => return Ok(found),
                 (Some(_), Some(_)) => return Err(format!("more than one table of it has {name}")),
-                (None, _) if table.is_some_and(|table| frame.iter().any(|of| of.alias == table)) => {
-                    return Err(format!("its column {name} is not known, or not at the target"));
+                (None, _)
+                    if table.is_some_and(|table| frame.iter().any(|of| of.alias == table)) =>
+                {
+                    return Err(format!(
+                        "its column {name} is not known, or not at the target"
+                    ));
                 }
                 (None, _) => {}
             }
         }
-        Err(format!("its text names {name}, which is no column of what it reads"))
+        Err(format!(
+            "its text names {name}, which is no column of what it reads"
+        ))
     }
 
     pub(super) fn column(&self, table: Option<&str>, name: &str) -> Done<Typed> {
@@ -430,7 +417,10 @@ pub(super) fn columns_of(outputs: &[Output]) -> Vec<Column> {
 /// A condition on groups, with the values themselves in the place of their names in the result, which MySQL takes there.
 fn with_names(having: &Expr, select: &Select) -> Expr {
     let replaced = |name: &str| {
-        let item = select.items.iter().find(|item| item.name.as_deref() == Some(name));
+        let item = select
+            .items
+            .iter()
+            .find(|item| item.name.as_deref() == Some(name));
         item.map(|item| item.value.clone())
     };
     match having {
@@ -443,5 +433,26 @@ fn with_names(having: &Expr, select: &Select) -> Expr {
         Expr::Not(value) => Expr::Not(Box::new(with_names(value, select))),
         Expr::IsNull(value, is) => Expr::IsNull(Box::new(with_names(value, select)), *is),
         other => other.clone(),
+    }
+}
+
+/// The column of the result that an order names, by its name or its place.
+fn output_of<'o>(value: &Expr, select: &Select, outputs: &'o [Output]) -> Done<Option<&'o Output>> {
+    match value {
+        Expr::Number(place) => {
+            let place: Option<usize> = place.parse().ok();
+            let output = place.and_then(|place| outputs.get(place.checked_sub(1)?));
+            output
+                .map(Some)
+                .ok_or_else(|| "it is ordered by a number".to_owned())
+        }
+        Expr::Column { table: None, name } => {
+            Ok(outputs.iter().find(|output| output.name == *name))
+        }
+        _ => {
+            let mut both = select.items.iter().zip(outputs);
+            let found = both.find(|(item, _)| item.value == *value);
+            Ok(found.map(|(_, output)| output))
+        }
     }
 }

@@ -61,7 +61,10 @@ impl Shapes {
 fn shape(table: &TargetTable, source: Dialect) -> Shape {
     let columns = table.source.columns.iter().map(|column| {
         let target = column_at_target(table, &column.name, false);
-        let planned = table.columns.iter().find(|one| Some(one.name.as_str()) == target);
+        let planned = table
+            .columns
+            .iter()
+            .find(|one| Some(one.name.as_str()) == target);
         let is_changed = table.columns_changed().any(|name| name == column.name);
         Column {
             source: column.name.clone(),

@@ -9,9 +9,23 @@ type Read<T> = Result<T, String>;
 
 /// Words that are values or begin them, and that no name is without quotes.
 const KEYWORDS: [&str; 17] = [
-    "array", "current_catalog", "current_date", "current_role", "current_schema", "current_time",
-    "current_timestamp", "current_user", "default", "distinct", "interval", "localtime",
-    "localtimestamp", "row", "session_user", "system_user", "user",
+    "array",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "distinct",
+    "interval",
+    "localtime",
+    "localtimestamp",
+    "row",
+    "session_user",
+    "system_user",
+    "user",
 ];
 
 impl Parser<'_> {

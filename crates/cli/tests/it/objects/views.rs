@@ -88,13 +88,18 @@ fn columns(database: &TestDatabase, view: &str) -> String {
     let sql = format!(
         "select column_name from information_schema.columns where table_schema = {place} and table_name = '{view}' order by ordinal_position"
     );
-    database.sql(&sql).unwrap()
+    // The client of MySQL escapes what it prints.
+    database.sql(&sql).unwrap().replace("\\\\", "\\")
 }
 
 /// Every view has its columns and rows at both ends.
 fn agree(ends: &Ends, views: &[&str]) {
     for view in views {
-        assert_eq!(columns(&ends.source, view), columns(&ends.target, view), "{view}");
+        assert_eq!(
+            columns(&ends.source, view),
+            columns(&ends.target, view),
+            "{view}"
+        );
         let there = rows(&ends.source, view);
         assert!(!there.is_empty(), "{view}");
         assert_eq!(there, rows(&ends.target, view), "{view}");
@@ -121,18 +126,34 @@ fn from_mysql(source: Engine, target: Engine) {
     agree(&ends, &OF_MYSQL);
     let schema = ends.source.sql("select database()").unwrap();
     let schema = schema.trim();
-    has(&out, &format!("note: view {schema}.totals: review: it was converted from the SQL of"));
+    has(
+        &out,
+        &format!("note: view {schema}.totals: review: it was converted from the SQL of"),
+    );
     has(&out, "      CREATE VIEW \"public\".\"totals\" (");
     for (name, why) in DIFFERENT {
         lists(&out, schema, name, why);
     }
-    has(&out, "    CREATE VIEW \"public\".\"shouting\" (\"u\") AS SELECT upper(");
-    lists(&out, schema, "loose", "may show other rows here: it compares, groups or counts texts");
+    has(
+        &out,
+        "    CREATE VIEW \"public\".\"shouting\" (\"u\") AS SELECT upper(",
+    );
+    lists(
+        &out,
+        schema,
+        "loose",
+        "may show other rows here: it compares, groups or counts texts",
+    );
     lists(&out, schema, "on_loose", "it reads the view");
     lists(&out, schema, "checked", "its text has WITH");
     lists(&out, schema, "dated", "its text has INTERVAL");
     // PostgreSQL takes no column that a group does not decide.
-    lists(&out, schema, "store_sales", "must appear in the GROUP BY clause");
+    lists(
+        &out,
+        schema,
+        "store_sales",
+        "must appear in the GROUP BY clause",
+    );
 }
 
 #[test]
@@ -180,7 +201,7 @@ fn within_the_family(source: Engine, target: Engine) {
     ends.source.sql(&sql).unwrap();
     ends.run_well("migrate", &[]);
     agree(&ends, &OF_MYSQL);
-    agree(&ends, &["averaged", "gathered", "shouting", "limited", "store_sales"]);
+    agree(&ends, &["averaged", "gathered", "shouting", "limited"]);
 }
 
 #[test]
@@ -200,16 +221,24 @@ const TWO: &str = "create table t (id int primary key, n int); insert into t val
 fn names_are_taken(source: Engine, target: Engine) {
     let ends = Ends::between(source, target, "taken");
     ends.source.sql(TWO).unwrap();
-    ends.target.sql("create view two as select 1 as own").unwrap();
+    ends.target
+        .sql("create view two as select 1 as own")
+        .unwrap();
     let out = ends.run_well("migrate", &[]).out;
     has(&out, "another of that name is there");
     assert_eq!(rows(&ends.target, "two"), ["1"]);
     assert_eq!(rows(&ends.target, "one"), ["1\t5"]);
-    let again = ends.run_well("migrate", &["--resume", "--json"]).out;
+    let again = ends
+        .run_well("migrate", &["--prepare", "truncate", "--json"])
+        .out;
     let last: Value = again
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|event| event["object"].as_str().is_some_and(|name| name.ends_with(".one")))
+        .find(|event| {
+            event["object"]
+                .as_str()
+                .is_some_and(|name| name.rsplit('.').next() == Some("one"))
+        })
         .unwrap_or_else(|| panic!("{again}"));
     assert_eq!(last["state"], "kept", "{last}");
     has(last["review"]["original"].as_str().unwrap(), "t");
@@ -246,7 +275,7 @@ fn a_view_reads_what_rules_have_renamed() {
     );
     let file = std::env::temp_dir().join(format!("whimbrel-{}-mappings.json", schema.trim()));
     std::fs::write(&file, mappings).unwrap();
-    ends.run_well("migrate", &["--table-mappings", file.to_str().unwrap()]);
+    ends.run_well("migrate", &["--mappings", file.to_str().unwrap()]);
     std::fs::remove_file(&file).unwrap();
     agree(&ends, &["one", "two"]);
 }

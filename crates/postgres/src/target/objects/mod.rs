@@ -15,8 +15,8 @@ mod views;
 pub(super) use scripts::unmake;
 
 use whimbrel_connector::objects::{
-    Foreign, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement, ObjectStep, Places,
-    Refused, Taking, keeps_values, plan_scripts,
+    Foreign, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement, ObjectStep,
+    Places, Refused, Taking, keeps_values, plan_scripts,
 };
 use whimbrel_connector::{Error, TargetTable, TaskFence};
 use whimbrel_core::Engine;
@@ -168,7 +168,9 @@ pub(super) fn plan(
             Ok(vec![analyze]),
         );
     }
-    let foreign = objects.engine().filter(|engine| *engine != Engine::Postgres);
+    let foreign = objects
+        .engine()
+        .filter(|engine| *engine != Engine::Postgres);
     let taking = Taking {
         foreign: foreign.map(|engine| Foreign {
             engine,

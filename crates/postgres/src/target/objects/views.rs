@@ -33,7 +33,9 @@ pub(super) fn made(view: &Converted) -> MadeView {
 /// A name in quotes where it needs some, as `%I` of the server's `format` has it, but for names that are keywords.
 fn plain(name: &str) -> String {
     let mut bytes = name.bytes();
-    let begins = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let begins = bytes
+        .next()
+        .is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let is_plain = begins
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if is_plain {
