@@ -1,4 +1,8 @@
 //! Views in the SQL of another engine: made where they are converted, or listed.
+//!
+//! Nothing is recorded of them, and a run may be killed between any two statements: a view is made by one statement, which is whole or not at all, and a later run
+//! finds it by its name and looks whether it is the same. PostgreSQL tells by making it over in a transaction that is rolled back, MySQL and MariaDB by a view beside it
+//! that is dropped again; a run that is killed there leaves that one, which the next look replaces. What is not the same is never replaced.
 
 use whimbrel_core::Engine;
 use whimbrel_core::objects::{Likeness, ScriptTime, Scripted};
