@@ -30,6 +30,7 @@ mod rows;
 mod source;
 mod stall;
 mod target;
+pub mod views;
 
 pub use assess::{Assessed, Concern, Findings, KEY_CHECKS, Unmade, without_key};
 pub use background::{Background, in_background};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use whimbrel_connector::objects::ObjectPlan;
 
 use super::dry_run::{comment, statement};
-use crate::progress::{unconverted, unconverted_json};
+use crate::progress::{review_json, reviewed, unconverted, unconverted_json};
 
 /// The statements in the order in which they are run, and what is not made as comments.
 pub(super) fn script(plan: &ObjectPlan) -> String {
@@ -17,6 +17,14 @@ pub(super) fn script(plan: &ObjectPlan) -> String {
                 .iter()
                 .map(|note| comment(&format!("note: {note}"))),
         );
+        if let Some(review) = step.review() {
+            parts.extend(
+                reviewed(&review)
+                    .iter()
+                    .take_while(|line| *line != "    here:")
+                    .map(|line| comment(line)),
+            );
+        }
         if let Some(script) = &step.script {
             if step.is_before_tables() {
                 parts.push(comment("made before the tables, which may rest on it"));
@@ -46,6 +54,7 @@ pub(super) fn json(plan: &ObjectPlan) -> Value {
             "kind": step.kind.as_str(),
             "object": step.name,
             "note": step.note,
+            "review": step.review().as_ref().map(review_json),
             "sql": step.statements.iter().map(|made| &made.sql).collect::<Vec<_>>(),
         })
     });

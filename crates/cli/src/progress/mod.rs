@@ -22,7 +22,7 @@ use crate::logging::Screen;
 use rate::{Meter, Speed};
 
 pub(crate) use json::finished;
-pub(crate) use objects::{unconverted, unconverted_json};
+pub(crate) use objects::{review_json, reviewed, unconverted, unconverted_json};
 pub(crate) use summary::{TableFacts, aligned, summary};
 
 /// The run at one moment.

@@ -1,7 +1,7 @@
 //! The objects that are made after the rows, as lines and events.
 
 use serde_json::{Value, json};
-use whimbrel_connector::objects::Unconverted;
+use whimbrel_connector::objects::{Review, Unconverted};
 use whimbrel_engine::{ObjectProgress, ObjectResult, ObjectState, ProgressSnapshot};
 
 use crate::format;
@@ -105,12 +105,28 @@ pub(super) fn summary(objects: &ObjectProgress) -> Vec<String> {
         .results
         .iter()
         .filter_map(|result| Some((result, result.note.as_ref()?)));
-    lines.extend(
-        noted.map(|(result, note)| {
-            format!("note: {} {}: {note}", result.kind.singular(), result.name)
-        }),
-    );
+    for (result, note) in noted {
+        let (kind, name) = (result.kind.singular(), &result.name);
+        lines.push(format!("note: {kind} {name}: {note}"));
+        lines.extend(result.review.iter().flat_map(|review| reviewed(review)));
+    }
     lines
+}
+
+/// Both texts of what was converted.
+pub(crate) fn reviewed(review: &Review) -> Vec<String> {
+    let texts = [("source", &review.original), ("here", &review.converted)];
+    let lines = texts.into_iter().flat_map(|(side, text)| {
+        let mut lines = vec![format!("    {side}:")];
+        lines.extend(text.lines().map(|line| format!("      {line}")));
+        lines
+    });
+    lines.collect()
+}
+
+/// Both texts as a value.
+pub(crate) fn review_json(review: &Review) -> Value {
+    json!({ "original": review.original, "converted": review.converted })
 }
 
 /// An object that is not made: why, and what to begin from.
@@ -141,6 +157,7 @@ pub(super) fn result_json(result: &ObjectResult) -> Value {
         "state": state,
         "message": message,
         "note": result.note,
+        "review": result.review.as_deref().map(review_json),
         "elapsed_ms": u64::try_from(result.elapsed.as_millis()).unwrap_or(u64::MAX),
     })
 }

@@ -2,7 +2,7 @@ use super::Dialect;
 
 /// A piece of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A word without quotes, in lower case: a keyword, a function, or in PostgreSQL a plain name.
     Word(String),
     /// A name in quotes.
@@ -14,12 +14,13 @@ pub(super) enum Token {
 }
 
 /// The longer ones first.
-const SYMBOLS: [&str; 18] = [
-    "::", "<>", "!=", "<=", ">=", "=", "<", ">", "(", ")", "[", "]", ",", ".", "+", "-", "*", ";",
+const SYMBOLS: [&str; 25] = [
+    "<=>", "!~~", "::", "<>", "!=", "<=", ">=", "~~", "||", "=", "<", ">", "(", ")", "[", "]", ",",
+    ".", "+", "-", "*", "/", "%", "@", ";",
 ];
 
 /// Takes a text apart; `None` when it has something that is not known here.
-pub(super) fn tokens(text: &str, dialect: Dialect) -> Option<Vec<Token>> {
+pub(crate) fn tokens(text: &str, dialect: Dialect) -> Option<Vec<Token>> {
     let mut rest = text.trim_start();
     let mut tokens = Vec::new();
     while let Some(first) = rest.chars().next() {

@@ -3,7 +3,7 @@
 //! What is not known to mean the same is not read at all: the answer is `None`, never a guess. The texts come from the servers' own printers, so they are
 //! fully qualified, with casts spelled out (PostgreSQL) or names in back-ticks (MySQL, MariaDB).
 
-mod lexer;
+pub(crate) mod lexer;
 mod parser;
 mod safety;
 mod typing;

@@ -3,6 +3,7 @@
 mod names;
 mod place;
 mod script;
+mod view;
 
 pub use names::NamePool;
 pub use place::{
@@ -10,6 +11,7 @@ pub use place::{
     keeps_values_of_text, renames_columns,
 };
 pub use script::{Script, Taking, another_is_there, own_stands_aside, plan_scripts};
+pub use view::{Foreign, MadeView};
 
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ScriptTime};
@@ -105,9 +107,28 @@ pub struct ObjectStep {
     pub note: Option<String>,
     /// What it needs besides, where it is made by the source's own text.
     pub script: Option<Box<Script>>,
+    /// The text at the source of what was converted from the SQL of another engine: a person is to look at both.
+    pub original: Option<String>,
+}
+
+/// What was converted from the SQL of another engine, for a person who compares both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// The text at the source.
+    pub original: String,
+    /// The statement here.
+    pub converted: String,
 }
 
 impl ObjectStep {
+    /// What a person is to look at, where it was converted from the SQL of another engine.
+    pub fn review(&self) -> Option<Review> {
+        Some(Review {
+            original: self.original.clone()?,
+            converted: self.statements.last()?.sql.clone(),
+        })
+    }
+
     /// Whether it is made before tables are.
     pub fn is_before_tables(&self) -> bool {
         let script = self.script.as_ref();

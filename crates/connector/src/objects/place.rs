@@ -192,6 +192,7 @@ impl<'a> ObjectPlanner<'a> {
                     waits_for_end: kind != ObjectKind::Index,
                     note: None,
                     script: None,
+                    original: None,
                 });
                 self.plan.steps.last_mut()
             }
@@ -214,6 +215,7 @@ impl<'a> ObjectPlanner<'a> {
                 waits_for_end: true,
                 note: None,
                 script: None,
+                original: None,
             });
         }
     }

@@ -7,8 +7,10 @@ use whimbrel_core::objects::{
     Likeness, ObjectKind, Requirement, SchemaObjects, ScriptStatement, ScriptTime, Scripted,
 };
 
+use super::view::{Foreign, dialect, named, plan_view};
 use super::{ObjectPlanner, ObjectStatement, ObjectStep, Refused, renames_columns};
 use crate::TargetTable;
+use crate::views::Views;
 
 const NOT_ASKED_FOR: &str = "it runs at the target, or decides who may do what there, and what belongs to tables alone was asked for: --objects all makes it";
 
@@ -61,8 +63,8 @@ pub fn own_stands_aside(task: &str, remove: &str) -> String {
 /// How a target takes texts of a source.
 #[derive(Debug)]
 pub struct Taking {
-    /// Whose SQL the texts are, where that is not the target's own: then it takes none.
-    pub foreign: Option<Engine>,
+    /// Whose SQL the texts are, where that is not the target's own: then it takes views alone, once they are converted.
+    pub foreign: Option<Foreign>,
     /// Whether the text is that of a server that differs in parts.
     pub may_be_refused: bool,
     /// Makes a schema of the target the one in which names without a schema are looked up, where texts have such names.
@@ -80,14 +82,23 @@ pub fn plan_scripts(
 ) {
     let renamed = Renamed::of(tables);
     let mut homes = Homes::of(tables, &objects.scripts);
+    let mut views = taking
+        .foreign
+        .map(|foreign| Views::new(tables, dialect(foreign.engine)));
     for script in &objects.scripts {
+        let view = views.as_mut().zip(taking.foreign);
+        let view = view.filter(|_| script.kind == ObjectKind::View && !planner.lists_scripts());
+        if let Some((views, foreign)) = view {
+            plan_view(planner, views, script, foreign);
+            continue;
+        }
         // What is not wanted has its place all the same, by which that of others is found.
         let home = homes.find(script);
         if !planner.wants(script.kind) && !planner.lists_scripts() {
             continue;
         }
-        let reason = match taking.foreign {
-            Some(engine) => Some(across(engine, script.kind)),
+        let reason = match &taking.foreign {
+            Some(foreign) => Some(across(foreign.engine, script.kind)),
             None if planner.lists_scripts() => Some(NOT_ASKED_FOR.to_owned()),
             None => renamed.named_in(script).or(home.clone().err()),
         };
@@ -109,11 +120,7 @@ pub fn plan_scripts(
 
 /// Why a text of another engine makes nothing.
 fn across(engine: Engine, kind: ObjectKind) -> String {
-    let engine = match engine {
-        Engine::Postgres => "PostgreSQL",
-        Engine::MySql => "MySQL",
-        Engine::MariaDb => "MariaDB",
-    };
+    let engine = named(engine);
     match kind {
         ObjectKind::Extension => {
             format!("it is an extension of {engine}: see what of it is used, and whether this server has the like")
@@ -167,6 +174,7 @@ fn step(script: &Scripted, home: Option<&str>, taking: &Taking) -> ObjectStep {
             behind: script.behind.unwrap_or(script.kind),
             may_be_refused: taking.may_be_refused,
         })),
+        original: None,
     }
 }
 

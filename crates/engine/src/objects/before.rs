@@ -171,6 +171,7 @@ fn tell_acting(fence: &TaskFence, progress: &Progress, step: &ObjectStep, why: &
         note: Some(format!(
             "it stayed, and acted on the rows that were written, which may differ from the source's by it: {why}; then load its table again"
         )),
+        review: None,
         elapsed: Duration::ZERO,
     });
 }

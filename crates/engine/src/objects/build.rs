@@ -165,6 +165,7 @@ impl Building<'_> {
             name: UNPLANNED.to_owned(),
             state: ObjectState::Failed(format!("they cannot be planned: {error}")),
             note: None,
+            review: None,
             elapsed: std::time::Duration::ZERO,
         });
     }
@@ -186,6 +187,7 @@ impl Building<'_> {
                     ObjectState::Waits(key.reason)
                 },
                 note: None,
+                review: None,
                 elapsed: std::time::Duration::ZERO,
             });
         }
@@ -231,6 +233,7 @@ impl Building<'_> {
                 "it needs the table {lacking}, which is not loaded; it is made once that is"
             )),
             note: None,
+            review: None,
             elapsed: std::time::Duration::ZERO,
         });
         true

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use whimbrel_connector::objects::Unconverted;
+use whimbrel_connector::objects::{Review, Unconverted};
 use whimbrel_core::objects::ObjectKind;
 
 use crate::{Progress, ProgressSnapshot};
@@ -30,6 +30,8 @@ pub struct ObjectResult {
     pub state: ObjectState,
     /// How it differs from the source's.
     pub note: Option<String>,
+    /// Both texts of what was converted.
+    pub review: Option<Box<Review>>,
     /// How long it took.
     pub elapsed: Duration,
 }

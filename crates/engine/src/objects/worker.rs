@@ -192,6 +192,7 @@ impl Worker {
             name: step.name.clone(),
             state,
             note,
+            review: step.review().map(Box::new),
             elapsed,
         });
     }

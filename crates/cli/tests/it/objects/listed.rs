@@ -68,7 +68,7 @@ fn all_that_postgres_has_by_its_text_is_listed_by_mysql() {
     lists_everything(
         Engine::Postgres15,
         Engine::Mysql97,
-        "create table t (id int primary key); create view \"A view\" as select id from t; create materialized view m as select 1 as one;
+        "create table t (id int primary key); create view \"A view\" as select id, now() as seen from t; create materialized view m as select 1 as one;
          create function f() returns trigger language plpgsql as 'begin return new; end'; create trigger \"tr ig\" before insert on t for each row execute function f();
          create rule r as on delete to t do instead nothing; create policy p on t using (id > 0); alter table t enable row level security;
          grant select on t to listed_role; create type c as (a int); create extension citext; comment on view \"A view\" is 'seen';
@@ -98,7 +98,7 @@ fn all_that_mysql_has_by_its_text_is_listed_by_postgres() {
         lists_everything(
             engine,
             Engine::Postgres15,
-            "create table t (id int primary key); create view `A view` as select id from t; create function f() returns int no sql return 1;
+            "create table t (id int primary key); create view `A view` as select id, now() as seen from t; create function f() returns int no sql return 1;
              create procedure p() select 1; create trigger tr before insert on t for each row set new.id = 1; create event e on schedule every 1 day do select 1;
              create user if not exists listed_u; grant select on t to listed_u",
             &[
@@ -262,5 +262,20 @@ fn sequences_of_one_name_that_meet_in_one_database_are_told_apart() {
         1,
         "{}",
         said.out
+    );
+}
+
+/// Its rows of now are migrated, those of the past are not.
+#[test]
+fn system_versioning_is_listed() {
+    let ends = Ends::between(Engine::Mariadb1011, Engine::Postgres15, "versioned");
+    ends.source
+        .sql("create table t (id int primary key) with system versioning; insert into t values (1)")
+        .unwrap();
+    let out = ends.run_well("migrate", &[]).out;
+    assert!(out.contains("not made: system versioning"), "{out}");
+    assert!(
+        out.contains("ALTER TABLE `t` ADD SYSTEM VERSIONING"),
+        "{out}"
     );
 }

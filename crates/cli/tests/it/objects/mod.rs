@@ -12,6 +12,7 @@ mod page;
 mod rights;
 mod same_engine;
 mod shaped;
+mod views;
 mod whole;
 
 use whimbrel_testkit::{Engine, TestDatabase};

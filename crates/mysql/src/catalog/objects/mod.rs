@@ -9,7 +9,8 @@ mod statistics;
 use std::collections::{BTreeSet, HashMap};
 
 use whimbrel_core::objects::{
-    Check, ColumnDefault, Counter, CounterForm, NextNumber, SchemaObjects, TableObjects,
+    Check, ColumnDefault, Counter, CounterForm, NextNumber, OtherObject, SchemaObjects,
+    TableObjects,
 };
 use whimbrel_core::{Engine, Table, TableName};
 
@@ -101,14 +102,11 @@ async fn read_definitions(
             add_item(objects, item, engine);
         }
         if let Some(partitioning) = definition.partitioning {
-            described
-                .objects
-                .others
-                .push(whimbrel_core::objects::OtherObject {
-                    what: "partitioning".to_owned(),
-                    name: table.name.to_string(),
-                    native: Some(partitioning.to_owned()),
-                });
+            described.objects.others.push(OtherObject {
+                what: "partitioning".to_owned(),
+                name: table.name.to_string(),
+                native: Some(partitioning.to_owned()),
+            });
         }
     }
     Ok(())
@@ -178,14 +176,24 @@ async fn read_table_facts(
     connection: &mut Connection,
     described: &mut Described,
 ) -> Result<(), WireError> {
-    let sql = "SELECT table_schema, table_name, table_comment, auto_increment FROM information_schema.tables \
+    let sql = "SELECT table_schema, table_name, table_comment, auto_increment, table_type FROM information_schema.tables \
                WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND table_schema IN ($1)";
     for row in described.rows(connection, sql).await? {
+        let versioned = (row.text(4) == "SYSTEM VERSIONED").then(|| name_of(&row));
         if let Some(table) = described.table(&row) {
             table.comment = Some(row.text(2).to_owned()).filter(|comment| !comment.is_empty());
             for counter in &mut table.counters {
                 counter.next = row.number(3).map_or(NextNumber::None, NextNumber::Known);
             }
+            let others = &mut described.objects.others;
+            others.extend(versioned.map(|name| OtherObject {
+                what: "system versioning".to_owned(),
+                native: Some(format!(
+                    "ALTER TABLE {} ADD SYSTEM VERSIONING",
+                    quote::identifier(&name.name)
+                )),
+                name: name.to_string(),
+            }));
         }
     }
     Ok(())

@@ -11,13 +11,14 @@ mod indexes;
 mod render;
 mod scripts;
 mod sequences;
+mod views;
 
 pub(super) use scripts::{
     DEFAULT_WAITS, LOCK_WAIT_TIMEOUT, SHORT_WAITS, run_with, set_waits, unmake,
 };
 
 use whimbrel_connector::objects::{
-    ColumnAdditions, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement,
+    ColumnAdditions, Foreign, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement,
     ObjectStep, Places, Refused, Taking, keeps_values, plan_scripts,
 };
 use whimbrel_connector::{Error, TargetColumn, TargetTable, TaskFence};
@@ -169,7 +170,12 @@ pub(super) fn plan(
     }
     let source = objects.engine();
     let taking = Taking {
-        foreign: source.filter(|source| *source == Engine::Postgres),
+        foreign: source
+            .filter(|source| *source == Engine::Postgres)
+            .map(|engine| Foreign {
+                engine,
+                view: views::made,
+            }),
         may_be_refused: source != Some(engine),
         enter: Some(|schema| format!("USE {}", quote::identifier(schema))),
         name_schema: Some(scripts::on_database),

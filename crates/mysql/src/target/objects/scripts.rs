@@ -6,11 +6,11 @@ use whimbrel_connector::objects::{
 };
 use whimbrel_connector::{Error, TaskFence};
 use whimbrel_core::Engine;
-use whimbrel_core::objects::{ObjectKind, Requirement};
+use whimbrel_core::objects::{Again, Likeness, ObjectKind, Requirement};
 
 use super::super::control::{self, Held};
 use super::super::kept_objects;
-use super::{needed, refusal, refused, run};
+use super::{needed, refusal, refused, run, views};
 use crate::catalog::{is_same_text, shown_text};
 use crate::errors::general;
 use crate::quote;
@@ -181,6 +181,13 @@ async fn taken(
             return Ok(Some(another_is_there(step)));
         }
     }
+    if let Some((likeness, again)) = script
+        .likeness
+        .as_ref()
+        .and_then(|likeness| Some((likeness, likeness.again.as_ref()?)))
+    {
+        return converted(connection, step, (likeness, again)).await;
+    }
     // Another kind of server prints another text of the same.
     let likeness = script.likeness.as_ref().filter(|_| !script.may_be_refused);
     let Some(likeness) = likeness else {
@@ -191,6 +198,23 @@ async fn taken(
     // What is not there is no other. What may not be seen is taken for the same.
     let is_another = own.is_some_and(|own| !is_same_text(&own.create, &likeness.text));
     Ok(is_another.then(|| another_is_there(step)))
+}
+
+/// Why a view that was converted is not made: another has its name.
+async fn converted(
+    connection: &mut Connection,
+    step: &ObjectStep,
+    (likeness, again): (&Likeness, &Again),
+) -> Result<Option<String>, Error> {
+    let Some(first) = step.statements.first() else {
+        return Ok(None);
+    };
+    if needed(connection, step, first).await?.is_some() {
+        return Ok(None);
+    }
+    let is_same = views::is_same(connection, likeness, again).await;
+    let is_same = is_same.map_err(|error| refusal(error, step, &again.sql))?;
+    Ok((!is_same).then(|| another_is_there(step)))
 }
 
 /// Whether the trigger that has the name of one is of the same table.

@@ -10,12 +10,13 @@ mod foreign_keys;
 mod indexes;
 mod render;
 mod scripts;
+mod views;
 
 pub(super) use scripts::unmake;
 
 use whimbrel_connector::objects::{
-    NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement, ObjectStep, Places,
-    Refused, Taking, keeps_values, plan_scripts,
+    Foreign, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement, ObjectStep,
+    Places, Refused, Taking, keeps_values, plan_scripts,
 };
 use whimbrel_connector::{Error, TargetTable, TaskFence};
 use whimbrel_core::Engine;
@@ -167,10 +168,14 @@ pub(super) fn plan(
             Ok(vec![analyze]),
         );
     }
+    let foreign = objects
+        .engine()
+        .filter(|engine| *engine != Engine::Postgres);
     let taking = Taking {
-        foreign: objects
-            .engine()
-            .filter(|engine| *engine != Engine::Postgres),
+        foreign: foreign.map(|engine| Foreign {
+            engine,
+            view: views::made,
+        }),
         may_be_refused: false,
         enter: None,
         name_schema: None,
