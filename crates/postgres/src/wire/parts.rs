@@ -21,7 +21,10 @@ impl Connection {
         block_bytes: usize,
     ) -> Result<Option<CopyBlock>, WireError> {
         if self.copy_out_left > 0 {
-            return self.part(0, self.copy_out_left, block_bytes).await.map(Some);
+            return self
+                .part(0, self.copy_out_left, block_bytes)
+                .await
+                .map(Some);
         }
         match self.copy_data_ahead().await? {
             Some(length) if length > block_bytes => {

@@ -147,7 +147,9 @@ async fn a_refusal_among_rows_in_parts_is_told_and_leaves_nothing() {
         let error = pair.load(how).await.unwrap_err().to_string();
         assert!(error.contains("short"), "{error}");
         assert_eq!(pair.target.sql("select count(*) from t").unwrap(), "0\n");
-        pair.target.sql("alter table t drop constraint short").unwrap();
+        pair.target
+            .sql("alter table t drop constraint short")
+            .unwrap();
         pair.load(how).await.unwrap();
         pair.same("select id, v::text from t order by id");
     }
