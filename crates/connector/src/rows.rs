@@ -7,9 +7,10 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RawFormat {
     /// PostgreSQL `COPY … (FORMAT binary)`: CopyData messages exactly as the server sent them, type byte and length
-    /// included. The first block of a chunk begins with the format's signature, the last ends with its trailer.
+    /// included. The first block of a chunk begins with the format's signature, the last ends with its trailer. A message
+    /// longer than a block may come as several, one block each, of which the first counts as the row and the others as none.
     PgCopyBinary,
-    /// PostgreSQL `COPY … (FORMAT text)`: CopyData messages exactly as the server sent them.
+    /// PostgreSQL `COPY … (FORMAT text)`: CopyData messages in the same way.
     PgCopyText,
 }
 
@@ -25,11 +26,12 @@ pub struct RawRows<'a> {
 /// Called with the cells of each row, in the order of the columns that were asked for.
 pub type RowVisitor<'v> = dyn FnMut(&[Value<'_>]) -> Result<(), Error> + Send + 'v;
 
-/// Some rows of a chunk, in the source's wire format. Rows are never split over blocks.
+/// Some rows of a chunk, in the source's wire format.
 ///
-/// A block aims at a fixed size in bytes; a row larger than that is a block of its own.
+/// A block aims at a fixed size in bytes. A row larger than that is a block of its own where the rows are read decoded; in a raw format it
+/// may be several blocks, each of whole messages and of nothing else.
 pub trait RowBlock: Send + Sync {
-    /// How many rows there are. 0 is possible (a raw block that only ends the format).
+    /// How many rows begin here. 0 is possible (a raw block that only ends the format, or goes on with a long row).
     fn row_count(&self) -> usize;
 
     /// Bytes of the rows in the wire format, for progress and bounds.

@@ -161,6 +161,32 @@ fn rows(from: Engine, to: Engine) {
     assert_eq!(at(&ends.source), at(&ends.target));
 }
 
+/// Where nothing looks into the rows, no row is held whole.
+#[test]
+fn values_far_larger_than_the_bound_pass_from_postgres_to_postgres() {
+    let ends = Ends::between(Engine::Postgres15, Engine::Postgres18, "parts");
+    let bytes = (0..=255_u8).map(|byte| format!("{byte:02x}"));
+    let bytes = bytes.collect::<Vec<_>>().concat();
+    ends.source
+        .sql(&format!(
+            "create table t (id int primary key, b bytea, e text);
+             alter table t alter b set storage external, alter e set storage external;
+             insert into t values (1, 'small', 'small');
+             insert into t select n, decode(repeat('{bytes}', 781250), 'hex'), 'small' from generate_series(2, 3) n;
+             insert into t values (4, 'small', repeat('größer', 25000000)), (5, 'small', 'small')"
+        ))
+        .unwrap();
+    let peak = peak_kib(&ends, &["--jobs", "1"]);
+    eprintln!("{peak} KiB for values of 200 MB");
+    assert!(peak < 64 * 1024, "{peak} KiB");
+    assert_eq!(ends.arrived("t"), 5);
+    let told = |end: &TestDatabase| {
+        end.sql("select id, length(b), md5(b), octet_length(e), md5(e) from t order by id")
+            .unwrap()
+    };
+    assert_eq!(told(&ends.source), told(&ends.target));
+}
+
 macro_rules! wide {
     ($($name:ident: $from:ident, $to:ident;)*) => {
         $(#[test]

@@ -40,6 +40,8 @@ struct OpenChunk {
     file: Option<(String, u32)>,
     layout: Arc<RowLayout>,
     block_bytes: usize,
+    /// Nobody here looks into the rows, so that long ones need not be whole.
+    is_raw: bool,
 }
 
 impl PostgresReader {
@@ -154,6 +156,7 @@ impl ChunkReader for PostgresReader {
                 .map(|file| (file_sql(request.table, &range), file)),
             layout: Arc::new(RowLayout::new(request.table, request.format)),
             block_bytes: request.block_bytes,
+            is_raw: request.format != ReadFormat::Decoded,
         });
         Ok(())
     }
@@ -162,7 +165,12 @@ impl ChunkReader for PostgresReader {
         let Some(open) = &self.open else {
             return Ok(None);
         };
-        match self.connection.copy_out_block(open.block_bytes).await {
+        let block = if open.is_raw {
+            self.connection.copy_out_parts(open.block_bytes).await
+        } else {
+            self.connection.copy_out_block(open.block_bytes).await
+        };
+        match block {
             Ok(Some(block)) => Ok(Some(Box::new(PgRows {
                 block,
                 layout: Arc::clone(&open.layout),

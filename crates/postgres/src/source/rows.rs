@@ -116,7 +116,7 @@ fn readable<'a>(table: &Table, row: &'a [u8]) -> Vec<Value<'a>> {
 impl RowBlock for PgRows {
     /// Counting needs no look into the rows but the first and the last: header and trailer stand there.
     fn row_count(&self) -> usize {
-        if !self.layout.is_binary() {
+        if !self.layout.is_binary() || self.block.message_count == 0 {
             return self.block.message_count;
         }
         let has_trailer = self.block.bytes.ends_with(&BINARY_TRAILER)

@@ -83,6 +83,8 @@ pub(crate) struct Connection {
     tls: Option<String>,
     /// Whether the server reads CopyData: only then does it answer CopyDone and CopyFail.
     is_copying_in: bool,
+    /// Bytes of a long message that have not been handed over yet.
+    pub(super) copy_out_left: usize,
 }
 
 impl Connection {
@@ -105,6 +107,7 @@ impl Connection {
             parameters: HashMap::new(),
             tls,
             is_copying_in: false,
+            copy_out_left: 0,
         };
         connection.sign_in(options, purpose).await?;
         if let Some(script) = &options.after_connect {

@@ -3,11 +3,11 @@ use bytes::Bytes;
 use super::WireError;
 use super::stream::{HEADER_BYTES, message_length};
 
-/// Whole CopyData messages as the server sent them.
+/// Whole CopyData messages as the server sent them; or one that is a part of a longer message.
 #[derive(Clone, Debug)]
 pub(crate) struct CopyBlock {
     pub(crate) bytes: Bytes,
-    /// How many messages there are.
+    /// How many messages of the server begin here: 0 for a part of one that began in an earlier block.
     pub(crate) message_count: usize,
 }
 

@@ -8,6 +8,7 @@ mod connection;
 mod copy;
 mod end_point;
 mod error;
+mod parts;
 mod pipeline;
 mod replication;
 mod stream;

@@ -99,3 +99,58 @@ async fn a_bound_holds_where_rows_are_frozen() {
         pair.same_table("t");
     }
 }
+
+/// Long rows among short ones, as a source hands them over that keeps none of them whole.
+fn long_rows(engine: Engine, ty: &str) -> Pair {
+    let pair = pair(engine, ty);
+    pair.source
+        .sql(&format!(
+            "truncate t; insert into t
+             select i, cast('(' || i || ',' || repeat(chr(97 + i % 26), 1 + i * i % 5000) || ')' as {ty}) from generate_series(1, 300) i"
+        ))
+        .unwrap();
+    pair
+}
+
+#[tokio::test]
+async fn rows_in_parts_arrive_whole_and_no_statement_ends_within_one() {
+    for engine in ENGINES {
+        for (ty, format) in TYPES {
+            let pair = long_rows(engine, ty);
+            for (block_bytes, rows_max) in [(16, 7), (100, 1), (300, 7), (300, 300), (5000, 299)] {
+                let how = How {
+                    block_bytes,
+                    statement_rows_max: Some(rows_max),
+                    ..How::RAW
+                };
+                let count = 300_u32.div_ceil(rows_max);
+                let told = statements(&pair, how, Some(format)).await;
+                let expected = format!("{count}\t300\t{rows_max}\n");
+                assert_eq!(told, expected, "{engine} {ty} {how:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_among_rows_in_parts_is_told_and_leaves_nothing() {
+    for (ty, _) in TYPES {
+        let pair = long_rows(Engine::Postgres15, ty);
+        let how = How {
+            block_bytes: 100,
+            ..How::RAW
+        };
+        let how = how.mode(PrepareMode::DoNothing);
+        pair.target
+            .sql("alter table t add constraint short check (length(v::text) < 4000)")
+            .unwrap();
+        let error = pair.load(how).await.unwrap_err().to_string();
+        assert!(error.contains("short"), "{error}");
+        assert_eq!(pair.target.sql("select count(*) from t").unwrap(), "0\n");
+        pair.target
+            .sql("alter table t drop constraint short")
+            .unwrap();
+        pair.load(how).await.unwrap();
+        pair.same("select id, v::text from t order by id");
+    }
+}
