@@ -19,8 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use whimbrel_connector::{Error, LogEvent, TableId};
+use whimbrel_connector::{Background, Error, LogEvent, TableId, in_background};
 use whimbrel_core::Table;
 
 use super::place::View;
@@ -129,7 +128,7 @@ pub(super) async fn gaps(
 #[derive(Debug)]
 pub(super) struct MembersLook {
     found: mpsc::Receiver<Vec<LogEvent>>,
-    looking: JoinHandle<()>,
+    _looking: Background<()>,
 }
 
 impl MembersLook {
@@ -153,7 +152,7 @@ impl MembersLook {
         );
         Self {
             found,
-            looking: tokio::spawn(look),
+            _looking: in_background("look at the publication", look),
         }
     }
 
@@ -163,12 +162,6 @@ impl MembersLook {
             Some(found) => found,
             None => std::future::pending().await,
         }
-    }
-}
-
-impl Drop for MembersLook {
-    fn drop(&mut self) {
-        self.looking.abort();
     }
 }
 
