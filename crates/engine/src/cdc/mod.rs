@@ -543,6 +543,15 @@ impl Run<'_> {
         Ok((fence, records, from))
     }
 
+    /// Nothing is loaded before tables are followed again. What must not act beside the changes, such as triggers of the target, is put aside.
+    async fn resumed(&self) -> Result<LoadOutcome, RunError> {
+        let built = self.build_objects(Stage::Resumed).await?;
+        Ok(match built {
+            Built::All => LoadOutcome::Finished { tables_errored: 0 },
+            Built::Stopped => LoadOutcome::Stopped,
+        })
+    }
+
     /// Loads what is not loaded yet, keeping the record of every table with the position of its view; what can be loaded while others are followed
     /// is left to that.
     async fn load(
@@ -562,11 +571,7 @@ impl Run<'_> {
             .add(loaded.iter().map(|table| table.name.clone()));
         self.show_suspended(&records);
         if missing.is_empty() {
-            let built = self.build_objects(Stage::Resumed).await?;
-            return Ok(match built {
-                Built::All => LoadOutcome::Finished { tables_errored: 0 },
-                Built::Stopped => LoadOutcome::Stopped,
-            });
+            return self.resumed().await;
         }
         let names = || missing.iter().map(|table| table.name.clone());
         let has_joined = |record: &LoadRecord| {
@@ -577,7 +582,7 @@ impl Run<'_> {
         if !has_end && records.iter().any(has_joined) {
             // Those that were followed before do not wait for them: see [`newcomers`].
             self.progress.expect(names());
-            return Ok(LoadOutcome::Finished { tables_errored: 0 });
+            return self.resumed().await;
         }
         // Tables may have come to be since the log was first kept.
         let prepared = async { log.prepare(tables).await.map_err(RunError::Source) };
