@@ -471,7 +471,7 @@ pub trait Applier: Send {
     ) -> Result<Option<FedTable>, Error>;
 
     /// Foreign keys of other tables that refer to one of these and act on what is applied: the table that has it, and its name. None where foreign
-    /// keys do not act in this session.
+    /// keys do not act on this connection.
     async fn acting_references(
         &mut self,
         _tables: &[TableName],

@@ -86,7 +86,7 @@ pub(crate) struct MigrateArgs {
     #[arg(long)]
     pub(crate) no_keys: bool,
     /// What is made beside rows and primary keys: all (what has a text of its own between servers of one engine alone, and listed between others), tables
-    /// (what belongs to tables alone; the rest is listed), none, or a list of extensions, types, routines, indexes, foreign-keys, checks, sequences, defaults, views, triggers, policies, events, grants, comments, statistics
+    /// (what belongs to tables alone; the rest is listed), none, or a list of these and converted-views (views of another engine, for review), extensions, types, routines, indexes, foreign-keys, checks, sequences, defaults, views, triggers, policies, events, grants, comments, statistics
     #[arg(long, value_name = "KINDS", default_value = "all", value_parser = ObjectSelection::parse)]
     pub(crate) objects: ObjectSelection,
     /// Ends at the first table in error, instead of going on with the others

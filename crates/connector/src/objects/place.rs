@@ -160,6 +160,11 @@ impl<'a> ObjectPlanner<'a> {
         self.wanted.has(kind)
     }
 
+    /// Whether views are made as they were converted from the SQL of another engine.
+    pub fn converts_views(&self) -> bool {
+        self.wanted.converts_views()
+    }
+
     /// Whether what has a text of its own is listed, because nobody has said anything of it.
     pub fn lists_scripts(&self) -> bool {
         self.wanted.is_of_tables()

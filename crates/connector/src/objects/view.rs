@@ -33,7 +33,7 @@ pub struct MadeView {
     pub session: Vec<String>,
 }
 
-/// Plans a view in the SQL of another engine, where its rows are the same here; else it is listed.
+/// Plans a view in the SQL of another engine, where nothing of it is known to mean something else here and that is asked for; else it is listed.
 pub(super) fn plan_view(
     planner: &mut ObjectPlanner<'_>,
     views: &mut Views,
@@ -57,10 +57,16 @@ pub(super) fn plan_view(
     }
     let engine = named(foreign.engine);
     let refused = match converted {
-        Ok(view) if view.differs.is_empty() => {
+        Ok(view) if view.differs.is_empty() && planner.converts_views() => {
             planner.add_script(converted_step(script, &view, foreign));
             return;
         }
+        Ok(view) if view.differs.is_empty() => Refused::with_statement(
+            format!(
+                "it was converted from the SQL of {engine}, and is to be reviewed: run the statement and compare its rows; with converted-views among --objects such views are made"
+            ),
+            view.statement(),
+        ),
         Ok(view) => Refused::with_statement(
             format!(
                 "it was converted from the SQL of {engine}, and may show other rows here: {}; if that is right, run the statement",

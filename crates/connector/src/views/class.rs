@@ -173,7 +173,10 @@ pub(super) fn common(one: Class, other: Class) -> Option<Class> {
         (one, other) => {
             let (one, other) = (one.digits()?, other.digits()?);
             let scale = one.1.max(other.1);
-            let whole = (one.0 - one.1).max(other.0 - other.1);
+            let whole = one
+                .0
+                .saturating_sub(one.1)
+                .max(other.0.saturating_sub(other.1));
             Some(Class::Decimal {
                 precision: whole + scale,
                 scale,

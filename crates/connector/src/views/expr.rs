@@ -390,7 +390,14 @@ fn sum(one: Class, other: Class) -> Option<Class> {
         return floats(one, other);
     };
     let scale = left.1.max(right.1);
-    within((left.0 - left.1).max(right.0 - right.1) + scale + 1, scale)
+    within(
+        left.0
+            .saturating_sub(left.1)
+            .max(right.0.saturating_sub(right.1))
+            + scale
+            + 1,
+        scale,
+    )
 }
 
 fn product(one: Class, other: Class) -> Option<Class> {

@@ -1,6 +1,6 @@
 //! Views in the SQL of another engine.
 //!
-//! A view is converted where its rows are the same at both ends, whatever the rows of its tables are. Its text, as the source's server prints it, is read by
+//! A view is converted where no part of it is known to mean something else at the target, whatever the rows of its tables are. Its text, as the source's server prints it, is read by
 //! a grammar that knows little, and written anew from what was read: what is not known here cannot be passed on. The types of the columns
 //! decide whether an operation means the same; where it does not, the view is not made, and the converted text is what a person begins from.
 //!

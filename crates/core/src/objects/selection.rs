@@ -114,27 +114,42 @@ impl ObjectKind {
 
 /// A name that is no kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no kind of object; give all, tables, none, or some of {list} with commas between", list = names().join(", "))]
+#[error("{0:?} is no kind of object; give {forms}", forms = ObjectSelection::forms())]
 pub struct UnknownObjectKind(String);
-
-fn names() -> Vec<&'static str> {
-    ObjectKind::ALL.map(ObjectKind::as_str).to_vec()
-}
 
 /// The kinds of objects that are wanted at the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectSelection(BTreeSet<ObjectKind>);
+pub struct ObjectSelection {
+    kinds: BTreeSet<ObjectKind>,
+    converts_views: bool,
+}
+
+/// Asks for views of another engine to be made as they were converted.
+const CONVERTED_VIEWS: &str = "converted-views";
 
 impl ObjectSelection {
-    /// All of them, the default.
+    fn of(kinds: impl IntoIterator<Item = ObjectKind>) -> Self {
+        Self {
+            kinds: kinds.into_iter().collect(),
+            converts_views: false,
+        }
+    }
+
+    /// What [`Self::parse`] takes, for messages.
+    pub fn forms() -> String {
+        let kinds = ObjectKind::ALL.map(ObjectKind::as_str).join(", ");
+        format!("none, or some of all, tables, {kinds}, {CONVERTED_VIEWS} with commas between")
+    }
+
+    /// All of them but views that are converted, the default.
     pub fn all() -> Self {
-        Self(ObjectKind::ALL.into())
+        Self::of(ObjectKind::ALL)
     }
 
     /// What belongs to tables. What has a text of its own (routines, views, triggers and the like) is listed with it, for who does not want that anything of
     /// it changes what runs at the target and with whose rights.
     pub fn of_tables() -> Self {
-        Self(ObjectKind::OF_TABLES.into())
+        Self::of(ObjectKind::OF_TABLES)
     }
 
     /// Whether it is [`Self::of_tables`].
@@ -144,53 +159,60 @@ impl ObjectSelection {
 
     /// None: rows and primary keys only.
     pub fn none() -> Self {
-        Self(BTreeSet::new())
+        Self::of([])
     }
 
-    /// Reads `all`, `tables`, `none`, or names with commas between.
+    /// Reads `none`, or `all`, `tables` and names with commas between.
     ///
     /// # Errors
     /// When a name is none of [`ObjectKind`]'s.
     pub fn parse(text: &str) -> Result<Self, UnknownObjectKind> {
-        match text.trim() {
-            "all" => return Ok(Self::all()),
-            "tables" => return Ok(Self::of_tables()),
-            "none" => return Ok(Self::none()),
-            _ => {}
+        let mut selection = Self::none();
+        if text.trim() == "none" {
+            return Ok(selection);
         }
-        let kind = |name: &str| {
-            let name = name.trim();
-            let mut known = ObjectKind::ALL.into_iter();
-            known
-                .find(|kind| kind.as_str() == name)
-                .ok_or_else(|| UnknownObjectKind(name.to_owned()))
-        };
-        text.split(',')
-            .map(kind)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "all" => selection.kinds.extend(ObjectKind::ALL),
+                "tables" => selection.kinds.extend(ObjectKind::OF_TABLES),
+                CONVERTED_VIEWS => {
+                    selection.kinds.insert(ObjectKind::View);
+                    selection.converts_views = true;
+                }
+                _ => {
+                    let mut known = ObjectKind::ALL.into_iter();
+                    let kind = known.find(|kind| kind.as_str() == name);
+                    let unknown = || UnknownObjectKind(name.to_owned());
+                    selection.kinds.insert(kind.ok_or_else(unknown)?);
+                }
+            }
+        }
+        Ok(selection)
+    }
+
+    /// Whether views of another engine are made as they were converted, and not only listed so.
+    pub fn converts_views(&self) -> bool {
+        self.converts_views
     }
 
     /// Whether objects of a kind are wanted.
     pub fn has(&self, kind: ObjectKind) -> bool {
-        self.0.contains(&kind)
+        self.kinds.contains(&kind)
     }
 
     /// Whether nothing is wanted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kinds.is_empty()
     }
 
     /// Those that are wanted here and there.
     #[must_use]
     pub fn only(&self, kinds: &[ObjectKind]) -> Self {
-        Self(
-            self.0
-                .iter()
-                .copied()
-                .filter(|kind| kinds.contains(kind))
-                .collect(),
-        )
+        let both = self.kinds.iter().filter(|kind| kinds.contains(kind));
+        Self {
+            kinds: both.copied().collect(),
+            ..*self
+        }
     }
 }
 
@@ -205,7 +227,14 @@ impl fmt::Display for ObjectSelection {
         if self.is_of_tables() {
             return f.write_str("tables");
         }
-        let names: Vec<&str> = self.0.iter().map(|kind| kind.as_str()).collect();
+        if self.converts_views {
+            let rest = Self {
+                converts_views: false,
+                kinds: self.kinds.clone(),
+            };
+            return write!(f, "{rest},{CONVERTED_VIEWS}");
+        }
+        let names: Vec<&str> = self.kinds.iter().map(|kind| kind.as_str()).collect();
         f.write_str(&names.join(","))
     }
 }
@@ -231,6 +260,10 @@ mod tests {
                 && !some.has(ObjectKind::Comment)
         );
         assert_eq!(some.to_string(), "indexes,checks");
+        let both = ObjectSelection::parse("all, converted-views").unwrap();
+        assert!(both.converts_views() && !ObjectSelection::all().converts_views());
+        assert_eq!(both.to_string(), "all,converted-views");
+        assert_eq!(ObjectSelection::parse(&both.to_string()).unwrap(), both);
         let error = ObjectSelection::parse("indexes,vistas")
             .unwrap_err()
             .to_string();

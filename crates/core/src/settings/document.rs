@@ -10,7 +10,7 @@ use super::layout::{
 };
 
 use crate::characters::CharacterRules;
-use crate::objects::{ObjectKind, ObjectSelection};
+use crate::objects::ObjectSelection;
 
 type Object = Map<String, Value>;
 
@@ -370,9 +370,7 @@ fn check_objects(path: &str, value: &Value) -> Result<(), SettingsError> {
     if let Some(Ok(_)) = value.as_str().map(ObjectSelection::parse) {
         return Ok(());
     }
-    let kinds = ObjectKind::ALL.map(ObjectKind::as_str).join(", ");
-    let allowed = format!("all, tables, none, or some of {kinds} with commas between");
-    Err(invalid(path, allowed, value))
+    Err(invalid(path, ObjectSelection::forms(), value))
 }
 
 fn check_components(path: &str, value: &Value) -> Result<(), SettingsError> {

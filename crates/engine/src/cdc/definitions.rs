@@ -63,6 +63,11 @@ enum Then {
 }
 
 impl Barrier {
+    /// Whether tables are loaded once it is over.
+    pub(super) fn wants_loads(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
     /// Tables that a user wants loaded again, and whose records may still be there.
     pub(super) fn asked_for(&self) -> &[TableName] {
         match self.then {

@@ -58,7 +58,7 @@ pub(super) struct Follower<'a> {
     pub(super) tables: StreamTables,
     pub(super) collector: Collector,
     /// Ends once everything up to here is applied.
-    pub(super) until: Option<Position>,
+    pub(super) until: Option<Until>,
     /// Why nothing more is read; what was received before is still applied.
     pub(super) ended: Option<CdcOutcome>,
     pub(super) batches_committed: u64,
@@ -90,6 +90,22 @@ pub(super) struct Follower<'a> {
     /// Changes of the first transaction that were applied before.
     pub(super) applied_before: u64,
     pub(super) waiting_since: WaitingSince,
+}
+
+/// Where a run ends.
+pub(super) struct Until {
+    pub(super) position: Position,
+    /// Everything up to it is at the target.
+    pub(super) is_reached: bool,
+}
+
+impl From<Position> for Until {
+    fn from(position: Position) -> Self {
+        Self {
+            position,
+            is_reached: false,
+        }
+    }
 }
 
 type Applied = Result<Done, Error>;
@@ -173,6 +189,7 @@ impl Follower<'_> {
                 loaded = self.newcomers.loaded() => {
                     loaded?;
                     self.start_newcomers();
+                    self.end_if_caught_up();
                 }
                 () = self.spec.reloads.asked(), if self.barrier.is_none() && !self.is_in_transaction => {
                     self.ask_for_reloads()?;
@@ -291,7 +308,7 @@ impl Follower<'_> {
         let end = self.collector.end();
         self.ended.is_some()
             || self.until.as_ref().is_some_and(|until| {
-                end.is_some_and(|end| self.stream.has_reached(&*end.place, until))
+                end.is_some_and(|end| self.stream.has_reached(&*end.place, &until.position))
             })
     }
 
@@ -327,11 +344,14 @@ impl Follower<'_> {
                 });
                 if let Some(end) = end {
                     self.committed(&end, transaction_count, kept_from.as_ref());
+                    // What waited for a whole transaction at the target.
+                    self.go_on()?;
                 }
                 self.start_newcomers();
             }
             Done::Control(done) => self.controlled(done)?,
         }
+        self.end_if_caught_up();
         self.show_latency();
         Ok(writer)
     }
@@ -359,12 +379,20 @@ impl Follower<'_> {
                 cdc.target_latency_ms = 0;
             }
         });
-        if let Some(until) = &self.until
-            && self.newcomers.is_idle()
-            && self.stream.has_reached(&*end.place, until)
-        {
+        if let Some(until) = &mut self.until {
+            until.is_reached |= self.stream.has_reached(&*end.place, &until.position);
+        }
+    }
+
+    /// Ends a run that has applied everything up to the wanted position, unless rows are still to be loaded or read again.
+    fn end_if_caught_up(&mut self) {
+        let wants_loads = self.barrier.as_ref().is_some_and(Barrier::wants_loads);
+        let is_settled = self.newcomers.is_idle() && self.gaps.is_empty() && !wants_loads;
+        let is_reached = self.until.as_ref().is_some_and(|until| until.is_reached);
+        if is_reached && is_settled && self.ended.is_none() {
+            let position = &self.committed.position;
             info!(%position, "everything up to the wanted position is applied");
-            self.ended.get_or_insert(CdcOutcome::CaughtUp);
+            self.ended = Some(CdcOutcome::CaughtUp);
         }
     }
 

@@ -13,7 +13,7 @@ use whimbrel_core::{Position, Table, TableName};
 
 use super::apply::{BatchWriter, Control, Controlled, Standing};
 use super::batch::Collector;
-use super::follow::{FollowEnd, Follower};
+use super::follow::{FollowEnd, Follower, Until};
 use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
             stream,
             tables,
             collector: Collector::default(),
-            until,
+            until: until.map(Until::from),
             ended: None,
             batches_committed: 0,
             applied_before: checkpoint.changes_applied,

@@ -73,9 +73,11 @@ pub(super) async fn renew(
             );
             Ok(false)
         }
-        // Another process of ours does the same just now.
-        Err(WireError::Server(error)) if error.code == "42710" || error.code == "23505" => {
-            Err(Error::Transient(format!("{DOING}: {error}")))
+        // Another process of ours does the same just now; or the table, or its schema, went or got another name meanwhile.
+        Err(WireError::Server(error))
+            if matches!(error.code.as_str(), "42710" | "23505" | "42P01" | "3F000") =>
+        {
+            Err(Error::Busy(format!("{DOING}: {error}")))
         }
         Err(error) => Err(general(error, DOING)),
     }

@@ -34,6 +34,9 @@ const OF_POSTGRES: [&str; 14] = [
     "uids",
     "quoted",
 ];
+/// What asks for converted views besides all else.
+const CONVERTED: &str = "all,converted-views";
+
 /// Those that may show other rows, with why.
 const DIFFERENT: [(&str, &str); 4] = [
     ("averaged", "averages have other digits here; it divides"),
@@ -119,10 +122,10 @@ fn lists(out: &str, schema: &str, name: &str, why: &str) {
 
 fn from_mysql(source: Engine, target: Engine) {
     let ends = filled(source, target, "views");
-    let rehearsed = ends.run_well("migrate", &["--dry-run"]);
+    let rehearsed = ends.run_well("migrate", &["--objects", CONVERTED, "--dry-run"]);
     has(&rehearsed.out, "review: it was converted from the SQL of");
     assert_eq!(columns(&ends.target, "totals"), "");
-    let out = ends.run_well("migrate", &[]).out;
+    let out = ends.run_well("migrate", &["--objects", CONVERTED]).out;
     agree(&ends, &OF_MYSQL);
     let schema = ends.source.sql("select database()").unwrap();
     let schema = schema.trim();
@@ -168,7 +171,7 @@ fn views_of_mysql_show_the_same_rows_in_postgres() {
 
 fn from_postgres(source: Engine, target: Engine) {
     let ends = filled(source, target, "views");
-    let out = ends.run_well("migrate", &[]).out;
+    let out = ends.run_well("migrate", &["--objects", CONVERTED]).out;
     agree(&ends, &OF_POSTGRES);
     for (name, why) in &DIFFERENT[..3] {
         lists(&out, "public", name, why);
@@ -224,12 +227,15 @@ fn names_are_taken(source: Engine, target: Engine) {
     ends.target
         .sql("create view two as select 1 as own")
         .unwrap();
-    let out = ends.run_well("migrate", &[]).out;
+    let out = ends.run_well("migrate", &["--objects", CONVERTED]).out;
     has(&out, "another of that name is there");
     assert_eq!(rows(&ends.target, "two"), ["1"]);
     assert_eq!(rows(&ends.target, "one"), ["1\t5"]);
     let again = ends
-        .run_well("migrate", &["--prepare", "truncate", "--json"])
+        .run_well(
+            "migrate",
+            &["--objects", CONVERTED, "--prepare", "truncate", "--json"],
+        )
         .out;
     let last: Value = again
         .lines()
@@ -275,7 +281,10 @@ fn a_view_reads_what_rules_have_renamed() {
     );
     let file = std::env::temp_dir().join(format!("whimbrel-{}-mappings.json", schema.trim()));
     std::fs::write(&file, mappings).unwrap();
-    ends.run_well("migrate", &["--mappings", file.to_str().unwrap()]);
+    ends.run_well(
+        "migrate",
+        &["--objects", CONVERTED, "--mappings", file.to_str().unwrap()],
+    );
     std::fs::remove_file(&file).unwrap();
     agree(&ends, &["one", "two"]);
 }

@@ -43,8 +43,7 @@ fn what_views_show_is_loaded_as_tables() {
     for ((source, target), kind) in PAIRS.into_iter().zip(["view", "all", "all", "view"]) {
         let ruled = Ruled::new(source, target, |schema| of_views(schema, kind));
         ruled.source(TABLES);
-        let is_same = source.is_postgres() == target.is_postgres();
-        ruled.run_well("migrate", if is_same { &["--objects", "all"] } else { &[] });
+        ruled.run_well("migrate", &["--objects", "all,converted-views"]);
         ruled.run_well("validate", &[]);
         assert_eq!(
             ruled.target("select number, a, price from x_v order by number"),

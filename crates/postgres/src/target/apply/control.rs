@@ -16,7 +16,7 @@ use crate::wire::WireError;
 /// The server's code for a statement that others depend on what it drops.
 const DEPENDENT_OBJECTS: &str = "2BP01";
 
-/// Foreign keys that act in this session and refer to one of `$names`, which are literals.
+/// Foreign keys that act on this connection and refer to one of `$names`, which are literals.
 const REFERENCES: &str = "
 SELECT n.nspname, c.relname, k.conname
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
