@@ -59,7 +59,7 @@ fn into_postgres(source: Engine) {
             "not made: index",
             "full-text search works otherwise here",
             "whenever a row is updated, for which this server needs a trigger",
-            ".lookout: review: it was converted from the SQL of",
+            ".lookout: it was converted from the SQL of",
         ],
     );
     assert_eq!(
@@ -112,7 +112,7 @@ fn out_of_postgres(target: Engine) {
             "not made: index public.parents.documents: there are no indexes of method gin here",
             "not made: index public.parents.one_day: NULLs do not agree with each other in unique indexes here",
             "not made: default public.parents.raw",
-            "note: view public.lookout: review: it was converted from the SQL of PostgreSQL",
+            "not made: view public.lookout: it was converted from the SQL of PostgreSQL",
             "could be deferred at the source",
         ],
     );
