@@ -35,6 +35,8 @@ use super::CdcSpec;
 use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
 
+/// How often tables are described whose definitions change at the same time.
+const DESCRIBED_MAX: u32 = 5;
 /// Between looks whether others at the source have ended what is in the way.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 const REMEDY: &str = "end what is in the way, if it does not end by itself";
@@ -232,7 +234,7 @@ async fn load(
 }
 
 /// Has the log kept for the task's tables. Who is in the way may stay for long, such as a transaction that runs: the others are followed meanwhile, and it is tried
-/// again for as long as that takes.
+/// again for as long as that takes. A table may go or get another name between its description and the log: then they are described anew.
 async fn kept(
     parts: &LoadParts,
     spec: &CdcSpec,
@@ -241,8 +243,6 @@ async fn kept(
     let mut source = parts.source.source().await.map_err(RunError::Source)?;
     // All of the task, under the names that they have now: one that the others know by an older name must not be left out.
     let is_captured = |name: &TableName| spec.load.mappings.selects(name);
-    let captured = source.tables(&is_captured).await;
-    let captured = captured.map_err(RunError::Source)?;
     let log = parts.source.change_log(&spec.load.task).await;
     let mut log = log.map_err(RunError::Source)?;
     if let Some(wait) = spec.running_wait {
@@ -252,8 +252,10 @@ async fn kept(
             ..wait
         });
     }
-    let mut is_told = false;
-    let started = loop {
+    let (mut is_told, mut tries) = (false, 1);
+    let kept = loop {
+        let captured = source.tables(&is_captured).await;
+        let captured = captured.map_err(RunError::Source)?;
         match log.prepare(&captured).await {
             // However long it takes: nothing is wrong, and the others are followed meanwhile.
             Err(Error::Busy(message)) => {
@@ -261,7 +263,8 @@ async fn kept(
                 is_told = true;
                 tokio::time::sleep(BUSY_WAIT).await;
             }
-            Ok(started) => break started,
+            Err(Error::Transient(_)) if tries < DESCRIBED_MAX => tries += 1,
+            Ok(started) => break (started, captured),
             Err(error) => return Err(RunError::Source(error)),
         }
     };
@@ -271,7 +274,7 @@ async fn kept(
         }
         parts.progress.log_alarm(OVER.to_owned(), None);
     }
-    Ok((started, captured))
+    Ok(kept)
 }
 
 fn tell_waiting(parts: &LoadParts, wanted: &BTreeSet<TableName>, why: &str, is_told: bool) {

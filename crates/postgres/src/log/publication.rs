@@ -176,10 +176,11 @@ fn explain(error: WireError, name: &str) -> Error {
         }
         _ => "",
     };
-    let is_made_twice = matches!(&error, WireError::Server(error) if error.code == "42710" || error.code == "23505");
+    // Another process of ours did the same just now, perhaps one that was killed and whose statement went on; or a table, or its schema, went or
+    // got another name since it was described.
+    let may_pass = matches!(&error, WireError::Server(error) if matches!(error.code.as_str(), "42710" | "23505" | "42P01" | "3F000"));
     match general(error, &format!("publish the tables by publication {name}")) {
-        // Another process of ours did the same just now, perhaps one that was killed and whose statement went on.
-        Error::Fatal(message) if is_made_twice => Error::Transient(message),
+        Error::Fatal(message) if may_pass => Error::Transient(message),
         Error::Fatal(message) => Error::Fatal(format!("{message}{remedy}")),
         other => other,
     }
