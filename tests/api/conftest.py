@@ -162,11 +162,13 @@ class Whimbrel:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "AWS_DEFAULT_REGION": REGION,
+            # As `whimbrel serve` tells its users to.
+            "AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE": self.url,
             "AWS_DEFAULT_OUTPUT": "json",
             "AWS_MAX_ATTEMPTS": "1",
             "AWS_PAGER": "",
         }
-        command = [os.environ["WHIMBREL_AWS_CLI"], "--endpoint-url", self.url, "dms", *words]
+        command = [os.environ["WHIMBREL_AWS_CLI"], "dms", *words]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=CLI_PATIENCE_S
         )

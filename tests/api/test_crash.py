@@ -1,5 +1,6 @@
 """What survives the sudden death of the service."""
 
+import base64
 import json
 import os
 
@@ -27,12 +28,32 @@ ROW_COUNT = 2_000_000
 def test_secrets_are_in_no_file(own_whimbrel):
     dms = own_whimbrel.client()
     make_endpoint(dms, Password="planted-password-zebra")
+    wallet = b"planted wallet of a zebra"
+    answer = dms.import_certificate(CertificateIdentifier="wallet", CertificateWallet=wallet)
+    assert "CertificateWallet" not in answer["Certificate"]
+    assert "CertificateWallet" not in dms.describe_certificates()["Certificates"][0]
     own_whimbrel.stop()
+    planted = [b"planted-password-zebra", wallet, base64.b64encode(wallet)]
     for path in own_whimbrel.data_dir.rglob("*"):
         if path.is_file():
-            assert b"planted-password-zebra" not in path.read_bytes(), path
-    assert "planted-password-zebra" not in own_whimbrel.log()
+            held = path.read_bytes()
+            assert not any(secret in held for secret in planted), path
+    log = own_whimbrel.log().encode()
+    assert not any(secret in log for secret in planted)
     own_whimbrel.start()
+
+
+def test_what_a_server_says_of_a_script_is_not_logged(own_whimbrel, servers):
+    dms = own_whimbrel.client()
+    instance = make_instance(dms)
+    for server, member, script in (
+        (servers["postgres15"], "PostgreSQLSettings", "SELECT 'planted-zebra'::integer"),
+        (servers["mysql97"], "MySQLSettings", "SET a = b planted-zebra"),
+    ):
+        connect(dms, instance, endpoint_of(dms, "target", server, **{member: {"AfterConnectScript": script}}))
+    log = own_whimbrel.log()
+    assert log.count("after-connect script failed") >= 2
+    assert "planted-zebra" not in log
 
 
 def test_a_test_that_was_under_way_ends_after_a_restart(own_whimbrel):

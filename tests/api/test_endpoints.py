@@ -73,6 +73,16 @@ def test_attributes_are_checked_like_the_settings_of_their_name(dms, engine, att
         make_endpoint(dms, EngineName=engine, ExtraConnectionAttributes=attribute)
 
 
+@pytest.mark.parametrize(
+    "engine, attribute",
+    [("postgres", "password=hunter2"), ("oracle", "asmPassword=hunter2"), ("kafka", "topic=t;SASLPASSWORD=hunter2")],
+)
+def test_attributes_hold_no_secrets(dms, engine, attribute):
+    settings = {"KafkaSettings": {"Broker": "localhost:9092"}} if engine == "kafka" else {}
+    with refused("InvalidParameterValueException", "would be shown"):
+        make_endpoint(dms, "target" if engine == "kafka" else "source", EngineName=engine, ExtraConnectionAttributes=attribute, **settings)
+
+
 def test_attributes_are_spelled_as_attributes_are(dms):
     make_endpoint(dms, ExtraConnectionAttributes="FailTasksOnLobTruncation=Y;pluginName=TEST_DECODING;captureDdls=0")
     make_endpoint(dms, "target", EngineName="mysql", ExtraConnectionAttributes="targetDbType=MULTIPLE_DATABASES")

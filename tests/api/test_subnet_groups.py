@@ -99,3 +99,32 @@ def test_a_group_covers_two_zones(dms, subnets):
         dms.modify_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier, SubnetIds=subnets)
     assert find(dms, identifier) == [made]
     assert len({subnet["SubnetAvailabilityZone"]["Name"] for subnet in made["Subnets"]}) == 2
+
+
+def test_an_instance_lies_in_a_zone_of_its_group(dms):
+    identifier = unique("group")
+    made = make(dms, identifier, ["subnet-1", "subnet-2"])
+    first, second = [subnet["SubnetAvailabilityZone"]["Name"] for subnet in made["Subnets"]]
+    with refused("InvalidParameterValueException", "mars-1x"):
+        make_instance(dms, ReplicationSubnetGroupIdentifier=identifier, AvailabilityZone="mars-1x")
+    with refused("ReplicationSubnetGroupDoesNotCoverEnoughAZs", first[:-1] + "c"):
+        make_instance(dms, ReplicationSubnetGroupIdentifier=identifier, AvailabilityZone=first[:-1] + "c")
+    instance = make_instance(dms, ReplicationSubnetGroupIdentifier=identifier, AvailabilityZone=second)
+    assert instance["AvailabilityZone"] == second
+    assert make_instance(dms)["AvailabilityZone"] == first
+
+
+def test_a_subnet_in_use_keeps_its_zone(dms):
+    identifier = unique("group")
+    make(dms, identifier, ["subnet-1", "subnet-2"])
+    make_instance(dms, ReplicationSubnetGroupIdentifier=identifier)
+    zone = lambda: {
+        subnet["SubnetIdentifier"]: subnet["SubnetAvailabilityZone"]["Name"] for subnet in find(dms, identifier)[0]["Subnets"]
+    }
+    before = zone()["subnet-1"]
+    for subnets in (["subnet-2", "subnet-1"], ["subnet-9", "subnet-1"]):
+        dms.modify_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier, SubnetIds=subnets)
+        assert zone()["subnet-1"] == before
+        assert len(set(zone().values())) == 2
+    with refused("SubnetAlreadyInUse", "subnet-1"):
+        dms.modify_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier, SubnetIds=["subnet-9", "subnet-2"])

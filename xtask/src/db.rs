@@ -12,7 +12,7 @@ pub(crate) enum Command {
     /// They listen on free ports of the loopback address, keep their data in temporary folders, and are
     /// the ones that `cargo test` uses. No other server of the machine is touched.
     Up {
-        /// postgres15, postgres17, postgres18, mariadb1011, mariadb118, mysql97; the usual four if none is named
+        /// postgres15, postgres16, postgres17, postgres18, mariadb1011, mariadb118, mysql97; the usual four if none is named
         #[arg(value_parser = engine)]
         engines: Vec<Engine>,
     },

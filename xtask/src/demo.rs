@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use whimbrel_testkit::{Engine, Server};
 
-use crate::bench::servers::{DATABASE, Role, Servers, clear_target, url};
+use crate::bench::servers::{DATABASE, Role, Servers, clear_target};
 use crate::python;
 use crate::run::{cargo, status, step, tree};
 
@@ -79,8 +79,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let compared = status(
         Command::new(&whimbrel)
             .arg("validate")
-            .arg(url(source, "mariadb", ""))
-            .arg(url(target, "postgres", "")),
+            .arg(url_without_password(source, "mariadb"))
+            .arg(url_without_password(target, "postgres"))
+            .env("WHIMBREL_SOURCE_PASSWORD", &source.password)
+            .env("WHIMBREL_TARGET_PASSWORD", &target.password),
     )?;
     if !compared.success() {
         bail!("the two ends differ");
@@ -157,6 +159,14 @@ impl Service {
     fn url(&self) -> String {
         format!("http://{}", self.address)
     }
+}
+
+/// A URL without the password, which goes by the environment: commands are shown.
+fn url_without_password(server: &Server, scheme: &str) -> String {
+    let Server {
+        user, host, port, ..
+    } = server;
+    format!("{scheme}://{user}@{host}:{port}/{DATABASE}")
 }
 
 impl Drop for Service {

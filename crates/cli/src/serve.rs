@@ -56,12 +56,13 @@ fn greet(args: &ServeArgs, server: &RunningServer) {
         "This key is shown once. To use it:\n\n\
          export AWS_ACCESS_KEY_ID={}\n\
          export AWS_SECRET_ACCESS_KEY={}\n\
-         export AWS_DEFAULT_REGION={}\n\
+         export AWS_REGION={region}\n\
+         export AWS_DEFAULT_REGION={region}\n\
          export AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE=http://{}\n\n",
         pair.id,
         pair.secret.expose(),
-        args.region,
         server.address(),
+        region = args.region,
     ));
 }
 

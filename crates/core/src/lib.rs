@@ -6,6 +6,7 @@ mod canonical;
 mod canonical_json;
 pub mod characters;
 mod chunk;
+pub mod clock;
 mod column;
 mod decimal;
 mod engine;

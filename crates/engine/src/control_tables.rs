@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use whimbrel_connector::control_tables::{ControlValue, ControlWrite, HISTORY, STATUS, SUSPENDED};
 use whimbrel_connector::{Connector, Error, Target};
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, clock};
 
 use crate::{Progress, ProgressSnapshot, TableState};
 
@@ -67,7 +67,9 @@ pub async fn keep_control_tables(
     };
     loop {
         let has_ended = ended.is_cancelled();
-        keeper.keep(&progress.snapshot(), now_us(), has_ended).await;
+        keeper
+            .keep(&progress.snapshot(), clock::now_us(), has_ended)
+            .await;
         if has_ended {
             return;
         }
@@ -304,11 +306,4 @@ fn memory_mb() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib >> 10)
-}
-
-fn now_us() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A secret on the wire. Prints as `***`. Answers hold none, but for the wallet of an imported certificate.
+/// A secret on the wire. Prints as `***`. Answers hold none.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretText(String);

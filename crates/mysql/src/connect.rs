@@ -43,18 +43,24 @@ pub(crate) async fn connect(
 /// Connects, and asks the server for a sign of life.
 pub(crate) async fn check(options: &Options) -> Result<Connection, ConnectError> {
     let mut connection = connect(options, Purpose::Read).await?;
-    match timeout(options.connect_timeout, connection.ping()).await {
-        Ok(Ok(())) => Ok(connection),
-        Ok(Err(error)) => Err(explain(options, StartError::Wire(error))),
-        Err(_) => Err(failure(
+    match answer(options, connection.ping()).await? {
+        Ok(()) => Ok(connection),
+        Err(error) => Err(explain(options, StartError::Wire(error))),
+    }
+}
+
+/// What a server answers that has signed us in; it may take as long as connecting may.
+async fn answer<T>(options: &Options, asked: impl Future<Output = T>) -> Result<T, ConnectError> {
+    timeout(options.connect_timeout, asked).await.map_err(|_| {
+        failure(
             options,
             Cause::new(
                 Kind::TimedOut,
                 "no answer after signing in",
                 "check the server's load and log",
             ),
-        )),
-    }
+        )
+    })
 }
 
 async fn connect_untimed(options: &Options, purpose: Purpose) -> Result<Connection, ConnectError> {
@@ -80,12 +86,17 @@ async fn run_after_connect(
     connection: &mut Connection,
     options: &Options,
 ) -> Result<(), ConnectError> {
-    // Named by their numbers: statements may hold secrets.
+    // Named by their numbers: statements may hold secrets, and so may what the server says of them.
     for (number, statement) in (1..).zip(&options.after_connect) {
         match connection.execute(statement).await {
             Ok(_) => {}
             Err(WireError::Server(error)) => {
-                tracing::warn!(%error, number, "a statement of the after-connect script failed");
+                let code = error.code;
+                tracing::warn!(
+                    code,
+                    number,
+                    "a statement of the after-connect script failed"
+                );
             }
             Err(WireError::Protocol(_)) => {
                 return Err(failure(
@@ -119,7 +130,7 @@ pub(crate) async fn identity(
     // Older releases of MariaDB have no id.
     for id in [own, "''"] {
         let query = format!("SELECT CONCAT_WS(' ', {id}, @@hostname, @@port, @@datadir)");
-        match connection.row(&query).await {
+        match answer(options, connection.row(&query)).await? {
             Ok(row) => return Ok(row.and_then(|row| row.get(0).map(str::to_owned))),
             Err(WireError::Server(error)) if error.code == UNKNOWN_VARIABLE => {}
             Err(error) => return Err(explain(options, StartError::Wire(error))),

@@ -9,11 +9,23 @@ use bytes::Bytes;
 use memmap2::{MmapMut, MmapOptions};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+/// Where the system promises no more addresses than it has memory, room is taken as it is needed, beginning with this.
+const FIRST_ROOM_BYTES: usize = 32 << 20;
+
 /// Bytes of a message as they come. Room that is not filled takes no memory.
 #[derive(Debug)]
 pub struct LongBuffer {
     memory: MmapMut,
     length: usize,
+    /// There is never more room than this.
+    limit: usize,
+}
+
+fn map(bytes: usize) -> io::Result<MmapMut> {
+    MmapOptions::new()
+        .len(bytes.max(1))
+        .no_reserve_swap()
+        .map_anon()
 }
 
 impl LongBuffer {
@@ -22,11 +34,27 @@ impl LongBuffer {
     /// # Errors
     /// When the system has no room in the process's addresses.
     pub fn with_room(bytes: usize) -> io::Result<Self> {
-        let memory = MmapOptions::new()
-            .len(bytes.max(1))
-            .no_reserve_swap()
-            .map_anon()?;
-        Ok(Self { memory, length: 0 })
+        let memory = map(bytes).or_else(|_| map(bytes.min(FIRST_ROOM_BYTES)))?;
+        Ok(Self {
+            memory,
+            length: 0,
+            limit: bytes,
+        })
+    }
+
+    /// The room behind what has come, of so many bytes.
+    fn room(&mut self, count: usize) -> io::Result<&mut [u8]> {
+        let end = self.length.saturating_add(count);
+        if end > self.limit {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        if end > self.memory.len() {
+            let doubled = self.memory.len().saturating_mul(2);
+            let mut larger = map(doubled.clamp(end, self.limit))?;
+            larger[..self.length].copy_from_slice(&self.memory[..self.length]);
+            self.memory = larger;
+        }
+        Ok(&mut self.memory[self.length..end])
     }
 
     /// Bytes that have come.
@@ -44,11 +72,8 @@ impl LongBuffer {
     /// # Errors
     /// When there is no room for them.
     pub fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let end = self.length + bytes.len();
-        let room = self.memory.get_mut(self.length..end);
-        room.ok_or(io::ErrorKind::OutOfMemory)?
-            .copy_from_slice(bytes);
-        self.length = end;
+        self.room(bytes.len())?.copy_from_slice(bytes);
+        self.length += bytes.len();
         Ok(())
     }
 
@@ -61,8 +86,7 @@ impl LongBuffer {
         from: &mut (impl AsyncRead + Unpin),
         count: usize,
     ) -> io::Result<usize> {
-        let room = self.memory.get_mut(self.length..self.length + count);
-        let read = from.read(room.ok_or(io::ErrorKind::OutOfMemory)?).await?;
+        let read = from.read(self.room(count)?).await?;
         self.length += read;
         Ok(read)
     }
@@ -89,5 +113,19 @@ mod tests {
         assert!(buffer.extend(b"wxyz").is_err());
         assert!(buffer.read_from(&mut rest, 4).await.is_err());
         assert_eq!(buffer.freeze(), "abcde");
+    }
+
+    #[test]
+    fn room_grows_where_it_was_not_given_at_once() {
+        let mut buffer = LongBuffer {
+            memory: map(2).unwrap(),
+            length: 0,
+            limit: 9,
+        };
+        for bytes in [&b"a"[..], b"bcd", b"efgh", b"i"] {
+            buffer.extend(bytes).unwrap();
+        }
+        assert!(buffer.extend(b"j").is_err());
+        assert_eq!(buffer.freeze(), "abcdefghi");
     }
 }

@@ -31,12 +31,26 @@ pub(crate) async fn connect_for(
     }
 }
 
+/// What a server answers that has signed us in; it may take as long as connecting may.
+async fn answer<T>(options: &Options, asked: impl Future<Output = T>) -> Result<T, ConnectError> {
+    timeout(options.connect_timeout, asked).await.map_err(|_| {
+        failure(
+            options,
+            Cause::new(
+                Kind::TimedOut,
+                "no answer after signing in",
+                "check the server's load and log",
+            ),
+        )
+    })
+}
+
 /// Runs a trivial query.
 pub(crate) async fn ping(
     options: &Options,
     connection: &mut Connection,
 ) -> Result<(), ConnectError> {
-    match connection.query("SELECT 1").await {
+    match answer(options, connection.query("SELECT 1")).await? {
         Ok(_) => Ok(()),
         Err(error) => Err(explain(options, StartError::Wire(error))),
     }
@@ -51,7 +65,7 @@ pub(crate) async fn identity(
     const QUERY: &str =
         "SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), oid, datname)
         FROM pg_database WHERE datname = current_database()";
-    match connection.query(QUERY).await {
+    match answer(options, connection.query(QUERY)).await? {
         Ok(rows) => Ok(rows.into_iter().flatten().flatten().next()),
         // Servers that only speak like PostgreSQL may not know these functions.
         Err(WireError::Server(error))

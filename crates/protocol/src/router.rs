@@ -22,8 +22,12 @@ use crate::{json, respond};
 
 /// Table mappings may have two megabytes, and their quotes are escaped within the request.
 const BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
-/// Of all requests at once; those that come when it is taken wait.
-const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of all large requests at once; those that come when it is taken wait.
+const LARGE_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of all others, which large ones must not hold up however slowly they come.
+const SMALL_BODIES_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The longest small body: most calls have some hundred bytes.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
 /// What room is counted in.
 const ROOM_BYTES: usize = 4096;
 /// A client that takes longer to send its body is not heard.
@@ -142,11 +146,18 @@ async fn run(
 
 /// Room for the bodies of all requests that are being answered.
 #[derive(Clone)]
-struct Bodies(Arc<Semaphore>);
+struct Bodies {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
 
 impl Bodies {
     fn new() -> Self {
-        Self(Arc::new(Semaphore::new(BODIES_BYTES_MAX / ROOM_BYTES)))
+        let room = |bytes| Arc::new(Semaphore::new(bytes / ROOM_BYTES));
+        Self {
+            small: room(SMALL_BODIES_BYTES_MAX),
+            large: room(LARGE_BODIES_BYTES_MAX),
+        }
     }
 
     /// Reads a body once there is room for it, which it has as long as the permit lives.
@@ -155,7 +166,12 @@ impl Bodies {
         let expected = usize::try_from(expected).unwrap_or(usize::MAX);
         let pieces = expected.min(BODY_BYTES_MAX).div_ceil(ROOM_BYTES);
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.0).acquire_many_owned(pieces).await;
+        let room = if expected <= SMALL_BODY_BYTES {
+            &self.small
+        } else {
+            &self.large
+        };
+        let room = Arc::clone(room).acquire_many_owned(pieces).await;
         let room = room.map_err(|error| Fault::internal(&error))?;
         match Limited::new(body, BODY_BYTES_MAX).collect().await {
             Ok(body) => Ok((room, body.to_bytes().to_vec())),
@@ -228,12 +244,14 @@ mod tests {
         let bodies = Bodies::new();
         let body = |bytes: usize| Body::new(Full::new(Bytes::from(vec![b'x'; bytes])));
         let mut held = Vec::new();
-        for _ in 0..BODIES_BYTES_MAX / BODY_BYTES_MAX {
+        for _ in 0..LARGE_BODIES_BYTES_MAX / BODY_BYTES_MAX {
             held.push(bodies.read(body(BODY_BYTES_MAX)).await.unwrap());
         }
         let too_much = bodies.read(body(BODY_BYTES_MAX));
         tokio::pin!(too_much);
         assert!(futures_util::poll!(&mut too_much).is_pending());
+        let small = bodies.read(body(SMALL_BODY_BYTES)).await.unwrap();
+        assert_eq!(small.1.len(), SMALL_BODY_BYTES);
         held.pop();
         assert_eq!(too_much.await.unwrap().1.len(), BODY_BYTES_MAX);
         let refused = bodies.read(body(BODY_BYTES_MAX + 1)).await.unwrap_err();

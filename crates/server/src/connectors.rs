@@ -155,6 +155,12 @@ fn after_connect(endpoint: &EndpointConfig) -> Result<Vec<String>, ConnectError>
     Ok(statements)
 }
 
+/// How long all that is asked of an endpoint may take: what is usual, and what the user lets signing in and the first answer take beside it.
+pub(crate) fn time_limit(usual: Duration, endpoint: &EndpointConfig) -> Duration {
+    let connecting = connect_timeout(endpoint).ok().flatten();
+    usual + 2 * connecting.unwrap_or_default()
+}
+
 /// The extra connection attribute `ConnectionTimeout`, in seconds.
 fn connect_timeout(endpoint: &EndpointConfig) -> Result<Option<Duration>, ConnectError> {
     let Some(text) = endpoint.attributes.get("connectiontimeout") else {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tracing::warn;
 use whimbrel_store::{MigrationType, ReplicationTask};
 
+use crate::connectors::time_limit;
 use crate::context::Context;
 use crate::reconcile::chain;
 
-/// How long the ends may take. One that is gone must not keep a task from going.
+/// How long the ends may take, and what connecting to them may take beside it. One that is gone must not keep a task from going.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Lets both ends remove what runs of the task have left there. `false`: the store failed, so nothing was tried.
@@ -34,13 +35,17 @@ pub(crate) async fn forget_at_ends(context: &Context, task: &ReplicationTask) ->
             }
         }
     };
+    let limit = time_limit(FORGET_TIMEOUT, &target);
+    let limit = source
+        .as_ref()
+        .map_or(limit, |source| time_limit(limit, source));
     let forgetting = context
         .data_plane
         .forget_task(source.as_ref(), &target, task.id.as_str());
-    let reason = match tokio::time::timeout(FORGET_TIMEOUT, forgetting).await {
+    let reason = match tokio::time::timeout(limit, forgetting).await {
         Ok(Ok(())) => return true,
         Ok(Err(failure)) => failure.to_string(),
-        Err(_) => format!("no answer within {} s", FORGET_TIMEOUT.as_secs()),
+        Err(_) => format!("no answer within {} s", limit.as_secs()),
     };
     warn!(task_id = %task.id, target = target.identifier, reason, "what the task has left at its ends remains there");
     true

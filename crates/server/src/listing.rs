@@ -7,6 +7,9 @@ use whimbrel_store::{NameToken, PageToken, Stored};
 
 use crate::fault::{Fault, invalid_value};
 
+/// Filters by identifiers that are kept in lower case, and found in any.
+const KEPT_IN_LOWER_CASE: [&str; 2] = ["replication-instance-id", "replication-subnet-group-id"];
+
 /// The filters of a request: all of them must match, each by any of its values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filters(Vec<(&'static str, Vec<String>)>);
@@ -28,6 +31,11 @@ impl Filters {
             if values.is_empty() {
                 return Err(invalid_value(format!("The filter {name} has no values.")));
             }
+            let values: Vec<String> = if KEPT_IN_LOWER_CASE.contains(&name) {
+                values.iter().map(|id| id.to_ascii_lowercase()).collect()
+            } else {
+                values
+            };
             match filters.iter_mut().find(|(given, _)| *given == name) {
                 // An item has to match each of them.
                 Some((_, given)) => given.retain(|value| values.contains(value)),
@@ -49,17 +57,6 @@ impl Filters {
                 .iter()
                 .any(|wanted| values.contains(&wanted.as_str()))
         })
-    }
-
-    /// All filters but one.
-    pub(crate) fn without(&self, name: &str) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|(found, _)| *found != name)
-                .cloned()
-                .collect(),
-        )
     }
 
     /// The values of one filter, if it was given.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_connector::{Background, in_background};
+use whimbrel_core::clock;
 use whimbrel_store::{Embedded, KeySource, StoreError, VaultError};
 
 use crate::arn::Home;
@@ -164,7 +165,7 @@ pub async fn serve(
     }
     let protocol = whimbrel_protocol::Config {
         region: context.home.region.clone(),
-        clock: Arc::new(SystemTime::now),
+        clock: Arc::new(clock::now),
     };
     let keys = Arc::new(keys::StoredKeys(Arc::clone(&context)));
     let router = whimbrel_protocol::router(Arc::new(Service(Arc::clone(&context))), keys, protocol);

@@ -1,6 +1,5 @@
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
+use whimbrel_core::clock;
 
 /// A moment in milliseconds since 1970-01-01 UTC.
 #[derive(
@@ -12,10 +11,7 @@ pub struct EpochMs(pub i64);
 impl EpochMs {
     /// This moment by the system's clock.
     pub fn now() -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        Self(clock::now_us() / 1000)
     }
 
     /// The moment `ms` milliseconds later.

@@ -191,6 +191,10 @@ fn unique_name(hint: &str) -> String {
         .take(HINT_CHARS_MAX)
         .collect();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any time will do, and this crate stands alone"
+    )]
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.subsec_micros());

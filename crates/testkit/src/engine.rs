@@ -17,6 +17,8 @@ const INSTEAD_VARIABLE: &str = "WHIMBREL_TEST_INSTEAD";
 pub enum Engine {
     /// PostgreSQL 15, from the machine's own packages.
     Postgres15,
+    /// PostgreSQL 16, from npm, below Debian 13.
+    Postgres16,
     /// PostgreSQL 17, from Debian 13.
     Postgres17,
     /// PostgreSQL 18, from Debian sid.
@@ -31,9 +33,10 @@ pub enum Engine {
 
 impl Engine {
     /// Every engine of the matrix.
-    pub const fn all() -> [Self; 6] {
+    pub const fn all() -> [Self; 7] {
         [
             Self::Postgres15,
+            Self::Postgres16,
             Self::Postgres17,
             Self::Postgres18,
             Self::Mariadb1011,
@@ -56,6 +59,7 @@ impl Engine {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Postgres15 => "postgres15",
+            Self::Postgres16 => "postgres16",
             Self::Postgres17 => "postgres17",
             Self::Postgres18 => "postgres18",
             Self::Mariadb1011 => "mariadb1011",
@@ -67,7 +71,7 @@ impl Engine {
     /// The scheme of this engine's URLs: `postgres`, `mariadb` or `mysql`.
     pub const fn scheme(self) -> &'static str {
         match self {
-            Self::Postgres15 | Self::Postgres17 | Self::Postgres18 => "postgres",
+            Self::Postgres15 | Self::Postgres16 | Self::Postgres17 | Self::Postgres18 => "postgres",
             Self::Mariadb1011 | Self::Mariadb118 => "mariadb",
             Self::Mysql97 => "mysql",
         }
@@ -75,7 +79,10 @@ impl Engine {
 
     /// Whether this is PostgreSQL rather than MySQL or MariaDB.
     pub const fn is_postgres(self) -> bool {
-        matches!(self, Self::Postgres15 | Self::Postgres17 | Self::Postgres18)
+        matches!(
+            self,
+            Self::Postgres15 | Self::Postgres16 | Self::Postgres17 | Self::Postgres18
+        )
     }
 
     /// Whether this is MariaDB, of any version.
@@ -104,7 +111,7 @@ impl Engine {
     pub(crate) const fn release(self) -> Option<&'static Release> {
         match self {
             Self::Postgres15 | Self::Mariadb1011 => None,
-            Self::Postgres17 | Self::Mariadb118 => Some(&TRIXIE),
+            Self::Postgres16 | Self::Postgres17 | Self::Mariadb118 => Some(&TRIXIE),
             Self::Postgres18 | Self::Mysql97 => Some(&SID),
         }
     }

@@ -37,6 +37,7 @@ mod database;
 mod engine;
 mod instance;
 mod mysql;
+mod npm;
 pub mod packages;
 mod postgres;
 mod programs;

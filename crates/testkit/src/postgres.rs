@@ -109,6 +109,7 @@ fn program(engine: Engine, name: &str) -> Result<String> {
     let version = match engine.run()? {
         Engine::Postgres18 => 18,
         Engine::Postgres17 => 17,
+        Engine::Postgres16 => 16,
         _ => 15,
     };
     Ok(format!("/usr/lib/postgresql/{version}/bin/{name}"))

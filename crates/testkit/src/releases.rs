@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::cache::cache_dir;
+use crate::npm::{self, Programs};
 use crate::packages::{self, Root};
 
 /// Where the servers of all users keep their data, below a release's folder.
@@ -26,22 +27,26 @@ pub(crate) struct Release {
     /// Changes when what is in the folder changes, so that an older one is left alone.
     folder: &'static str,
     packages: &'static [&'static str],
-    /// Programs that the packages bring.
+    /// What comes from elsewhere, because no release has it.
+    foreign: &'static [Programs],
+    /// Programs that all these bring.
     proofs: &'static [&'static str],
 }
 
-/// Debian 13.
+/// Debian 13, and PostgreSQL 16.
 pub(crate) const TRIXIE: Release = Release {
     suite: "trixie",
-    folder: "trixie-1",
+    folder: "trixie-2",
     packages: &[
         "postgresql-17",
         "mariadb-server-core",
         "mariadb-client-core",
     ],
+    foreign: &[npm::POSTGRES16],
     proofs: &[
         "usr/sbin/mariadbd",
         "usr/bin/mariadb-install-db",
+        "usr/lib/postgresql/16/bin/postgres",
         "usr/lib/postgresql/17/bin/postgres",
     ],
 };
@@ -51,6 +56,7 @@ pub(crate) const SID: Release = Release {
     suite: "sid",
     folder: "sid-1",
     packages: &["postgresql-18", "mysql-server-core", "mysql-client-core"],
+    foreign: &[],
     proofs: &["usr/sbin/mysqld", "usr/lib/postgresql/18/bin/postgres"],
 };
 
@@ -115,10 +121,13 @@ impl Release {
                       mkdir -p /srv/whimbrel /var/lib/mysql-files && \
                       chmod 1777 /srv/whimbrel /var/lib/mysql-files";
         root.run(&["chroot", &at, "sh", "-c", unpack])?;
+        for programs in self.foreign {
+            programs.unpack(&root, &draft)?;
+        }
         for program in self.proofs {
             if !draft.join(program).exists() {
                 bail!(
-                    "the packages {} brought no /{program}",
+                    "neither {} nor what comes from elsewhere brought /{program}",
                     self.packages.join(", ")
                 );
             }
@@ -185,6 +194,24 @@ mod tests {
             archive_in(stanza).as_deref(),
             Some("http://mirror.test/debian/")
         );
+    }
+
+    #[test]
+    fn archive_is_found_in_a_list_of_mirrors() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("mirrors");
+        let mirrors =
+            "http://mirror.test/debian-security\thigh\nhttp://mirror.test/debian/\tpriority:1\n";
+        fs::write(&list, mirrors).unwrap();
+        let list = list.display();
+        let stanza =
+            format!("URIs: mirror+file:/no/such/list mirror+file:{list}\nSuites: bookworm\n");
+        assert_eq!(archive_in(&stanza), None);
+        assert_eq!(
+            listed_in(&stanza).as_deref(),
+            Some("http://mirror.test/debian/")
+        );
+        assert_eq!(listed_in("URIs: http://mirror.test/debian"), None);
     }
 
     #[test]

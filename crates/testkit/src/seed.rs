@@ -13,6 +13,10 @@ const CI_SEED: u64 = 1_620_100_419;
 ///
 /// # Panics
 /// When the environment gives one that is no number.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "any time will do, and this crate stands alone"
+)]
 pub fn seed() -> u64 {
     let seed = match std::env::var(SEED_VARIABLE) {
         Ok(text) => text.parse().expect("the seed is a number"),

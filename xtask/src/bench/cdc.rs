@@ -221,7 +221,7 @@ enum Floor {
 impl Floor {
     fn prepare(source: &Server) -> Result<Self> {
         match source.engine {
-            Engine::Postgres15 | Engine::Postgres17 | Engine::Postgres18 => {
+            Engine::Postgres15 | Engine::Postgres16 | Engine::Postgres17 | Engine::Postgres18 => {
                 // One by one: a slot is not made in a transaction that has written.
                 for statement in [
                     "drop publication if exists floor",

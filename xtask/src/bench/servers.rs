@@ -36,7 +36,9 @@ pub(crate) fn options(engine: Engine) -> Vec<(String, String)> {
     let settings = match engine {
         Engine::Mariadb1011 | Engine::Mariadb118 => MARIADB,
         Engine::Mysql97 => MYSQL,
-        Engine::Postgres15 | Engine::Postgres17 | Engine::Postgres18 => POSTGRES,
+        Engine::Postgres15 | Engine::Postgres16 | Engine::Postgres17 | Engine::Postgres18 => {
+            POSTGRES
+        }
     };
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     settings.iter().map(owned).collect()
@@ -67,7 +69,7 @@ pub(crate) fn numbers(engine: Engine, last: u64) -> (&'static str, String) {
         Engine::Mariadb1011 | Engine::Mariadb118 => {
             ("set max_recursive_iterations = 1000000;", recursive)
         }
-        Engine::Postgres15 | Engine::Postgres17 | Engine::Postgres18 => {
+        Engine::Postgres15 | Engine::Postgres16 | Engine::Postgres17 | Engine::Postgres18 => {
             ("", format!("generate_series(1, {last}) as s(i)"))
         }
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, clock};
 use whimbrel_engine::{ChangeCounts, FollowProgress, ProgressSnapshot, TableProgress, TableState};
 
 use crate::format;
@@ -23,7 +23,7 @@ pub(crate) struct TableFacts {
 
 /// The time that a table's load took, or has taken so far.
 pub(super) fn time_of(table: &TableProgress) -> Option<Duration> {
-    let end = table.ended_at.unwrap_or_else(SystemTime::now);
+    let end = table.ended_at.unwrap_or_else(clock::now);
     end.duration_since(table.started_at?).ok()
 }
 
@@ -173,6 +173,8 @@ pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]

@@ -48,6 +48,10 @@ pairs! {
     from_mariadb_11_to_postgres_17: Mariadb118, Postgres17;
     from_postgres_17_to_postgres_18: Postgres17, Postgres18;
     from_postgres_18_to_postgres_17: Postgres18, Postgres17;
+    from_postgres_16_to_mariadb: Postgres16, Mariadb1011;
+    from_mysql_to_postgres_16: Mysql97, Postgres16;
+    from_postgres_16_to_postgres_18: Postgres16, Postgres18;
+    from_postgres_15_to_postgres_16: Postgres15, Postgres16;
     from_postgres_17_to_mysql: Postgres17, Mysql97;
     from_mysql_to_postgres_17: Mysql97, Postgres17;
     from_mariadb_to_mariadb_11: Mariadb1011, Mariadb118;

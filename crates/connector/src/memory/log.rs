@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use whimbrel_core::{Column, Position, Table, TableName, Value};
+use whimbrel_core::{Column, Position, Table, TableName, Value, clock};
 
 use super::{Call, Cell, Faults, MemoryDatabase, MemoryTable, Row, State};
 use crate::{
@@ -433,13 +432,6 @@ fn created(change: &MemoryChange) -> Option<LogEvent> {
     })
 }
 
-fn now_us() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
-
 #[derive(Default)]
 struct Block {
     events: Vec<LogEvent>,
@@ -449,7 +441,7 @@ struct Block {
 
 impl Block {
     fn transaction(&mut self, tables: &mut [Option<Table>], changes: &[Logged], number: u64) {
-        let committed_at_us = now_us();
+        let committed_at_us = clock::now_us();
         self.events.push(LogEvent::Begin {
             mark: TransactionMark(number, 0),
             committed_at_us: Some(committed_at_us),

@@ -16,14 +16,14 @@ use whimbrel_connector::{
     Background, ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, Feeding, LogEvent,
     LogPlace, Mutation, SingleKind, TableId, Target, in_background,
 };
-use whimbrel_core::{Engine, Position, TableName};
+use whimbrel_core::{Engine, Position, TableName, clock};
 
 use super::apply::{BatchWriter, ChangeCounts, Control, Controlled};
 use super::batch::{Batch, BatchEnd, Collector};
 use super::definitions::Barrier;
 use super::events::{self, Asked};
 use super::filtering::{self, Judged, Wish, judged};
-use super::latency::{WaitingSince, latencies_ms, latency_ms, now_us};
+use super::latency::{WaitingSince, latencies_ms, latency_ms};
 use super::newcomers::Newcomers;
 use super::tables::{Fate, StreamTables};
 use super::{CdcOutcome, CdcSpec, OnTruncate, StopTime};
@@ -619,7 +619,7 @@ impl Follower<'_> {
         self.collector.commit(BatchEnd {
             place,
             committed_at_us,
-            received_at_us: now_us(),
+            received_at_us: clock::now_us(),
         });
         let waiting_count = self.collector.size().1 as u64;
         let latency_ms = latency_ms(committed_at_us);
@@ -720,6 +720,6 @@ async fn until_time(stop_at: Option<StopTime>) {
     let Some(StopTime::Server(at_us)) = stop_at else {
         return std::future::pending().await;
     };
-    let wait_us = u64::try_from(at_us - now_us()).unwrap_or(0);
+    let wait_us = u64::try_from(at_us - clock::now_us()).unwrap_or(0);
     tokio::time::sleep(Duration::from_micros(wait_us)).await;
 }

@@ -5,7 +5,7 @@
 //! to count there. What rules leave out waits for nobody. A run is caught up when the log's end was reached, or what others
 //! committed a moment ago, nothing came since, and all before is visible.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use whimbrel_core::clock;
 
 use super::batch::BatchEnd;
 use super::follow::Follower;
@@ -87,13 +87,6 @@ impl Follower<'_> {
     }
 }
 
-pub(super) fn now_us() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// How old the last transaction of a batch was when it was received, and is now that it is visible at the target.
 pub(super) fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
     let received_after = (end.received_at_us - end.committed_at_us) / 1000;
@@ -103,7 +96,7 @@ pub(super) fn latencies_ms(end: &BatchEnd) -> (u64, u64) {
 
 /// How long ago the source committed, in milliseconds; 0 when its clock is ahead of ours.
 pub(crate) fn latency_ms(committed_at_us: i64) -> u64 {
-    u64::try_from((now_us() - committed_at_us) / 1000).unwrap_or(0)
+    u64::try_from((clock::now_us() - committed_at_us) / 1000).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -113,9 +106,9 @@ mod tests {
     #[test]
     fn what_others_committed_long_ago_is_not_the_logs_end() {
         let mut since = WaitingSince::default();
-        let long_ago_ms = since.rest(Some(now_us() - 60_000_000));
+        let long_ago_ms = since.rest(Some(clock::now_us() - 60_000_000));
         assert!(long_ago_ms >= 60_000 && !since.has_reached_end);
-        let just_now_ms = since.rest(Some(now_us()));
+        let just_now_ms = since.rest(Some(clock::now_us()));
         assert!(just_now_ms < AT_END_MS && since.has_reached_end);
         since.open(None);
         assert_eq!((since.rest(None), since.has_reached_end), (0, true));

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -14,7 +13,7 @@ use whimbrel_connector::{
     Connector, Error, LoadRecord, RawFormat, Snapshot, Source, Target, TargetTable, TaskFence,
 };
 use whimbrel_core::objects::ScriptTime;
-use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName, clock};
 
 use super::LoadOutcome;
 use super::conclude::{cancel_open, conclude};
@@ -183,7 +182,7 @@ impl Shared {
         error!(task = self.fence.task, %table, error = message, "the table cannot be loaded");
         self.progress.update(table, |entry| {
             entry.state = TableState::Error;
-            entry.ended_at = Some(SystemTime::now());
+            entry.ended_at = Some(clock::now());
             entry.message = Some(message.to_owned());
         });
         if self.spec.on_table_error == TableErrorPolicy::StopTask {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
-use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use tracing::info;
@@ -12,7 +11,7 @@ use whimbrel_connector::{
     Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, RecordedPlan, Target, TargetTable,
 };
 use whimbrel_core::mapping::Predicate;
-use whimbrel_core::{ChunkId, Position, Table, TableName};
+use whimbrel_core::{ChunkId, Position, Table, TableName, clock};
 
 use super::coordinator::{Attempt, Job, Shared, TableRun, table_message};
 use super::plan::{LoadPlan, PlannedTable};
@@ -73,7 +72,7 @@ impl Feeder<'_> {
         };
         self.shared.progress.update(&name, |entry| {
             entry.state = TableState::FullLoad;
-            entry.started_at = Some(SystemTime::now());
+            entry.started_at = Some(clock::now());
         });
         let record = match record {
             Some(record) if self.still_holds(&planned, &record).await? => record,

@@ -7,7 +7,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 use whimbrel_connector::control_tables::{ControlValue, ControlWrite, LOAD_EXCEPTIONS};
@@ -18,7 +17,7 @@ use whimbrel_connector::{
 use super::coordinator::{Shared, TableRun};
 use super::rows::Counted;
 use super::subtask::ChunkError;
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, clock};
 
 use crate::exceptions;
 use crate::{LoadExceptions, RowPolicy};
@@ -190,8 +189,7 @@ impl Sifter<'_> {
         if exceptions.is_empty() {
             return Ok(());
         }
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = i64::try_from(since_1970.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
+        let now = clock::now_us();
         let text = |text: &str| ControlValue::Text(text.to_owned());
         let rows = exceptions.iter().map(|exception| {
             vec![

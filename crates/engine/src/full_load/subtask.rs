@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use tokio::sync::{Mutex, mpsc};
 use tracing::{debug, warn};
@@ -11,7 +10,7 @@ use whimbrel_connector::{
     ChunkCommit, ChunkLoad, ChunkReader, Error, LoadRecord, Loader, ReadFormat, ReadRequest,
     RowRefusal,
 };
-use whimbrel_core::{ChunkBounds, ChunkId};
+use whimbrel_core::{ChunkBounds, ChunkId, clock};
 
 use super::coordinator::{Job, Shared, TableRun, table_message};
 use super::feeder::both;
@@ -164,7 +163,7 @@ impl Subtask {
         }
         self.shared.progress.update(&table.name, |entry| {
             entry.state = TableState::Completed;
-            entry.ended_at = Some(SystemTime::now());
+            entry.ended_at = Some(clock::now());
         });
         Ok(())
     }

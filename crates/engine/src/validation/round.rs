@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
 use whimbrel_connector::{Connector, Error, Source};
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Table, TableName, clock};
 
 use super::failures::write_of;
 use super::look::Eyes;
@@ -251,7 +250,7 @@ impl Validator {
         self.eyes = Some(eyes);
         let delays = self.spec.delays();
         if let Some(entry) = self.tables.get_mut(name) {
-            entry.judge(&looks, delays, now_us());
+            entry.judge(&looks, delays, clock::now_us());
         }
         Ok(())
     }
@@ -358,13 +357,6 @@ async fn describe(
         described.extend(source.views(&|name| tables.contains(name)).await?);
     }
     Ok((source, described))
-}
-
-fn now_us() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

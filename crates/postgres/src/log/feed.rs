@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use whimbrel_connector::{Background, Error, in_background};
-use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY};
+use whimbrel_core::{DAYS_1970_TO_2000, MICROS_PER_DAY, clock};
 
 use super::place::Lsn;
 use crate::errors::general;
@@ -315,11 +315,7 @@ async fn watch_changes(
 /// Only what was confirmed counts as flushed, which is what the server goes by. What was received is told as written; if it were
 /// not, the server would send a keepalive at every turn.
 fn status(received: u64, confirmed: Lsn, wants_answer: bool) -> Vec<u8> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let clock_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-        - i64::from(DAYS_1970_TO_2000) * MICROS_PER_DAY;
+    let clock_us = clock::now_us() - i64::from(DAYS_1970_TO_2000) * MICROS_PER_DAY;
     let mut message = Vec::with_capacity(34);
     message.push(b'r');
     message.extend_from_slice(&received.max(confirmed.0).to_be_bytes());

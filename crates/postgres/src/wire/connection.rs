@@ -114,7 +114,9 @@ impl Connection {
             match connection.query(script).await {
                 Ok(_) => {}
                 Err(WireError::Server(error)) => {
-                    tracing::warn!(%error, "the after-connect script failed");
+                    // Statements may hold secrets, and so may what the server says of them.
+                    let code = error.code;
+                    tracing::warn!(code, "the after-connect script failed");
                 }
                 Err(error) => return Err(error.into()),
             }

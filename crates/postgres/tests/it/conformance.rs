@@ -55,6 +55,12 @@ mod postgres15 {
     whimbrel_connector::conformance_tests!(|check| Pair::on(Engine::Postgres15, check));
 }
 
+mod postgres16 {
+    use super::{Engine, Pair};
+
+    whimbrel_connector::conformance_tests!(|check| Pair::on(Engine::Postgres16, check));
+}
+
 mod postgres17 {
     use super::{Engine, Pair};
 

@@ -162,6 +162,56 @@ async fn a_server_that_does_not_answer_times_out() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
+/// A message of the server.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&[kind], &length.to_be_bytes()[..], body].concat()
+}
+
+/// Signs a client in, takes all its statements but the first question, and is silent then.
+async fn sign_in_and_fall_silent(mut socket: TcpStream) {
+    let mut heard = [0; 4096];
+    assert!(socket.read(&mut heard).await.unwrap() > 0);
+    let told: Vec<u8> = [
+        ("server_version", "15.0"),
+        ("server_encoding", "UTF8"),
+        ("client_encoding", "UTF8"),
+        ("standard_conforming_strings", "on"),
+        ("integer_datetimes", "on"),
+    ]
+    .iter()
+    .flat_map(|(name, value)| message(b'S', format!("{name}\0{value}\0").as_bytes()))
+    .collect();
+    let ready = message(b'Z', b"I");
+    let signed_in = [message(b'R', &[0; 4]), told, ready.clone()].concat();
+    socket.write_all(&signed_in).await.unwrap();
+    loop {
+        let count = socket.read(&mut heard).await.unwrap();
+        let asked = String::from_utf8_lossy(&heard[..count]).into_owned();
+        if count == 0 {
+            return;
+        }
+        if !asked.contains("SELECT 1") {
+            let done = [message(b'C', b"SET\0"), ready.clone()].concat();
+            socket.write_all(&done).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_behind_the_sign_in_is_told() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = async {
+        let (socket, _) = listener.accept().await.unwrap();
+        sign_in_and_fall_silent(socket).await;
+    };
+    let url = format!("postgres://a:canary@{address}/d?sslmode=disable&connect_timeout=1");
+    let (error, ()) = tokio::join!(failure(&url), server);
+    assert_eq!(error.kind, ConnectErrorKind::TimedOut, "{error}");
+    assert!(error.to_string().contains("after signing in"), "{error}");
+}
+
 /// Answers the first message of every client with fixed bytes.
 async fn fake_server(answer: Vec<u8>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -179,10 +229,9 @@ async fn fake_server(answer: Vec<u8>) -> SocketAddr {
     address
 }
 
-fn error_response(code: &str, message: &str) -> Vec<u8> {
-    let body = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
-    let length = u32::try_from(body.len() + 4).unwrap();
-    [b"E", &length.to_be_bytes()[..], body.as_bytes()].concat()
+fn error_response(code: &str, text: &str) -> Vec<u8> {
+    let body = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
+    message(b'E', body.as_bytes())
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use crate::log_support::Captured;
 use crate::support::{TASK, connector_with};
 
 /// Version 17 describes tables otherwise around what is prepared.
-const ENGINES: [Engine; 3] = [Engine::Postgres15, Engine::Postgres17, Engine::Postgres18];
+const ENGINES: [Engine; 4] = [
+    Engine::Postgres15,
+    Engine::Postgres16,
+    Engine::Postgres17,
+    Engine::Postgres18,
+];
 
 const STANDS: &str = "select confirmed_flush_lsn from pg_replication_slots where database = current_database() and two_phase";
 

@@ -18,6 +18,7 @@ use super::{
     DataPlane as _, EndpointConfig, EngineDataPlane, Following, RunEnd, RunMode, TaskHandle,
     TaskSpec,
 };
+use crate::connectors::time_limit;
 
 const DONE: RunEnd = RunEnd::Finished(StopReason::FullLoadOnlyFinished);
 /// Long enough for a run that should wait to do what it should not.
@@ -238,4 +239,20 @@ async fn a_target_that_is_away_at_the_start_is_asked_again() {
     let told = run.progress().interruption.expect("it was interrupted");
     assert_eq!((told.number, told.retry_number), (1, 1));
     pair.assert_equal();
+}
+
+#[test]
+fn what_connecting_may_take_is_added_to_what_is_usual() {
+    let usual = Duration::from_secs(30);
+    let mut end = endpoint(EndpointRole::Source);
+    assert_eq!(time_limit(usual, &end), usual);
+    for (given, limit) in [("120", 270), ("300", 630), ("soon", 30), ("301", 30)] {
+        end.attributes
+            .insert("connectiontimeout".to_owned(), given.to_owned());
+        assert_eq!(
+            time_limit(usual, &end),
+            Duration::from_secs(limit),
+            "{given}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use whimbrel_store::{
     Resource as _, SubnetGroup,
 };
 
-use super::endpoints;
+use super::{endpoints, subnet_groups};
 use crate::context::Context;
 use crate::engine_catalog::{self, Setting, SettingType};
 use crate::fault::{Fault, invalid_value};
@@ -115,10 +115,7 @@ pub(super) async fn orderable_instances(
         message.marker.as_deref(),
         USUAL_PAGE,
     )?;
-    let zones: Vec<String> = ["a", "b", "c"]
-        .iter()
-        .map(|zone| format!("{}{zone}", context.home.region))
-        .collect();
+    let zones = subnet_groups::zones(&context.home.region);
     let all = ENGINE_VERSIONS
         .iter()
         .flat_map(|version| CLASSES.iter().map(move |class| (version, class)));
@@ -130,7 +127,7 @@ pub(super) async fn orderable_instances(
         max_allocated_storage: Some(6144),
         default_allocated_storage: Some(50),
         included_allocated_storage: Some(50),
-        availability_zones: Some(zones.clone()),
+        availability_zones: Some(zones.to_vec()),
         release_status: Some("prod".into()),
     });
     let (instances, marker) = page.cut_fixed(all);
@@ -215,11 +212,10 @@ pub(super) async fn endpoint_settings(
     _: &Context,
     message: model::DescribeEndpointSettingsMessage,
 ) -> Result<model::DescribeEndpointSettingsResponse, Fault> {
-    endpoints::check_engine_name(&message.engine_name)?;
-    let Some(engine) = engine_catalog::connects_to(&message.engine_name) else {
+    let name = endpoints::check_engine_name(&message.engine_name)?;
+    let Some(engine) = engine_catalog::connects_to(&name) else {
         return Err(invalid_value(format!(
-            "The engine {} is not supported by this version",
-            message.engine_name
+            "The engine {name} is not supported by this version"
         )));
     };
     let page = PageRequest::parse(

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use whimbrel_core::Secret;
 use whimbrel_model as model;
 use whimbrel_store::{
     Certificate, CertificateId, CertificateMaterial, Endpoint, EpochMs, Resource as _, Stored,
@@ -25,6 +26,7 @@ pub(super) async fn import(
     message: model::ImportCertificateMessage,
 ) -> Result<model::ImportCertificateResponse, Fault> {
     let identifier = identifier::certificate_identifier(&message.certificate_identifier)?;
+    let id = CertificateId(random_id());
     let (material, facts) = match (message.certificate_pem, message.certificate_wallet) {
         (Some(pem), None) => {
             let pem = pem.expose().to_owned();
@@ -34,7 +36,10 @@ pub(super) async fn import(
             (CertificateMaterial::Pem(pem), facts)
         }
         (None, Some(wallet)) => (
-            CertificateMaterial::Wallet(wallet.expose().to_owned()),
+            CertificateMaterial::Wallet(context.vault.seal(
+                Certificate::wallet_context(&id),
+                &Secret::new(wallet.expose()),
+            )),
             CertificateFacts::default(),
         ),
         (Some(_), Some(_)) => {
@@ -49,7 +54,7 @@ pub(super) async fn import(
         }
     };
     let certificate = Certificate {
-        id: CertificateId(random_id()),
+        id,
         identifier,
         material,
         created_at: EpochMs::now(),
@@ -174,15 +179,16 @@ pub(super) async fn find(
 }
 
 fn to_wire(context: &Context, certificate: &Certificate) -> model::Certificate {
-    let (pem, wallet) = match &certificate.material {
-        CertificateMaterial::Pem(pem) => (Some(pem.clone()), None),
-        CertificateMaterial::Wallet(wallet) => (None, Some(model::SecretText::new(wallet.clone()))),
+    let pem = match &certificate.material {
+        CertificateMaterial::Pem(pem) => Some(pem.clone()),
+        CertificateMaterial::Wallet(_) => None,
     };
     model::Certificate {
         certificate_identifier: Some(certificate.identifier.clone()),
         certificate_creation_date: Some(super::timestamp(certificate.created_at)),
         certificate_pem: pem,
-        certificate_wallet: wallet,
+        // It may hold a private key.
+        certificate_wallet: None,
         certificate_arn: Some(
             context
                 .home

@@ -183,6 +183,12 @@ fn check(endpoint: &Endpoint) -> Result<(), Fault> {
             "ExtraConnectionAttributes must be name=value pairs separated by semicolons".to_owned(),
         ));
     };
+    // Attributes are answered as they were given, secrets never.
+    if let Some(name) = attributes.keys().find(|name| settings::is_secret(name)) {
+        return Err(invalid_value(format!(
+            "The extra connection attribute {name} would be shown to whoever describes the endpoint: give it as a parameter or in the engine's settings"
+        )));
+    }
     let Some(engine) = engine_catalog::connects_to(&endpoint.engine_name) else {
         return Ok(());
     };

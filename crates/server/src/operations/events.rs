@@ -93,7 +93,7 @@ pub(super) async fn describe(
             && message
                 .source_identifier
                 .as_ref()
-                .is_none_or(|identifier| *identifier == event.source_identifier);
+                .is_none_or(|identifier| identifier.eq_ignore_ascii_case(&event.source_identifier));
         let has_category = match &message.event_categories {
             Some(wanted) if !wanted.is_empty() => event
                 .categories

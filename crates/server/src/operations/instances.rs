@@ -34,10 +34,12 @@ pub(super) async fn create(
     mut message: model::CreateReplicationInstanceMessage,
 ) -> Result<model::CreateReplicationInstanceResponse, Fault> {
     let given_tags = message.tags.take();
-    let instance = instance_from_create(context, message)?;
+    let zone = message.availability_zone.clone();
+    let mut instance = instance_from_create(context, message)?;
     let mut transaction = context.store.begin().await?;
     let group =
         subnet_groups::of_instance(context, &mut *transaction, &instance.subnet_group).await?;
+    subnet_groups::place(context, &group, zone, &mut instance)?;
     let used = transaction.list::<ReplicationInstance>().await?;
     quota::check(Quota::Instances, used.len())?;
     check_storage_beside(&mut *transaction, &instance, instance.allocated_storage_gb).await?;
@@ -81,7 +83,6 @@ fn instance_from_create(
         Some(text) => identifier::resource_identifier(text)?,
         None => random_id(),
     };
-    let region = &context.home.region;
     Ok(ReplicationInstance {
         id: InstanceId(id),
         identifier: identifier::instance_identifier(&message.replication_instance_identifier)?,
@@ -99,10 +100,9 @@ fn instance_from_create(
         auto_minor_version_upgrade: message.auto_minor_version_upgrade.unwrap_or(true),
         publicly_accessible: message.publicly_accessible.unwrap_or(true),
         multi_az,
-        availability_zone: message
-            .availability_zone
-            .unwrap_or_else(|| format!("{region}a")),
-        secondary_availability_zone: multi_az.then(|| format!("{region}b")),
+        // Told by the subnet group.
+        availability_zone: String::new(),
+        secondary_availability_zone: None,
         subnet_group: message.replication_subnet_group_identifier.map_or_else(
             || DEFAULT_GROUP.to_owned(),
             |name| name.to_ascii_lowercase(),
@@ -168,20 +168,14 @@ pub(super) async fn describe(
 
 fn matches(context: &Context, filters: &Filters, instance: &ReplicationInstance) -> bool {
     let arn = context.home.arn(ArnKind::Instance, instance.id.as_str());
-    // Identifiers are kept in lower case, and found in any.
-    let ids = filters.values("replication-instance-id");
-    let id_matches = ids.is_none_or(|ids| {
-        ids.iter()
-            .any(|id| id.eq_ignore_ascii_case(&instance.identifier))
-    });
-    id_matches
-        && filters
-            .without("replication-instance-id")
-            .match_item(|name| match name {
-                "replication-instance-arn" => vec![arn.as_str()],
-                "replication-instance-class" => vec![instance.class.as_str()],
-                _ => vec![instance.engine_version.as_str()],
-            })
+    filters.match_item(|name| {
+        vec![match name {
+            "replication-instance-id" => instance.identifier.as_str(),
+            "replication-instance-arn" => arn.as_str(),
+            "replication-instance-class" => instance.class.as_str(),
+            _ => instance.engine_version.as_str(),
+        }]
+    })
 }
 
 async fn replace(

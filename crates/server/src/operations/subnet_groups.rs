@@ -21,26 +21,37 @@ const ZONES: [&str; 3] = ["a", "b", "c"];
 /// Zones that the subnets of a group must cover.
 const ZONES_MIN: usize = 2;
 
-fn subnets(context: &Context, ids: &[String]) -> Result<Vec<Subnet>, Fault> {
+/// The zones of the region.
+pub(super) fn zones(region: &str) -> [String; 3] {
+    ZONES.map(|zone| format!("{region}{zone}"))
+}
+
+/// The subnets of a group. Those `in_use` are among them: they stay where they are, and first in their zones.
+fn subnets(context: &Context, ids: &[String], in_use: Vec<Subnet>) -> Result<Vec<Subnet>, Fault> {
     if ids.is_empty() {
         return Err(invalid_value(
             "SubnetIds must name at least one subnet".to_owned(),
         ));
     }
     quota::check_subnets(ids.len())?;
-    let mut subnets: Vec<Subnet> = Vec::new();
+    if ids.iter().any(|id| id.trim().is_empty()) {
+        return Err(fault::invalid_subnet(
+            "A subnet identifier must not be empty".to_owned(),
+        ));
+    }
+    let mut subnets = in_use;
+    let zones = zones(&context.home.region);
     for id in ids {
-        if id.trim().is_empty() {
-            return Err(fault::invalid_subnet(
-                "A subnet identifier must not be empty".to_owned(),
-            ));
-        }
         if subnets.iter().all(|subnet| subnet.id != *id) {
-            // Taken to be spread over the zones in turn, so that any two subnets cover two zones.
-            let zone = ZONES[subnets.len() % ZONES.len()];
+            // Taken to be spread over the zones evenly, so that any two subnets cover two zones.
+            let count = |zone: &&String| {
+                let there = |subnet: &&Subnet| subnet.availability_zone == **zone;
+                subnets.iter().filter(there).count()
+            };
+            let emptiest = zones.iter().min_by_key(count);
             subnets.push(Subnet {
                 id: id.clone(),
-                availability_zone: format!("{}{zone}", context.home.region),
+                availability_zone: emptiest.cloned().unwrap_or_default(),
             });
         }
     }
@@ -53,6 +64,42 @@ fn subnets(context: &Context, ids: &[String]) -> Result<Vec<Subnet>, Fault> {
     Ok(subnets)
 }
 
+/// Says in which zones of its group an instance lies: in `asked` where that is given, else in the first, and its standby in another.
+///
+/// # Errors
+/// The group has no subnet there.
+pub(super) fn place(
+    context: &Context,
+    group: &SubnetGroup,
+    asked: Option<String>,
+    instance: &mut ReplicationInstance,
+) -> Result<(), Fault> {
+    let zones = zones(&context.home.region);
+    let covered = zones.iter().filter(|zone| {
+        let mut subnets = group.subnets.iter();
+        subnets.any(|subnet| subnet.availability_zone == **zone)
+    });
+    let mut covered = covered.cloned();
+    instance.availability_zone = match asked {
+        None => covered.next().unwrap_or_default(),
+        Some(zone) if !zones.contains(&zone) => {
+            return Err(invalid_value(format!(
+                "Invalid AvailabilityZone {zone}. Valid values: {}",
+                zones.join(", ")
+            )));
+        }
+        Some(zone) if covered.any(|known| known == zone) => zone,
+        Some(zone) => {
+            return Err(fault::too_few_zones(format!(
+                "The replication subnet group {} has no subnet in the Availability Zone {zone}.",
+                group.id
+            )));
+        }
+    };
+    instance.secondary_availability_zone = covered.next().filter(|_| instance.multi_az);
+    Ok(())
+}
+
 pub(super) async fn create(
     context: &Context,
     message: model::CreateReplicationSubnetGroupMessage,
@@ -63,7 +110,7 @@ pub(super) async fn create(
         )?),
         description: message.replication_subnet_group_description,
         vpc_id: VPC.to_owned(),
-        subnets: subnets(context, &message.subnet_ids)?,
+        subnets: subnets(context, &message.subnet_ids, Vec::new())?,
         created_at: EpochMs::now(),
     };
     let arn = context.home.arn(ArnKind::SubnetGroup, group.id.as_str());
@@ -124,7 +171,6 @@ pub(super) async fn modify(
     context: &Context,
     message: model::ModifyReplicationSubnetGroupMessage,
 ) -> Result<model::ModifyReplicationSubnetGroupResponse, Fault> {
-    let subnets = subnets(context, &message.subnet_ids)?;
     let mut transaction = context.store.begin().await?;
     let mut group = find(
         &mut *transaction,
@@ -132,12 +178,18 @@ pub(super) async fn modify(
     )
     .await?;
     let instances = transaction.list::<ReplicationInstance>().await?;
-    for instance in instances
+    let in_use = in_use(&group, instances.iter().map(|stored| &stored.value));
+    let gone = in_use
         .iter()
-        .filter(|instance| instance.subnet_group == group.id.as_str())
-    {
-        check_kept(&group, instance, &subnets)?;
+        .find(|(subnet, _)| !message.subnet_ids.contains(&subnet.id));
+    if let Some((subnet, instance)) = gone {
+        return Err(fault::subnet_in_use(format!(
+            "The subnet {} is in use by the replication instance {}. Keep it in the group, or delete the instance first.",
+            subnet.id, instance.identifier
+        )));
     }
+    let in_use = in_use.into_iter().map(|(subnet, _)| subnet.clone());
+    let subnets = subnets(context, &message.subnet_ids, in_use.collect())?;
     group.subnets = subnets;
     if let Some(description) = message.replication_subnet_group_description {
         group.description = description;
@@ -149,27 +201,26 @@ pub(super) async fn modify(
     })
 }
 
-/// An instance lies in the first subnet of each of its zones, which its group has to keep.
-fn check_kept(
-    group: &SubnetGroup,
-    instance: &ReplicationInstance,
-    kept: &[Subnet],
-) -> Result<(), Fault> {
-    let zones = [
-        Some(&instance.availability_zone),
-        instance.secondary_availability_zone.as_ref(),
-    ];
-    let mut used = zones.into_iter().flatten().filter_map(|zone| {
-        let mut subnets = group.subnets.iter();
-        subnets.find(|subnet| subnet.availability_zone == *zone)
-    });
-    match used.find(|used| kept.iter().all(|subnet| subnet.id != used.id)) {
-        None => Ok(()),
-        Some(used) => Err(fault::subnet_in_use(format!(
-            "The subnet {} is in use by the replication instance {}. Keep it in the group, or delete the instance first.",
-            used.id, instance.identifier
-        ))),
+/// The subnets of a group in which instances lie, each with one of them: the first subnet of each of an instance's zones.
+fn in_use<'a>(
+    group: &'a SubnetGroup,
+    instances: impl Iterator<Item = &'a ReplicationInstance>,
+) -> Vec<(&'a Subnet, &'a ReplicationInstance)> {
+    let mut in_use: Vec<(&Subnet, &ReplicationInstance)> = Vec::new();
+    for instance in instances.filter(|instance| instance.subnet_group == group.id.as_str()) {
+        let zones = [
+            Some(&instance.availability_zone),
+            instance.secondary_availability_zone.as_ref(),
+        ];
+        for zone in zones.into_iter().flatten() {
+            let mut subnets = group.subnets.iter();
+            let subnet = subnets.find(|subnet| subnet.availability_zone == *zone);
+            in_use.extend(subnet.map(|subnet| (subnet, instance)));
+        }
     }
+    in_use.sort_by_key(|(subnet, _)| &subnet.id);
+    in_use.dedup_by_key(|(subnet, _)| &subnet.id);
+    in_use
 }
 
 pub(super) async fn delete(
@@ -230,7 +281,8 @@ pub(super) async fn of_instance(
             vpc_id: VPC.to_owned(),
             subnets: subnets(
                 context,
-                &["subnet-default-a".to_owned(), "subnet-default-b".to_owned()],
+                &ZONES.map(|zone| format!("subnet-default-{zone}")),
+                Vec::new(),
             )?,
             created_at: EpochMs(0),
         });

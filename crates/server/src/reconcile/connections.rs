@@ -14,12 +14,13 @@ use whimbrel_store::{
 };
 
 use super::{PassError, Reconciler, UnderWay, chain};
+use crate::connectors::time_limit;
 use crate::context::Context;
 use crate::data_plane::ConnectionFailure;
 
 /// Tests at once: each costs one connection and waits for the network most of the time.
 const TESTS_MAX: usize = 32;
-/// Longer than any connector's own time limit, which names its cause; this one only guards against a connector that hangs.
+/// With what the endpoint lets it take, longer than any connector's own time limit, which names its cause; this one only guards against a connector that hangs.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 type Attempt = (ConnectionId, i64);
@@ -68,8 +69,8 @@ async fn test(context: &Context, connection: &Connection) -> Option<Result<(), S
             )));
         }
     };
-    let result =
-        tokio::time::timeout(TEST_TIMEOUT, context.data_plane.test_connection(&endpoint)).await;
+    let limit = time_limit(TEST_TIMEOUT, &endpoint);
+    let result = tokio::time::timeout(limit, context.data_plane.test_connection(&endpoint)).await;
     Some(match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(ConnectionFailure { message, remedy })) => Err(failure_message(&message, &remedy)),
@@ -78,7 +79,7 @@ async fn test(context: &Context, connection: &Connection) -> Option<Result<(), S
                 "{}:{} gave no answer within {} s",
                 endpoint.server_name,
                 endpoint.port,
-                TEST_TIMEOUT.as_secs()
+                limit.as_secs()
             );
             Err(failure_message(&message, "check host, port and firewalls"))
         }

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use whimbrel_store::{EpochMs, Resource as _, SchemaRefresh, SchemaRefreshStatus};
 
 use super::{PassError, Reconciler, UnderWay, chain};
+use crate::connectors::time_limit;
 use crate::context::Context;
 
 /// Reading the names of schemas is quick even on large catalogs; this guards against a server that hangs.
@@ -35,15 +36,16 @@ async fn read(context: &Context, refresh: &SchemaRefresh) -> Option<Result<Vec<S
         Err(error) if error.is_transient() => return None,
         Err(error) => return Some(Err(chain(&error))),
     };
+    let limit = time_limit(READ_TIMEOUT, &endpoint);
     Some(
-        match tokio::time::timeout(READ_TIMEOUT, context.data_plane.list_schemas(&endpoint)).await {
+        match tokio::time::timeout(limit, context.data_plane.list_schemas(&endpoint)).await {
             Ok(Ok(schemas)) => Ok(schemas),
             Ok(Err(failure)) => Err(failure.to_string()),
             Err(_) => Err(format!(
                 "{}:{} gave no answer within {} s; check host, port and firewalls, and what the server is busy with",
                 endpoint.server_name,
                 endpoint.port,
-                READ_TIMEOUT.as_secs()
+                limit.as_secs()
             )),
         },
     )

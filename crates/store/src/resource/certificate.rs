@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Resource;
 use super::wire::id_type;
-use crate::EpochMs;
+use crate::{EpochMs, SealedSecret, SecretContext};
 
 id_type! {
     /// The last part of a certificate's ARN.
@@ -15,8 +15,8 @@ id_type! {
 pub enum CertificateMaterial {
     /// One or more PEM blocks.
     Pem(String),
-    /// An Oracle wallet, in base64.
-    Wallet(String),
+    /// An Oracle wallet, in base64. It may hold a private key.
+    Wallet(SealedSecret),
 }
 
 /// An imported certificate: what endpoints trust when they verify their server.
@@ -42,6 +42,17 @@ pub struct Certificate {
     pub key_length: Option<i32>,
     /// The key that the request named for encryption at rest.
     pub kms_key_id: Option<String>,
+}
+
+impl Certificate {
+    /// Where the wallet of the certificate of this id is sealed.
+    pub fn wallet_context(id: &CertificateId) -> SecretContext<'_> {
+        SecretContext {
+            kind: Self::KIND,
+            id: id.as_str(),
+            field: "CertificateWallet",
+        }
+    }
 }
 
 impl Resource for Certificate {

@@ -109,7 +109,7 @@ fn silence_limit(engine: Engine) -> Option<&'static str> {
     match engine {
         Engine::Mysql97 => Some("replica_net_timeout"),
         Engine::Mariadb1011 | Engine::Mariadb118 => Some("slave_net_timeout"),
-        Engine::Postgres15 | Engine::Postgres17 | Engine::Postgres18 => None,
+        Engine::Postgres15 | Engine::Postgres16 | Engine::Postgres17 | Engine::Postgres18 => None,
     }
 }
 

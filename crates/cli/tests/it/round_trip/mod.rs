@@ -190,6 +190,10 @@ pairs! {
     values_of_mariadb_11_arrive_at_postgres_17: Mariadb118, Postgres17;
     values_of_postgres_15_arrive_at_postgres_17: Postgres15, Postgres17;
     values_of_postgres_17_arrive_at_postgres_18: Postgres17, Postgres18;
+    values_of_postgres_16_arrive_at_mariadb: Postgres16, Mariadb1011;
+    values_of_mysql_arrive_at_postgres_16: Mysql97, Postgres16;
+    values_of_postgres_16_arrive_at_postgres_18: Postgres16, Postgres18;
+    values_of_postgres_15_arrive_at_postgres_16: Postgres15, Postgres16;
     values_of_postgres_17_arrive_at_mysql: Postgres17, Mysql97;
     values_of_mysql_arrive_at_postgres_17: Mysql97, Postgres17;
     values_of_mariadb_arrive_at_mariadb_11: Mariadb1011, Mariadb118;

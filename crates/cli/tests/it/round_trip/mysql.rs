@@ -296,6 +296,9 @@ fn others() -> Vec<Column> {
         column("point", BYTES, |r, _| {
             format!("point({}, {})", r.of(-99..=99), decimal(r, 3, 3))
         }),
+        column("linestring", BYTES, |r, _| {
+            format!("st_geomfromtext('LINESTRING(0 {}, 2 3)')", r.of(-99..=99))
+        }),
         column("polygon", BYTES, |r, _| {
             format!(
                 "st_geomfromtext('POLYGON((0 0,{0} 0,{0} {0},0 0))')",

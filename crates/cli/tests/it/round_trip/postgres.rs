@@ -462,5 +462,15 @@ fn names_and_numbers() -> Vec<Column> {
         }),
         column("regrole", TEXT, |_, _| "'pg_monitor'::regrole".to_owned()),
         column("regconfig", TEXT, |_, _| "'simple'::regconfig".to_owned()),
+        column("regdictionary", TEXT, |_, _| {
+            "'simple'::regdictionary".to_owned()
+        }),
+        column("regoper", TEXT, |_, _| {
+            "'pg_catalog.||/'::regoper".to_owned()
+        }),
+        column("regproc", TEXT, |_, _| "'version'::regproc".to_owned()),
+        column("regcollation", TEXT, |_, _| {
+            "'\"C\"'::regcollation".to_owned()
+        }),
     ]
 }

@@ -1,11 +1,9 @@
 //! What an expression names behind a `$`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use whimbrel_core::mapping::{Conversion, Converted};
 use whimbrel_core::{
     ColumnType, DAYS_1970_TO_2000, Date, Decimal, MICROS_PER_DAY, Table, TableName, Timestamp,
-    Value, write_text,
+    Value, clock, write_text,
 };
 
 use super::sandbox::Argument;
@@ -195,7 +193,9 @@ impl Header {
             Self::Operation => Ok(Argument::Text(event.operation.name().into())),
             // PostgreSQL, MySQL and MariaDB do not tell it.
             Self::User => Ok(Argument::Text("".into())),
-            Self::Timestamp if event.operation == Operation::Load => text(date_and_time(now_us())),
+            Self::Timestamp if event.operation == Operation::Load => {
+                text(date_and_time(clock::now_us()))
+            }
             Self::StreamPosition | Self::ChangeSequence if event.operation == Operation::Load => {
                 Ok(Argument::Text("".into()))
             }
@@ -212,13 +212,6 @@ impl Header {
             }
         }
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-    })
 }
 
 fn date_and_time(us_since_1970: i64) -> String {

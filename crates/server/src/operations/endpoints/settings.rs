@@ -26,6 +26,13 @@ const SECRETS: &[&str] = &[
     "AuthPassword",
 ];
 
+/// Whether the name, in any case, is that of a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRETS
+        .iter()
+        .any(|secret| secret.eq_ignore_ascii_case(name))
+}
+
 /// How given settings act on those that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
