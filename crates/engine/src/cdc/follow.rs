@@ -636,7 +636,7 @@ impl Writing {
         let (end, transaction_count, byte_count) = match &work {
             Work::Batch(batch) => (
                 batch.end.clone(),
-                batch.transaction_count,
+                batch.transaction_count(),
                 batch.byte_count(),
             ),
             Work::Control(_) => (None, 0, 0),
