@@ -19,10 +19,17 @@ fn row(id: i64, v: Value<'static>) -> Row {
 /// How many rows the server has looked up by an index so far, as soon as it tells so many.
 async fn looked_up(rig: &Rig, wanted: i64) {
     let begun = Instant::now();
-    let count =
-        || -> i64 { rig.shown("select sum(idx_scan) from pg_stat_user_indexes where relname = 't'").parse().unwrap() };
+    let count = || -> i64 {
+        rig.shown("select sum(idx_scan) from pg_stat_user_indexes where relname = 't'")
+            .parse()
+            .unwrap()
+    };
     while count() < wanted {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{} of {wanted}", count());
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{} of {wanted}",
+            count()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -34,17 +41,22 @@ async fn rows_are_looked_up_by_their_key_whatever_the_server_believes_of_the_tab
         "create table t (part int, id int primary key, v int, w int)",
         "create table t (part int, id int, v int, w int, primary key (part, id)); create index on t (v)",
     ];
-    for (engine, table) in ENGINES.iter().flat_map(|engine| tables.map(|table| (*engine, table))) {
+    for (engine, table) in ENGINES
+        .iter()
+        .flat_map(|engine| tables.map(|table| (*engine, table)))
+    {
         let script = format!("{table}; alter table t set (autovacuum_enabled = off)");
         let mut rig = Rig::new(engine, &script).await;
         rig.pair.target.sql(BELIEVED_EMPTY).unwrap();
         let believed = "select relpages > 0 and reltuples = 0 from pg_class where relname = 't'";
         assert_eq!(rig.shown(believed), "t");
-        let rows = |v: Value<'static>| (1..=COUNT).map(|id| row(id, v.clone())).collect();
+        let rows = |v: Value<'static>| (1..=COUNT).map(|id| row(id, v)).collect();
         rig.begin().await;
         rig.net("t", vec![], vec![], rows(int(0))).await.unwrap();
         rig.net("t", vec![], rows(int(1)), vec![]).await.unwrap();
-        rig.net("t", vec![], rows(Value::NotSent), vec![]).await.unwrap();
+        rig.net("t", vec![], rows(Value::NotSent), vec![])
+            .await
+            .unwrap();
         rig.net("t", rows(int(1)), vec![], vec![]).await.unwrap();
         rig.commit().await;
         looked_up(&rig, 3 * COUNT).await;

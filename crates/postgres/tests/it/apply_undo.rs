@@ -22,7 +22,10 @@ async fn net_changes_are_taken_back_and_the_transaction_goes_on() {
             .await
             .unwrap();
         let updates = vec![row(1, 7), row(9, 7)];
-        let applied = rig.net("t", vec![row(2, 0)], updates, vec![]).await.unwrap();
+        let applied = rig
+            .net("t", vec![row(2, 0)], updates, vec![])
+            .await
+            .unwrap();
         assert_eq!((applied.deleted, applied.updated), (1, 1));
         rig.applier.undo_net().await.unwrap();
         // Marks lie beside what can be taken back.
@@ -32,7 +35,10 @@ async fn net_changes_are_taken_back_and_the_transaction_goes_on() {
         rig.applier.back_to_mark().await.unwrap();
         let set = vec![("t", Do::Set(row(1, 5)))];
         assert_eq!(rig.single(set).await.unwrap(), [1]);
-        assert!(rig.applier.undo_net().await.is_err(), "it is not the last call");
+        assert!(
+            rig.applier.undo_net().await.is_err(),
+            "it is not the last call"
+        );
         rig.commit().await;
         assert_eq!(rig.shown(ROWS), "1:5 2:0 3:0");
     }
@@ -54,19 +60,28 @@ async fn what_waits_for_the_commit_is_told_before_and_waits_again() {
             .unwrap();
         rig.begin().await;
         rig.applier.check_deferred().await.unwrap();
-        rig.single(vec![("t", Do::Insert(row(1, 2)))]).await.unwrap();
+        rig.single(vec![("t", Do::Insert(row(1, 2)))])
+            .await
+            .unwrap();
         match rig.applier.check_deferred().await {
             Err(Error::Row(refusal)) => assert!(refusal.reason.contains("refers"), "{refusal}"),
             other => panic!("{other:?}"),
         }
-        rig.single(vec![("t", Do::Insert(row(2, 1)))]).await.unwrap();
+        rig.single(vec![("t", Do::Insert(row(2, 1)))])
+            .await
+            .unwrap();
         rig.applier.check_deferred().await.unwrap();
         rig.commit().await;
         assert_eq!(rig.shown(ROWS), "1:2 2:1");
         rig.begin().await;
-        rig.single(vec![("t", Do::Insert(row(3, 9)))]).await.unwrap();
+        rig.single(vec![("t", Do::Insert(row(3, 9)))])
+            .await
+            .unwrap();
         let position = whimbrel_core::Position::new("1/2");
-        let committed = rig.applier.commit(&whimbrel_connector::Checkpoint::at(position)).await;
+        let committed = rig
+            .applier
+            .commit(&whimbrel_connector::Checkpoint::at(position))
+            .await;
         assert!(matches!(committed, Err(Error::Row(_))), "{committed:?}");
         assert_eq!(rig.shown(ROWS), "1:2 2:1");
     }

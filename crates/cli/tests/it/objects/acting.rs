@@ -19,7 +19,9 @@ fn noting(source: &Server, target: Engine, rows: &str) -> Ends {
         "create table log (id int auto_increment primary key, what int)"
     };
     ends.source
-        .sql(&format!("create table t (id int primary key); {tables}; {trigger}; insert into t values {rows}"))
+        .sql(&format!(
+            "create table t (id int primary key); {tables}; {trigger}; insert into t values {rows}"
+        ))
         .unwrap();
     ends
 }
