@@ -246,6 +246,76 @@ def test_inserts_overwrite_and_updates_insert_where_that_is_wanted(dms, pair):
     stop(dms, task)
 
 
+@pytest.mark.parametrize("pair", ENDS[:3], indirect=True, ids="-to-".join)
+def test_rows_that_a_batch_does_not_find_are_named(dms, pair):
+    schema = pair.schema
+    values = ", ".join(f"({n}, 'row')" for n in range(100, 300))
+    pair.source.sql(f"insert into {schema}.a values {values}")
+    policies = settings({"TargetMetadata": {"BatchApplyEnabled": True}}, ApplyErrorDeletePolicy="LOG_ERROR")
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=policies)
+    start(dms, task)
+    follows(dms, task)
+    pair.target.sql(f"delete from {schema}.a where id in (150, 250)")
+    pair.source.sql(f"begin; update {schema}.a set name = 'all' where id >= 100 and id < 200; delete from {schema}.a where id >= 200; commit")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n" + "".join(f"{n}\tall\n" for n in range(100, 200) if n != 150))
+    left_out = exceptions(pair, task, "awsdms_apply_exceptions").splitlines()
+    assert len(left_out) == 2, left_out
+    assert left_out[0].startswith(f"DELETE FROM {schema}.a WHERE id = '250'"), left_out
+    assert left_out[1].startswith(f"UPDATE {schema}.a SET ") and left_out[1].endswith("WHERE id = '150'"), left_out
+    assert exceptions(pair, task, "awsdms_apply_exceptions", "ERROR").splitlines() == ["the row is not there"] * 2
+    applied = lambda: [table_statistics(dms, task)["a"][name] for name in ("Updates", "AppliedUpdates", "Deletes", "AppliedDeletes")]
+    wait_until(lambda: applied() == [100, 99, 100, 99], 30, "they are counted", applied)
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["in-batches", "one-by-one"])
+@pytest.mark.parametrize("pair", [("mysql97", "postgres18"), ("postgres18", "postgres15")], indirect=True, ids="-to-".join)
+def test_what_is_refused_at_the_commit_is_left_out_as_told(dms, pair, batch):
+    """Foreign keys of the target that wait for the commit. A transaction may be whole only at its end."""
+    schema = pair.schema
+    pair.source.sql(f"create table {schema}.n (id int primary key, next int); create table {schema}.c (id int primary key, a int)")
+    policies = settings({"TargetMetadata": {"BatchApplyEnabled": batch}}, ApplyErrorDeletePolicy="LOG_ERROR")
+    task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=policies)
+    start(dms, task)
+    follows(dms, task)
+    pair.target.sql(f"alter table {schema}.n add constraint n_next foreign key (next) references {schema}.n deferrable initially deferred")
+    pair.target.sql(f"alter table {schema}.c add constraint c_a foreign key (a) references {schema}.a deferrable initially deferred")
+    # They act in a session of a replica as well.
+    triggers = f"select tgrelid::regclass, tgname from pg_trigger where tgrelid in ('{schema}.n'::regclass, '{schema}.c'::regclass, '{schema}.a'::regclass)"
+    for line in pair.target.sql(triggers).splitlines():
+        table, trigger = line.split("\t")
+        pair.target.sql(f'alter table {table} enable always trigger "{trigger}"')
+    pair.source.sql(
+        f"begin; insert into {schema}.n values (1, 2), (3, 77), (2, 1); insert into {schema}.c values (1, 1); commit; "
+        f"begin; insert into {schema}.c values (2, 98), (3, 99), (4, 1); update {schema}.c set a = 2 where id = 4; commit"
+    )
+    arrives(pair, "n", "1\t2\n2\t1\n", "id, next")
+    arrives(pair, "c", "1\t1\n4\t2\n", "id, a")
+    # The row that is at fault is not of the table that the target names.
+    pair.source.sql(f"begin; delete from {schema}.a where id = 1; update {schema}.b set name = 'uno' where id = 1; commit")
+    arrives(pair, "b", "1\tuno\n2\ttwo\n3\tNULL\n")
+    arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
+    # Of a batch that is applied in sets.
+    values = ", ".join(f"({n}, {99 if n == 150 else 2})" for n in range(100, 200))
+    pair.source.sql(f"begin; insert into {schema}.c values {values}; commit; insert into {schema}.c values (5, 2)")
+    arrives(pair, "c", "1\t1\n4\t2\n5\t2\n" + "".join(f"{n}\t2\n" for n in range(100, 200) if n != 150), "id, a")
+    left_out = exceptions(pair, task, "awsdms_apply_exceptions").splitlines()
+    expected = [
+        f"DELETE FROM {schema}.a WHERE id = '1'",
+        f"INSERT INTO {schema}.c (id, a) VALUES ('150', '99')",
+        f"INSERT INTO {schema}.c (id, a) VALUES ('2', '98')",
+        f"INSERT INTO {schema}.c (id, a) VALUES ('3', '99')",
+        f"INSERT INTO {schema}.n (id, next) VALUES ('3', '77')",
+    ]
+    assert left_out == expected, left_out
+    errors = exceptions(pair, task, "awsdms_apply_exceptions", "ERROR")
+    for words in ("key (150)", "n_next", "c_a", "at the commit"):
+        assert words in errors, errors
+    assert describe_task(dms, task)["Status"] == "running"
+    wait_until(lambda: table_statistics(dms, task)["c"]["Inserts"] == 105, 30, "they are counted", lambda: table_statistics(dms, task)["c"])
+    figures = table_statistics(dms, task)["c"]
+    assert figures["AppliedInserts"] == 102, figures
+
+
 @both_ways
 def test_a_truncation_ends_the_task_where_that_is_wanted(dms, pair):
     schema = pair.schema

@@ -436,6 +436,9 @@ pub trait Applier: Send {
     /// where it was before this call, and may be gone on with.
     async fn apply_net(&mut self, changes: NetChanges<'_>) -> Result<AppliedCount, Error>;
 
+    /// Takes back what a call of [`Self::apply_net`] did that succeeded and was the last of all calls.
+    async fn undo_net(&mut self) -> Result<(), Error>;
+
     /// Applies changes one after another in the given order, as few round trips as the protocol allows.
     ///
     /// Returns the count of rows touched for each change.
@@ -484,6 +487,15 @@ pub trait Applier: Send {
     /// # Errors
     /// [`Error::Table`] when the target refuses, in its own words. The open transaction may be gone on with.
     async fn define(&mut self, definition: &Definition) -> Result<(), Error>;
+
+    /// Checks what the target would check at the commit: constraints that wait for it. Nothing is changed by it. A target without such constraints has nothing to
+    /// check.
+    ///
+    /// # Errors
+    /// [`Error::Row`] when such a constraint is violated; the open transaction may be gone on with.
+    async fn check_deferred(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Commits the rows together with the checkpoint. On return both are durable.
     ///

@@ -20,6 +20,28 @@ pub(crate) fn of(change: &SingleChange<'_>, error: &str) -> Result<ApplyExceptio
     })
 }
 
+/// The key of a change's row, as refusals have it; none of a table without one, and of a row that cannot be read.
+pub(crate) fn key_of(change: &SingleChange<'_>) -> Option<String> {
+    let row = match change.kind {
+        SingleKind::Insert { after } => after,
+        SingleKind::Update { before, after } => before.unwrap_or(after),
+        SingleKind::Delete { before } => before,
+        SingleKind::Truncate => return None,
+    };
+    let places = &change.table.primary_key;
+    let mut key = Vec::new();
+    let decoded = change.rows.decode_old(row, places, &mut |values| {
+        for value in places.iter().filter_map(|&place| values.get(place)) {
+            let between: &[u8] = if key.is_empty() { b"(" } else { b", " };
+            key.extend_from_slice(between);
+            write_text(value, &mut key);
+        }
+        Ok(())
+    });
+    decoded.ok().filter(|()| !key.is_empty())?;
+    Some(format!("{})", String::from_utf8_lossy(&key)))
+}
+
 fn without_row(change: &SingleChange<'_>) -> String {
     let verb = match change.kind {
         SingleKind::Insert { .. } => "INSERT INTO",

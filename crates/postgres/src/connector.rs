@@ -8,7 +8,7 @@ use whimbrel_connector::{
 use whimbrel_core::Engine;
 use whimbrel_net::InvalidUrl;
 
-use crate::log::{self, PostgresLog, Wishes};
+use crate::log::{self, PostgresLog, Waited, Wishes};
 use crate::options::Options;
 use crate::source::PostgresSource;
 use crate::target::{KnownTables, PostgresTarget};
@@ -22,6 +22,7 @@ pub struct PostgresConnector {
     known: Arc<KnownTables>,
     /// Of the streams of changes to come.
     wishes: Arc<Wishes>,
+    waited: Arc<Waited>,
 }
 
 impl PostgresConnector {
@@ -31,6 +32,7 @@ impl PostgresConnector {
             options: Arc::new(options),
             known: Arc::default(),
             wishes: Arc::default(),
+            waited: Arc::default(),
         }
     }
 
@@ -98,6 +100,7 @@ impl Connector for PostgresConnector {
             connection,
             task,
             Arc::clone(&self.wishes),
+            Arc::clone(&self.waited),
         )))
     }
 

@@ -144,13 +144,21 @@ impl Drop for Running {
     }
 }
 
-pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(condition: impl FnMut() -> bool) {
+    assert!(comes_true(condition), "waited too long");
+}
+
+/// Waits for a condition; `false` when it does not come true.
+pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < PATIENCE, "waited too long");
+        if began.elapsed() > PATIENCE {
+            return false;
+        }
         // Whoever asks takes the time of those who are asked.
         std::thread::sleep(Duration::from_millis(5));
     }
+    true
 }
 
 /// Waits until no transaction of a `PostgreSQL` server is older than the rows of a table: beside one they count as new, and other tests run

@@ -24,6 +24,8 @@ pub(super) struct MemoryApplier {
     fence: TaskFence,
     open: Option<Open>,
     mark: Option<Open>,
+    /// Before the last call of net changes.
+    before_net: Option<Open>,
 }
 
 /// What a transaction has done so far.
@@ -43,6 +45,7 @@ impl MemoryApplier {
             fence,
             open: None,
             mark: None,
+            before_net: None,
         }
     }
 
@@ -91,6 +94,7 @@ impl Applier for MemoryApplier {
 
     async fn apply_net(&mut self, changes: NetChanges<'_>) -> Result<AppliedCount, Error> {
         let faults = self.faults.clone();
+        self.before_net.clone_from(&self.open);
         faults.around(Call::Apply, || {
             self.change(|state, open| {
                 let mut count = AppliedCount::default();
@@ -112,6 +116,11 @@ impl Applier for MemoryApplier {
                 Ok(count)
             })
         })
+    }
+
+    async fn undo_net(&mut self) -> Result<(), Error> {
+        self.open = Some(self.before_net.take().ok_or_else(nothing_open)?);
+        Ok(())
     }
 
     async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error> {

@@ -1,5 +1,6 @@
 //! Applying one batch in one transaction of the target.
 
+mod at_commit;
 mod counts;
 mod in_order;
 
@@ -15,7 +16,7 @@ use whimbrel_core::{Position, TableName};
 
 use self::counts::Counts;
 pub use self::counts::{ChangeCounts, LeftOut};
-use self::in_order::{Missing, in_part};
+use self::in_order::{Missing, MissingRows, in_part};
 use super::batch::Batch;
 use super::fold::{NetKind, NetTable, Segment, Step, fold};
 use super::{ApplyErrors, CdcSpec};
@@ -103,6 +104,11 @@ impl BatchWriter {
         }
     }
 
+    /// Whether definitions are changed in the transaction of the rows around them.
+    pub(super) fn defines_in_transaction(&self) -> bool {
+        self.applier.defines_in_transaction()
+    }
+
     /// Tables that are followed no more since the last call, with the reason.
     pub(super) fn take_suspended(&mut self) -> Vec<(TableName, String)> {
         std::mem::take(&mut self.newly_suspended)
@@ -149,9 +155,10 @@ impl BatchWriter {
 
     async fn commit_part(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         reach(Point::ChangesApplied).await;
+        // Whatever becomes of it, nothing is open behind it.
+        self.is_open = false;
         self.applier.commit(checkpoint).await?;
         self.tally.commit();
-        self.is_open = false;
         reach(Point::BatchCommitted).await;
         Ok(())
     }
@@ -250,34 +257,46 @@ impl BatchWriter {
         batch: &Batch,
         kept_from: Option<Position>,
     ) -> Result<BTreeMap<TableName, ChangeCounts>, Error> {
+        let (has_earlier, before) = (self.is_open, self.left());
         self.open().await?;
-        let mut counts = Counts {
-            batch,
-            by_table: BTreeMap::new(),
+        let mut counts = Counts::of_batch(batch);
+        self.apply_rows(batch, &mut counts).await?;
+        let Some(end) = &batch.end else {
+            reach(Point::PartApplied).await;
+            return Ok(counts.by_table);
         };
-        counts.count_all();
+        if !batch.changes.is_empty() {
+            reach(Point::RowsApplied).await;
+        }
+        let checkpoint = Checkpoint {
+            kept_from,
+            ..Checkpoint::at(end.place.position())
+        };
+        match self.commit(&checkpoint).await {
+            Err(Error::Row(refusal)) if !has_earlier => {
+                self.set_left(before);
+                counts = self.apply_traced(batch, *refusal).await?;
+                self.commit(&checkpoint).await?;
+            }
+            // What came before the batch is gone with it.
+            Err(Error::Row(refusal)) => return Err(at_commit::at_commit(*refusal).into()),
+            committed => committed?,
+        }
+        Ok(counts.by_table)
+    }
+
+    /// Applies the changes of a batch within the open transaction.
+    async fn apply_rows(&mut self, batch: &Batch, counts: &mut Counts<'_>) -> Result<(), Error> {
         let is_small = batch.changes.len() <= SINGLES_MAX;
         if is_small || !self.folds || self.errors.inserts_missing {
             let all: Vec<u32> = (0..).take(batch.changes.len()).collect();
-            self.in_order(batch, &all, &mut counts).await?;
+            self.in_order(batch, &all, counts).await?;
         } else {
             for segment in fold(batch)? {
-                self.segment(batch, segment, &mut counts).await?;
+                self.segment(batch, segment, counts).await?;
             }
         }
-        if let Some(end) = &batch.end {
-            if !batch.changes.is_empty() {
-                reach(Point::RowsApplied).await;
-            }
-            let checkpoint = Checkpoint {
-                kept_from,
-                ..Checkpoint::at(end.place.position())
-            };
-            self.commit(&checkpoint).await?;
-        } else {
-            reach(Point::PartApplied).await;
-        }
-        Ok(counts.by_table)
+        Ok(())
     }
 
     async fn segment(
@@ -329,16 +348,23 @@ impl BatchWriter {
         };
         match self.applier.apply_net(changes).await {
             Ok(applied) => {
-                let mut missing = |kind, rows: usize, found: u64| {
+                let missing = |kind, rows: usize, found: u64| {
                     let missing = (rows as u64).saturating_sub(found);
                     let in_order = missing.min(net.may_miss(kind));
-                    counts.of(&table.name).take_back(kind, in_order);
-                    missing - in_order
+                    MissingRows {
+                        in_order,
+                        others: missing - in_order,
+                    }
                 };
                 let missing = Missing {
                     updates: missing(NetKind::Update, updates.row_count(), applied.updated),
                     deletes: missing(NetKind::Delete, deletes.row_count(), applied.deleted),
                 };
+                if self.names(missing) {
+                    // The target tells how many were not there, not which.
+                    self.applier.undo_net().await?;
+                    return self.in_order(batch, &net.changes, counts).await;
+                }
                 self.report_missing(table, missing, counts).await
             }
             Err(Error::Row(refusal)) => {

@@ -45,8 +45,8 @@ pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     /// `None`: a piece of a transaction that goes on; the target's transaction stays open.
     pub(super) end: Option<BatchEnd>,
-    /// Source transactions that end in it.
-    pub(super) transaction_count: u64,
+    /// Where the source transactions end that end in it: how many changes there are up to each. Those without changes of ours are not among them.
+    pub(super) ends: Vec<u32>,
 }
 
 impl Batch {
@@ -60,6 +60,11 @@ impl Batch {
             .iter()
             .map(|block| block.byte_count() as u64)
             .sum()
+    }
+
+    /// Source transactions with changes of ours that end in it.
+    pub(super) fn transaction_count(&self) -> u64 {
+        self.ends.len() as u64
     }
 
     /// A change as the applier takes it.
@@ -79,7 +84,8 @@ pub(super) struct Collector {
     /// Whole transactions that wait.
     complete: Vec<Change>,
     end: Option<BatchEnd>,
-    transaction_count: u64,
+    /// Where each of them ends.
+    ends: Vec<u32>,
     /// Of the transaction whose commit has not come yet.
     open: Vec<Change>,
     blocks: Vec<Arc<dyn ChangeRows>>,
@@ -208,7 +214,6 @@ impl Collector {
 
     /// The open transaction is complete. One without changes of ours only moves the end on.
     pub(super) fn commit(&mut self, end: BatchEnd) {
-        self.transaction_count += u64::from(!self.open.is_empty());
         if let Some(commit) = self.commit.take() {
             // Set by nobody else, and once.
             commit.get_or_init(|| CommitPoint {
@@ -216,7 +221,11 @@ impl Collector {
                 committed_at_us: end.committed_at_us,
             });
         }
-        self.complete.append(&mut self.open);
+        if !self.open.is_empty() {
+            self.complete.append(&mut self.open);
+            let end = u32::try_from(self.complete.len()).unwrap_or(u32::MAX);
+            self.ends.push(end);
+        }
         self.end = Some(end);
     }
 
@@ -274,7 +283,7 @@ impl Collector {
             blocks: std::mem::replace(&mut self.blocks, kept),
             changes: std::mem::take(&mut self.complete),
             end: self.end.take(),
-            transaction_count: std::mem::take(&mut self.transaction_count),
+            ends: std::mem::take(&mut self.ends),
         }
     }
 
@@ -289,7 +298,7 @@ impl Collector {
             blocks: std::mem::take(&mut self.blocks),
             changes: std::mem::take(&mut self.open),
             end: None,
-            transaction_count: 0,
+            ends: Vec::new(),
         }
     }
 }

@@ -18,6 +18,11 @@
 //! table refers to one that is about to stand still, before anything of the barrier is done: a load that a user wants is refused then, and the table goes
 //! on; a definition that takes a load ends the task behind everything before it, with the remedy, and a resume meets it again. A key that somebody makes
 //! while a load runs is not seen, nor is a table that stands still because it is in error.
+//!
+//! Tables may exchange their names within one transaction (`a` to `x`, `b` to `a`, `x` to `b`). A target that commits each definition by itself would make the same renames once more should
+//! the process end behind them and before the commit, each of them possible, and the rows would be under each other's names. So the rename that closes such a ring is none there: the
+//! table is dropped and loaded again. Renamed once more after a crash, another table of the ring takes the name of the one that goes, and is not there then: an error
+//! that says so, where rows under a wrong name would say nothing ([`Moves`]).
 
 use std::sync::Arc;
 
@@ -50,6 +55,42 @@ pub(super) struct Barrier {
     /// The name at the target that the table gets.
     feeds: Option<TableName>,
     then: Then,
+}
+
+/// Names that tables left and got within the transaction at hand.
+#[derive(Debug)]
+pub(super) struct Moves {
+    /// The target takes all of them back, or none.
+    are_atomic: bool,
+    moved: Vec<TableId>,
+    /// Names at the target.
+    left: Vec<TableName>,
+}
+
+impl Moves {
+    pub(super) fn new(are_atomic: bool) -> Self {
+        Self {
+            are_atomic,
+            moved: Vec::new(),
+            left: Vec::new(),
+        }
+    }
+
+    /// A transaction begins.
+    pub(super) fn begin(&mut self) {
+        self.moved.clear();
+        self.left.clear();
+    }
+
+    fn note(&mut self, id: TableId, left: &TableName) {
+        self.moved.push(id);
+        self.left.push(left.clone());
+    }
+
+    /// Whether a table that gets this name would do so again after a crash, though it has it.
+    fn closes_ring(&self, id: TableId, to: &TableName) -> bool {
+        !self.are_atomic && self.moved.contains(&id) && self.left.contains(to)
+    }
 }
 
 /// What becomes of the table once the target is ready.
@@ -165,7 +206,10 @@ impl Follower<'_> {
             self.leave(id, &before, definitions);
             return Ok(());
         }
-        let reshape = if before.is_ruled_like(&after) {
+        let is_moved = before.target.name != after.target.name;
+        let reshape = if is_moved && self.moves.closes_ring(id, &after.target.name) {
+            Reshape::Reload("tables exchanged their names in one transaction".to_owned())
+        } else if before.is_ruled_like(&after) {
             reshape(&before.target, &after.target)
         } else {
             Reshape::Reload(
@@ -236,6 +280,7 @@ impl Follower<'_> {
         let (was, is) = (&before.target.name, after.target.name.clone());
         let is_moved = *was != is;
         if is_moved {
+            self.moves.note(id, was);
             records.push(RecordChange::Unfed {
                 table: was.clone(),
                 now: Some(is.clone()),
@@ -460,6 +505,7 @@ impl Follower<'_> {
         self.start_newcomers();
         let (Controlled::Done { is_split } | Controlled::Refused { is_split, .. }) = done;
         if is_split {
+            self.count(None);
             self.committed.changes_applied = barrier.changes_before;
         }
         match (done, barrier.then) {

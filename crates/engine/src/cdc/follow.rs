@@ -20,7 +20,7 @@ use whimbrel_core::{Engine, Position, TableName, clock};
 
 use super::apply::{BatchWriter, ChangeCounts, Control, Controlled};
 use super::batch::{Batch, BatchEnd, Collector};
-use super::definitions::Barrier;
+use super::definitions::{Barrier, Moves};
 use super::events::{self, Asked};
 use super::filtering::{self, Judged, Wish, judged};
 use super::latency::{WaitingSince, latencies_ms, latency_ms};
@@ -90,6 +90,9 @@ pub(super) struct Follower<'a> {
     /// Changes of the first transaction that were applied before.
     pub(super) applied_before: u64,
     pub(super) waiting_since: WaitingSince,
+    pub(super) moves: Moves,
+    /// What was done of a transaction that is not whole at the target: a cut takes it back, and it comes again.
+    pub(super) uncommitted: BTreeMap<TableName, ChangeCounts>,
 }
 
 /// Where a run ends.
@@ -327,12 +330,11 @@ impl Follower<'_> {
                     self.suspended(&table, reason).map_err(RunError::Source)?;
                     self.spec.load.check_tables_in_error(self.progress)?;
                 }
-                let latencies_ms = end.as_ref().map(latencies_ms);
-                for (table, counts) in &counts {
-                    self.progress.count(table, |entry| {
-                        entry.changes.add(counts);
-                        entry.latencies_ms = latencies_ms.or(entry.latencies_ms);
-                    });
+                for (table, counts) in counts {
+                    self.uncommitted.entry(table).or_default().add(&counts);
+                }
+                if let Some(end) = &end {
+                    self.count(Some(latencies_ms(end)));
                 }
                 let waiting_count = self.collector.size().1 as u64;
                 if end.is_some() {
@@ -354,6 +356,16 @@ impl Follower<'_> {
         self.end_if_caught_up();
         self.show_latency();
         Ok(writer)
+    }
+
+    /// Shows what was done, now that it is durable.
+    pub(super) fn count(&mut self, latencies_ms: Option<(u64, u64)>) {
+        for (table, counts) in std::mem::take(&mut self.uncommitted) {
+            self.progress.count(&table, |entry| {
+                entry.changes.add(&counts);
+                entry.latencies_ms = latencies_ms.or(entry.latencies_ms);
+            });
+        }
     }
 
     /// Rows and checkpoint are durable at the target: now the source may forget what comes before `kept_from`.
@@ -451,6 +463,7 @@ impl Follower<'_> {
                 committed_at_us,
             } => {
                 self.tables.begin(mark);
+                self.moves.begin();
                 self.waiting_since.open(committed_at_us);
                 self.is_in_transaction = true;
                 self.changes_in_transaction = 0;
@@ -636,7 +649,7 @@ impl Writing {
         let (end, transaction_count, byte_count) = match &work {
             Work::Batch(batch) => (
                 batch.end.clone(),
-                batch.transaction_count,
+                batch.transaction_count(),
                 batch.byte_count(),
             ),
             Work::Control(_) => (None, 0, 0),

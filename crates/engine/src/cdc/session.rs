@@ -1,6 +1,6 @@
 //! One stream of the log: which tables it follows, from where, and what their rows hold already.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tracing::{error, info};
@@ -13,6 +13,7 @@ use whimbrel_core::{Position, Table, TableName};
 
 use super::apply::{BatchWriter, Control, Controlled, Standing};
 use super::batch::Collector;
+use super::definitions::Moves;
 use super::follow::{FollowEnd, Follower, Until};
 use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
@@ -118,8 +119,7 @@ impl<'a> Run<'a> {
         }
         let wanted = self.not_loaded(&session, selected);
         let checkpoint = session.checkpoint.clone();
-        let loaded = session.followed.iter();
-        let loaded = loaded.filter_map(|record| {
+        let loaded = session.followed.iter().filter_map(|record| {
             let state = record.follow.as_ref()?;
             Some((state.shape.clone(), record.planned_at.clone()))
         });
@@ -163,6 +163,8 @@ impl<'a> Run<'a> {
             failure: None,
             changes_in_transaction: 0,
             waiting_since: WaitingSince::default(),
+            uncommitted: BTreeMap::new(),
+            moves: Moves::new(writer.defines_in_transaction()),
         };
         follower.start_newcomers();
         follower.go_on()?;

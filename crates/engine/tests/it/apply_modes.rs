@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange};
+use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, When};
 use whimbrel_engine::{
     ApplyErrors, CdcOutcome, CdcSpec, DdlPolicy, Escalation, OnTruncate, Progress, RowPolicy,
     TableState,
@@ -176,4 +176,30 @@ async fn a_truncation_ends_the_task_behind_all_that_came_before_it() {
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("shop.items was truncated"), "{error}");
     assert_eq!(pair.target.rows(&name("items")), before);
+}
+
+/// What is applied of a transaction that is cut off comes again.
+#[tokio::test(start_paused = true)]
+async fn changes_of_a_transaction_that_is_cut_off_are_counted_once() {
+    let mut struck = 0;
+    for nth in 1..12 {
+        let pair = pair();
+        let spec = CdcSpec {
+            batch_changes_max: 10,
+            ..cdc()
+        };
+        pair.source.tell_in_pieces(10, usize::MAX);
+        let faults = Faults::at(Call::Apply, nth, When::After, 1);
+        let outcome = follow(&pair, &spec, &faults, async |progress| {
+            caught_up(&pair, progress).await;
+            pair.source.transact((1000..1095).map(insert).collect());
+            caught_up(&pair, progress).await;
+            let counts = progress.snapshot().tables[&name("items")].changes;
+            assert_eq!(counts.inserts, 95, "cut at call {nth}");
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        struck += faults.struck();
+    }
+    assert!(struck > 5, "{struck}");
 }

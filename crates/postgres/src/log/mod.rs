@@ -103,6 +103,7 @@ use place::{Last, Lsn, Place, UpTo, View};
 use publication::Publication;
 use relation::{Describer, Key};
 use settled::State;
+pub(crate) use settled::Waited;
 use slot::Slot;
 use spill::Spill;
 use spool::Spools;
@@ -126,6 +127,7 @@ pub(crate) struct PostgresLog {
     running: RunningWait,
     /// The publication's rows of tables that have no gap.
     members: members::Rows,
+    waited: Arc<Waited>,
 }
 
 /// [`Wishes`] as they were when a stream was opened. They only grow, and a process that begins anew learns them anew.
@@ -177,6 +179,7 @@ struct Begun {
     from: Place,
     witness: Witness,
     feed: Feed,
+    is_two_phase: bool,
 }
 
 impl PostgresLog {
@@ -185,6 +188,7 @@ impl PostgresLog {
         connection: Connection,
         task: &str,
         wishes: Arc<Wishes>,
+        waited: Arc<Waited>,
     ) -> Self {
         let name = name_of(task, &options.database);
         Self {
@@ -195,6 +199,7 @@ impl PostgresLog {
             heeded: None,
             running: slot::RUNNING_WAIT,
             members: members::Rows::new(),
+            waited,
         }
     }
 
@@ -294,6 +299,7 @@ impl PostgresLog {
                             last: from.last.or(Some(none_since)),
                         },
                         witness,
+                        is_two_phase: kept.is_two_phase,
                         // Nothing is confirmed before the task says so: tables that are loaded have the log kept from before this.
                         feed: Feed::start(replication, kept.from, timeout_of(&rows)),
                     });
@@ -319,6 +325,8 @@ impl PostgresLog {
     ) -> Result<Lsn, Error> {
         let name = &self.name;
         let state = State::read(connection, name).await?;
+        let is_settled = state.is_settled(name, &self.waited);
+        let mut are_readers_told = true;
         let from = match kept {
             None => {
                 let from = slot::create(connection, name, self.running).await?;
@@ -326,23 +334,27 @@ impl PostgresLog {
                 slot::wait_for_commits(connection, self.running).await?;
                 from
             }
-            Some(kept) if state.is_settled() => {
+            Some(kept) if is_settled => {
                 slot::wait_for_commits(connection, self.running).await?;
                 kept
             }
             Some(kept) => {
                 slot::wait_for_running(connection, self.running).await?;
                 if stale::is_possible(connection).await? {
-                    if !stale::renew(connection, name, tables).await? {
-                        return Ok(kept);
+                    are_readers_told = stale::renew(connection, name, tables).await?;
+                    if are_readers_told {
+                        slot::wait_for_running(connection, self.running).await?;
                     }
-                    slot::wait_for_running(connection, self.running).await?;
                 }
                 kept
             }
         };
-        if !state.is_settled() {
-            state.settle(connection, name).await?;
+        if !is_settled {
+            self.waited.note(name, &state);
+            // Where readers are not, the next process tries to tell them.
+            if are_readers_told {
+                state.settle(connection, name).await?;
+            }
         }
         Ok(from)
     }
@@ -524,7 +536,13 @@ impl ChangeLog for PostgresLog {
             from,
             witness,
             feed,
+            is_two_phase,
         } = self.start(&mut side, reader, &from, form).await?;
+        let spools = if is_two_phase {
+            spools
+        } else {
+            spools.of_one_phase()
+        };
         let first = (0..).zip(&tables).map(|(id, table)| LogEvent::Table {
             id: TableId(id),
             table: Arc::clone(table),

@@ -18,8 +18,14 @@
 //!   next prepare wait once more than it has to.
 //! - *A publication that was put back from a backup*, or went through an upgrade, has other row ids: one more wait.
 //!
-//! A comment that somebody else wrote stays, and one that may not be written is lacking: every prepare waits then. The comment waits for no standby: one that
+//! A comment that somebody else wrote stays, and one that may not be written is lacking. Then the process remembers the state whose wait is over ([`Waited`]), so
+//! that a task that tries again and again waits once, and so does one of whose tables readers may not be told ([`super::stale::renew`]): a second wait would
+//! tell it nothing that the first did not. What is remembered is what the comment would say, of the same state, so that it holds for as long; it ends with the process, and the
+//! next one waits again, or finds that it may by then. The comment waits for no standby: one that
 //! has it has the commits before it, and where it is lost, the next prepare waits once more.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -38,6 +44,23 @@ SELECT concat(p.oid, ':', p.xmin, ',', (SELECT string_agg(concat(m.oid, ':', m.x
          FROM pg_publication_rel m WHERE m.prpubid = p.oid)),
        obj_description(p.oid, 'pg_publication')
 FROM pg_publication p WHERE p.pubname = ";
+
+/// The states whose wait is over, by publication, as far as this process knows.
+#[derive(Debug, Default)]
+pub(crate) struct Waited(Mutex<HashMap<String, String>>);
+
+impl Waited {
+    /// Notes that everything is over that ran when the state was read.
+    pub(super) fn note(&self, name: &str, state: &State) {
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.insert(name.to_owned(), state.comment_due.clone());
+    }
+
+    fn has(&self, name: &str, state: &State) -> bool {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(name) == Some(&state.comment_due)
+    }
+}
 
 /// What a publication tells of, as far as it can be told apart from what it told of at another time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +96,9 @@ impl State {
         }
     }
 
-    /// Whether nothing is to be waited for.
-    pub(super) fn is_settled(&self) -> bool {
-        self.comment.as_ref() == Some(&self.comment_due)
+    /// Whether nothing is to be waited for: the comment says so, or this process knows.
+    pub(super) fn is_settled(&self, name: &str, waited: &Waited) -> bool {
+        self.comment.as_ref() == Some(&self.comment_due) || waited.has(name, self)
     }
 
     /// Notes that everything is over that ran when the state was read.
@@ -87,7 +110,7 @@ impl State {
         if comment.is_some_and(|comment| !comment.starts_with(OURS)) {
             warn!(
                 publication = name,
-                "the publication has a comment of somebody else, so that what runs is waited for each time that tables are loaded; remedy: COMMENT ON PUBLICATION … IS NULL"
+                "the publication has a comment of somebody else, so that each run of the task waits for what runs at the source; remedy: COMMENT ON PUBLICATION … IS NULL"
             );
             return Ok(());
         }
@@ -99,7 +122,7 @@ impl State {
         match connection.query(&sql).await {
             Ok(_) => Ok(()),
             Err(WireError::Server(error)) => {
-                warn!(publication = name, %error, "the publication cannot be commented on, so that what runs is waited for each time that tables are loaded; remedy: ALTER PUBLICATION … OWNER TO the task's user");
+                warn!(publication = name, %error, "the publication cannot be commented on, so that each run of the task waits for what runs at the source; remedy: ALTER PUBLICATION … OWNER TO the task's user");
                 Ok(())
             }
             Err(error) => Err(general(error, "comment on the publication of the task")),
@@ -113,10 +136,22 @@ mod tests {
 
     #[test]
     fn a_state_is_settled_by_its_own_comment_alone() {
+        let waited = Waited::default();
         let state = State::of("16400:745,16401:745:16390", None);
-        assert!(!state.is_settled());
+        assert!(!state.is_settled("p", &waited));
         let comment = Some(state.comment_due.clone());
-        assert!(State::of("16400:745,16401:745:16390", comment.clone()).is_settled());
-        assert!(!State::of("16400:745,16401:746:16390", comment).is_settled());
+        let is_settled = |state: &str| State::of(state, comment.clone()).is_settled("p", &waited);
+        assert!(is_settled("16400:745,16401:745:16390"));
+        assert!(!is_settled("16400:745,16401:746:16390"));
+    }
+
+    #[test]
+    fn what_a_process_has_waited_for_is_of_one_state_of_one_publication() {
+        let waited = Waited::default();
+        let state = State::of("16400:745", None);
+        waited.note("p", &state);
+        assert!(state.is_settled("p", &waited));
+        assert!(!state.is_settled("q", &waited));
+        assert!(!State::of("16400:746", None).is_settled("p", &waited));
     }
 }

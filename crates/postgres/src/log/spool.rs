@@ -104,6 +104,8 @@ pub(super) struct Spools {
     total: Total,
     memory_max: usize,
     spill: Spill,
+    /// Whether a transaction may be prepared while it is kept.
+    may_be_prepared: bool,
     /// Of the messages that are kept, with the NUL behind.
     prefix: Vec<u8>,
 }
@@ -120,8 +122,16 @@ impl Spools {
             total: Total::default(),
             memory_max,
             spill,
+            may_be_prepared: true,
             prefix: [prefix.as_bytes(), &[0]].concat(),
         }
+    }
+
+    /// Of a slot that sends no transaction when it is prepared: descriptions of tables, which nothing bounds, need not be kept beside the records.
+    #[must_use]
+    pub(super) fn of_one_phase(mut self) -> Self {
+        self.may_be_prepared = false;
+        self
     }
 
     /// Whether what comes belongs to a transaction that is kept.
@@ -177,7 +187,8 @@ impl Spools {
         if self.open.is_some() || self.prepared.contains_key(&prepared.transaction) {
             return Err("a transaction is open");
         }
-        for Description { arrival, raw, .. } in std::mem::take(&mut spool.descriptions) {
+        let descriptions = std::mem::take(&mut spool.descriptions).into_values();
+        for Description { arrival, raw, .. } in descriptions.flatten() {
             if let Message::Relation(relation) = Message::parse(&raw)? {
                 relations.hear_prepared(relation, &raw, arrival);
             }
@@ -240,7 +251,9 @@ impl Spools {
         if kind == b'R' {
             let arrival = relations.next_arrival();
             spool.push_relation(arrival, rest)?;
-            spool.describe(cut, arrival, rest);
+            if self.may_be_prepared {
+                spool.describe(cut, arrival, rest);
+            }
         } else {
             spool.push(kind, rest)?;
         }

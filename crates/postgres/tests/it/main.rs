@@ -8,9 +8,11 @@
 
 mod apply;
 mod apply_fence;
+mod apply_plans;
 mod apply_speed;
 mod apply_tables;
 mod apply_types;
+mod apply_undo;
 mod changes;
 mod conformance;
 mod connection;

@@ -20,7 +20,7 @@ const TABLES: &str = "create table a (id int primary key, name varchar(20), gone
     insert into b values (1, 'b1'); insert into c values (1, 'c1')";
 
 /// Each with rows before and behind it. What takes a reload stands beside what is done in place.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "insert into a values (3, 'three', 3); alter table a add column note varchar(30); insert into a (id, name, gone, note) values (4, 'four', 4, 'new')",
     "alter table r rename column v to w",
     "update a set note = 'late' where id = 1; alter table a drop column gone; insert into a (id, name, note) values (5, 'five', null)",
@@ -34,7 +34,19 @@ const STEPS: [&str; 13] = [
     "create table d (id int primary key, other date); insert into d values (1, '2024-02-29')",
     "alter table e add column note varchar(9); update e set note = 'n' where id = 3",
     "insert into d values (2, null); insert into a (id, title) values (9, 'nine')",
+    // Other columns, and keys that both have.
+    "create table q (id int primary key, v varchar(20)); insert into q values (1, 'q1'), (2, 'q2')",
 ];
+
+/// Two tables exchange their names in one transaction.
+fn exchange(from: Engine) -> &'static str {
+    if from.is_postgres() {
+        "begin; alter table q rename to x; alter table d rename to q; alter table x rename to d; insert into d values (9, 'now'); commit;
+         update d set v = 'D2' where id = 2; insert into q values (9, null)"
+    } else {
+        "rename table q to x, d to q, x to d; insert into d values (9, 'now'); update d set v = 'D2' where id = 2; insert into q values (9, null)"
+    }
+}
 
 fn tables(ends: &Ends, is_source: bool) -> Vec<String> {
     let database = if is_source {
@@ -92,6 +104,12 @@ fn followed(from: Engine, to: Engine, options: &[&str]) {
         }
     }
     wait_until_equal(&ends, &mut following, "the end");
+    for _ in 0..2 {
+        ends.source.sql(exchange(from)).unwrap();
+        wait_until_equal(&ends, &mut following, exchange(from));
+        ends.source.sql("alter table q rename to y; alter table d rename to q; alter table y rename to d; delete from d where id = 9; delete from q where id = 9").unwrap();
+        wait_until_equal(&ends, &mut following, "they exchange their names again");
+    }
     if from.is_postgres() {
         // The type stays, the rows do not.
         let rewrite = "alter table e alter column v type varchar(20) using upper(v) || '!'; insert into e values (60, 'six', null)";

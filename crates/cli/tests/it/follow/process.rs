@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use whimbrel_connector::Mutation;
 use whimbrel_connector::failpoint::Point;
 
-use crate::ends::{Ends, wait_until};
+use crate::ends::{Ends, comes_true, wait_until};
 use crate::{Said, whimbrel};
 
 /// What the command says of a change that meets no row. That it can be found is shown by a mutation.
@@ -122,10 +122,11 @@ impl Following {
     /// Waits for a condition. The command must not end before.
     pub(super) fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
         let mut met = false;
-        wait_until(|| {
+        let is_over = comes_true(|| {
             met = condition(self);
             met || self.has_ended()
         });
+        assert!(is_over, "waited too long until {what}: {self:?}");
         assert!(met, "it ended before {what}: {self:?}");
     }
 

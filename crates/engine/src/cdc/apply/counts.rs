@@ -103,7 +103,17 @@ pub(super) struct Counts<'b> {
     pub(super) by_table: BTreeMap<TableName, ChangeCounts>,
 }
 
-impl Counts<'_> {
+impl<'b> Counts<'b> {
+    /// What a batch does, if all of it is applied.
+    pub(super) fn of_batch(batch: &'b Batch) -> Self {
+        let mut counts = Self {
+            batch,
+            by_table: BTreeMap::new(),
+        };
+        counts.count_all();
+        counts
+    }
+
     pub(super) fn of(&mut self, name: &TableName) -> &mut ChangeCounts {
         if !self.by_table.contains_key(name) {
             self.by_table.insert(name.clone(), ChangeCounts::default());
@@ -114,7 +124,7 @@ impl Counts<'_> {
     }
 
     /// Counts what the log says happened.
-    pub(super) fn count_all(&mut self) {
+    fn count_all(&mut self) {
         let batch = self.batch;
         let mut by_index = vec![ChangeCounts::default(); batch.tables.len()];
         for change in &batch.changes {

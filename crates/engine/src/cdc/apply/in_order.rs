@@ -14,8 +14,25 @@ use super::{BatchWriter, Counts, SINGLES_AT_ONCE};
 use crate::data_errors::Class;
 use crate::exceptions;
 
+/// Of a batch that lacks more rows of a table than these, their count is told instead of each: they would fill the table of exceptions, and each takes an exchange.
+const NAMED_MAX: u64 = 1000;
+
 impl BatchWriter {
-    /// Rows of net changes that were not there: the target tells how many, not which.
+    /// Whether the rows that were not there are to be told one by one.
+    pub(super) fn names(&self, missing: Missing) -> bool {
+        let told = |rows: MissingRows, policy| {
+            if policy == RowPolicy::Ignore && self.errors.escalation.is_none() {
+                0
+            } else {
+                rows.others
+            }
+        };
+        let told = told(missing.updates, self.errors.missing_update)
+            + told(missing.deletes, self.errors.missing_delete);
+        (1..=NAMED_MAX).contains(&told)
+    }
+
+    /// Rows of net changes that were not there, by their number.
     pub(super) async fn report_missing(
         &mut self,
         table: &StreamTable,
@@ -26,7 +43,9 @@ impl BatchWriter {
             (missing.updates, NetKind::Update, self.errors.missing_update),
             (missing.deletes, NetKind::Delete, self.errors.missing_delete),
         ];
-        for (count, kind, policy) in kinds {
+        for (rows, kind, policy) in kinds {
+            counts.of(&table.name).take_back(kind, rows.in_order);
+            let count = rows.others;
             if count == 0 {
                 continue;
             }
@@ -251,7 +270,7 @@ impl BatchWriter {
         self.left_out(table, policy, exception).await
     }
 
-    async fn refused(
+    pub(super) async fn refused(
         &mut self,
         batch: &Batch,
         index: u32,
@@ -342,6 +361,14 @@ pub(super) fn in_part(change: &RecordChange) -> Option<RecordChange> {
 /// Rows that were not there.
 #[derive(Clone, Copy)]
 pub(super) struct Missing {
-    pub(super) updates: u64,
-    pub(super) deletes: u64,
+    pub(super) updates: MissingRows,
+    pub(super) deletes: MissingRows,
+}
+
+/// Rows of one kind of change.
+#[derive(Clone, Copy)]
+pub(super) struct MissingRows {
+    /// So many need not be there.
+    pub(super) in_order: u64,
+    pub(super) others: u64,
 }

@@ -82,8 +82,9 @@ impl Assembler {
             }
             Statement::Alter(alteration) => self.alter(alteration, text)?,
             Statement::Rename(pairs) => {
+                let mut moved = Vec::new();
                 for (from, to) in pairs {
-                    self.rename(&from, to)?;
+                    self.rename(&from, to, &mut moved)?;
                 }
             }
             Statement::Drop(tables) => self.drop_tables(&tables)?,
@@ -164,7 +165,9 @@ impl Assembler {
                 self.to_describe.push(captured.name.clone());
                 Ok(())
             }
-            Some(to) if alteration.columns.is_empty() => self.rename(&alteration.table, to),
+            Some(to) if alteration.columns.is_empty() => {
+                self.rename(&alteration.table, to, &mut Vec::new())
+            }
             // What its columns were, nobody can tell under the new name.
             Some(to) => {
                 self.drop_tables(&[alteration.table])?;
@@ -185,12 +188,28 @@ impl Assembler {
         Ok(())
     }
 
-    fn rename(&mut self, from: &TableName, to: TableName) -> Result<(), Error> {
-        let Some(index) = self.there(from) else {
+    /// `moved`: captured tables that the statement has given another name so far, with that: it may give one table name after name, as where two exchange theirs.
+    fn rename(
+        &mut self,
+        from: &TableName,
+        to: TableName,
+        moved: &mut Vec<(usize, TableName)>,
+    ) -> Result<(), Error> {
+        let folds_case = self.folds_case;
+        let is_it = |name: &TableName| fold(name, folds_case) == fold(from, folds_case);
+        let again = moved.iter().position(|(_, name)| is_it(name));
+        let index = match again {
+            Some(place) => Some(moved.swap_remove(place).0),
+            None => self.there(from),
+        };
+        let Some(index) = index else {
             return self.come(to);
         };
         self.begin()?;
-        self.captured[index].is_gone = true;
+        let captured = &mut self.captured[index];
+        // It may have its own name back.
+        captured.is_gone = fold(&captured.name, folds_case) != fold(&to, folds_case);
+        moved.push((index, to.clone()));
         let table = number(index);
         self.builder.events.push(LogEvent::Renamed { table, to });
         Ok(())

@@ -211,6 +211,15 @@ impl Applier for MysqlApplier {
         self.leave(applied).await
     }
 
+    async fn undo_net(&mut self) -> Result<(), Error> {
+        // A call that had nothing to do has set none.
+        if !self.open.as_ref().is_some_and(|open| open.has_savepoint) {
+            return Ok(());
+        }
+        self.statements(&[BACK_TO_SAVEPOINT.to_owned()], MARKING)
+            .await
+    }
+
     async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error> {
         self.enter()?;
         let applied = self.single(changes).await;

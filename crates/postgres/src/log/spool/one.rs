@@ -51,8 +51,8 @@ pub(super) struct Spool {
     pub(super) sub_order: Vec<u32>,
     /// Messages of ours.
     pub(super) messages: Vec<Cut>,
-    /// The descriptions of tables that came with it in progress: few, because each shape is kept once.
-    pub(super) descriptions: Vec<Description>,
+    /// The descriptions of tables that came with it in progress, where it may be prepared: each shape of each table once.
+    pub(super) descriptions: HashMap<u32, Vec<Description>>,
     /// Tables that were written down with a prepared transaction.
     pub(super) described: HashSet<u32>,
 }
@@ -91,10 +91,13 @@ impl Spool {
 
     /// Notes the description that a record holds.
     pub(super) fn describe(&mut self, at: Cut, arrival: u64, rest: &[u8]) {
-        let mut known = self.descriptions.iter_mut();
+        let id = rest.first_chunk::<4>();
+        let id = id.map_or(0, |id| u32::from_be_bytes(*id));
+        let of_table = self.descriptions.entry(id).or_default();
+        let mut known = of_table.iter_mut();
         match known.find(|known| known.raw.get(1..) == Some(rest)) {
             Some(known) => known.arrival = arrival,
-            None => self.descriptions.push(Description {
+            None => of_table.push(Description {
                 at,
                 arrival,
                 raw: [b"R", rest].concat(),
@@ -104,7 +107,10 @@ impl Spool {
 
     /// Takes back everything from a record on.
     pub(super) fn truncate(&mut self, cut: Cut, spill: &mut Spill) {
-        self.descriptions.retain(|known| known.at < cut);
+        self.descriptions.retain(|_, of_table| {
+            of_table.retain(|known| known.at < cut);
+            !of_table.is_empty()
+        });
         if cut.chunk == self.chunks.len() {
             self.memory -= self.tail.len() - cut.offset;
             self.tail.truncate(cut.offset);

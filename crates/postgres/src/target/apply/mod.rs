@@ -62,6 +62,8 @@ pub(super) struct PostgresApplier {
     steps: Vec<Step>,
     /// Whether a part of the call has been sent.
     is_call_sent: bool,
+    /// Whether the savepoint of the last call is there still.
+    is_undoable: bool,
     shapes: HashMap<TableName, Arc<Shape>>,
     shape_count: u32,
     statements: Statements,
@@ -138,6 +140,7 @@ impl PostgresApplier {
             pipeline: Pipeline::default(),
             steps: Vec::new(),
             is_call_sent: false,
+            is_undoable: false,
             shapes: HashMap::new(),
             shape_count: 0,
             statements: Statements::new(settings.statements_kept_max),
@@ -189,6 +192,9 @@ impl PostgresApplier {
             Transaction::Failed => return Err(Error::Transient(FAILED.to_owned())),
             Transaction::Lost => return Err(Error::Transient(LOST.to_owned())),
         }
+        if std::mem::take(&mut self.is_undoable) {
+            self.execute(Step::Savepoint, session::RELEASE)?;
+        }
         self.statements.begin_call(&mut self.pipeline);
         self.execute(Step::Savepoint, session::SAVEPOINT)
     }
@@ -227,6 +233,11 @@ impl PostgresApplier {
     /// Sends the rest of a call and waits for the answers: the rows touched by each step.
     async fn end_call(&mut self) -> Result<Vec<u64>, CallError> {
         self.execute(Step::Release, session::RELEASE)?;
+        self.end_undoable_call().await
+    }
+
+    /// The same, and leaves the savepoint, which the next call takes away: so that it can be gone back to costs no exchange.
+    async fn end_undoable_call(&mut self) -> Result<Vec<u64>, CallError> {
         let answers = self.exchange().await?;
         let Some(error) = answers.failure else {
             self.transaction = Transaction::Open;
@@ -306,6 +317,8 @@ impl PostgresApplier {
 
     /// Runs a statement of the open transaction that belongs to no call.
     async fn between_calls(&mut self, sql: &str) -> Result<(), Error> {
+        // Released by the next call, it would take savepoints of others along; left, it ends with the transaction.
+        self.is_undoable = false;
         match std::mem::replace(&mut self.transaction, Transaction::Lost) {
             Transaction::Open => {}
             Transaction::Failed => {
@@ -323,6 +336,7 @@ impl PostgresApplier {
     }
 
     async fn undo_to_savepoint(&mut self) -> Result<(), Error> {
+        self.is_undoable = false;
         self.statements.call_undone();
         self.transaction = Transaction::Lost;
         let undone = self.connection.query(session::UNDO_CALL).await;
@@ -349,6 +363,7 @@ impl PostgresApplier {
     }
 
     async fn roll_back(&mut self) -> Result<(), Error> {
+        self.is_undoable = false;
         match self.transaction {
             Transaction::None => return Ok(()),
             Transaction::Wanted => {}
@@ -366,6 +381,7 @@ impl PostgresApplier {
 
     /// Sends the checkpoint and the COMMIT in one write.
     async fn send_commit(&mut self, checkpoint: &Checkpoint) -> Result<(), CallError> {
+        self.is_undoable = false;
         self.pipeline.clear();
         self.steps.clear();
         let epoch = self.fence.epoch.to_string();
@@ -402,18 +418,39 @@ impl PostgresApplier {
     fn commit_error(&self, error: Box<ServerError>) -> Error {
         let (schema, name) = &error.table;
         let target = TableName::new(schema.clone(), name.clone());
-        match self.shapes.get(&target) {
-            Some(shape) => of_table(
-                WireError::Server(error),
-                &shape.table.source.name,
-                "commit changes to",
-            ),
+        let known = self.shapes.get(&target);
+        match known.map(|shape| &shape.table.source.name) {
+            Some(table) => of_table(WireError::Server(error), table, "commit changes to"),
+            // Of a table that refers to a changed one and was not changed itself.
+            None if error.blames_row() && !target.name.is_empty() => {
+                of_table(WireError::Server(error), &target, "commit changes to")
+            }
             None => general(WireError::Server(error), "commit changes"),
         }
+    }
+
+    /// Has what waits for the commit checked, and wait again.
+    async fn check_waiting(&mut self) -> Result<(), Error> {
+        if self.transaction == Transaction::Wanted {
+            return Ok(());
+        }
+        self.between_calls(session::BEGIN_CHECK).await?;
+        self.transaction = Transaction::Lost;
+        let checked = self.connection.query(session::CHECK).await;
+        let refused = match checked {
+            Ok(_) => None,
+            Err(WireError::Server(error)) => Some(error),
+            Err(error) => return Err(general(error, CHECKING)),
+        };
+        let undone = self.connection.query(session::END_CHECK).await;
+        undone.map_err(|error| general(error, CHECKING))?;
+        self.transaction = Transaction::Open;
+        refused.map_or(Ok(()), |error| Err(self.commit_error(error)))
     }
 }
 
 const LOST: &str = "the connection to the target was lost earlier; open a new applier";
+const CHECKING: &str = "check what waits for the commit";
 const MARKING: &str = "mark a place in the open transaction";
 const FAILED: &str = "the open transaction failed earlier; begin anew";
 
@@ -440,6 +477,15 @@ impl Applier for PostgresApplier {
 
     async fn apply_net(&mut self, changes: NetChanges<'_>) -> Result<AppliedCount, Error> {
         net::apply(self, changes).await
+    }
+
+    async fn undo_net(&mut self) -> Result<(), Error> {
+        if self.transaction == Transaction::Open && self.is_undoable {
+            return self.undo_to_savepoint().await;
+        }
+        Err(Error::Fatal(
+            "net changes were to be taken back behind another call".to_owned(),
+        ))
     }
 
     async fn apply_single(&mut self, changes: &[SingleChange<'_>]) -> Result<Vec<u64>, Error> {
@@ -493,6 +539,10 @@ impl Applier for PostgresApplier {
 
     async fn define(&mut self, definition: &Definition) -> Result<(), Error> {
         self.change_definition(definition).await
+    }
+
+    async fn check_deferred(&mut self) -> Result<(), Error> {
+        self.check_waiting().await
     }
 
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {

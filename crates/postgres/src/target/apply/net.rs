@@ -60,7 +60,8 @@ async fn applied(
     if let Err(error) = put_together(applier, shape, changes).await {
         return Err(applier.give_up_call(error).await);
     }
-    let counts = applier.end_call().await?;
+    let counts = applier.end_undoable_call().await?;
+    applier.is_undoable = true;
     let mut count = AppliedCount::default();
     for (step, touched) in applier.steps.iter().zip(counts) {
         match *step {

@@ -19,6 +19,12 @@ pub(super) const COMMIT: &str = "awsdms_commit";
 pub(super) const UNDO_CALL: &str =
     "ROLLBACK TO SAVEPOINT awsdms_call; RELEASE SAVEPOINT awsdms_call";
 
+/// What waits for the commit is checked, and waits again: the server takes both back with the savepoint.
+pub(super) const BEGIN_CHECK: &str = "SAVEPOINT awsdms_check";
+pub(super) const CHECK: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+pub(super) const END_CHECK: &str =
+    "ROLLBACK TO SAVEPOINT awsdms_check; RELEASE SAVEPOINT awsdms_check";
+
 /// Settings of a session that applies changes.
 ///
 /// Waiting for a lock of somebody else ends after a minute with an error that says so. A worker that stops in the middle of a
@@ -28,6 +34,11 @@ pub(super) const UNDO_CALL: &str =
 /// joining are switched off, and pages cost nothing, as nobody knows how many of a batch lie together. So the plan does not
 /// depend on what the server believes of the table when it is made, and it is made once. Where no index serves, hash joins are
 /// switched on for the statement. What is sorted is a batch at most.
+///
+/// One way is left that no setting switches off: to go through an index of the table from end to end, and through the whole batch for each row. Of a table that the
+/// server believes to be empty (it was when it was looked at, or what filled it was rolled back, or is not committed) that costs nothing, and in truth the square of
+/// the rows. The server thinks of it because the index has the order of the joined columns; a column that equals an element of an array
+/// (`= ANY (ARRAY[…])`) is looked up like any other and makes no such order. That takes a little longer, and is not done where the table was known to be large.
 const SETTINGS: &str = "
 SET lock_timeout = '60s'; SET idle_in_transaction_session_timeout = '5min';
 SET default_transaction_isolation = 'read committed';

@@ -22,6 +22,8 @@ pub(super) struct Shape {
     pub(super) others: Vec<String>,
     /// Whether the key can be looked up in an index.
     pub(super) has_key_index: bool,
+    /// Columns of the key that a batch is looked up by as elements of an array: see [`super::session`].
+    pub(super) looked_up: Vec<usize>,
     /// Whether rows are copied as text, because a column's type has no binary encoder.
     pub(super) is_text: bool,
 }
@@ -75,7 +77,7 @@ impl ShapeColumn {
     }
 }
 
-/// Columns with the base of their types, then the columns of unique indexes: rows of different length.
+/// Columns with the base of their types, the columns of unique indexes, and whether the table is known to be large: rows of different length.
 fn query(name: &str) -> String {
     let table = format!("to_regclass({})", literal(name));
     format!(
@@ -108,11 +110,15 @@ fn query(name: &str) -> String {
            JOIN pg_operator p ON p.oid = s.amopopr JOIN pg_namespace n ON n.oid = p.oprnamespace
          WHERE i.indrelid = {table} AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
            AND k.place <= i.indnkeyatts
-         ORDER BY i.indisprimary DESC, i.indexrelid, k.place"
+         ORDER BY i.indisprimary DESC, i.indexrelid, k.place;
+         SELECT relkind <> 'p' AND reltuples >= {LARGE_ROWS} FROM pg_class WHERE oid = {table}"
     )
 }
 
 const COLUMN_FIELDS: usize = 13;
+const INDEX_FIELDS: usize = 4;
+/// Of a table of which the server knows so many rows it does not think that going through all of them costs nothing, whatever becomes of it in a batch or two.
+const LARGE_ROWS: u32 = 10_000;
 
 /// `text` and `text[]`.
 pub(super) const TEXT_OID: u32 = 25;
@@ -129,8 +135,11 @@ impl Shape {
         let rows = connection.query(&query(&name)).await;
         let rows =
             rows.map_err(|error| of_table(error, &table.source.name, "read the columns of"))?;
-        let (columns, indexes): (Vec<TextRow>, Vec<TextRow>) =
+        let (columns, others): (Vec<TextRow>, Vec<TextRow>) =
             rows.into_iter().partition(|row| row.len() == COLUMN_FIELDS);
+        let (indexes, size): (Vec<TextRow>, Vec<TextRow>) = others
+            .into_iter()
+            .partition(|row| row.len() == INDEX_FIELDS);
         if columns.is_empty() && !table.columns.is_empty() {
             return Err(Error::table(
                 &table.source.name,
@@ -147,6 +156,7 @@ impl Shape {
             columns: Vec::with_capacity(table.columns.len()),
             others: Vec::new(),
             has_key_index: false,
+            looked_up: Vec::new(),
             is_text: false,
         };
         shape.take_columns(&columns, connection)?;
@@ -154,7 +164,14 @@ impl Shape {
             .columns
             .iter()
             .any(|column| column.actual.is_text_only);
-        shape.take_key_index(&indexes);
+        let is_large = size.first().is_some_and(|row| field(row, 0) == "t");
+        // Older servers may leave such conditions of further columns out of the lookup.
+        let elements = match connection.major_version() {
+            _ if is_large => 0,
+            17.. => usize::MAX,
+            _ => 1,
+        };
+        shape.take_key_index(&indexes, elements);
         Ok(shape)
     }
 
@@ -193,8 +210,8 @@ impl Shape {
         Ok(())
     }
 
-    /// Takes the equality of the first unique index whose columns are all in the key.
-    fn take_key_index(&mut self, rows: &[TextRow]) {
+    /// Takes the equality of the first unique index whose columns are all in the key; so many of them, from the first on, are looked up as elements.
+    fn take_key_index(&mut self, rows: &[TextRow], elements: usize) {
         let key: HashSet<String> = self
             .table
             .primary_key
@@ -208,10 +225,13 @@ impl Shape {
         });
         let Some(index) = index else { return };
         self.has_key_index = true;
-        for row in index {
+        for (place, row) in index.iter().enumerate() {
             let name = identifier(field(row, 1));
-            if let Some(column) = self.columns.iter_mut().find(|column| column.name == name) {
-                column.equals = operator(field(row, 2), field(row, 3));
+            let found = self.columns.iter().position(|column| column.name == name);
+            let Some(found) = found else { continue };
+            self.columns[found].equals = operator(field(row, 2), field(row, 3));
+            if place < elements && !self.columns[found].is_passed_as_text {
+                self.looked_up.push(found);
             }
         }
     }

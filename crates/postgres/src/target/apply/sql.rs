@@ -274,7 +274,14 @@ fn batch(shape: &Shape, columns: &[usize], mask: Option<&str>) -> Found {
     } else {
         format!(" ORDER BY {order}")
     };
-    let equal = key().map(|ShapeColumn { name, equals, .. }| format!("t.{name} {equals} s.{name}"));
+    let equal = shape.table.primary_key.iter().map(|column| {
+        let ShapeColumn { name, equals, .. } = &shape.columns[*column];
+        if shape.looked_up.contains(column) {
+            format!("t.{name} {equals} ANY (ARRAY[s.{name}])")
+        } else {
+            format!("t.{name} {equals} s.{name}")
+        }
+    });
     Found {
         from: format!(
             "(SELECT {values} FROM unnest({arrays}) AS s ({}){order}) AS s",
