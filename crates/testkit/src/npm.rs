@@ -67,7 +67,8 @@ impl Programs {
         let folder = tempfile::tempdir().context("make a folder")?;
         let file = build.fetch(folder.path())?.display().to_string();
         let to = release.join(self.to);
-        let (libraries, to) = (to.join(self.libraries), to.display().to_string());
+        let libraries = to.join(self.libraries).display().to_string();
+        let to = to.display().to_string();
         let depth = Path::new(self.from).components().count();
         root.run(&["mkdir", "-p", &to])?;
         root.run(&[
@@ -80,7 +81,24 @@ impl Programs {
             &format!("--strip-components={depth}"),
             self.from,
         ])?;
-        root.run(&["ldconfig", "-n", &libraries.display().to_string()])
+        root.run(&["ldconfig", "-n", &libraries])?;
+        root.run(&[
+            "chroot",
+            &release.display().to_string(),
+            "sh",
+            "-c",
+            &self.link(),
+        ])
+    }
+
+    /// The script that makes known to the release those of the libraries that it lacks. Programs look for theirs beside themselves, which takes
+    /// `/proc`, and the release has none.
+    fn link(&self) -> String {
+        let Self { to, libraries, .. } = self;
+        format!(
+            "cd /{to}/{libraries} && for library in *.so.*; do \
+             ldconfig -p | grep -qF \"$library \" || ln -s \"$PWD/$library\" /usr/local/lib/; done && ldconfig"
+        )
     }
 }
 
