@@ -5,6 +5,8 @@ mod block;
 mod changed;
 mod filter;
 mod finished;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod lookup;
 mod misfits;
 mod plan;

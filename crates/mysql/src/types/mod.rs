@@ -6,6 +6,8 @@ mod collation;
 mod decode;
 mod encode;
 mod exact;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod mapping;
 mod slot;
 

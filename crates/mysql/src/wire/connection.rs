@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use whimbrel_core::Engine;
+use whimbrel_net::Io;
 
 use super::packet::Reader;
 use super::rows::{END, ERROR, Front, front};
@@ -121,7 +122,12 @@ impl Connection {
         options: &Options,
         purpose: Purpose,
     ) -> Result<Self, StartError> {
-        let signed_in = Box::pin(sign_in(socket, options, purpose == Purpose::Write)).await?;
+        let signed_in = Box::pin(sign_in(
+            Io::Plain(socket),
+            options,
+            purpose == Purpose::Write,
+        ))
+        .await?;
         let SignedIn {
             stream,
             greeting,
@@ -135,6 +141,19 @@ impl Connection {
             id: greeting.connection_id,
             tls,
         })
+    }
+
+    /// A connection that is signed in, to a server of MySQL.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn over(stream: Stream) -> Self {
+        Self {
+            stream,
+            state: State::Ready,
+            engine: Engine::MySql,
+            version: String::new(),
+            id: 0,
+            tls: None,
+        }
     }
 
     /// Which of the two answers.

@@ -11,6 +11,8 @@ mod auth;
 mod connection;
 mod dump;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod handshake;
 mod packet;
 mod rows;

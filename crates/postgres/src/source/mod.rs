@@ -6,6 +6,8 @@
 
 mod chunk;
 mod filter;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod lookup;
 mod misfits;
 mod reader;

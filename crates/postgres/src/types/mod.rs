@@ -5,6 +5,8 @@
 mod bounds;
 mod decode;
 mod encode;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod limit;
 mod mapping;
 mod text;

@@ -101,17 +101,30 @@ impl Connection {
             TlsMode::None => Io::Plain(socket),
             _ => encrypted(socket, options).await?,
         };
-        let tls = io.tls_version();
-        let mut connection = Self {
+        let mut connection = Self::over(io);
+        connection.set_up(options, purpose).await?;
+        Ok(connection)
+    }
+
+    pub(super) fn over(io: Io) -> Self {
+        Self {
+            tls: io.tls_version(),
             stream: Stream::new(io),
             parameters: HashMap::new(),
-            tls,
             is_copying_in: false,
             copy_out_left: 0,
-        };
-        connection.sign_in(options, purpose).await?;
+        }
+    }
+
+    /// Signs in and fixes the session.
+    pub(super) async fn set_up(
+        &mut self,
+        options: &Options,
+        purpose: Purpose,
+    ) -> Result<(), StartError> {
+        self.sign_in(options, purpose).await?;
         if let Some(script) = &options.after_connect {
-            match connection.query(script).await {
+            match self.query(script).await {
                 Ok(_) => {}
                 Err(WireError::Server(error)) => {
                     tracing::warn!(%error, "the after-connect script failed");
@@ -119,13 +132,13 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
-        connection.query(SESSION).await?;
-        connection.query(connection.encoding()).await?;
-        match connection.query(SESSION_WISHES).await {
+        self.query(SESSION).await?;
+        self.query(self.encoding()).await?;
+        match self.query(SESSION_WISHES).await {
             Ok(_) | Err(WireError::Server(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(connection)
+        Ok(())
     }
 
     /// Has texts arrive in UTF-8. A server that does not know in which encoding they are cannot convert them, and would refuse to send what is

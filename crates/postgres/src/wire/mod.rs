@@ -8,6 +8,8 @@ mod connection;
 mod copy;
 mod end_point;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod parts;
 mod pipeline;
 mod replication;
