@@ -9,6 +9,7 @@ mod finished;
 pub(crate) mod fuzz;
 mod lookup;
 mod misfits;
+mod parts;
 mod plan;
 mod pool;
 mod position;

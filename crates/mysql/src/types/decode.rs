@@ -9,6 +9,10 @@ use whimbrel_core::{
 
 use crate::wire::{Malformed, Reader, ResultColumn};
 
+mod parts;
+
+pub(crate) use parts::BinaryRow;
+
 /// How the cells of one column are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cell {

@@ -13,7 +13,7 @@ mod slot;
 
 pub(crate) use bounds::bounds;
 pub(crate) use catalog_type::CatalogType;
-pub(crate) use decode::{BadCell, NOT_TEXT, RowDecoder, ShiftedBits};
+pub(crate) use decode::{BadCell, BinaryRow, NOT_TEXT, RowDecoder, ShiftedBits};
 pub(crate) use encode::{check_plain, encode_cell, escape, plain, unescape};
 pub(crate) use mapping::plan_columns;
 pub(crate) use slot::{Slot, SlotKind, load_statement};

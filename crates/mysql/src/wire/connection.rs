@@ -4,6 +4,7 @@ use whimbrel_core::Engine;
 use whimbrel_net::Io;
 
 use super::packet::Reader;
+use super::parts::RowLeft;
 use super::rows::{END, ERROR, Front, front};
 use super::sign_in::{SignedIn, StartError, sign_in};
 use super::stream::{HEADER_BYTES, READ_BYTES, Stream};
@@ -109,6 +110,8 @@ pub(crate) struct Statement {
 pub(crate) struct Connection {
     pub(super) stream: Stream,
     pub(super) state: State,
+    /// What is left of a row that is handed over in parts.
+    pub(super) row_left: Option<RowLeft>,
     engine: Engine,
     version: String,
     id: u32,
@@ -136,6 +139,7 @@ impl Connection {
         Ok(Self {
             stream,
             state: State::Ready,
+            row_left: None,
             engine: greeting.engine,
             version: greeting.version,
             id: greeting.connection_id,
@@ -149,6 +153,7 @@ impl Connection {
         Self {
             stream,
             state: State::Ready,
+            row_left: None,
             engine: Engine::MySql,
             version: String::new(),
             id: 0,
@@ -401,7 +406,7 @@ impl Connection {
     /// Reads the open result to its end and throws it away.
     pub(crate) async fn drain(&mut self) -> Result<(), WireError> {
         loop {
-            match self.block(READ_BYTES).await {
+            match self.block_in_parts(READ_BYTES).await {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(WireError::Server(_)) => return Ok(()),
                 Err(error) => return Err(error),

@@ -9,6 +9,7 @@ use whimbrel_net::Io;
 use super::connection::{Connection, State};
 use super::sign_in::sign_in;
 use super::stream::Stream;
+use super::RowsOrPart;
 use crate::options::Options;
 
 /// Small, so that a short input has several blocks.
@@ -60,8 +61,10 @@ async fn read(connection: &mut Connection) {
     if connection.open(&statement).await.is_err() {
         return;
     }
-    while let Ok(Some(packets)) = connection.block(BLOCK_BYTES).await {
-        assert_eq!(packets.iter().count(), packets.row_count());
+    while let Ok(Some(next)) = connection.block_in_parts(BLOCK_BYTES).await {
+        if let RowsOrPart::Rows(packets) = next {
+            assert_eq!(packets.iter().count(), packets.row_count());
+        }
     }
     connection.close(statement).await.ok();
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{ReadFormat, RowBlock, RowVisitor};
+use whimbrel_connector::{Piece, ReadFormat, RowBlock, RowVisitor};
 use whimbrel_core::{Engine, Table, TableName};
 
+use super::parts::PartReader;
 use super::rows::{PgRows, RowLayout};
 use crate::types;
 use crate::wire::CopyBlock;
@@ -27,14 +28,39 @@ pub(crate) fn rows(data: &[u8], visit: &mut RowVisitor<'_>) {
     let mut block = CopyBlock {
         bytes: Bytes::from(bytes),
         message_count: 0,
+        is_part: false,
     };
     block.message_count = block.messages().count();
     let layout = Arc::new(RowLayout::new(&table, ReadFormat::Decoded));
+    in_parts(rest, &layout, visit);
     let rows = PgRows { block, layout };
     for at in 0..rows.row_count().min(4) {
         rows.readable(at, visit).ok();
     }
     rows.decode(visit).ok();
+}
+
+/// The bytes of a row as they come.
+fn in_parts(data: &[u8], layout: &Arc<RowLayout>, visit: &mut RowVisitor<'_>) {
+    let mut parts = PartReader::default();
+    let count = u16::try_from(layout.table.columns.len()).unwrap_or(u16::MAX);
+    let row = [count.to_be_bytes().as_slice(), data].concat();
+    for (place, bytes) in row.chunks(1 + row.len() % 97).enumerate() {
+        let length = u32::try_from(bytes.len() + 4).unwrap_or(u32::MAX);
+        let block = CopyBlock {
+            bytes: Bytes::from([b"d".as_slice(), &length.to_be_bytes(), bytes].concat()),
+            message_count: usize::from(place == 0),
+            is_part: true,
+        };
+        let Ok(part) = parts.part(&block, layout) else {
+            return;
+        };
+        part.pieces(&mut |piece| {
+            let (Piece::Cell(value) | Piece::Begin { of: value, .. } | Piece::Part(value)) = piece;
+            visit(&[value])
+        })
+        .ok();
+    }
 }
 
 fn table() -> Table {

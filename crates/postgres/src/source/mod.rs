@@ -10,6 +10,7 @@ mod filter;
 pub(crate) mod fuzz;
 mod lookup;
 mod misfits;
+mod parts;
 mod reader;
 mod rows;
 mod snapshot;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RefusalKind, RowBlock, RowRefusal,
+    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RefusalKind, RowBlock, RowCursor, RowRefusal,
     TargetTable, TaskFence,
 };
 use whimbrel_core::{ChunkId, Value, write_text};
@@ -16,6 +16,9 @@ use crate::types::{TOO_LONG, encode_binary, encode_text};
 use crate::wire::Connection;
 
 mod wide;
+
+pub(super) use wide::takes_parts;
+use wide::PieceWriter;
 
 /// Begins and ends a binary COPY: `copyto.c`.
 pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
@@ -52,6 +55,8 @@ struct OpenChunk {
     bytes: u64,
     /// Each block is taken whole or not at all.
     sifts: bool,
+    /// Writes rows that go in pieces.
+    pieces: PieceWriter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +72,14 @@ impl Format {
     /// Whether rows stand between a header and a trailer.
     fn is_binary(&self) -> bool {
         self.name() == "binary"
+    }
+
+    /// The columns that rows are encoded for here.
+    fn columns(&self) -> &[ActualColumn] {
+        match self {
+            Self::Raw(_) => &[],
+            Self::Binary(columns) | Self::Text(columns) => columns,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -266,8 +279,11 @@ impl PostgresLoader {
                     cut::of_messages(raw.bytes, rows, open.room(), open.statement_rows_max);
                 self.write_pieces(open, raw.bytes, &pieces).await?;
             }
-            None if wide::is_wide(block) => self.write_wide(open, block).await?,
-            None => self.write_encoded(open, block).await?,
+            None if block.is_part() => self.write_part(open, block).await?,
+            None => match RowCursor::of(block.row_count(), block.byte_count()) {
+                Some(cursor) => self.write_wide(open, block, cursor).await?,
+                None => self.write_encoded(open, block).await?,
+            },
         }
         open.bytes += block.byte_count() as u64;
         Ok(())
@@ -429,6 +445,7 @@ impl Loader for PostgresLoader {
             rows: 0,
             bytes: 0,
             sifts: load.sifts,
+            pieces: PieceWriter::default(),
         };
         self.message.clear();
         let begun = async {
@@ -476,6 +493,10 @@ impl Loader for PostgresLoader {
     }
 
     async fn commit(&mut self) -> Result<ChunkCommit, Error> {
+        if let Some(Err(error)) = self.open.as_ref().map(OpenChunk::check_between_rows) {
+            self.rollback().await?;
+            return Err(error);
+        }
         let Some(mut open) = self.open.take() else {
             return Err(Error::Fatal("a commit without an open chunk".to_owned()));
         };

@@ -391,6 +391,7 @@ impl Connection {
                 return Ok(Some(CopyBlock {
                     bytes,
                     message_count: run.message_count,
+                    is_part: false,
                 }));
             }
             if run.is_last {
@@ -407,6 +408,7 @@ impl Connection {
                 return Ok(Some(CopyBlock {
                     bytes: self.stream.take_long(length).await?,
                     message_count: 1,
+                    is_part: false,
                 }));
             }
             self.stream.make_room(run.byte_count)?;
