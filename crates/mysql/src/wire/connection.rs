@@ -16,6 +16,9 @@ const INFILE: u8 = 0xFB;
 /// LOAD DATA is sent in packets of this size: far below the smallest `max_allowed_packet` in use.
 const INFILE_PART_BYTES: usize = 128 * 1024;
 
+/// The most columns of a result: the protocol numbers those of a statement in two bytes.
+const COLUMNS_MAX: usize = 65_535;
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -492,7 +495,10 @@ fn column_count(first: &[u8]) -> Result<usize, WireError> {
     match first.first() {
         Some(0x00) | None => Err(WireError::protocol("no rows in answer to a query")),
         Some(&INFILE) => Err(refused_file()),
-        Some(_) => Ok(Reader::new(first).length()?.unwrap_or(0)),
+        Some(_) => match Reader::new(first).length()? {
+            Some(count) if count <= COLUMNS_MAX => Ok(count),
+            _ => Err(WireError::protocol("rows of more columns than a server has")),
+        },
     }
 }
 

@@ -5,20 +5,23 @@ use whimbrel_connector::{
     ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RefusalKind, RowBlock, RowCursor, RowRefusal,
     TargetTable, TaskFence,
 };
-use whimbrel_core::{ChunkId, Value, write_text};
+use whimbrel_core::{ChunkId, Value};
 
 use super::control::{self, Held};
 use super::cut;
 use super::{ActualColumn, KnownTables, run};
 use crate::errors::of_table;
 use crate::quote::{self, identifier};
-use crate::types::{TOO_LONG, encode_binary, encode_text};
+use crate::types::TOO_LONG;
 use crate::wire::Connection;
 
+mod rows;
 mod wide;
 
-pub(super) use wide::takes_parts;
+pub(super) use rows::key_text;
+use rows::RowEncoder;
 use wide::PieceWriter;
+pub(super) use wide::takes_parts;
 
 /// Begins and ends a binary COPY: `copyto.c`.
 pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
@@ -346,60 +349,6 @@ impl OpenChunk {
         refusal.key = key_text(table, row);
         refusal.into()
     }
-}
-
-/// Encodes rows.
-struct RowEncoder<'a> {
-    open: &'a OpenChunk,
-    scratch: Vec<u8>,
-}
-
-impl RowEncoder<'_> {
-    fn row(&mut self, row: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-        match &self.open.format {
-            Format::Binary(columns) => {
-                let count = i16::try_from(row.len()).map_err(|_| {
-                    Error::table(&self.open.table.source.name, "it has too many columns")
-                })?;
-                out.extend_from_slice(&count.to_be_bytes());
-                for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
-                    let encoded = column.limit.check(value);
-                    encoded
-                        .and_then(|()| encode_binary(value, column.wire, out))
-                        .map_err(|reason| self.open.refuse(row, index, reason))?;
-                }
-            }
-            Format::Text(columns) => {
-                for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
-                    if index > 0 {
-                        out.push(b'\t');
-                    }
-                    let encoded = column.limit.check(value);
-                    encoded
-                        .and_then(|()| encode_text(value, column.wire, &mut self.scratch, out))
-                        .map_err(|reason| self.open.refuse(row, index, reason))?;
-                }
-                out.push(b'\n');
-            }
-            Format::Raw(_) => return Err(Error::Fatal("a decoded row in a raw load".to_owned())),
-        }
-        Ok(())
-    }
-}
-
-/// The row's key as `(a, b)`.
-pub(super) fn key_text(table: &TargetTable, row: &[Value<'_>]) -> Option<String> {
-    let key = table.model().key_in_row();
-    if key.is_empty() {
-        return None;
-    }
-    let mut text = Vec::new();
-    for (place, column) in key.into_iter().enumerate() {
-        text.extend_from_slice(if place == 0 { b"(" } else { b", " });
-        write_text(row.get(column)?, &mut text);
-    }
-    text.push(b')');
-    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The COPY of a chunk. `FREEZE` marks rows as old at once; the server allows it where the table was emptied in the same

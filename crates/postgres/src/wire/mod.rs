@@ -13,6 +13,7 @@ pub(crate) mod fuzz;
 mod parts;
 mod pipeline;
 mod replication;
+mod sign_in;
 mod stream;
 
 pub(crate) use connection::{Connection, Purpose, StartError, TextRow};
