@@ -11,7 +11,9 @@ use whimbrel_core::{
 
 /// Does with the cells of a row what is done with them between a source and a target.
 pub(crate) fn check(row: &[Value<'_>]) -> Result<(), Error> {
-    RowHasher::new().hash(row.iter());
+    for (_, ty) in columns() {
+        RowHasher::new().hash(row.iter().map(|value| (value, &ty)));
+    }
     let mut text = Vec::new();
     for value in row {
         text.clear();

@@ -31,7 +31,6 @@ impl KeyStore for OneKey {
 /// Every operation as it is where nothing is built.
 struct Nothing;
 
-#[async_trait]
 impl Dms for Nothing {}
 
 /// A request: a line with the path, one for each header, an empty one, and the body. The body is read whether or not the signature holds.

@@ -1,6 +1,5 @@
 //! From a socket to a signed-in connection.
 
-use tokio::net::TcpStream;
 use whimbrel_core::Secret;
 use whimbrel_net::{Io, TlsFailure, TlsMode, encrypt};
 

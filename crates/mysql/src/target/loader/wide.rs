@@ -134,7 +134,7 @@ impl PieceWriter {
         };
         let slot = layout.slots.get(self.column);
         let slot = slot.ok_or_else(|| wrong("has more cells than columns"))?;
-        let refuse = |value: &Value<'_>, why| layout.refuse(row, value, slot, why);
+        let refuse = |value: &Value<'_>, why: &str| layout.refuse(row, value, slot, why);
         match piece {
             Piece::Cell(_) | Piece::Begin { .. } if self.is_cutting => {
                 return Err(wrong("has a cell that lacks bytes"));

@@ -9,7 +9,7 @@ use whimbrel_connector::{Error, Piece, RefusalKind, RowBlock, RowCursor, RowRefu
 use whimbrel_core::{ColumnType, Value, write_text};
 
 use super::super::ActualColumn;
-use super::{Format, OpenChunk, PostgresLoader, cut};
+use super::{OpenChunk, PostgresLoader, cut};
 use crate::types::{
     JSONB_VERSION, Limit, Refused, TOO_LARGE, TOO_LONG, WireType, check_plain, encode_binary,
     encode_text, escape, plain,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use whimbrel_connector::{KeyPolicy, TargetColumn};
 use whimbrel_core::{ChunkId, Engine, Table, TableName};
 
+use super::super::Format;
 use super::*;
 
 /// More than a cell needs to be cut.
