@@ -1,6 +1,6 @@
 use std::alloc::System;
 use std::cell::OnceCell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::{Context, Result};
 use cap::Cap;
@@ -13,6 +13,9 @@ use crate::values;
 /// Counts what is allocated. A target that asks for more than it may ends the process.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Whoever tells of a panic needs memory for that.
+static LIFTS_LIMIT: Once = Once::new();
 
 /// One target at a time, since all memory is counted together.
 static ONE: Mutex<()> = Mutex::new(());
@@ -64,6 +67,13 @@ impl Target {
     /// # Panics
     /// Where the target does. One that allocates too much ends the process.
     pub fn run(&self, input: &[u8]) {
+        LIFTS_LIMIT.call_once(|| {
+            let tell = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                MEMORY.set_limit(usize::MAX).ok();
+                tell(panic);
+            }));
+        });
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = |bytes| MEMORY.set_limit(bytes).expect("less is allocated");
         limit(MEMORY.allocated().saturating_add(self.memory_max));

@@ -210,7 +210,7 @@ fn times(cell: &[u8]) {
             TimeForm::MariaDateTime(digits),
             TimeForm::MariaInstant(digits),
         ] {
-            form.read(cell);
+            read(form, cell);
         }
     }
     for form in [
@@ -219,6 +219,13 @@ fn times(cell: &[u8]) {
         TimeForm::OldDateTime,
         TimeForm::OldInstant,
     ] {
+        read(form, cell);
+    }
+}
+
+/// A cell is as long as its form.
+fn read(form: TimeForm, cell: &[u8]) {
+    if let Some(cell) = cell.get(..form.byte_count()) {
         form.read(cell);
     }
 }
