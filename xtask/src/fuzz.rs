@@ -140,10 +140,7 @@ fn build() -> Result<PathBuf> {
 fn look(args: &Args, target: &str, program: &Path, found: &Path) -> Result<bool> {
     let seeds = corpus().join(target);
     if !seeds.is_dir() {
-        bail!(
-            "there is no target {target}, only {}",
-            names()?.join(", ")
-        );
+        bail!("there is no target {target}, only {}", names()?.join(", "));
     }
     let mut command = Command::new(program);
     command.env(TARGET, target).current_dir(tree());

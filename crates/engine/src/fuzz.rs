@@ -22,7 +22,9 @@ pub fn mappings(document: &str, table: &Table, row: &[Value<'_>], visit: &mut Ro
     mappings.segments(table).ok();
     mappings.load_order(&table.name);
     if let Ok(Some(shaped)) = shaper.of(table)
-        && !shaped.filter().is_some_and(|filter| filter.selects(row) == Some(false))
+        && !shaped
+            .filter()
+            .is_some_and(|filter| filter.selects(row) == Some(false))
     {
         shaped.row(row, &mut Scratch::default(), visit).ok();
     }
@@ -39,7 +41,12 @@ pub fn expression(text: &str, table: &Table, row: &[Value<'_>], visit: &mut RowV
     ] {
         let add = json!({"rule-type": "transformation", "rule-id": "2", "rule-name": "2", "rule-target": "column",
             "object-locator": whole, "rule-action": "add-column", "value": "added", "expression": text, "data-type": ty});
-        mappings(&json!({"rules": [include, add]}).to_string(), table, row, visit);
+        mappings(
+            &json!({"rules": [include, add]}).to_string(),
+            table,
+            row,
+            visit,
+        );
     }
     let names = SourceNames {
         schema: &table.name.schema,

@@ -19,7 +19,8 @@ impl Corpus {
     /// The folder or a file of it cannot be read.
     pub fn of(target: &str) -> Result<Self> {
         let folder = folder().join(target);
-        let entries = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
         let mut paths = Vec::new();
         for entry in entries {
             paths.push(entry?.path());

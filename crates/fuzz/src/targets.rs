@@ -87,22 +87,12 @@ impl Target {
 pub const TARGETS: &[Target] = &[
     Target::new("mappings", |data| {
         let row = values::row();
-        whimbrel_engine::fuzz::mappings(
-            &text(data),
-            &values::table(),
-            &row,
-            &mut values::check,
-        );
+        whimbrel_engine::fuzz::mappings(&text(data), &values::table(), &row, &mut values::check);
     })
     .within(EXPRESSION_MEMORY_MAX),
     Target::new("expressions", |data| {
         let row = values::row();
-        whimbrel_engine::fuzz::expression(
-            &text(data),
-            &values::table(),
-            &row,
-            &mut values::check,
-        );
+        whimbrel_engine::fuzz::expression(&text(data), &values::table(), &row, &mut values::check);
     })
     .within(EXPRESSION_MEMORY_MAX),
     Target::new("settings", settings),

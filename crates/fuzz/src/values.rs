@@ -116,10 +116,7 @@ pub(crate) fn views(text: &str) {
         (Engine::Postgres, Dialect::Postgres),
         (Engine::MySql, Dialect::MySql),
     ] {
-        let source = Table {
-            engine,
-            ..table()
-        };
+        let source = Table { engine, ..table() };
         let columns = source.columns.iter().map(|column| TargetColumn {
             name: column.name.clone(),
             native: column.native.clone(),

@@ -180,11 +180,7 @@ impl<F: RowFraming> RowScanner<F> {
     }
 
     /// The bytes that are to be looked at: those that were held first.
-    fn behind_held(
-        &mut self,
-        mut bytes: Bytes,
-        found: &mut Vec<Scanned>,
-    ) -> Result<Bytes, BadRow> {
+    fn behind_held(&mut self, mut bytes: Bytes, found: &mut Vec<Scanned>) -> Result<Bytes, BadRow> {
         match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Nothing => Ok(bytes),
             Held::Short(mut held) => {
@@ -416,7 +412,10 @@ mod tests {
         let expected: Vec<Option<Vec<u8>>> =
             cells.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect();
         for step in [7001, 65_536, LONG_BYTES + 1, 1 << 30] {
-            assert!(scan(&row, step) == Ok((expected.clone(), [true, true])), "{step}");
+            assert!(
+                scan(&row, step) == Ok((expected.clone(), [true, true])),
+                "{step}"
+            );
         }
     }
 

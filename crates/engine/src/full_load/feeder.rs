@@ -211,7 +211,11 @@ impl Feeder<'_> {
     }
 
     /// How rows of a table that nothing is made of on their way are read, once the target is there.
-    async fn format(&mut self, source: &Table, target: &TargetTable) -> Result<ReadFormat, RunError> {
+    async fn format(
+        &mut self,
+        source: &Table,
+        target: &TargetTable,
+    ) -> Result<ReadFormat, RunError> {
         let offered = self.shared.snapshot.raw_formats(source);
         loop {
             let seen = self.shared.outages();

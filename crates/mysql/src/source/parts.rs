@@ -89,12 +89,7 @@ impl From<&'static str> for Met {
 }
 
 impl MysqlPart {
-    fn cell(
-        &self,
-        column: usize,
-        cell: &Bytes,
-        visit: &mut PieceVisitor<'_>,
-    ) -> Result<(), Error> {
+    fn cell(&self, column: usize, cell: &Bytes, visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
         let decoder = &self.layout.decoder;
         let visited = decoder.decode_one(column, cell, |value| {
             visit(Piece::Cell(value)).map_err(Met::Other)

@@ -17,8 +17,8 @@ use crate::wire::{Connection, WireError};
 
 mod wide;
 
-pub(super) use wide::takes_parts;
 use wide::PieceWriter;
+pub(super) use wide::takes_parts;
 
 /// Text of a LOAD DATA statement, but for the last block: a round trip per so many bytes costs nothing to speak of.
 const STATEMENT_BYTES: usize = 2 * 1024 * 1024;

@@ -497,7 +497,9 @@ fn column_count(first: &[u8]) -> Result<usize, WireError> {
         Some(&INFILE) => Err(refused_file()),
         Some(_) => match Reader::new(first).length()? {
             Some(count) if count <= COLUMNS_MAX => Ok(count),
-            _ => Err(WireError::protocol("rows of more columns than a server has")),
+            _ => Err(WireError::protocol(
+                "rows of more columns than a server has",
+            )),
         },
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use whimbrel_core::Secret;
 use whimbrel_net::Io;
 
+use super::RowsOrPart;
 use super::connection::{Connection, State};
 use super::sign_in::sign_in;
 use super::stream::Stream;
-use super::RowsOrPart;
 use crate::options::Options;
 
 /// Small, so that a short input has several blocks.

@@ -58,7 +58,9 @@ pub(crate) fn stream(data: &[u8], visit: &mut RowVisitor<'_>) {
 fn framed(message: &[u8]) -> Bytes {
     let head: &[u8] = match message.first() {
         Some(b'k') => &[],
-        _ => &[b'w', 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 9],
+        _ => &[
+            b'w', 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 9,
+        ],
     };
     let length = u32::try_from(4 + head.len() + message.len()).unwrap_or(u32::MAX);
     Bytes::from([b"d".as_slice(), &length.to_be_bytes(), head, message].concat())
@@ -108,7 +110,11 @@ fn known(relation: &RelationMessage) -> Known {
     Known::Captured {
         id: TableId(relation.id),
         table: Arc::new(table),
-        is_key: relation.columns.iter().map(|column| column.is_key).collect(),
+        is_key: relation
+            .columns
+            .iter()
+            .map(|column| column.is_key)
+            .collect(),
         news: match relation.identity {
             b'n' => News::Nothing,
             b'i' => News::Identity,

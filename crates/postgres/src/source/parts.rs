@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{
-    Error, Piece, PieceVisitor, RawRows, RowBlock, RowRefusal, RowVisitor,
-};
+use whimbrel_connector::{Error, Piece, PieceVisitor, RawRows, RowBlock, RowRefusal, RowVisitor};
 use whimbrel_core::{Column, ColumnType, Value};
 use whimbrel_net::{BadRow, CellHead, CutAs, Found, RowFraming, RowScanner, ScanFault, Scanned};
 
@@ -165,7 +163,8 @@ pub(super) struct PgPart {
 impl PgPart {
     fn cell<'c>(&self, column: usize, cell: &'c Bytes) -> Result<Value<'c>, Error> {
         let described = self.layout.columns().nth(column);
-        let described = described.ok_or_else(|| self.layout.refuse_part(None, "it has more cells"))?;
+        let described =
+            described.ok_or_else(|| self.layout.refuse_part(None, "it has more cells"))?;
         let value = cell.get(LENGTH_BYTES..).unwrap_or_default();
         decode_cell(&described.ty, value)
             .map_err(|reason| self.layout.refuse_part(Some(column), reason))

@@ -35,6 +35,9 @@ pub(super) struct PostgresReader {
     open: Option<OpenChunk>,
 }
 
+/// The header and the trailer of COPY are in no row, and are found in one part.
+const PART_BYTES_MIN: usize = 64;
+
 struct OpenChunk {
     table: TableName,
     /// What to ask once the rows are read, and the answer to expect.
@@ -172,7 +175,8 @@ impl ChunkReader for PostgresReader {
             self.connection.copy_out_block(open.block_bytes).await
         } else {
             // Nobody looks into the rows, or into no more than the cells of theirs, so that long ones need not be whole.
-            self.connection.copy_out_parts(open.block_bytes).await
+            let part_bytes = open.block_bytes.max(PART_BYTES_MIN);
+            self.connection.copy_out_parts(part_bytes).await
         };
         match block {
             Ok(Some(block)) if open.format == ReadFormat::InParts && block.is_part => {

@@ -18,8 +18,8 @@ use crate::wire::Connection;
 mod rows;
 mod wide;
 
-pub(super) use rows::key_text;
 use rows::RowEncoder;
+pub(super) use rows::key_text;
 use wide::PieceWriter;
 pub(super) use wide::takes_parts;
 

@@ -210,8 +210,13 @@ impl Target for PostgresTarget {
     }
 
     async fn takes_parts(&mut self, table: &TargetTable) -> Result<bool, Error> {
-        let is_cut = |ty: &ColumnType| matches!(ty, ColumnType::Text { .. } | ColumnType::Blob { .. });
-        if !table.columns.iter().any(|column| is_cut(&column.source_type)) {
+        let is_cut =
+            |ty: &ColumnType| matches!(ty, ColumnType::Text { .. } | ColumnType::Blob { .. });
+        if !table
+            .columns
+            .iter()
+            .any(|column| is_cut(&column.source_type))
+        {
             return Ok(false);
         }
         let columns = self.known.columns(&mut self.connection, table).await?;

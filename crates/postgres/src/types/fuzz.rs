@@ -93,7 +93,11 @@ pub(crate) fn text_cells(data: &[u8], visit: &mut RowVisitor<'_>) {
 pub(crate) fn words(data: &[u8]) {
     if let Some((head, name)) = data.split_first_chunk::<8>() {
         let (oid, modifier) = head.split_at(4);
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |all, &byte| all << 8 | u32::from(byte));
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |all, &byte| all << 8 | u32::from(byte))
+        };
         let oid = number(oid);
         let known = OIDS[oid as usize % OIDS.len()];
         for oid in [oid, known] {

@@ -19,7 +19,11 @@ const APPLICATION_NAME: &str = "whimbrel";
 const ITERATIONS_MAX: u64 = 10_000_000;
 
 impl Connection {
-    pub(super) async fn sign_in(&mut self, options: &Options, purpose: Purpose) -> Result<(), StartError> {
+    pub(super) async fn sign_in(
+        &mut self,
+        options: &Options,
+        purpose: Purpose,
+    ) -> Result<(), StartError> {
         let replication = match purpose {
             Purpose::Queries => None,
             Purpose::Replication => Some(("replication", "database")),
@@ -152,7 +156,10 @@ mod tests {
     fn iterations_are_read_from_a_challenge() {
         assert_eq!(iterations(b"r=abc,s=QSXCR+Q6sek8bf92,i=4096"), Some(4096));
         let most = u64::from(u32::MAX);
-        assert_eq!(iterations(format!("r=a,s=b,i={most}").as_bytes()), Some(most));
+        assert_eq!(
+            iterations(format!("r=a,s=b,i={most}").as_bytes()),
+            Some(most)
+        );
         assert_eq!(iterations(b"r=abc"), None);
     }
 }

@@ -56,7 +56,9 @@ impl OpenChunk {
             block.decode(&mut |row| {
                 layout.check_width(row)?;
                 cursor
-                    .next(row, &may_cut, &mut |piece| writer.write(piece, layout, row, text))
+                    .next(row, &may_cut, &mut |piece| {
+                        writer.write(piece, layout, row, text)
+                    })
                     .map(drop)
             })?;
             self.send(connection, self.text.len()).await?;
@@ -129,9 +131,7 @@ impl PieceWriter {
         row: &[Value<'_>],
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let wrong = |what: &str| {
-            Error::Fatal(format!("a row of table {} {what}", layout.source))
-        };
+        let wrong = |what: &str| Error::Fatal(format!("a row of table {} {what}", layout.source));
         let slot = layout.slots.get(self.column);
         let slot = slot.ok_or_else(|| wrong("has more cells than columns"))?;
         let refuse = |value: &Value<'_>, why: &str| layout.refuse(row, value, slot, why);

@@ -17,11 +17,13 @@ pub(crate) struct BinaryRow {
 impl RowDecoder {
     /// How the cells of a row are found in its bytes.
     pub(crate) fn framing<'a>(&self, columns: impl Iterator<Item = &'a Column>) -> BinaryRow {
-        let cuts = columns.zip(&self.cells).map(|(column, cell)| match (&column.ty, cell) {
-            (ColumnType::Text { .. }, Cell::Text) => Some(CutAs::Text),
-            (ColumnType::Blob { .. }, Cell::Bytes) => Some(CutAs::Bytes),
-            _ => None,
-        });
+        let cuts = columns
+            .zip(&self.cells)
+            .map(|(column, cell)| match (&column.ty, cell) {
+                (ColumnType::Text { .. }, Cell::Text) => Some(CutAs::Text),
+                (ColumnType::Blob { .. }, Cell::Bytes) => Some(CutAs::Bytes),
+                _ => None,
+            });
         BinaryRow {
             cuts: cuts.collect(),
             cells: self.cells.clone(),
@@ -73,7 +75,11 @@ impl RowFraming for BinaryRow {
 
     fn cell(&self, column: usize, bytes: &[u8]) -> Result<CellHead, &'static str> {
         let bit = column + 2;
-        if self.nulls.get(bit / 8).is_some_and(|byte| byte & 1 << (bit % 8) != 0) {
+        if self
+            .nulls
+            .get(bit / 8)
+            .is_some_and(|byte| byte & 1 << (bit % 8) != 0)
+        {
             return Ok(CellHead::Null(0));
         }
         let fixed = |bytes| CellHead::Value { head: 0, bytes };

@@ -40,11 +40,15 @@ impl PostgresLoader {
             let mut writer = std::mem::take(&mut open.pieces);
             let message = &mut self.message;
             block.decode(&mut |row| {
-                let next = cursor.next(row, &|place, value| open.may_cut(place, value), &mut |piece| {
-                    writer
-                        .write(piece, open, message)
-                        .map_err(|reason| open.refuse(row, writer.column, reason))
-                });
+                let next = cursor.next(
+                    row,
+                    &|place, value| open.may_cut(place, value),
+                    &mut |piece| {
+                        writer
+                            .write(piece, open, message)
+                            .map_err(|reason| open.refuse(row, writer.column, reason))
+                    },
+                );
                 is_over = next?;
                 Ok(())
             })?;
@@ -141,7 +145,9 @@ impl PieceWriter {
     ) -> Result<(), Refused> {
         let is_binary = open.format.is_binary();
         let columns = open.format.columns();
-        let column = columns.get(self.column).ok_or("there is no column for it")?;
+        let column = columns
+            .get(self.column)
+            .ok_or("there is no column for it")?;
         match piece {
             Piece::Cell(value) => {
                 self.begin_cell(is_binary, columns.len(), out)?;
@@ -221,8 +227,7 @@ impl PieceWriter {
         let (Piece::Cell(value) | Piece::Begin { of: value, .. } | Piece::Part(value)) = piece;
         let name = open.table.columns.get(self.column);
         let name = name.map_or("", |column| column.name.as_str());
-        let mut refusal =
-            RowRefusal::value(&open.table.source.name, name, value.kind(), reason);
+        let mut refusal = RowRefusal::value(&open.table.source.name, name, value.kind(), reason);
         if reason == TOO_LONG {
             refusal.kind = RefusalKind::TooLong;
         }
