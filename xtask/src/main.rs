@@ -62,12 +62,6 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    if fuzz::is_compiler() {
-        return fuzz::as_compiler().unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        });
-    }
     match run(Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

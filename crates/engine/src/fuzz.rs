@@ -13,7 +13,7 @@ pub fn mappings(document: &str, table: &Table, row: &[Value<'_>], visit: &mut Ro
         return;
     };
     let settings = Shaping::default();
-    let shaper = Shaper {
+    let rules = Shaper {
         settings: &settings,
         mappings: &mappings,
         target_schema: None,
@@ -21,11 +21,13 @@ pub fn mappings(document: &str, table: &Table, row: &[Value<'_>], visit: &mut Ro
     mappings.target_name(&table.name, &EvaluatedNames).ok();
     mappings.segments(table).ok();
     mappings.load_order(&table.name);
-    if let Ok(Some(shaped)) = shaper.of(table)
-        && !shaped
-            .filter()
-            .is_some_and(|filter| filter.selects(row) == Some(false))
-    {
+    let Ok(Some(shaped)) = rules.of(table) else {
+        return;
+    };
+    let is_wanted = shaped
+        .filter()
+        .is_none_or(|filter| filter.selects(row) != Some(false));
+    if is_wanted {
         shaped.row(row, &mut Scratch::default(), visit).ok();
     }
 }

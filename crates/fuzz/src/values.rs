@@ -10,6 +10,7 @@ use whimbrel_core::{
 };
 
 /// Does with the cells of a row what is done with them between a source and a target.
+#[allow(clippy::unnecessary_wraps, reason = "it is a visitor of rows")]
 pub(crate) fn check(row: &[Value<'_>]) -> Result<(), Error> {
     for (_, ty) in columns() {
         RowHasher::new().hash(row.iter().map(|value| (value, &ty)));

@@ -1,9 +1,18 @@
 //! Every target with the inputs of its corpus, and with some that are made of them.
 
+use std::time::{Duration, Instant};
+
 use whimbrel_fuzz::{Corpus, Mutator, TARGETS, Target};
 
-/// So many that all targets together take a second or two.
+/// So many that all targets together take some seconds, where nobody asks for more.
 const MADE: u64 = 300;
+/// One that takes longer goes in circles.
+const SECONDS_MAX: u64 = 10;
+
+/// A number that `cargo x fuzz` gives.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
 
 /// Tells the input of a target that panics.
 struct Told<'i>(&'i [u8]);
@@ -20,12 +29,26 @@ fn try_it(name: &str) {
     let target = Target::named(name).unwrap();
     let corpus = Corpus::of(name).unwrap();
     assert!(!corpus.inputs().is_empty(), "no inputs to begin with");
-    let mut mutator = Mutator::new(1);
-    let made = (0..MADE).map(|_| mutator.like(corpus.inputs()));
-    for input in corpus.inputs().iter().cloned().chain(made) {
-        let _told = Told(&input);
-        target.run(&input);
+    let mut mutator = Mutator::new(asked("WHIMBREL_FUZZ_SEED").unwrap_or(1));
+    let begun = Instant::now();
+    let goes_on = |made| match asked("WHIMBREL_FUZZ_SECONDS") {
+        Some(seconds) => begun.elapsed() < Duration::from_secs(seconds),
+        None => made < MADE,
+    };
+    corpus.inputs().iter().for_each(|input| give(target, input));
+    let mut made = 0;
+    while goes_on(made) {
+        give(target, &mutator.like(corpus.inputs()));
+        made += 1;
     }
+    eprintln!("{name}: {made} inputs");
+}
+
+fn give(target: &Target, input: &[u8]) {
+    let _told = Told(input);
+    let begun = Instant::now();
+    target.run(input);
+    assert!(begun.elapsed() < Duration::from_secs(SECONDS_MAX));
 }
 
 macro_rules! targets {

@@ -371,8 +371,10 @@ mod tests {
         Bytes::from(row)
     }
 
+    type Cells = Vec<Option<Vec<u8>>>;
+
     /// The cells put together again, and whether the second and third came in parts.
-    fn scan(row: &Bytes, step: usize) -> Result<(Vec<Option<Vec<u8>>>, [bool; 2]), BadRow> {
+    fn scan(row: &Bytes, step: usize) -> Result<(Cells, [bool; 2]), BadRow> {
         let mut scanner = RowScanner::new(Plain);
         let (mut cells, mut are_cut) = (vec![None; 4], [false; 2]);
         for from in (0..row.len()).step_by(step) {
@@ -409,8 +411,7 @@ mod tests {
             None,
         ];
         let row = row(&cells);
-        let expected: Vec<Option<Vec<u8>>> =
-            cells.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect();
+        let expected: Cells = cells.iter().map(|cell| cell.map(<[u8]>::to_vec)).collect();
         for step in [7001, 65_536, LONG_BYTES + 1, 1 << 30] {
             assert!(
                 scan(&row, step) == Ok((expected.clone(), [true, true])),

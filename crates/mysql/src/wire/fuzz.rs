@@ -41,7 +41,7 @@ pub(crate) async fn exchange(data: &[u8]) {
             connection.end_load().await.ok();
         }
         5 => {
-            let dump = connection.begin_dump(1, ("b.000001", 4), Duration::from_secs(60));
+            let dump = connection.begin_dump(1, ("b.000001", 4), Duration::from_mins(1));
             dump.await.ok();
             while let Ok(Some(packets)) = connection.arrived(BLOCK_BYTES).await {
                 assert_eq!(packets.iter().count(), packets.row_count());
