@@ -23,7 +23,14 @@ pub(crate) struct Args {
 
 /// Looks at one target or at all, to the end even if one of them breaks.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--test", "targets", "--no-fail-fast", "--"]);
+    let mut command = cargo(&[
+        "test",
+        "--workspace",
+        "--test",
+        "targets",
+        "--no-fail-fast",
+        "--",
+    ]);
     if let Some(target) = &args.target {
         command.args(["--exact", &target.replace('-', "_")]);
     }

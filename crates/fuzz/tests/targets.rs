@@ -26,8 +26,8 @@ impl Drop for Told<'_> {
 }
 
 fn try_it(name: &str) {
-    let target = Target::named(name).unwrap();
-    let corpus = Corpus::of(name).unwrap();
+    let target = Target::named(name).expect("a target of this name");
+    let corpus = Corpus::of(name).expect("its inputs");
     assert!(!corpus.inputs().is_empty(), "no inputs to begin with");
     let mut mutator = Mutator::new(asked("WHIMBREL_FUZZ_SEED").unwrap_or(1));
     let begun = Instant::now();
