@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod db;
 mod demo;
+mod fuzz;
 mod python;
 mod run;
 mod test;
@@ -54,6 +55,8 @@ enum Task {
     Bench(bench::Command),
     /// Test change capture under faults for as long as you like
     Torture(torture::Args),
+    /// Look for bytes that break what reads bytes from outside
+    Fuzz(fuzz::Args),
     /// Check sizes, dependency arrows and forbidden words
     Tidy,
 }
@@ -78,6 +81,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Bench(command) => bench::run(&command),
         Task::Torture(args) => torture::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

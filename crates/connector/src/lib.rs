@@ -26,6 +26,7 @@ mod lookup;
 pub mod memory;
 mod mutation;
 pub mod objects;
+mod pieces;
 mod rows;
 mod source;
 mod stall;
@@ -50,6 +51,7 @@ pub use follow::{
 pub use kept_log::{KeptLog, LogWatch, UnreadLog};
 pub use lookup::{KeyCell, KeyLookup};
 pub use mutation::Mutation;
+pub use pieces::{Piece, PieceVisitor, RowCursor};
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
 pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, RecordedPlan, Snapshot, Source,

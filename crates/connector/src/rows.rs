@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use whimbrel_core::Value;
 
-use crate::Error;
+use crate::{Error, PieceVisitor};
 
 /// A wire format that a source can hand over and a target can take without decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub type RowVisitor<'v> = dyn FnMut(&[Value<'_>]) -> Result<(), Error> + Send + 
 /// Some rows of a chunk, in the source's wire format.
 ///
 /// A block aims at a fixed size in bytes. A row larger than that is a block of its own where the rows are read decoded; in a raw format it
-/// may be several blocks, each of whole messages and of nothing else.
+/// may be several blocks, each of whole messages and of nothing else, and read in parts it may be several blocks of pieces.
 pub trait RowBlock: Send + Sync {
     /// How many rows begin here. 0 is possible (a raw block that only ends the format, or goes on with a long row).
     fn row_count(&self) -> usize;
@@ -57,6 +57,22 @@ pub trait RowBlock: Send + Sync {
             at += 1;
             if at > skipped { visit(row) } else { Ok(()) }
         })
+    }
+
+    /// Whether the block is a part of a row that was asked for in parts ([`ReadFormat::InParts`](crate::ReadFormat::InParts)): it has no rows to decode,
+    /// but pieces.
+    fn is_part(&self) -> bool {
+        false
+    }
+
+    /// Hands the pieces of a part to `visit`. Those of the parts that follow one another, up to the last column, are the row. May be called once.
+    ///
+    /// # Errors
+    /// The visitor's; or [`Error::Row`] when a cell is not what its column type promises; or [`Error::Fatal`] for a block that is no part.
+    fn pieces(&self, _visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
+        Err(Error::Fatal(
+            "a block of whole rows was asked for pieces".to_owned(),
+        ))
     }
 
     /// Hands over what can be read of a row that cannot be read whole: other cells are `NotSent`, and those that are not there are not known

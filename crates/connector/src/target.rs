@@ -250,6 +250,12 @@ pub trait Target: Send {
     /// was kept, it looks at the types of its columns, which may be others than planned.
     async fn raw_formats(&mut self, table: &TargetTable) -> Result<Vec<RawFormat>, Error>;
 
+    /// Whether rows can be loaded into this table in parts ([`ReadFormat::InParts`](crate::ReadFormat::InParts)): nothing has to be known of a whole cell
+    /// before its first bytes are written. Asked when [`Self::raw_formats`] is.
+    async fn takes_parts(&mut self, _table: &TargetTable) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// The SQL that [`Self::prepare`] and [`Self::finish`] would run, in order, for a dry run.
     fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String>;
 

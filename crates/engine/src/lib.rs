@@ -11,6 +11,8 @@ mod error;
 mod exceptions;
 mod feeding;
 mod full_load;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod hold;
 mod objects;
 mod progress;

@@ -12,6 +12,9 @@ pub enum Io {
     Plain(TcpStream),
     /// Encrypted.
     Tls(Box<TlsStream<TcpStream>>),
+    /// What a server says, from beginning to end, whatever it is told.
+    #[cfg(feature = "fuzz")]
+    Script(std::io::Cursor<Vec<u8>>),
 }
 
 impl AsyncRead for Io {
@@ -23,6 +26,8 @@ impl AsyncRead for Io {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            #[cfg(feature = "fuzz")]
+            Self::Script(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -36,6 +41,8 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+            #[cfg(feature = "fuzz")]
+            Self::Script(_) => Poll::Ready(Ok(buf.len())),
         }
     }
 
@@ -43,6 +50,8 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io).poll_flush(cx),
+            #[cfg(feature = "fuzz")]
+            Self::Script(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -50,6 +59,8 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            #[cfg(feature = "fuzz")]
+            Self::Script(_) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -6,6 +6,7 @@ mod cause;
 mod io;
 mod long_buffer;
 mod reach;
+mod row_scanner;
 mod tls;
 mod url;
 
@@ -13,5 +14,6 @@ pub use cause::Cause;
 pub use io::Io;
 pub use long_buffer::LongBuffer;
 pub use reach::{Unreachable, notice_silence, reach};
+pub use row_scanner::{BadRow, CellHead, CutAs, Found, RowFraming, RowScanner, ScanFault, Scanned};
 pub use tls::{TlsFailure, TlsMode, TlsSettings, encrypt};
 pub use url::{InvalidUrl, ServerUrl, UrlForm};

@@ -5,6 +5,8 @@ mod catalog;
 mod connect;
 mod connector;
 mod errors;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod log;
 mod options;
 mod quote;

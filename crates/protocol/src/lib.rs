@@ -3,6 +3,8 @@
 //! A request passes, in this order: size, signature, operation, JSON, and then the operation itself. So whoever has no key learns
 //! nothing but that; and a body is parsed only once it is known to be what was signed.
 
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod json;
 mod keys;
 mod respond;

@@ -192,7 +192,7 @@ fn not_arrived() -> Fault {
 }
 
 /// `X-Amz-Target: AmazonDMSv20160101.DescribeConnections`.
-fn operation(headers: &HeaderMap) -> Result<Operation, Fault> {
+pub(crate) fn operation(headers: &HeaderMap) -> Result<Operation, Fault> {
     let unknown = |what: &str| Fault::new(FaultCode::UnknownOperation, what.to_owned());
     let target = text(headers, "x-amz-target")
         .ok_or_else(|| unknown("The request names no operation in X-Amz-Target."))?;

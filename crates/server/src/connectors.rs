@@ -111,12 +111,13 @@ fn heartbeat(endpoint: &EndpointConfig) -> Result<Option<Duration>, ConnectError
         None => Some(DEFAULT_MINUTES),
         Some(given) => given.trim().parse().ok().filter(|minutes| *minutes > 0),
     };
-    let minutes = minutes.ok_or_else(|| ConnectError {
+    let seconds = minutes.and_then(|minutes: u64| minutes.checked_mul(60));
+    let seconds = seconds.ok_or_else(|| ConnectError {
         kind: ConnectErrorKind::InvalidSettings,
         message: "the endpoint setting HeartbeatFrequency is no number of minutes".to_owned(),
         remedy: "give it as a whole number from 1 on".to_owned(),
     })?;
-    Ok(Some(Duration::from_secs(minutes * 60)))
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 pub(crate) fn mysql(

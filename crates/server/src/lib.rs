@@ -12,6 +12,8 @@ mod engine_catalog;
 mod events;
 mod fault;
 mod forgetting;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod identifier;
 mod keys;
 mod listing;

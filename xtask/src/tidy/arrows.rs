@@ -44,13 +44,25 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    (
+        "fuzz",
+        &[
+            "core",
+            "connector",
+            "engine",
+            "mysql",
+            "postgres",
+            "protocol",
+            "server",
+        ],
+    ),
     ("testkit", &[]),
     ("codegen", &[]),
 ];
 
 /// Outside crates that say what a crate is about, and who may use them outside tests.
 const KEPT_TO: &[(&str, &[&str])] = &[
-    ("anyhow", &["cli", "testkit", "codegen", "xtask"]),
+    ("anyhow", &["cli", "testkit", "codegen", "fuzz", "xtask"]),
     ("axum", &["protocol", "server"]),
     ("http", &["protocol", "server"]),
     ("sqlx", &["store"]),

@@ -69,6 +69,22 @@ pub async fn raw_rows_arrive_like_decoded_ones(harness: &dyn Harness) {
     }
 }
 
+/// Rows that come in parts are the rows that come whole, wherever the parts' ends cut them.
+pub async fn rows_in_parts_arrive_like_whole_ones(harness: &dyn Harness) {
+    let (mut rig, tables) = every_shape(harness).await;
+    for part_bytes in [1, 50] {
+        let how = How {
+            part_bytes: Some(part_bytes),
+            ..How::WHOLE
+        };
+        for table in &tables {
+            rig.turn_to(harness, table, how).await;
+            rig.load_all().await.unwrap();
+        }
+        rig::assert_arrived(harness, &fixture::all(), how).await;
+    }
+}
+
 /// Several loaders write chunks of one table at the same time.
 pub async fn loaders_work_side_by_side(harness: &dyn Harness) {
     let fixture = fixture::many_rows();

@@ -182,6 +182,8 @@ pub(super) struct How {
     pub(super) keys: KeyPolicy,
     pub(super) chunk_bytes: u64,
     pub(super) raw: Option<RawFormat>,
+    /// Rows come in parts of these bytes.
+    pub(super) part_bytes: Option<usize>,
     pub(super) statement_rows_max: Option<u32>,
     pub(super) sifts: bool,
 }
@@ -193,6 +195,7 @@ impl How {
         keys: KeyPolicy::Best,
         chunk_bytes: WHOLE,
         raw: None,
+        part_bytes: None,
         statement_rows_max: None,
         sifts: false,
     };
@@ -295,11 +298,16 @@ impl Rig {
         loader: &mut dyn Loader,
         index: usize,
     ) -> Result<(), Error> {
-        let format = self.how.raw.map_or(ReadFormat::Decoded, ReadFormat::Raw);
+        let format = match (self.how.raw, self.how.part_bytes) {
+            (Some(raw), _) => ReadFormat::Raw(raw),
+            (None, Some(_)) => ReadFormat::InParts,
+            (None, None) => ReadFormat::Decoded,
+        };
         reader
             .open(ReadRequest {
                 filter: None,
                 format,
+                block_bytes: self.how.part_bytes.unwrap_or(BLOCK_BYTES),
                 ..decoded(&self.planned.source, &self.chunks[index])
             })
             .await?;

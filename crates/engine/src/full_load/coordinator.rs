@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Connector, Error, LoadRecord, RawFormat, Snapshot, Source, Target, TargetTable, TaskFence,
+    Connector, Error, LoadRecord, ReadFormat, Snapshot, Source, Target, TargetTable, TaskFence,
 };
 use whimbrel_core::objects::ScriptTime;
 use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName, clock};
@@ -127,7 +127,8 @@ pub(super) struct TableRun {
     pub(super) name: TableName,
     pub(super) source: whimbrel_core::Table,
     pub(super) target: TargetTable,
-    pub(super) raw: Option<RawFormat>,
+    /// How rows are read that are not looked at one by one.
+    pub(super) format: ReadFormat,
     /// Rows get another shape on their way.
     pub(super) shape: Option<Arc<Shaped>>,
     pub(super) split: Split,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Error, FinishedChunk, LoadRecord, PrepareMode, RawFormat, RecordedPlan, Target, TargetTable,
+    Error, FinishedChunk, LoadRecord, PrepareMode, ReadFormat, RecordedPlan, Target, TargetTable,
 };
 use whimbrel_core::mapping::Predicate;
 use whimbrel_core::{ChunkId, Position, Table, TableName, clock};
@@ -209,11 +209,28 @@ impl Feeder<'_> {
         }
     }
 
-    /// The formats that the target takes rows in, once it is there.
-    async fn accepted(&mut self, target: &TargetTable) -> Result<Vec<RawFormat>, RunError> {
+    /// How rows of a table that nothing is made of on their way are read, once the target is there.
+    async fn format(
+        &mut self,
+        source: &Table,
+        target: &TargetTable,
+    ) -> Result<ReadFormat, RunError> {
+        let offered = self.shared.snapshot.raw_formats(source);
         loop {
             let seen = self.shared.outages();
-            let accepted = self.target.raw_formats(target).await;
+            let accepted = match self.target.raw_formats(target).await {
+                Ok(accepted) => match offered.iter().find(|format| accepted.contains(format)) {
+                    Some(format) => Ok(ReadFormat::Raw(*format)),
+                    None => self.target.takes_parts(target).await.map(|takes_parts| {
+                        if takes_parts {
+                            ReadFormat::InParts
+                        } else {
+                            ReadFormat::Decoded
+                        }
+                    }),
+                },
+                Err(error) => Err(error),
+            };
             match accepted.map_err(RunError::Target) {
                 Err(met) if met.may_pass() => self.shared.renew(self.target, met, seen).await?,
                 accepted => return accepted,
@@ -268,8 +285,6 @@ impl Feeder<'_> {
         self.shared
             .progress
             .update(&source.name, |entry| entry.show(&record));
-        let offered = self.shared.snapshot.raw_formats(&source);
-        let accepted = self.accepted(&target).await?;
         let open: Vec<_> = record
             .chunks
             .iter()
@@ -278,10 +293,14 @@ impl Feeder<'_> {
         let shape = self.attempt.spec.shaper().of_rows(&source);
         let shape = shape.map_err(RunError::Source)?;
         let is_exact = split.is_exact(&*self.shared.snapshot, &source);
-        let passes = |format: &RawFormat| shape.is_none() && is_exact && accepted.contains(format);
+        let format = if shape.is_none() && is_exact {
+            self.format(&source, &target).await?
+        } else {
+            ReadFormat::Decoded
+        };
         let table = Arc::new(TableRun {
             name: source.name.clone(),
-            raw: offered.into_iter().find(passes),
+            format,
             shape,
             split,
             is_exact,

@@ -311,7 +311,11 @@ impl Subtask {
             unreachable!("both were just made")
         };
         // Rows that are looked at one by one have to be decoded.
-        let raw = table.raw.filter(|_| !chunk.sifts);
+        let format = if chunk.sifts {
+            ReadFormat::Decoded
+        } else {
+            table.format
+        };
         let part = table.split.part(chunk.bounds).ok_or_else(|| {
             let message =
                 "a chunk of its record is of other ranges than those of now; start the load afresh";
@@ -325,14 +329,14 @@ impl Subtask {
             table: &table.source,
             bounds: &part.bounds,
             filter: filter.as_ref(),
-            format: raw.map_or(ReadFormat::Decoded, ReadFormat::Raw),
+            format,
             block_bytes: self.shared.spec.block_bytes,
         };
         let load = ChunkLoad {
             table: &table.target,
             chunk: chunk.id,
             is_only_chunk: table.is_only_chunk,
-            raw,
+            raw: format.raw(),
             statement_rows_max: self.shared.spec.statement_rows_max,
             sifts: chunk.sifts,
         };

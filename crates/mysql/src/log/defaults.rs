@@ -58,6 +58,14 @@ impl Defaults {
         Ok(Self { cells })
     }
 
+    /// NULL for each of so many columns.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn nulls(count: usize) -> Self {
+        Self {
+            cells: (0..count).map(|_| Default::Null).collect(),
+        }
+    }
+
     /// Whether the default of a loaded column is known.
     pub(super) fn is_known(&self, slot: usize) -> bool {
         !matches!(self.cells.get(slot), None | Some(Default::Unknown))

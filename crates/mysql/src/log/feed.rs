@@ -138,6 +138,14 @@ impl Input {
         }
     }
 
+    /// The events of these packets alone.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn of(packets: RowPackets) -> Self {
+        let mut input = Self::empty();
+        input.put(packets);
+        input
+    }
+
     /// Waits for more of the log. Cancel safe.
     pub(super) async fn fill(&mut self) -> Result<(), Error> {
         let received = match &mut self.feed {

@@ -3,7 +3,7 @@
 //! A difference is one byte for what is done (replace, insert, remove), a path and, unless something is removed, the new
 //! value. They are applied one after another, as a replica does it. Format: `sql-common/json_diff.cc` of MySQL 9.7.
 
-use super::jsonb::{BadJson, Node, write_scalar, write_text};
+use super::jsonb::{BadJson, Node, text_bytes_max, write_scalar, write_text};
 use crate::wire::Reader;
 
 const REPLACE: u8 = 0;
@@ -35,7 +35,7 @@ pub(super) fn write_changed(
     if differences.is_empty() {
         return write_text(old, out);
     }
-    let mut tree = Tree::new(&Node::root(old)?, DEPTH_MAX)?;
+    let mut tree = Tree::of(old)?;
     let mut reader = Reader::new(differences);
     while !reader.is_empty() {
         let what = reader.u8().map_err(|_| BadJson)?;
@@ -44,7 +44,7 @@ pub(super) fn write_changed(
             REMOVE => None,
             REPLACE | INSERT => {
                 let document = reader.counted().map_err(|_| BadJson)?;
-                Some(Tree::new(&Node::root(document)?, DEPTH_MAX)?)
+                Some(Tree::of(document)?)
             }
             _ => return Err(BadJson),
         };
@@ -54,24 +54,34 @@ pub(super) fn write_changed(
 }
 
 impl Tree {
-    fn new(node: &Node<'_>, depth: usize) -> Result<Self, BadJson> {
+    fn of(document: &[u8]) -> Result<Self, BadJson> {
+        let mut room = text_bytes_max(document);
+        Self::new(&Node::root(document)?, DEPTH_MAX, &mut room)
+    }
+
+    /// `room`: the most bytes that are still to be made of the document.
+    fn new(node: &Node<'_>, depth: usize, room: &mut usize) -> Result<Self, BadJson> {
         let depth = depth.checked_sub(1).ok_or(BadJson)?;
+        *room = room.checked_sub(1).ok_or(BadJson)?;
         Ok(match node {
             Node::Object(container) => {
                 let members = (0..container.len()).map(|index| {
-                    let value = Self::new(&container.value(index)?, depth)?;
-                    Ok((container.key(index)?.to_vec(), value))
+                    let key = container.key(index)?;
+                    *room = room.checked_sub(key.len()).ok_or(BadJson)?;
+                    let value = Self::new(&container.value(index)?, depth, room)?;
+                    Ok((key.to_vec(), value))
                 });
                 Self::Object(members.collect::<Result<_, _>>()?)
             }
             Node::Array(container) => {
-                let cells =
-                    (0..container.len()).map(|index| Self::new(&container.value(index)?, depth));
+                let cells = (0..container.len())
+                    .map(|index| Self::new(&container.value(index)?, depth, room));
                 Self::Array(cells.collect::<Result<_, _>>()?)
             }
             Node::Scalar(kind, bytes) => {
                 let mut text = Vec::new();
                 write_scalar(*kind, bytes, &mut text)?;
+                *room = room.checked_sub(text.len()).ok_or(BadJson)?;
                 Self::Scalar(text)
             }
         })

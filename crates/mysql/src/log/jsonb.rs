@@ -15,6 +15,10 @@ use crate::wire::Reader;
 const DEPTH_MAX: usize = 128;
 /// A document is at most 1 GiB; values that overlap could make text without end.
 const TEXT_BYTES_MAX: usize = 2 << 30;
+/// More than any value has for each of its bytes: a character that is escaped has six.
+const TEXT_PER_BYTE: usize = 16;
+/// More than one value of fixed length has.
+const SHORT_TEXT_BYTES: usize = 64;
 
 /// A document that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,9 +156,16 @@ impl<'a> Container<'a> {
     }
 }
 
+/// The most bytes of text that a document can have. Its values lie beside each other; where they overlap, a few bytes could name the same ones again
+/// and again, and stand for a text that no memory holds.
+pub(super) fn text_bytes_max(document: &[u8]) -> usize {
+    let most = document.len().saturating_mul(TEXT_PER_BYTE);
+    most.saturating_add(SHORT_TEXT_BYTES).min(TEXT_BYTES_MAX)
+}
+
 /// Appends a document as text.
 pub(super) fn write_text(document: &[u8], out: &mut Vec<u8>) -> Result<(), BadJson> {
-    let end = out.len().saturating_add(TEXT_BYTES_MAX);
+    let end = out.len().saturating_add(text_bytes_max(document));
     write_node(&Node::root(document)?, DEPTH_MAX, end, out)
 }
 

@@ -44,6 +44,8 @@ mod defaults;
 mod event;
 mod feed;
 mod fit;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod gtid;
 mod head;
 mod inflate;

@@ -94,7 +94,7 @@ impl LoggedColumn {
         match self.kind {
             logged::VARCHAR | logged::VAR_STRING => meta == bytes,
             // One byte more tells how a value is packed.
-            logged::VARCHAR_COMPRESSED => meta == bytes + 1,
+            logged::VARCHAR_COMPRESSED => meta == bytes.saturating_add(1),
             _ => false,
         }
     }

@@ -239,8 +239,9 @@ fn maria_time(packed: i64, digits: usize) -> Option<Time> {
     const RANGE_MICROS: i64 = (838 * 3600 + 59 * 60 + 59) * MICROS_PER_SECOND + 999_999;
     let unit = DIGIT_MICROS[digits];
     let zero = (RANGE_MICROS + 1 + unit - 1) / unit;
-    let micros = (packed - zero) * unit;
-    (micros.abs() <= RANGE_MICROS).then_some(Time { micros })
+    let micros = packed.checked_sub(zero)?.checked_mul(unit)?;
+    let is_in = (-RANGE_MICROS..=RANGE_MICROS).contains(&micros);
+    is_in.then_some(Time { micros })
 }
 
 /// MariaDB's own date and time: mixed radix of year, month (13), day (32), hour (24), minute (60), second (60), fraction.

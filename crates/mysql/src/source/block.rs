@@ -61,7 +61,7 @@ impl RowBlock for MysqlBlock {
 }
 
 impl BlockLayout {
-    fn refusal(&self, bad: BadCell, row: &[u8]) -> Error {
+    pub(super) fn refusal(&self, bad: BadCell, row: &[u8]) -> Error {
         let mut columns = self.table.loaded_columns();
         let column = columns.nth(bad.column).map(|column| column.name.clone());
         let reason = format!("the source sent {}", bad.what);

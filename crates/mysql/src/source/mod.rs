@@ -5,8 +5,11 @@ mod block;
 mod changed;
 mod filter;
 mod finished;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod lookup;
 mod misfits;
+mod parts;
 mod plan;
 mod pool;
 mod position;

@@ -6,13 +6,14 @@ use whimbrel_core::Table;
 
 use super::block::{BlockLayout, MysqlBlock};
 use super::filter;
+use super::parts::PartReader;
 use super::pool::Loan;
 use super::range::KeyRange;
 use super::texts;
 use crate::errors::of_table;
 use crate::quote;
 use crate::types::RowDecoder;
-use crate::wire::{ResultColumn, Statement};
+use crate::wire::{ResultColumn, RowsOrPart, Statement};
 
 const DOING: &str = "read rows of the table";
 
@@ -26,6 +27,8 @@ struct OpenChunk {
     statement: Statement,
     layout: Arc<BlockLayout>,
     block_bytes: usize,
+    /// The row that comes in parts; `None` where rows come whole.
+    parts: Option<PartReader>,
 }
 
 impl MysqlReader {
@@ -106,7 +109,7 @@ impl ChunkReader for MysqlReader {
             format,
             block_bytes,
         } = request;
-        if format != ReadFormat::Decoded {
+        if format.raw().is_some() {
             return Err(Error::Fatal(
                 "rows of MySQL and MariaDB can only be read decoded".to_owned(),
             ));
@@ -125,20 +128,31 @@ impl ChunkReader for MysqlReader {
             statement,
             layout: Arc::new(layout),
             block_bytes,
+            parts: (format == ReadFormat::InParts).then(PartReader::default),
         });
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error> {
-        let Some(open) = &self.open else {
+        let Some(open) = &mut self.open else {
             return Ok(None);
         };
         let failed = |error| of_table(error, &open.layout.table.name, DOING);
         let connection = self.loan.connection().map_err(failed)?;
-        let packets = connection.block(open.block_bytes).await.map_err(failed)?;
-        Ok(packets.map(|packets| {
-            let layout = Arc::clone(&open.layout);
-            Box::new(MysqlBlock { layout, packets }) as Box<dyn RowBlock>
-        }))
+        let layout = Arc::clone(&open.layout);
+        let Some(parts) = &mut open.parts else {
+            let packets = connection.block(open.block_bytes).await.map_err(failed)?;
+            return Ok(packets.map(|packets| boxed(MysqlBlock { layout, packets })));
+        };
+        let next = connection.block_in_parts(open.block_bytes).await;
+        Ok(match next.map_err(failed)? {
+            None => None,
+            Some(RowsOrPart::Rows(packets)) => Some(boxed(MysqlBlock { layout, packets })),
+            Some(RowsOrPart::Part(part)) => Some(boxed(parts.part(part, &layout)?)),
+        })
     }
+}
+
+fn boxed(block: impl RowBlock + 'static) -> Box<dyn RowBlock> {
+    Box::new(block)
 }

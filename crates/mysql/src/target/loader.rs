@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use whimbrel_connector::{ChunkCommit, ChunkLoad, Error, Loader, RowBlock, TaskFence};
+use whimbrel_connector::{ChunkCommit, ChunkLoad, Error, Loader, RowBlock, RowCursor, TaskFence};
 use whimbrel_core::ChunkId;
 
 use super::control::{self, Held};
@@ -16,6 +16,9 @@ use crate::errors::{general, of_table};
 use crate::wire::{Connection, WireError};
 
 mod wide;
+
+use wide::PieceWriter;
+pub(super) use wide::takes_parts;
 
 /// Text of a LOAD DATA statement, but for the last block: a round trip per so many bytes costs nothing to speak of.
 const STATEMENT_BYTES: usize = 2 * 1024 * 1024;
@@ -48,6 +51,8 @@ struct OpenChunk {
     is_loading: bool,
     /// Each block is taken whole or not at all.
     sifts: bool,
+    /// A row that has been begun and goes in parts.
+    pieces: Option<PieceWriter>,
     total: ChunkCommit,
 }
 
@@ -204,8 +209,11 @@ impl OpenChunk {
         connection: &mut Connection,
         block: &dyn RowBlock,
     ) -> Result<(), Error> {
-        if wide::is_wide(block) {
-            return self.write_wide(connection, block).await;
+        if block.is_part() {
+            return self.write_part(connection, block).await;
+        }
+        if let Some(cursor) = RowCursor::of(block.row_count(), block.byte_count()) {
+            return self.write_wide(connection, block, cursor).await;
         }
         let cuts = self.encode(block)?;
         self.send_cut(connection, cuts).await?;
@@ -296,6 +304,7 @@ impl OpenChunk {
         connection: &mut Connection,
         fence: &TaskFence,
     ) -> Result<ChunkCommit, Error> {
+        self.check_between_rows()?;
         self.end_last(connection).await?;
         let source = &self.layout.source;
         let recorded = control::record_chunk(connection, fence, source, self.chunk, self.total)
@@ -336,6 +345,7 @@ impl Loader for MysqlLoader {
             statement_rows: 0,
             is_loading: false,
             sifts: load.sifts,
+            pieces: None,
             total: ChunkCommit {
                 row_count: 0,
                 byte_count: 0,

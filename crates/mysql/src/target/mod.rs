@@ -22,10 +22,11 @@ use whimbrel_connector::{
     TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
-use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, ColumnType, Engine, Position, Table, TableName};
 
 use self::apply::MysqlApplier;
 use self::control::Held;
+use self::layout::Layout;
 use self::loader::MysqlLoader;
 pub(crate) use self::stall::DiskWatch;
 use crate::catalog;
@@ -183,6 +184,20 @@ impl Target for MysqlTarget {
 
     async fn raw_formats(&mut self, _: &TargetTable) -> Result<Vec<RawFormat>, Error> {
         Ok(Vec::new())
+    }
+
+    async fn takes_parts(&mut self, table: &TargetTable) -> Result<bool, Error> {
+        let is_cut =
+            |ty: &ColumnType| matches!(ty, ColumnType::Text { .. } | ColumnType::Blob { .. });
+        if !table
+            .columns
+            .iter()
+            .any(|column| is_cut(&column.source_type))
+        {
+            return Ok(false);
+        }
+        let layout = Layout::read(&mut self.connection, table).await?;
+        Ok(loader::takes_parts(&layout))
     }
 
     fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String> {

@@ -9,6 +9,10 @@ use whimbrel_core::{
 
 use crate::wire::{Malformed, Reader, ResultColumn};
 
+mod parts;
+
+pub(crate) use parts::BinaryRow;
+
 /// How the cells of one column are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cell {
@@ -495,7 +499,8 @@ fn time(reader: &mut Reader<'_>) -> Result<Time, Malformed> {
     }
     let is_negative = fields.u8()? != 0;
     let days = i64::from(fields.u32()?);
-    let micros = days * MICROS_PER_DAY + clock(&mut fields)?;
+    let whole = days.checked_mul(MICROS_PER_DAY).ok_or(Malformed)?;
+    let micros = whole.checked_add(clock(&mut fields)?).ok_or(Malformed)?;
     Ok(Time {
         micros: if is_negative { -micros } else { micros },
     })
@@ -595,6 +600,16 @@ mod tests {
                 .decode(&long, &mut std::iter::empty(), &mut Vec::new())
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_duration_of_more_days_than_can_be_counted_is_malformed() {
+        let read = |days: u32| {
+            let cell = [&[12, 0], &days.to_le_bytes()[..], &[1, 2, 3, 4, 0, 0, 0]].concat();
+            time(&mut Reader::new(&cell)).map(|time| time.micros)
+        };
+        assert_eq!(read(34), Ok(34 * MICROS_PER_DAY + 3_723_000_004));
+        assert!(read(u32::MAX).is_err());
     }
 
     #[test]

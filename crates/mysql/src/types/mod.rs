@@ -6,12 +6,14 @@ mod collation;
 mod decode;
 mod encode;
 mod exact;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod mapping;
 mod slot;
 
 pub(crate) use bounds::bounds;
 pub(crate) use catalog_type::CatalogType;
-pub(crate) use decode::{BadCell, NOT_TEXT, RowDecoder, ShiftedBits};
+pub(crate) use decode::{BadCell, BinaryRow, NOT_TEXT, RowDecoder, ShiftedBits};
 pub(crate) use encode::{check_plain, encode_cell, escape, plain, unescape};
 pub(crate) use mapping::plan_columns;
 pub(crate) use slot::{Slot, SlotKind, load_statement};

@@ -84,7 +84,7 @@ impl Slot {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn for_test(kind: SlotKind, source_type: ColumnType) -> Self {
         Self {
             name: "c".to_owned(),

@@ -1,8 +1,10 @@
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use whimbrel_core::Engine;
+use whimbrel_net::Io;
 
 use super::packet::Reader;
+use super::parts::RowLeft;
 use super::rows::{END, ERROR, Front, front};
 use super::sign_in::{SignedIn, StartError, sign_in};
 use super::stream::{HEADER_BYTES, READ_BYTES, Stream};
@@ -13,6 +15,9 @@ use crate::options::Options;
 const INFILE: u8 = 0xFB;
 /// LOAD DATA is sent in packets of this size: far below the smallest `max_allowed_packet` in use.
 const INFILE_PART_BYTES: usize = 128 * 1024;
+
+/// The most columns of a result: the protocol numbers those of a statement in two bytes.
+const COLUMNS_MAX: usize = 65_535;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +113,8 @@ pub(crate) struct Statement {
 pub(crate) struct Connection {
     pub(super) stream: Stream,
     pub(super) state: State,
+    /// What is left of a row that is handed over in parts.
+    pub(super) row_left: Option<RowLeft>,
     engine: Engine,
     version: String,
     id: u32,
@@ -121,7 +128,12 @@ impl Connection {
         options: &Options,
         purpose: Purpose,
     ) -> Result<Self, StartError> {
-        let signed_in = Box::pin(sign_in(socket, options, purpose == Purpose::Write)).await?;
+        let signed_in = Box::pin(sign_in(
+            Io::Plain(socket),
+            options,
+            purpose == Purpose::Write,
+        ))
+        .await?;
         let SignedIn {
             stream,
             greeting,
@@ -130,11 +142,26 @@ impl Connection {
         Ok(Self {
             stream,
             state: State::Ready,
+            row_left: None,
             engine: greeting.engine,
             version: greeting.version,
             id: greeting.connection_id,
             tls,
         })
+    }
+
+    /// A connection that is signed in, to a server of MySQL.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn over(stream: Stream) -> Self {
+        Self {
+            stream,
+            state: State::Ready,
+            row_left: None,
+            engine: Engine::MySql,
+            version: String::new(),
+            id: 0,
+            tls: None,
+        }
     }
 
     /// Which of the two answers.
@@ -382,7 +409,7 @@ impl Connection {
     /// Reads the open result to its end and throws it away.
     pub(crate) async fn drain(&mut self) -> Result<(), WireError> {
         loop {
-            match self.block(READ_BYTES).await {
+            match self.block_in_parts(READ_BYTES).await {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(WireError::Server(_)) => return Ok(()),
                 Err(error) => return Err(error),
@@ -468,7 +495,12 @@ fn column_count(first: &[u8]) -> Result<usize, WireError> {
     match first.first() {
         Some(0x00) | None => Err(WireError::protocol("no rows in answer to a query")),
         Some(&INFILE) => Err(refused_file()),
-        Some(_) => Ok(Reader::new(first).length()?.unwrap_or(0)),
+        Some(_) => match Reader::new(first).length()? {
+            Some(count) if count <= COLUMNS_MAX => Ok(count),
+            _ => Err(WireError::protocol(
+                "rows of more columns than a server has",
+            )),
+        },
     }
 }
 

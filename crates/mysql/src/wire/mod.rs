@@ -11,8 +11,11 @@ mod auth;
 mod connection;
 mod dump;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod handshake;
 mod packet;
+mod parts;
 mod rows;
 mod sign_in;
 mod stream;
@@ -20,5 +23,6 @@ mod stream;
 pub(crate) use connection::{Answer, Connection, Done, Purpose, Statement};
 pub(crate) use error::{MyError, WireError};
 pub(crate) use packet::{Malformed, Reader};
+pub(crate) use parts::{RowPart, RowsOrPart};
 pub(crate) use rows::{ResultColumn, RowPackets, TextRow};
 pub(crate) use sign_in::StartError;

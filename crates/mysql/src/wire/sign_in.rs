@@ -1,6 +1,5 @@
 //! From a socket to a signed-in connection.
 
-use tokio::net::TcpStream;
 use whimbrel_core::Secret;
 use whimbrel_net::{Io, TlsFailure, TlsMode, encrypt};
 
@@ -43,11 +42,11 @@ pub(super) struct SignedIn {
 
 /// Greets, encrypts if the options say so, and signs in.
 pub(super) async fn sign_in(
-    socket: TcpStream,
+    io: Io,
     options: &Options,
     allows_load: bool,
 ) -> Result<SignedIn, StartError> {
-    let mut stream = Stream::new(Io::Plain(socket));
+    let mut stream = Stream::new(io);
     let greeting = Greeting::parse(&stream.packet().await?)?;
     let encrypts = options.tls != TlsMode::None;
     if encrypts && greeting.capabilities & capability::SSL == 0 {

@@ -107,7 +107,7 @@ impl Stream {
     }
 
     /// The header at the front of the inbox.
-    async fn header(&mut self) -> Result<[u8; HEADER_BYTES], WireError> {
+    pub(super) async fn header(&mut self) -> Result<[u8; HEADER_BYTES], WireError> {
         loop {
             if let Some(header) = self.inbox.first_chunk::<HEADER_BYTES>() {
                 return Ok(*header);
@@ -145,7 +145,7 @@ impl Stream {
         Ok(length)
     }
 
-    fn pass_header(&mut self, header: [u8; HEADER_BYTES]) {
+    pub(super) fn pass_header(&mut self, header: [u8; HEADER_BYTES]) {
         self.inbox.advance(HEADER_BYTES);
         self.sequence = header[3].wrapping_add(1);
     }

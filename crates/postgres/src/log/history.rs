@@ -112,7 +112,7 @@ async fn history_of(connection: &mut Connection, timeline: u32) -> Result<String
 }
 
 /// Where a history left a timeline. Its lines are `TIMELINE<tab>LSN<tab>REASON`; comments begin with `#`.
-fn left_at(history: &str, timeline: u32) -> Option<Lsn> {
+pub(super) fn left_at(history: &str, timeline: u32) -> Option<Lsn> {
     history.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let number: u32 = words.next()?.parse().ok()?;

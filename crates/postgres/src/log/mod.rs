@@ -52,6 +52,8 @@ mod ddl;
 mod decoder;
 mod feed;
 mod form;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod heartbeat;
 mod history;
 mod identity;

@@ -6,8 +6,11 @@
 
 mod chunk;
 mod filter;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod lookup;
 mod misfits;
+mod parts;
 mod reader;
 mod rows;
 mod snapshot;

@@ -6,6 +6,7 @@ use whimbrel_core::{ColumnType, Table, TableName};
 
 use super::chunk::ChunkRange;
 use super::filter::Conditions;
+use super::parts::PartReader;
 use super::rows::{PgRows, RowLayout};
 use super::snapshot::import_sql;
 use crate::connect::connect;
@@ -34,14 +35,18 @@ pub(super) struct PostgresReader {
     open: Option<OpenChunk>,
 }
 
+/// The header and the trailer of COPY are in no row, and are found in one part.
+const PART_BYTES_MIN: usize = 64;
+
 struct OpenChunk {
     table: TableName,
     /// What to ask once the rows are read, and the answer to expect.
     file: Option<(String, u32)>,
     layout: Arc<RowLayout>,
     block_bytes: usize,
-    /// Nobody here looks into the rows, so that long ones need not be whole.
-    is_raw: bool,
+    format: ReadFormat,
+    /// The row that comes in parts and is looked into.
+    parts: PartReader,
 }
 
 impl PostgresReader {
@@ -156,26 +161,34 @@ impl ChunkReader for PostgresReader {
                 .map(|file| (file_sql(request.table, &range), file)),
             layout: Arc::new(RowLayout::new(request.table, request.format)),
             block_bytes: request.block_bytes,
-            is_raw: request.format != ReadFormat::Decoded,
+            format: request.format,
+            parts: PartReader::default(),
         });
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<Box<dyn RowBlock>>, Error> {
-        let Some(open) = &self.open else {
+        let Some(open) = &mut self.open else {
             return Ok(None);
         };
-        let block = if open.is_raw {
-            self.connection.copy_out_parts(open.block_bytes).await
-        } else {
+        let block = if open.format == ReadFormat::Decoded {
             self.connection.copy_out_block(open.block_bytes).await
+        } else {
+            // Nobody looks into the rows, or into no more than the cells of theirs, so that long ones need not be whole.
+            let part_bytes = open.block_bytes.max(PART_BYTES_MIN);
+            self.connection.copy_out_parts(part_bytes).await
         };
         match block {
+            Ok(Some(block)) if open.format == ReadFormat::InParts && block.is_part => {
+                let part = open.parts.part(&block, &open.layout)?;
+                Ok(Some(Box::new(part)))
+            }
             Ok(Some(block)) => Ok(Some(Box::new(PgRows {
                 block,
                 layout: Arc::clone(&open.layout),
             }))),
             Ok(None) => {
+                open.parts.end(&open.layout)?;
                 self.state = State::Idle;
                 self.check_file().await?;
                 Ok(None)
@@ -223,11 +236,11 @@ fn copy_sql(
     filter: Option<String>,
 ) -> String {
     let relation = quote::table(range.partition.as_ref().unwrap_or(&table.name));
-    let is_decoded = format == ReadFormat::Decoded;
+    let is_decoded = format.raw().is_none();
     let columns = columns_sql(table, is_decoded);
-    let format = match format {
-        ReadFormat::Decoded | ReadFormat::Raw(RawFormat::PgCopyBinary) => "binary",
-        ReadFormat::Raw(RawFormat::PgCopyText) => "text",
+    let format = match format.raw() {
+        None | Some(RawFormat::PgCopyBinary) => "binary",
+        Some(RawFormat::PgCopyText) => "text",
     };
     // COPY of a table itself skips the executor. It takes no expressions, no table without columns, and no partitioned table,
     // which is what a chunk without a file names.

@@ -14,7 +14,7 @@ pub(crate) const BINARY_TRAILER: [u8; 2] = [0xFF, 0xFF];
 /// What is needed to read the rows of a chunk.
 #[derive(Debug)]
 pub(super) struct RowLayout {
-    table: Table,
+    pub(super) table: Table,
     column_count: usize,
     format: ReadFormat,
 }
@@ -29,10 +29,7 @@ impl RowLayout {
     }
 
     fn is_binary(&self) -> bool {
-        matches!(
-            self.format,
-            ReadFormat::Decoded | ReadFormat::Raw(RawFormat::PgCopyBinary)
-        )
+        self.format != ReadFormat::Raw(RawFormat::PgCopyText)
     }
 }
 
@@ -131,13 +128,10 @@ impl RowBlock for PgRows {
     }
 
     fn raw(&self) -> Option<RawRows<'_>> {
-        match self.layout.format {
-            ReadFormat::Decoded => None,
-            ReadFormat::Raw(format) => Some(RawRows {
-                format,
-                bytes: &self.block.bytes,
-            }),
-        }
+        Some(RawRows {
+            format: self.layout.format.raw()?,
+            bytes: &self.block.bytes,
+        })
     }
 
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
@@ -145,7 +139,7 @@ impl RowBlock for PgRows {
     }
 
     fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        if self.layout.format != ReadFormat::Decoded {
+        if self.layout.format.raw().is_some() {
             return Err(Error::Fatal(
                 "a raw block was asked to decode its rows".to_owned(),
             ));

@@ -2,20 +2,26 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use whimbrel_connector::{
-    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RefusalKind, RowBlock, RowRefusal,
+    ChunkCommit, ChunkLoad, Error, Loader, RawFormat, RefusalKind, RowBlock, RowCursor, RowRefusal,
     TargetTable, TaskFence,
 };
-use whimbrel_core::{ChunkId, Value, write_text};
+use whimbrel_core::{ChunkId, Value};
 
 use super::control::{self, Held};
 use super::cut;
 use super::{ActualColumn, KnownTables, run};
 use crate::errors::of_table;
 use crate::quote::{self, identifier};
-use crate::types::{TOO_LONG, encode_binary, encode_text};
+use crate::types::TOO_LONG;
 use crate::wire::Connection;
 
+mod rows;
 mod wide;
+
+use rows::RowEncoder;
+pub(super) use rows::key_text;
+use wide::PieceWriter;
+pub(super) use wide::takes_parts;
 
 /// Begins and ends a binary COPY: `copyto.c`.
 pub(super) const BINARY_HEADER: [u8; 19] = *b"PGCOPY\n\xFF\r\n\0\0\0\0\0\0\0\0\0";
@@ -52,6 +58,8 @@ struct OpenChunk {
     bytes: u64,
     /// Each block is taken whole or not at all.
     sifts: bool,
+    /// Writes rows that go in pieces.
+    pieces: PieceWriter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +75,14 @@ impl Format {
     /// Whether rows stand between a header and a trailer.
     fn is_binary(&self) -> bool {
         self.name() == "binary"
+    }
+
+    /// The columns that rows are encoded for here.
+    fn columns(&self) -> &[ActualColumn] {
+        match self {
+            Self::Raw(_) => &[],
+            Self::Binary(columns) | Self::Text(columns) => columns,
+        }
     }
 
     fn name(&self) -> &'static str {
@@ -266,8 +282,11 @@ impl PostgresLoader {
                     cut::of_messages(raw.bytes, rows, open.room(), open.statement_rows_max);
                 self.write_pieces(open, raw.bytes, &pieces).await?;
             }
-            None if wide::is_wide(block) => self.write_wide(open, block).await?,
-            None => self.write_encoded(open, block).await?,
+            None if block.is_part() => self.write_part(open, block).await?,
+            None => match RowCursor::of(block.row_count(), block.byte_count()) {
+                Some(cursor) => self.write_wide(open, block, cursor).await?,
+                None => self.write_encoded(open, block).await?,
+            },
         }
         open.bytes += block.byte_count() as u64;
         Ok(())
@@ -332,60 +351,6 @@ impl OpenChunk {
     }
 }
 
-/// Encodes rows.
-struct RowEncoder<'a> {
-    open: &'a OpenChunk,
-    scratch: Vec<u8>,
-}
-
-impl RowEncoder<'_> {
-    fn row(&mut self, row: &[Value<'_>], out: &mut Vec<u8>) -> Result<(), Error> {
-        match &self.open.format {
-            Format::Binary(columns) => {
-                let count = i16::try_from(row.len()).map_err(|_| {
-                    Error::table(&self.open.table.source.name, "it has too many columns")
-                })?;
-                out.extend_from_slice(&count.to_be_bytes());
-                for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
-                    let encoded = column.limit.check(value);
-                    encoded
-                        .and_then(|()| encode_binary(value, column.wire, out))
-                        .map_err(|reason| self.open.refuse(row, index, reason))?;
-                }
-            }
-            Format::Text(columns) => {
-                for (index, (value, column)) in row.iter().zip(columns.iter()).enumerate() {
-                    if index > 0 {
-                        out.push(b'\t');
-                    }
-                    let encoded = column.limit.check(value);
-                    encoded
-                        .and_then(|()| encode_text(value, column.wire, &mut self.scratch, out))
-                        .map_err(|reason| self.open.refuse(row, index, reason))?;
-                }
-                out.push(b'\n');
-            }
-            Format::Raw(_) => return Err(Error::Fatal("a decoded row in a raw load".to_owned())),
-        }
-        Ok(())
-    }
-}
-
-/// The row's key as `(a, b)`.
-pub(super) fn key_text(table: &TargetTable, row: &[Value<'_>]) -> Option<String> {
-    let key = table.model().key_in_row();
-    if key.is_empty() {
-        return None;
-    }
-    let mut text = Vec::new();
-    for (place, column) in key.into_iter().enumerate() {
-        text.extend_from_slice(if place == 0 { b"(" } else { b", " });
-        write_text(row.get(column)?, &mut text);
-    }
-    text.push(b')');
-    Some(String::from_utf8_lossy(&text).into_owned())
-}
-
 /// The COPY of a chunk. `FREEZE` marks rows as old at once; the server allows it where the table was emptied in the same
 /// transaction, so that nobody can see them too early.
 fn copy_sql(table: &TargetTable, format: &Format, freezes: bool) -> String {
@@ -429,6 +394,7 @@ impl Loader for PostgresLoader {
             rows: 0,
             bytes: 0,
             sifts: load.sifts,
+            pieces: PieceWriter::default(),
         };
         self.message.clear();
         let begun = async {
@@ -476,6 +442,10 @@ impl Loader for PostgresLoader {
     }
 
     async fn commit(&mut self) -> Result<ChunkCommit, Error> {
+        if let Some(Err(error)) = self.open.as_ref().map(OpenChunk::check_between_rows) {
+            self.rollback().await?;
+            return Err(error);
+        }
         let Some(mut open) = self.open.take() else {
             return Err(Error::Fatal("a commit without an open chunk".to_owned()));
         };

@@ -30,7 +30,7 @@ use whimbrel_connector::{
     TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
-use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, ColumnType, Engine, Position, Table, TableName};
 
 use crate::connect::connect;
 use crate::errors::{general, of_table};
@@ -207,6 +207,20 @@ impl Target for PostgresTarget {
         } else {
             vec![RawFormat::PgCopyText]
         })
+    }
+
+    async fn takes_parts(&mut self, table: &TargetTable) -> Result<bool, Error> {
+        let is_cut =
+            |ty: &ColumnType| matches!(ty, ColumnType::Text { .. } | ColumnType::Blob { .. });
+        if !table
+            .columns
+            .iter()
+            .any(|column| is_cut(&column.source_type))
+        {
+            return Ok(false);
+        }
+        let columns = self.known.columns(&mut self.connection, table).await?;
+        Ok(load::takes_parts(table, &columns))
     }
 
     fn preview(&self, table: &TargetTable, mode: PrepareMode) -> Vec<String> {

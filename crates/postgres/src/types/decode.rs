@@ -4,7 +4,7 @@ use whimbrel_core::{
 };
 
 /// Of text that is not UTF-8: a database in `SQL_ASCII` takes any bytes, and its server cannot convert them.
-pub(super) const NOT_TEXT: &str = "bytes that are no text in UTF-8, which a database in SQL_ASCII may hold; correct them there, as convert_from does, or have such rows left out, as DataErrorPolicy can say";
+pub(crate) const NOT_TEXT: &str = "bytes that are no text in UTF-8, which a database in SQL_ASCII may hold; correct them there, as convert_from does, or have such rows left out, as DataErrorPolicy can say";
 
 /// Reads one cell of `COPY BINARY`. The error says what is wrong with its bytes.
 ///

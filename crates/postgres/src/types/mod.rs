@@ -5,13 +5,15 @@
 mod bounds;
 mod decode;
 mod encode;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod limit;
 mod mapping;
 mod text;
 mod wire_type;
 
 pub(crate) use bounds::bounds;
-pub(crate) use decode::decode_cell;
+pub(crate) use decode::{NOT_TEXT, decode_cell};
 pub(crate) use encode::{
     JSONB_VERSION, Refused, TOO_LARGE, check_plain, encode_binary, encode_text,
     encode_text_parameter, escape, plain,
@@ -38,7 +40,7 @@ impl CatalogType<'_> {
     /// The type in the terms that engines share. OIDs of built-in types never change:
     /// <https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/catalog/pg_type.dat>.
     pub(crate) fn column_type(self) -> ColumnType {
-        let length = || u32::try_from(self.modifier - 4).ok();
+        let length = || u32::try_from(self.modifier.checked_sub(4)?).ok();
         let precision = || {
             u8::try_from(self.modifier)
                 .ok()
@@ -132,12 +134,29 @@ mod tests {
     }
 
     #[test]
+    fn a_modifier_that_is_none_limits_nothing() {
+        let told = |oid| CatalogType {
+            oid,
+            modifier: i32::MIN,
+            name: "any",
+            labels: None,
+        };
+        let varchar = ColumnType::Varchar { length: None };
+        assert_eq!(told(1043).column_type(), varchar);
+        assert_eq!(
+            told(1042).column_type(),
+            ColumnType::Text { bytes_max: None }
+        );
+    }
+
+    #[test]
     fn numeric_modifiers_hold_precision_and_signed_scale() {
         let decimal = |precision| ColumnType::Decimal {
             precision,
             unsigned: false,
         };
         assert_eq!(numeric(-1), decimal(None));
+        assert_eq!(numeric(i32::MIN), decimal(None));
         assert_eq!(numeric((12 << 16 | 2) + 4), decimal(Some((12, 2))));
         assert_eq!(
             numeric((3 << 16 | (0x7FF & -2_i32)) + 4),

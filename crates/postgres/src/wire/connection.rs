@@ -1,11 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{
-    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
-};
+use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,8 +12,6 @@ use super::copy::{CopyBlock, Run};
 use super::stream::{LONG_BYTES, Message, Stream, message_length};
 use crate::options::Options;
 
-/// The name under which the server lists our connections.
-const APPLICATION_NAME: &str = "whimbrel";
 /// A server that sends its log reads our answers all the time.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -101,17 +95,30 @@ impl Connection {
             TlsMode::None => Io::Plain(socket),
             _ => encrypted(socket, options).await?,
         };
-        let tls = io.tls_version();
-        let mut connection = Self {
+        let mut connection = Self::over(io);
+        connection.set_up(options, purpose).await?;
+        Ok(connection)
+    }
+
+    pub(super) fn over(io: Io) -> Self {
+        Self {
+            tls: io.tls_version(),
             stream: Stream::new(io),
             parameters: HashMap::new(),
-            tls,
             is_copying_in: false,
             copy_out_left: 0,
-        };
-        connection.sign_in(options, purpose).await?;
+        }
+    }
+
+    /// Signs in and fixes the session.
+    pub(super) async fn set_up(
+        &mut self,
+        options: &Options,
+        purpose: Purpose,
+    ) -> Result<(), StartError> {
+        self.sign_in(options, purpose).await?;
         if let Some(script) = &options.after_connect {
-            match connection.query(script).await {
+            match self.query(script).await {
                 Ok(_) => {}
                 Err(WireError::Server(error)) => {
                     // Statements may hold secrets, and so may what the server says of them.
@@ -121,13 +128,13 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
-        connection.query(SESSION).await?;
-        connection.query(connection.encoding()).await?;
-        match connection.query(SESSION_WISHES).await {
+        self.query(SESSION).await?;
+        self.query(self.encoding()).await?;
+        match self.query(SESSION_WISHES).await {
             Ok(_) | Err(WireError::Server(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(connection)
+        Ok(())
     }
 
     /// Has texts arrive in UTF-8. A server that does not know in which encoding they are cannot convert them, and would refuse to send what is
@@ -136,118 +143,6 @@ impl Connection {
         match self.parameter("server_encoding") {
             Some("SQL_ASCII") => "SET client_encoding = 'SQL_ASCII'",
             _ => "SET client_encoding = 'UTF8'",
-        }
-    }
-
-    async fn sign_in(&mut self, options: &Options, purpose: Purpose) -> Result<(), StartError> {
-        let replication = match purpose {
-            Purpose::Queries => None,
-            Purpose::Replication => Some(("replication", "database")),
-        };
-        let parameters = [
-            ("user", options.user.as_str()),
-            ("database", &options.database),
-            ("client_encoding", "UTF8"),
-            ("application_name", APPLICATION_NAME),
-        ];
-        let mut out = BytesMut::new();
-        frontend::startup_message(parameters.into_iter().chain(replication), &mut out)?;
-        self.send(&out).await?;
-        loop {
-            let Message { kind, body } = self.stream.message().await?;
-            match kind {
-                b'R' => self.authenticate(&body, options).await?,
-                b'S' => self.remember_parameter(&body),
-                b'K' | b'N' | b'v' => {}
-                b'Z' => return Ok(()),
-                b'E' => return Err(WireError::server(&body).into()),
-                other => return Err(unexpected(other, "signing in").into()),
-            }
-        }
-    }
-
-    async fn authenticate(&mut self, body: &[u8], options: &Options) -> Result<(), StartError> {
-        let Some((kind, rest)) = body.split_first_chunk::<4>() else {
-            return Err(WireError::protocol("a short authentication request").into());
-        };
-        let password = || {
-            options
-                .password
-                .as_ref()
-                .map(|secret| secret.expose().as_bytes())
-                .ok_or_else(|| {
-                    StartError::SignIn(
-                        "the server asks for a password and none was given".to_owned(),
-                    )
-                })
-        };
-        let mut out = BytesMut::new();
-        match u32::from_be_bytes(*kind) {
-            0 => return Ok(()),
-            3 => frontend::password_message(password()?, &mut out)?,
-            5 => {
-                let salt = rest
-                    .first_chunk::<4>()
-                    .ok_or_else(|| WireError::protocol("a short salt"))?;
-                let hash = md5_hash(options.user.as_bytes(), password()?, *salt);
-                frontend::password_message(hash.as_bytes(), &mut out)?;
-            }
-            10 => return self.scram(rest, password()?).await,
-            other => {
-                return Err(StartError::SignIn(format!(
-                    "the server asks for sign-in method {other}; set scram-sha-256 or md5 for this user in pg_hba.conf"
-                )));
-            }
-        }
-        self.send(&out).await?;
-        Ok(())
-    }
-
-    async fn scram(&mut self, mechanisms: &[u8], password: &[u8]) -> Result<(), StartError> {
-        let offers = |name: &str| {
-            mechanisms
-                .split(|&byte| byte == 0)
-                .any(|m| m == name.as_bytes())
-        };
-        let end_point = self.stream.tls_end_point();
-        // With channel binding nobody in between, however trusted its certificate, can pass the sign-in on. Without it we say
-        // whether we could have had it, so that an offer cut out on the way is noticed.
-        let (mechanism, binding) = match end_point {
-            Some(hash) if offers(SCRAM_SHA_256_PLUS) => (
-                SCRAM_SHA_256_PLUS,
-                ChannelBinding::tls_server_end_point(hash),
-            ),
-            Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
-            None => (SCRAM_SHA_256, ChannelBinding::unsupported()),
-        };
-        if !offers(mechanism) {
-            return Err(StartError::SignIn(
-                "the server does not offer SCRAM-SHA-256".to_owned(),
-            ));
-        }
-        let mut scram = ScramSha256::new(password, binding);
-        let mut out = BytesMut::new();
-        frontend::sasl_initial_response(mechanism, scram.message(), &mut out)?;
-        self.send(&out).await?;
-        let challenge = self.sasl_message(11).await?;
-        scram.update(&challenge)?;
-        out.clear();
-        frontend::sasl_response(scram.message(), &mut out)?;
-        self.send(&out).await?;
-        let last = self.sasl_message(12).await?;
-        scram.finish(&last).map_err(|error| {
-            StartError::SignIn(format!(
-                "the server could not prove that it knows the password: {error}"
-            ))
-        })
-    }
-
-    async fn sasl_message(&mut self, expected: u32) -> Result<Bytes, StartError> {
-        let Message { kind, body } = self.stream.message().await?;
-        match (kind, body.first_chunk::<4>()) {
-            (b'R', Some(code)) if u32::from_be_bytes(*code) == expected => Ok(body.slice(4..)),
-            (b'E', _) => Err(WireError::server(&body).into()),
-            (other, _) => Err(unexpected(other, "signing in").into()),
         }
     }
 
@@ -276,7 +171,7 @@ impl Connection {
         self.tls.as_deref()
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), WireError> {
         self.stream.write(bytes).await?;
         self.stream.flush().await
     }
@@ -380,6 +275,7 @@ impl Connection {
                 return Ok(Some(CopyBlock {
                     bytes,
                     message_count: run.message_count,
+                    is_part: false,
                 }));
             }
             if run.is_last {
@@ -396,6 +292,7 @@ impl Connection {
                 return Ok(Some(CopyBlock {
                     bytes: self.stream.take_long(length).await?,
                     message_count: 1,
+                    is_part: false,
                 }));
             }
             self.stream.make_room(run.byte_count)?;

@@ -9,6 +9,8 @@ pub(crate) struct CopyBlock {
     pub(crate) bytes: Bytes,
     /// How many messages of the server begin here: 0 for a part of one that began in an earlier block.
     pub(crate) message_count: usize,
+    /// Whether it is a part of one message.
+    pub(crate) is_part: bool,
 }
 
 impl CopyBlock {
@@ -122,6 +124,7 @@ mod tests {
         let block = CopyBlock {
             bytes,
             message_count: 2,
+            is_part: false,
         };
         assert_eq!(block.messages().collect::<Vec<_>>(), [b"one", b"two"]);
     }

@@ -8,9 +8,12 @@ mod connection;
 mod copy;
 mod end_point;
 mod error;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod parts;
 mod pipeline;
 mod replication;
+mod sign_in;
 mod stream;
 
 pub(crate) use connection::{Connection, Purpose, StartError, TextRow};

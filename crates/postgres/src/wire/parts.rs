@@ -65,6 +65,7 @@ impl Connection {
         Ok(CopyBlock {
             bytes,
             message_count: usize::from(header > 0),
+            is_part: true,
         })
     }
 }

@@ -42,10 +42,10 @@ impl Stream {
 
     /// What binds a sign-in to this TLS connection; `None` without TLS, or for a certificate that defines none.
     pub(super) fn tls_end_point(&self) -> Option<Vec<u8>> {
-        match &self.io {
-            Io::Plain(_) => None,
-            Io::Tls(stream) => super::end_point::end_point(stream.get_ref().1.peer_certificates()?),
-        }
+        let Io::Tls(stream) = &self.io else {
+            return None;
+        };
+        super::end_point::end_point(stream.get_ref().1.peer_certificates()?)
     }
 
     /// Bytes read from the socket and not taken yet.

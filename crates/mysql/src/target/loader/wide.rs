@@ -1,35 +1,39 @@
-//! A row too large to be held twice: its text is made in windows, each sent before the next is made.
+//! Rows that are written piece by piece: those too large to be held twice, whose text is made in windows, and those that the source hands over in
+//! parts.
 //!
-//! The cells are borrowed from the block that holds the row, which is decoded anew for each window. The row has a statement of its own, and
-//! what is kept of it to name it, should it be refused, is its short cells.
+//! A piece is sent before the next is made. The row has a statement of its own, and what is kept of it to name it, should it be refused, is its short
+//! cells. What can be lost or doubled: the statement ends behind the row's last cell, and the server's own count of rows is compared with that of one
+//! row as it is for any other; a row that is refused when some of it has been sent, or whose parts come to an end before its last cell, is rolled
+//! back with its chunk.
 
-use whimbrel_connector::{Error, RowBlock};
-use whimbrel_core::Value;
+use whimbrel_connector::{Error, Piece, RowBlock, RowCursor};
+use whimbrel_core::{ColumnType, Value};
 
 use super::super::layout::Layout;
 use super::{Cut, OpenChunk};
-use crate::types::{Slot, check_plain, escape, plain};
+use crate::types::{SlotKind, check_plain, encode_cell, escape, plain};
 use crate::wire::Connection;
 
-/// A row from this size on goes in windows.
-const WIDE_BYTES: usize = 4 * 1024 * 1024;
-/// A cell from this size on may lie in several windows.
-const LONG_BYTES: usize = 64 * 1024;
-const WINDOW_BYTES: usize = 256 * 1024;
-/// Each window costs a look at the row, so that a very large one has larger windows.
-const WINDOWS_MAX: usize = 32;
-
-/// Where in a row the next window begins.
+/// A row that is being written in pieces.
 #[derive(Debug, Default)]
-struct Windows {
-    cell: usize,
-    /// Bytes of the cell that earlier windows have; 0 when it has not begun.
-    offset: usize,
+pub(super) struct PieceWriter {
+    /// The next cell, or the one whose parts are being written.
+    column: usize,
+    is_cutting: bool,
+    /// Bytes that are still to come of that cell.
+    left: usize,
+    /// The row as it was sent, without its cut cells.
+    outline: Vec<u8>,
+    is_over: bool,
 }
 
-/// Whether a block is one such row.
-pub(super) fn is_wide(block: &dyn RowBlock) -> bool {
-    block.row_count() == 1 && block.byte_count() >= WIDE_BYTES
+/// Whether rows may come in parts: long cells are written as they are, whatever else they hold.
+pub(in super::super) fn takes_parts(layout: &Layout) -> bool {
+    layout.slots.iter().all(|slot| match slot.source_type {
+        ColumnType::Text { .. } => slot.kind == SlotKind::Text,
+        ColumnType::Blob { .. } => slot.kind == SlotKind::Bytes,
+        _ => true,
+    })
 }
 
 impl OpenChunk {
@@ -38,90 +42,142 @@ impl OpenChunk {
         &mut self,
         connection: &mut Connection,
         block: &dyn RowBlock,
+        mut cursor: RowCursor,
     ) -> Result<(), Error> {
         self.end_last(connection).await?;
-        let window_bytes = WINDOW_BYTES.max(block.byte_count() / WINDOWS_MAX);
-        let mut windows = Windows::default();
-        let mut is_over = false;
-        while !is_over {
+        let mut writer = PieceWriter::default();
+        while !writer.is_over {
             self.drop_text();
             let (layout, text) = (&self.layout, &mut self.text);
+            let may_cut = |place: usize, value: &Value<'_>| {
+                let slot = layout.slots.get(place);
+                slot.is_some_and(|slot| plain(value, slot).is_some())
+            };
             block.decode(&mut |row| {
-                is_over = windows.fill(row, layout, window_bytes, text)?;
-                Ok(())
+                layout.check_width(row)?;
+                cursor
+                    .next(row, &may_cut, &mut |piece| {
+                        writer.write(piece, layout, row, text)
+                    })
+                    .map(drop)
             })?;
             self.send(connection, self.text.len()).await?;
         }
+        self.end_row(connection, writer).await?;
+        self.total.byte_count += block.byte_count() as u64;
+        Ok(())
+    }
+
+    /// Writes a part of a row.
+    pub(super) async fn write_part(
+        &mut self,
+        connection: &mut Connection,
+        block: &dyn RowBlock,
+    ) -> Result<(), Error> {
+        let mut writer = if block.row_count() > 0 {
+            self.check_between_rows()?;
+            self.end_last(connection).await?;
+            PieceWriter::default()
+        } else {
+            let begun = self.pieces.take();
+            begun.ok_or_else(|| Error::Fatal("a part of a row that was not begun".to_owned()))?
+        };
         self.drop_text();
         let (layout, text) = (&self.layout, &mut self.text);
-        block.decode(&mut |row| outline(row, layout, text))?;
+        block.pieces(&mut |piece| writer.write(piece, layout, &[], text))?;
+        self.send(connection, self.text.len()).await?;
+        self.total.byte_count += block.byte_count() as u64;
+        if writer.is_over {
+            return self.end_row(connection, writer).await;
+        }
+        self.drop_text();
+        self.pieces = Some(writer);
+        Ok(())
+    }
+
+    /// Ends the statement of a row that was sent.
+    async fn end_row(
+        &mut self,
+        connection: &mut Connection,
+        writer: PieceWriter,
+    ) -> Result<(), Error> {
+        self.text = writer.outline;
         self.sent = self.text.len();
         let cut = Cut {
             at: self.text.len(),
             rows: 1,
         };
-        self.end_statement(connection, cut).await?;
-        self.total.byte_count += block.byte_count() as u64;
+        self.end_statement(connection, cut).await
+    }
+
+    /// Checks that no row has been begun that is not over.
+    pub(super) fn check_between_rows(&self) -> Result<(), Error> {
+        match self.pieces {
+            None => Ok(()),
+            Some(_) => Err(Error::Fatal(format!(
+                "a row of table {} ended before its last cell",
+                self.layout.source
+            ))),
+        }
+    }
+}
+
+impl PieceWriter {
+    /// Appends a piece as LOAD DATA reads it. `row` is all of the row, where somebody has it.
+    fn write(
+        &mut self,
+        piece: Piece<'_>,
+        layout: &Layout,
+        row: &[Value<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let wrong = |what: &str| Error::Fatal(format!("a row of table {} {what}", layout.source));
+        let slot = layout.slots.get(self.column);
+        let slot = slot.ok_or_else(|| wrong("has more cells than columns"))?;
+        let refuse = |value: &Value<'_>, why: &str| layout.refuse(row, value, slot, why);
+        match piece {
+            Piece::Cell(_) | Piece::Begin { .. } if self.is_cutting => {
+                return Err(wrong("has a cell that lacks bytes"));
+            }
+            Piece::Cell(value) => {
+                self.separate(out);
+                let start = out.len();
+                encode_cell(&value, slot, out).map_err(|why| refuse(&value, why))?;
+                self.outline.extend_from_slice(&out[start..]);
+                self.end_cell(layout, out);
+            }
+            Piece::Begin { of, bytes } => {
+                self.separate(out);
+                check_plain(&of, slot).map_err(|why| refuse(&of, why))?;
+                (self.is_cutting, self.left) = (true, bytes);
+            }
+            Piece::Part(part) => {
+                let bytes = plain(&part, slot).ok_or_else(|| refuse(&part, "it comes in parts"))?;
+                let left = self.left.checked_sub(bytes.len());
+                self.left = left.ok_or_else(|| wrong("has a cell of more bytes than it said"))?;
+                escape(bytes, out);
+                if self.left == 0 {
+                    self.end_cell(layout, out);
+                }
+            }
+        }
         Ok(())
     }
-}
 
-impl Windows {
-    /// Appends the next window of about `bytes`. Answers whether the row is over.
-    fn fill(
-        &mut self,
-        row: &[Value<'_>],
-        layout: &Layout,
-        bytes: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, Error> {
-        layout.check_width(row)?;
-        let end = out.len() + bytes;
-        while let (Some(value), Some(slot)) = (row.get(self.cell), layout.slots.get(self.cell)) {
-            if out.len() >= end {
-                return Ok(false);
-            }
-            if self.offset == 0 && self.cell > 0 {
-                out.push(b'\t');
-            }
-            match long(value, slot) {
-                Some(cell) => {
-                    if self.offset == 0 {
-                        check_plain(value, slot)
-                            .map_err(|why| layout.refuse(row, value, slot, why))?;
-                    }
-                    let room = end.saturating_sub(out.len()).max(1);
-                    let piece_end = cell.len().min(self.offset + room);
-                    escape(cell.get(self.offset..piece_end).unwrap_or_default(), out);
-                    self.offset = piece_end;
-                    if piece_end < cell.len() {
-                        return Ok(false);
-                    }
-                }
-                None => layout.encode_at(row, self.cell, out)?,
-            }
-            (self.cell, self.offset) = (self.cell + 1, 0);
-        }
-        out.push(b'\n');
-        Ok(true)
-    }
-}
-
-/// The bytes of a cell that goes in pieces.
-fn long<'v>(value: &'v Value<'_>, slot: &Slot) -> Option<&'v [u8]> {
-    plain(value, slot).filter(|bytes| bytes.len() >= LONG_BYTES)
-}
-
-/// The row as it was sent, without its long cells.
-fn outline(row: &[Value<'_>], layout: &Layout, out: &mut Vec<u8>) -> Result<(), Error> {
-    for (index, (value, slot)) in row.iter().zip(&layout.slots).enumerate() {
-        if index > 0 {
+    fn separate(&mut self, out: &mut Vec<u8>) {
+        if self.column > 0 {
             out.push(b'\t');
-        }
-        if long(value, slot).is_none() {
-            layout.encode_at(row, index, out)?;
+            self.outline.push(b'\t');
         }
     }
-    out.push(b'\n');
-    Ok(())
+
+    fn end_cell(&mut self, layout: &Layout, out: &mut Vec<u8>) {
+        self.is_cutting = false;
+        self.column += 1;
+        if self.column == layout.slots.len() {
+            out.push(b'\n');
+            self.outline.push(b'\n');
+            self.is_over = true;
+        }
+    }
 }

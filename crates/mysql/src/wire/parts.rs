@@ -1,0 +1,109 @@
+//! Long rows are not held whole: they are handed over in parts, as they come.
+//!
+//! A part is some of a row's bytes, whatever the packets in which the server sent them. Nothing is taken before all of a part is there, so that a
+//! dropped call loses nothing; where the server's packets end a row is the end of its last part, which says so.
+
+use bytes::Bytes;
+
+use super::connection::{Connection, State};
+use super::rows::{Front, front};
+use super::stream::{HEADER_BYTES, PART_BYTES_MAX, part_length};
+use super::{RowPackets, WireError};
+
+/// What comes next of a result.
+#[derive(Debug)]
+pub(crate) enum RowsOrPart {
+    Rows(RowPackets),
+    Part(RowPart),
+}
+
+/// Some bytes of a row.
+#[derive(Debug)]
+pub(crate) struct RowPart {
+    pub(crate) bytes: Bytes,
+    pub(crate) begins: bool,
+    pub(crate) ends: bool,
+}
+
+/// What is left of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowLeft {
+    /// Bytes of the packet that is being read.
+    in_packet: usize,
+    /// Whether another packet goes on with the row.
+    goes_on: bool,
+}
+
+impl RowLeft {
+    fn of(header: [u8; HEADER_BYTES]) -> Self {
+        let in_packet = part_length(header);
+        Self {
+            in_packet,
+            goes_on: in_packet == PART_BYTES_MAX,
+        }
+    }
+}
+
+impl Connection {
+    /// As [`Self::block`], but of a row longer than `block_bytes` comes a part.
+    pub(crate) async fn block_in_parts(
+        &mut self,
+        block_bytes: usize,
+    ) -> Result<Option<RowsOrPart>, WireError> {
+        if let Some(left) = self.row_left {
+            return self.part(left, false, block_bytes).await.map(Some);
+        }
+        if self.state == State::Rows && self.is_long_row_next(block_bytes).await? {
+            let left = RowLeft::of(self.stream.header().await?);
+            return self.part(left, true, block_bytes).await.map(Some);
+        }
+        let rows = self.block(block_bytes).await?;
+        Ok(rows.map(RowsOrPart::Rows))
+    }
+
+    /// Whether a row comes next that is longer than a block and not there yet.
+    async fn is_long_row_next(&mut self, block_bytes: usize) -> Result<bool, WireError> {
+        loop {
+            match front(self.stream.inbox()) {
+                Front::LongRow => return Ok(true),
+                Front::Unfinished(bytes) => match self.stream.inbox().get(HEADER_BYTES) {
+                    // Rows of the binary protocol begin with a zero.
+                    Some(first) => return Ok(*first == 0 && bytes > block_bytes),
+                    None => self.stream.fill().await?,
+                },
+                Front::Row(_) | Front::Last => return Ok(false),
+            }
+        }
+    }
+
+    /// The next part of a row. Where the row begins, the header of its first packet is still in the inbox.
+    async fn part(
+        &mut self,
+        mut left: RowLeft,
+        begins: bool,
+        block_bytes: usize,
+    ) -> Result<RowsOrPart, WireError> {
+        let needs_header = begins || left.in_packet == 0;
+        if needs_header && !begins {
+            left = RowLeft::of(self.stream.header().await?);
+        }
+        let head = if needs_header { HEADER_BYTES } else { 0 };
+        let count = left.in_packet.min(block_bytes.max(1));
+        while self.stream.inbox().len() < head + count {
+            self.stream.fill().await?;
+        }
+        if needs_header {
+            let header = self.stream.header().await?;
+            self.stream.pass_header(header);
+        }
+        let bytes = self.stream.take(count);
+        left.in_packet -= count;
+        let ends = left.in_packet == 0 && !left.goes_on;
+        self.row_left = (!ends).then_some(left);
+        Ok(RowsOrPart::Part(RowPart {
+            bytes,
+            begins,
+            ends,
+        }))
+    }
+}

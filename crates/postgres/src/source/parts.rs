@@ -1,0 +1,219 @@
+//! Long rows, handed on as they come.
+//!
+//! The connection cuts a long message into parts ([`crate::wire`]); here their cells are found, whatever the parts' ends cut. What can be lost or
+//! doubled: the first part counts as the row and the others as none; a row whose parts end before its last cell is an error, at its next
+//! part as well as at the end of the chunk, and its beginning is rolled back with the chunk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whimbrel_connector::{Error, Piece, PieceVisitor, RawRows, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_core::{Column, ColumnType, Value};
+use whimbrel_net::{BadRow, CellHead, CutAs, Found, RowFraming, RowScanner, ScanFault, Scanned};
+
+use super::rows::{BINARY_HEADER, RowLayout};
+use crate::types::{NOT_TEXT, decode_cell};
+use crate::wire::CopyBlock;
+
+/// Bytes of the length before a cell.
+const LENGTH_BYTES: usize = 4;
+
+/// A row of `COPY BINARY`: the count of its cells, and each with its length before it.
+#[derive(Debug)]
+pub(super) struct BinaryRow {
+    /// What cells may be cut as, for each column.
+    cuts: Vec<Option<CutAs>>,
+}
+
+impl RowFraming for BinaryRow {
+    fn column_count(&self) -> usize {
+        self.cuts.len()
+    }
+
+    fn head_bytes(&self) -> usize {
+        2
+    }
+
+    fn take_head(&mut self, head: &[u8]) -> Result<(), &'static str> {
+        let count = head.first_chunk().map(|count| u16::from_be_bytes(*count));
+        if count.map(usize::from) == Some(self.cuts.len()) {
+            Ok(())
+        } else {
+            Err("it has another number of columns")
+        }
+    }
+
+    fn cell(&self, _: usize, bytes: &[u8]) -> Result<CellHead, &'static str> {
+        let Some(length) = bytes.first_chunk::<LENGTH_BYTES>() else {
+            return Ok(CellHead::Unfinished);
+        };
+        Ok(match usize::try_from(i32::from_be_bytes(*length)) {
+            Err(_) => CellHead::Null(LENGTH_BYTES),
+            Ok(bytes) => CellHead::Value {
+                head: LENGTH_BYTES,
+                bytes,
+            },
+        })
+    }
+
+    fn cut(&self, column: usize) -> Option<CutAs> {
+        self.cuts.get(column).copied().flatten()
+    }
+}
+
+/// The row that is coming in parts, if one is.
+#[derive(Debug, Default)]
+pub(super) struct PartReader {
+    scanner: Option<RowScanner<BinaryRow>>,
+}
+
+impl PartReader {
+    /// Takes a block that is a part of a row.
+    pub(super) fn part(
+        &mut self,
+        block: &CopyBlock,
+        layout: &Arc<RowLayout>,
+    ) -> Result<PgPart, Error> {
+        let begins = block.message_count > 0;
+        if begins == self.scanner.is_some() {
+            return Err(layout.refuse_part(None, "it ends too early"));
+        }
+        let framing = || BinaryRow {
+            cuts: layout.columns().map(|column| cut(&column.ty)).collect(),
+        };
+        let scanner = self
+            .scanner
+            .get_or_insert_with(|| RowScanner::new(framing()));
+        let mut found = Vec::new();
+        for message in block.messages() {
+            let row = if begins {
+                message.strip_prefix(&BINARY_HEADER).unwrap_or(message)
+            } else {
+                message
+            };
+            let fed = scanner.feed(block.bytes.slice_ref(row), &mut found);
+            fed.map_err(|bad| refusal(layout, bad))?;
+        }
+        if scanner.is_over() {
+            self.scanner = None;
+        }
+        Ok(PgPart {
+            layout: Arc::clone(layout),
+            begins,
+            byte_count: block.bytes.len(),
+            found,
+        })
+    }
+
+    /// Checks that no row is left unfinished.
+    pub(super) fn end(&self, layout: &RowLayout) -> Result<(), Error> {
+        match self.scanner {
+            None => Ok(()),
+            Some(_) => Err(layout.refuse_part(None, "it ends too early")),
+        }
+    }
+}
+
+fn cut(ty: &ColumnType) -> Option<CutAs> {
+    match ty {
+        ColumnType::Text { .. } => Some(CutAs::Text),
+        ColumnType::Blob { .. } => Some(CutAs::Bytes),
+        _ => None,
+    }
+}
+
+fn refusal(layout: &RowLayout, bad: BadRow) -> Error {
+    let reason = match bad.why {
+        ScanFault::Framing(reason) => reason,
+        ScanFault::NotText => NOT_TEXT,
+        ScanFault::TooLong => "it goes on after its last column",
+        ScanFault::NoRoom => "there is no memory for a cell of it",
+    };
+    layout.refuse_part(bad.column, reason)
+}
+
+impl RowLayout {
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.table.loaded_columns()
+    }
+
+    /// Refuses a row of which nobody has all cells.
+    fn refuse_part(&self, column: Option<usize>, reason: &str) -> Error {
+        let column = column.and_then(|column| self.columns().nth(column));
+        let reason = format!("the source sent a row that cannot be read: {reason}");
+        let cells = vec![Value::NotSent; self.columns().count()];
+        RowRefusal::unreadable(
+            &self.table,
+            &cells,
+            column.map(|column| column.name.clone()),
+            reason,
+        )
+        .into()
+    }
+}
+
+/// A part of a row.
+pub(super) struct PgPart {
+    layout: Arc<RowLayout>,
+    begins: bool,
+    byte_count: usize,
+    found: Vec<Scanned>,
+}
+
+impl PgPart {
+    fn cell<'c>(&self, column: usize, cell: &'c Bytes) -> Result<Value<'c>, Error> {
+        let described = self.layout.columns().nth(column);
+        let described =
+            described.ok_or_else(|| self.layout.refuse_part(None, "it has more cells"))?;
+        let value = cell.get(LENGTH_BYTES..).unwrap_or_default();
+        decode_cell(&described.ty, value)
+            .map_err(|reason| self.layout.refuse_part(Some(column), reason))
+    }
+}
+
+impl RowBlock for PgPart {
+    fn row_count(&self) -> usize {
+        usize::from(self.begins)
+    }
+
+    fn byte_count(&self) -> usize {
+        self.byte_count
+    }
+
+    fn raw(&self) -> Option<RawRows<'_>> {
+        None
+    }
+
+    fn decode(&self, _: &mut RowVisitor<'_>) -> Result<(), Error> {
+        Err(Error::Fatal(
+            "a part of a row was asked to decode its rows".to_owned(),
+        ))
+    }
+
+    fn is_part(&self) -> bool {
+        true
+    }
+
+    fn pieces(&self, visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
+        for Scanned { column, what } in &self.found {
+            visit(match what {
+                Found::Null => Piece::Cell(Value::Null),
+                Found::Cell(cell) => Piece::Cell(self.cell(*column, cell)?),
+                Found::Begin(CutAs::Text, bytes) => Piece::Begin {
+                    of: Value::Text(""),
+                    bytes: *bytes,
+                },
+                Found::Begin(CutAs::Bytes, bytes) => Piece::Begin {
+                    of: Value::Bytes(&[]),
+                    bytes: *bytes,
+                },
+                Found::Part(CutAs::Bytes, part) => Piece::Part(Value::Bytes(part)),
+                Found::Part(CutAs::Text, part) => Piece::Part(Value::Text(
+                    std::str::from_utf8(part)
+                        .map_err(|_| self.layout.refuse_part(Some(*column), NOT_TEXT))?,
+                )),
+            })?;
+        }
+        Ok(())
+    }
+}
