@@ -54,7 +54,10 @@ pub(super) fn plan_view(
         .first()
         .filter(|_| foreign.engine == Engine::Postgres);
     let needed = needed.map(|needed| &needed.lacking);
-    let converted = match (needed.or(script.foreign_bar.as_ref()), &script.statements[..]) {
+    let converted = match (
+        needed.or(script.foreign_bar.as_ref()),
+        &script.statements[..],
+    ) {
         (None, [only]) => views.convert(&only.sql, script.schema.as_deref()),
         (None, _) => Err("it has defaults or indexes of its own".to_owned()),
         (Some(why), _) => Err(why.clone()),

@@ -227,9 +227,16 @@ impl Class {
     }
 }
 
-/// Whether a type of MySQL's compares characters: its collation is binary and does not pad with spaces.
+/// Whether a type of MySQL's compares characters: its collation is binary and does not pad with spaces, and its set has one code for each character, as some of the Far East have not.
 fn is_exact(native: &str) -> bool {
-    native.ends_with(" COLLATE utf8mb4_0900_bin") || native.ends_with("_nopad_bin")
+    const SETS: [&str; 8] = [
+        "utf8mb4", "utf8mb3", "utf8", "ucs2", "utf16", "utf32", "latin1", "ascii",
+    ];
+    let Some((_, collation)) = native.rsplit_once(" COLLATE ") else {
+        return false;
+    };
+    let set = collation.strip_suffix("_nopad_bin");
+    collation == "utf8mb4_0900_bin" || set.is_some_and(|set| SETS.contains(&set))
 }
 
 /// PostgreSQL compares characters, but for collations that are not deterministic: a column may have one of its own, and a domain of texts may bring it.
@@ -263,10 +270,13 @@ pub(super) fn common(one: Class, other: Class) -> Option<Class> {
                 bits: other,
                 is_unsigned: is_other,
             },
-        ) => Some(Class::Int {
-            bits: one.max(other),
-            is_unsigned: is_unsigned && is_other,
-        }),
+        ) => {
+            let (bits, is_unsigned) = (one.max(other), is_unsigned && is_other);
+            // No type of whole numbers holds those with a sign and those without.
+            let is_decimal = bits > 64 && !is_unsigned;
+            let digits = Digits::fixed(20, 0).filter(|_| is_decimal);
+            Some(digits.map_or(Class::Int { bits, is_unsigned }, Class::Decimal))
+        }
         (Class::Text(one), Class::Text(other)) => Some(Class::Text(one.with(other))),
         (Class::Opaque, _) | (_, Class::Opaque) => None,
         (Class::Decimal(_), _) | (_, Class::Decimal(_)) => {

@@ -1,14 +1,15 @@
 //! Values and conditions in the SQL of the target.
 
+use super::TEXTS_AGREE;
 use super::ast::{Expr, Is, Op, Query};
 use super::class::{Agrees, Class, Digits, common};
 use super::dates;
 use super::query::{Converter, Done, Typed};
-use super::TEXTS_AGREE;
 
 /// Of one value. What is compared with several stands beside each of them, and such values within one another grow fast.
 const TEXT_BYTES_MAX: usize = 1 << 20;
-const SOME_EXACT: &str = "it compares a number with others, of which some are exact and some are not";
+const SOME_EXACT: &str =
+    "it compares a number with others, of which some are exact and some are not";
 
 impl Converter<'_> {
     /// A value: to MySQL a condition is a number, which PostgreSQL has to be told.
@@ -277,7 +278,9 @@ impl Converter<'_> {
         let whens: Vec<String> = match operand {
             Some(operand) => {
                 let (value, whens) = self.paired_with_all(operand, &whens, false)?;
-                let equal = whens.iter().map(|when| format!("{} = {}", value.sql, when.sql));
+                let equal = whens
+                    .iter()
+                    .map(|when| format!("{} = {}", value.sql, when.sql));
                 equal.collect()
             }
             None => {

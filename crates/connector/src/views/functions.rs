@@ -234,9 +234,10 @@ impl Converter<'_> {
 
     /// Texts in a row, those that are NULL left out.
     fn concat_ws(&mut self, separator: &Expr, parts: &[&Expr]) -> Done<Typed> {
-        let separator = self.as_text(separator)?;
-        let (parts, agrees) = self.texts(parts)?;
-        let sql = format!("concat_ws({}, {})", separator.sql, parts.join(", "));
+        let mut all = vec![separator];
+        all.extend(parts.iter().copied());
+        let (all, agrees) = self.texts(&all)?;
+        let sql = format!("concat_ws({})", all.join(", "));
         Ok(Typed::new(sql, Class::Text(agrees)))
     }
 

@@ -1,3 +1,5 @@
+mod holes;
+
 use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};
 
 use super::*;

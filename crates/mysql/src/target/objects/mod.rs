@@ -18,8 +18,8 @@ pub(super) use scripts::{
 };
 
 use whimbrel_connector::objects::{
-    ColumnAdditions, Foreign, MadeView, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement,
-    ObjectStep, Places, Refused, Taking, keeps_values, plan_scripts,
+    ColumnAdditions, Foreign, MadeView, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner,
+    ObjectStatement, ObjectStep, Places, Refused, Taking, keeps_values, plan_scripts,
 };
 use whimbrel_connector::views::Converted;
 use whimbrel_connector::{Error, TargetColumn, TargetTable, TaskFence};

@@ -110,7 +110,7 @@ fn is_like(native: &str) -> String {
 
 /// Whether a view that is there is the same as one that was converted: the server prints both, the other from a view beside it, which is there for that long.
 ///
-/// A run that is killed meanwhile leaves that view behind, and the next look takes it away.
+/// A run that is killed meanwhile leaves that view behind, and the next one takes it away, whether it looks or makes.
 pub(super) async fn is_same(
     connection: &mut Connection,
     likeness: &Likeness,
@@ -139,6 +139,20 @@ pub(super) async fn is_same(
     Ok(seen.is_some_and(|seen| without(&own.create, names[0]) == without(&seen.create, names[1])))
 }
 
+/// Takes away what a run left that was killed while it looked at a view, which was dropped since.
+pub(super) async fn clear(
+    connection: &mut Connection,
+    likeness: &Likeness,
+    again: &Again,
+) -> Result<(), WireError> {
+    if shown_text(connection, &again.shown).await?.is_some() {
+        for drop in &likeness.besides {
+            connection.execute(drop).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The quoted name behind the database's.
 fn own_name(shown: &str) -> &str {
     let name = shown.rsplit_once("`.`").map_or("", |(_, name)| name);
@@ -160,7 +174,10 @@ mod tests {
     fn types_that_do_the_same_are_alike() {
         let text = is_like("varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin");
         assert!(text.contains("'longtext'"), "{text}");
-        assert!(text.ends_with("collation_name = 'utf8mb4_0900_bin'"), "{text}");
+        assert!(
+            text.ends_with("collation_name = 'utf8mb4_0900_bin'"),
+            "{text}"
+        );
         assert!(is_like("bigint").contains("NOT LIKE '%unsigned%'"));
         assert!(is_like("int unsigned").contains("column_type LIKE '%unsigned%'"));
         assert_eq!(is_like("datetime(0)"), "column_type = 'datetime'");
