@@ -12,7 +12,6 @@
 //!
 //! A transpiler of many dialects (`sqlparser` was tried: 26 s of one core to build) reads more, and says of none of it whether it means the same.
 
-mod aggregates;
 mod arithmetic;
 mod ast;
 mod casts;
@@ -20,6 +19,7 @@ mod class;
 mod dates;
 mod expr;
 mod functions;
+mod groups;
 mod head;
 mod operators;
 mod parser;

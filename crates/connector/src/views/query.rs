@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use whimbrel_core::TableName;
 
-use super::aggregates::has_aggregate;
 use super::ast::{Expr, From, On, Order, Query, Select, Union};
 use super::class::{Class, common};
+use super::groups::{has_aggregate, is_constant, with_names};
 use super::reads::Reads;
 use super::shapes::{Column, Origin, Shape, Shapes};
 use super::{LIMITS, TEXTS_AGREE};
@@ -265,7 +265,7 @@ impl<'a> Converter<'a> {
             };
             if matches!(
                 class,
-                Class::Text(_) | Class::Enum | Class::Plain | Class::Opaque
+                Class::Text(_) | Class::Enum | Class::Plain(_) | Class::Opaque
             ) {
                 self.notes.insert(super::ORDERS_TEXTS);
             }
@@ -458,37 +458,6 @@ pub(super) fn columns_of(outputs: &[Output]) -> Vec<Column> {
         is_changed: false,
     };
     outputs.iter().map(column).collect()
-}
-
-/// Whether a value is one for all rows, or in MySQL the place of a column of the result.
-fn is_constant(value: &Expr) -> bool {
-    match value {
-        Expr::Null | Expr::Bool(_) | Expr::Number(_) | Expr::Text(_) => true,
-        Expr::Negative(value) | Expr::Cast(value, _) => is_constant(value),
-        _ => false,
-    }
-}
-
-/// A condition on groups, with the values themselves in the place of their names in the result, which MySQL takes there.
-fn with_names(having: &Expr, select: &Select) -> Expr {
-    let replaced = |name: &str| {
-        let item = select
-            .items
-            .iter()
-            .find(|item| item.name.as_deref() == Some(name));
-        item.map(|item| item.value.clone())
-    };
-    match having {
-        Expr::Column { table: None, name } => replaced(name).unwrap_or_else(|| having.clone()),
-        Expr::Binary(op, left, right) => Expr::Binary(
-            *op,
-            Box::new(with_names(left, select)),
-            Box::new(with_names(right, select)),
-        ),
-        Expr::Not(value) => Expr::Not(Box::new(with_names(value, select))),
-        Expr::IsNull(value, is) => Expr::IsNull(Box::new(with_names(value, select)), *is),
-        other => other.clone(),
-    }
 }
 
 /// The column of the result that an order names, by its name or its place.

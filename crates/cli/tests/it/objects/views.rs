@@ -196,7 +196,7 @@ fn from_postgres(source: Engine, target: Engine) {
     lists(&out, "public", "mixed_digits", "digits behind the point");
     lists(&out, "public", "counted", "by a constant");
     lists(&out, "public", "of_parent", "with the rows of tables that");
-    lists(&out, "public", "on_parent", "it reads the view");
+    lists(&out, "public", "on_parent", "it reads public.of_parent");
     lists(&out, "public", "callers", "row-level security");
     lists(&out, "public", "of_words", "groups or counts texts");
     lists(&out, "public", "calls", "it calls f, a function of a");

@@ -41,4 +41,6 @@ create view had as select id from measured having id > 1;
 create view mixed as select one from measured union select other from measured;
 create view by_label as select count(*) n from measured group by coalesce(one, other);
 create function `concat_ws`(a int) returns int deterministic return a + 1;
-create view calls as select id, `concat_ws`(id) c from measured;
+set @make = concat('create view calls as select id, `', database(), '`.`concat_ws`(id) c from measured');
+prepare make from @make;
+execute make;

@@ -244,6 +244,17 @@ fn rows_are_not_put_together_by_constants() {
     );
 }
 
+/// The server prints the bytes of a text in another set than that of the session.
+#[test]
+fn a_text_of_another_character_set_is_read_where_its_bytes_are_the_same() {
+    same(of_mysql("select _latin1'abc' AS `x` from `t`"));
+    refused(
+        of_mysql("select _latin1'\u{e4}' AS `x` from `t`"),
+        "is not read here",
+    );
+    same(of_mysql("select _utf8mb4'\u{e4}' AS `x` from `t`"));
+}
+
 #[test]
 fn a_separator_is_a_part_of_the_text() {
     let query =

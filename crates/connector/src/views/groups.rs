@@ -1,6 +1,6 @@
-//! Which values are made of many rows.
+//! What stands beside groups: values that are made of many rows, constants, and names of the result.
 
-use super::ast::Expr;
+use super::ast::{Expr, Select};
 
 /// Names of functions that make one value of many rows, as far as they are converted or listed.
 const AGGREGATES: [&str; 7] = [
@@ -47,5 +47,36 @@ pub(super) fn has_aggregate(value: &Expr) -> bool {
                     .iter()
                     .any(|(when, value)| has_aggregate(when) || has_aggregate(value))
         }
+    }
+}
+
+/// Whether a value is one for all rows, or in MySQL the place of a column of the result.
+pub(super) fn is_constant(value: &Expr) -> bool {
+    match value {
+        Expr::Null | Expr::Bool(_) | Expr::Number(_) | Expr::Text(_) => true,
+        Expr::Negative(value) | Expr::Cast(value, _) => is_constant(value),
+        _ => false,
+    }
+}
+
+/// A condition on groups, with the values themselves in the place of their names in the result, which MySQL takes there.
+pub(super) fn with_names(having: &Expr, select: &Select) -> Expr {
+    let replaced = |name: &str| {
+        let item = select
+            .items
+            .iter()
+            .find(|item| item.name.as_deref() == Some(name));
+        item.map(|item| item.value.clone())
+    };
+    match having {
+        Expr::Column { table: None, name } => replaced(name).unwrap_or_else(|| having.clone()),
+        Expr::Binary(op, left, right) => Expr::Binary(
+            *op,
+            Box::new(with_names(left, select)),
+            Box::new(with_names(right, select)),
+        ),
+        Expr::Not(value) => Expr::Not(Box::new(with_names(value, select))),
+        Expr::IsNull(value, is) => Expr::IsNull(Box::new(with_names(value, select)), *is),
+        other => other.clone(),
     }
 }
