@@ -275,18 +275,15 @@ impl Converter<'_> {
         otherwise: Option<&Expr>,
     ) -> Done<Typed> {
         let whens: Vec<&Expr> = arms.iter().map(|(when, _)| when).collect();
-        let whens: Vec<String> = match operand {
-            Some(operand) => {
-                let (value, whens) = self.paired_with_all(operand, &whens, false)?;
-                let equal = whens
-                    .iter()
-                    .map(|when| format!("{} = {}", value.sql, when.sql));
-                equal.collect()
-            }
-            None => {
-                let conditions = whens.iter().map(|when| self.condition(when));
-                conditions.collect::<Done<_>>()?
-            }
+        let whens: Vec<String> = if let Some(operand) = operand {
+            let (value, whens) = self.paired_with_all(operand, &whens, false)?;
+            let equal = whens
+                .iter()
+                .map(|when| format!("{} = {}", value.sql, when.sql));
+            equal.collect()
+        } else {
+            let conditions = whens.iter().map(|when| self.condition(when));
+            conditions.collect::<Done<_>>()?
         };
         let mut values: Vec<&Expr> = arms.iter().map(|(_, value)| value).collect();
         values.extend(otherwise);
