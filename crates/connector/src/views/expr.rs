@@ -319,7 +319,7 @@ impl Converter<'_> {
         Ok((sqls, class))
     }
 
-    /// MySQL gives all of them the digits of the longest; PostgreSQL lets each keep its own.
+    /// MySQL gives all of them the digits of the longest, but for those that `IF` and `CASE` make a text of; PostgreSQL lets each keep its own.
     pub(super) fn scaled(&self, sql: &str, class: Class) -> Typed {
         match class {
             Class::Decimal(digits) if self.is_into_postgres() => Typed::new(
@@ -327,10 +327,7 @@ impl Converter<'_> {
                     "CAST({sql} AS numeric({},{}))",
                     digits.precision, digits.scale
                 ),
-                Class::Decimal(Digits {
-                    are_fixed: true,
-                    ..digits
-                }),
+                class,
             ),
             _ => Typed::new(format!("({sql})"), class),
         }

@@ -23,8 +23,8 @@ create table measured(id int primary key, f float, one enum('a','b'), other enum
 insert into measured values (1, 0.1, 'a', 'A', 4294967295, -2147483648), (2, 2.5, 'b', 'B', 0, 1), (3, null, null, 'A', 1, null);
 create view binds as select payment_id, fee = payment_id in (1, 2, 8) a, fee = customer_id between 1 and 5 b, fee = payment_id is null c, not fee = 3 and payment_id = 2 d from payment;
 create view floats as select id from measured where f in (0.1, 2.5);
-create view digits as select payment_id, concat('<', coalesce(amount, 1.2345), '>', amount * 2.00, if(fee > 3, amount, 0)) d from payment;
-create view wide as select id, -n neg, abs(n) a, u * u uu, u + u * 2 s, (u * u) - 1 m from measured;
+create view digits as select payment_id, concat('<', coalesce(amount, 1.25), '>', amount * 2.00, if(fee > 3, amount, 0.00)) d from payment;
+create view wide as select id, -n neg, abs(n) a, u * u uu, u + u * 2 s, (u * u) + 1 m from measured;
 create view labels as select one from measured union select one from measured where id > 1;
 -- What follows is listed.
 create view loose as select first_name, count(*) n from customer group by first_name;

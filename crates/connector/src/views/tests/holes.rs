@@ -108,9 +108,10 @@ fn a_text_of_a_number_has_its_digits() {
         ),
         mixed,
     );
-    has(
-        of_mysql("select concat(coalesce(`t`.`d`,`t`.`d4`)) AS `x` from `t`"),
-        "CAST(COALESCE(\"t\".\"d\", \"t\".\"d4\") AS numeric(12,4)))::text",
+    // MySQL 9.7 prints `0` here, and MariaDB `0.00`.
+    refused(
+        of_mysql("select concat(if(`t`.`n`,`t`.`d`,0)) AS `x` from `t`"),
+        mixed,
     );
     has(
         of_postgres("SELECT concat(COALESCE(t.d, 0.00), (t.d * t.d4), (t.n + t.d)) AS x FROM s.t"),
