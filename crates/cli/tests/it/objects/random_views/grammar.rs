@@ -14,14 +14,14 @@ const PLAIN: [&str; 9] = ["l", "tm", "c", "y", "x", "k", "n1", "n2", "f"];
 const SHOWN: [&str; 4] = ["l", "y", "n1", "n2"];
 
 pub(super) struct Grammar {
-    random: Random,
-    is_postgres: bool,
+    pub(super) random: Random,
+    pub(super) is_postgres: bool,
     /// The names of the tables that can be read, the innermost last.
     scope: Vec<&'static str>,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Int,
     Decimal,
     Float,
@@ -50,22 +50,22 @@ impl Grammar {
         }
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.random.below(bound)
     }
 
-    fn of(&mut self, words: &[&str]) -> String {
+    pub(super) fn of(&mut self, words: &[&str]) -> String {
         self.random.pick(words).to_owned()
     }
 
     /// A column of one of the tables that are read.
-    fn column(&mut self, names: &[&str]) -> String {
+    pub(super) fn column(&mut self, names: &[&str]) -> String {
         let names = self.of(names);
         let place = self.below(self.scope.len());
         format!("{}.{names}", self.scope[place])
     }
 
-    fn kind(&mut self) -> Kind {
+    pub(super) fn kind(&mut self) -> Kind {
         KINDS[self.below(KINDS.len())]
     }
 
@@ -232,7 +232,7 @@ impl Grammar {
         )
     }
 
-    fn value(&mut self, kind: Kind, depth: usize) -> String {
+    pub(super) fn value(&mut self, kind: Kind, depth: usize) -> String {
         if depth > 0 && self.random.one_in(4) {
             return self.choice(kind, depth - 1);
         }
@@ -439,91 +439,9 @@ impl Grammar {
         self.column(&["at"])
     }
 
-    fn number(&mut self, depth: usize) -> String {
+    pub(super) fn number(&mut self, depth: usize) -> String {
         let kinds = [Kind::Int, Kind::Int, Kind::Decimal, Kind::Float];
         let kind = kinds[self.below(kinds.len())];
         self.value(kind, depth)
-    }
-
-    fn condition(&mut self, depth: usize) -> String {
-        let less = depth.saturating_sub(1);
-        let not = self.of(&["", "", "not "]);
-        let text = match self.below(14) {
-            0 | 1 => format!(
-                "{} {} {}",
-                self.number(less),
-                self.of(&["=", "<>", "<", ">="]),
-                self.number(less)
-            ),
-            2 => format!(
-                "{} {} {}",
-                self.value(Kind::Text, less),
-                self.of(&["=", "<>"]),
-                self.value(Kind::Text, less)
-            ),
-            3 => {
-                let constant = self.of(&["'2024-01-31'", "'2000-01-01'", "'2024-02-29'"]);
-                format!(
-                    "{} {} {constant}",
-                    self.column(&["day", "at"]),
-                    self.of(&["=", "<", ">="])
-                )
-            }
-            4 => format!(
-                "{} {} {}",
-                self.value(Kind::Date, less),
-                self.of(&["=", "<"]),
-                self.value(Kind::Time, less)
-            ),
-            5 => format!(
-                "{} {not}in ({}, {})",
-                self.number(less),
-                self.number(less),
-                self.of(&["1", "0.1", "0.3", "null", "-0.5"])
-            ),
-            6 => format!(
-                "{} {not}in ('a', {})",
-                self.value(Kind::Text, less),
-                self.of(&["'b '", "''", "null"])
-            ),
-            7 => format!(
-                "{} {not}between {} and {}",
-                self.number(less),
-                self.number(less),
-                self.number(less)
-            ),
-            8 => format!(
-                "{} {not}like '{}'",
-                self.value(Kind::Text, less),
-                self.of(&["a%", "%a", "_", "a_b", "%", ""])
-            ),
-            9 => {
-                let kind = self.kind();
-                format!("{} is {not}null", self.value(kind, less))
-            }
-            10 if depth > 0 => format!(
-                "{} {} {}",
-                self.condition(less),
-                self.of(&["and", "or"]),
-                self.condition(less)
-            ),
-            11 if depth > 0 => format!("not {}", self.condition(less)),
-            12 => format!(
-                "{} {not}in (select y.{} from b y where y.id > 3)",
-                self.number(less),
-                self.of(&["i", "s", "d", "f"])
-            ),
-            13 => format!(
-                "{not}exists (select 1 from b y where y.s = {})",
-                self.column(&["s", "i"])
-            ),
-            _ if self.is_postgres => self.column(&["k"]),
-            _ => format!("{} = {}", self.condition(0), self.value(Kind::Int, 0)),
-        };
-        if self.random.one_in(3) {
-            format!("({text})")
-        } else {
-            text
-        }
     }
 }

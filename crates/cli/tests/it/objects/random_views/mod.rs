@@ -3,6 +3,7 @@
 //! Each view is a query of small expressions over tables with the values at which types differ. The source's own server says what it means; what it refuses, and what
 //! cannot be read there (a number that leaves its type), counts for nothing. `WHIMBREL_TEST_VIEWS` is how many are tried of each pair.
 
+mod conditions;
 mod grammar;
 mod tables;
 
