@@ -112,9 +112,11 @@ fn word(rest: &str, dialect: Dialect) -> Option<(Option<Token>, &str)> {
                 let (text, behind) = quoted(behind, '\'', true)?;
                 Some((Some(Token::Text(text)), behind))
             }
-            // The character set of the text that follows, which was read as what it is.
-            ("_utf8mb4" | "_utf8mb3" | "_utf8" | "_latin1" | "_ascii", Dialect::MySql) => {
-                Some((None, behind))
+            // The character set of the text that follows. Of another set than Unicode's the server prints the bytes, which are characters of this one by chance.
+            ("_utf8mb4" | "_utf8mb3" | "_utf8", Dialect::MySql) => Some((None, behind)),
+            ("_latin1" | "_ascii", Dialect::MySql) => {
+                let (text, _) = quoted(behind, '\'', true)?;
+                text.is_ascii().then_some((None, behind))
             }
             _ => None,
         };

@@ -101,6 +101,8 @@ pub struct ObjectStep {
     pub statements: Vec<ObjectStatement>,
     /// Other tables of the source that must be loaded.
     pub needs: Vec<TableName>,
+    /// The names of steps before it that must have been made, or found as they are wanted.
+    pub rests_on: Vec<String>,
     /// Whether it stands in the way of changes that are still to be applied: it is made when no more follow.
     pub waits_for_end: bool,
     /// What a user should know of how it differs from the source's.

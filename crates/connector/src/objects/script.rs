@@ -162,6 +162,7 @@ fn step(script: &Scripted, home: Option<&str>, taking: &Taking) -> ObjectStep {
         },
         statements: script.statements.iter().map(statement).collect(),
         needs: Vec::new(),
+        rests_on: Vec::new(),
         waits_for_end: script.when == ScriptTime::Ended,
         note: script.note.clone(),
         script: Some(Box::new(Script {

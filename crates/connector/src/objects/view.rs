@@ -3,9 +3,14 @@
 //! Nothing is recorded of them, and a run may be killed between any two statements: a view is made by one statement, which is whole or not at all, and a later run
 //! finds it by its name and looks whether it is the same. PostgreSQL tells by making it over in a transaction that is rolled back, MySQL and MariaDB by a view beside it
 //! that is dropped again; a run that is killed there leaves that one, which the next look replaces. What is not the same is never replaced.
+//!
+//! What was decided by the plan is looked at again when the view is made, because the plan does not know the target's tables:
+//!
+//! - the columns that it names have the types and collations by which it was converted, and its tables no rows but their own: a table that was there before may have others;
+//! - the tables that it reads are loaded, and the views are made by this run or found to be the same: what has their names else is something else.
 
 use whimbrel_core::Engine;
-use whimbrel_core::objects::{Likeness, ScriptTime, Scripted};
+use whimbrel_core::objects::{Likeness, Requirement, ScriptTime, Scripted};
 
 use super::{ObjectPlanner, ObjectStatement, ObjectStep, Refused, Script};
 use crate::expression::Dialect;
@@ -29,6 +34,8 @@ pub struct MadeView {
     pub proof: Option<String>,
     /// How to tell whether that is the same.
     pub likeness: Likeness,
+    /// What its tables must be.
+    pub requires: Vec<Requirement>,
     /// Settings in which its text means what it means.
     pub session: Vec<String>,
 }
@@ -46,10 +53,14 @@ pub(super) fn plan_view(
         .requires
         .first()
         .filter(|_| foreign.engine == Engine::Postgres);
-    let converted = match (needed, &script.statements[..]) {
+    let needed = needed.map(|needed| &needed.lacking);
+    let converted = match (
+        needed.or(script.foreign_bar.as_ref()),
+        &script.statements[..],
+    ) {
         (None, [only]) => views.convert(&only.sql, script.schema.as_deref()),
         (None, _) => Err("it has defaults or indexes of its own".to_owned()),
-        (Some(needed), _) => Err(needed.lacking.clone()),
+        (Some(why), _) => Err(why.clone()),
     };
     // Those that read it have to know of it even where views are not wanted.
     if !planner.wants(script.kind) {
@@ -103,13 +114,14 @@ fn converted_step(script: &Scripted, view: &Converted, foreign: Foreign) -> Obje
             .chain([view.statement()])
             .map(|sql| ObjectStatement::unless(sql, &made.exists))
             .collect(),
-        needs: Vec::new(),
+        needs: view.reads.tables.keys().cloned().collect(),
+        rests_on: view.reads.views.iter().map(ToString::to_string).collect(),
         waits_for_end: true,
         note: Some(note),
         script: Some(Box::new(Script {
             enter: None,
             session: made.session,
-            requires: Vec::new(),
+            requires: made.requires,
             likeness: Some(made.likeness),
             undo: None,
             when: ScriptTime::Ended,

@@ -1,7 +1,7 @@
 //! Casts that change no value, and those that both engines make alike.
 
 use super::ast::Expr;
-use super::class::{Agrees, Class};
+use super::class::{Agrees, Class, Digits};
 use super::dates;
 use super::expr::number;
 use super::query::{Converter, Done, Typed};
@@ -13,7 +13,7 @@ impl Converter<'_> {
         }
         let typed = self.value(value)?;
         let class = typed.class;
-        let refused = || Err(format!("it makes {} of {}", ty, class.named()));
+        let refused = || format!("it makes {} of {}", ty, class.named());
         match (class, ty) {
             (Class::Null, _)
             | (Class::Text(_), "text" | "character varying")
@@ -21,33 +21,31 @@ impl Converter<'_> {
             (Class::Enum, "text" | "character varying") => {
                 Ok(Typed::new(typed.sql, Class::Text(Agrees::Exactly)))
             }
-            (Class::Int(bits), "smallint" | "integer" | "bigint" | "signed")
+            (Class::Int { bits, .. }, "smallint" | "integer" | "bigint" | "signed")
                 if bits <= whole_bits(ty) =>
             {
-                Ok(Typed::new(typed.sql, Class::Int(whole_bits(ty))))
+                Ok(Typed::new(typed.sql, Class::int(whole_bits(ty))))
             }
-            (Class::Int(_) | Class::Decimal { .. }, "numeric") => {
-                let Some((precision, scale)) = class.digits() else {
-                    return refused();
-                };
-                Ok(Typed::new(typed.sql, Class::Decimal { precision, scale }))
+            (Class::Int { .. } | Class::Decimal(_), "numeric") => {
+                let digits = class.digits().ok_or_else(refused)?;
+                Ok(Typed::new(typed.sql, Class::Decimal(digits)))
             }
-            (Class::Int(_) | Class::Decimal { .. }, _) if sizes(ty).is_some() => {
-                let own = class.digits();
-                let Some(((precision, scale), own)) = sizes(ty).zip(own) else {
-                    return refused();
-                };
+            (Class::Int { .. } | Class::Decimal(_), _) if sizes(ty).is_some() => {
+                let (own, digits) = class.digits().zip(sizes(ty)).ok_or_else(refused)?;
                 // What does not fit is cut by one and refused by the other.
-                if precision - scale < own.0 - own.1 + 1 {
-                    return refused();
+                if digits.whole() < own.whole() + 1 {
+                    return Err(refused());
                 }
                 let word = if self.is_into_postgres() {
                     "numeric"
                 } else {
                     "decimal"
                 };
-                let sql = format!("CAST({} AS {word}({precision},{scale}))", typed.sql);
-                Ok(Typed::new(sql, Class::Decimal { precision, scale }))
+                let sql = format!(
+                    "CAST({} AS {word}({},{}))",
+                    typed.sql, digits.precision, digits.scale
+                );
+                Ok(Typed::new(sql, Class::Decimal(digits)))
             }
             (Class::Date | Class::Timestamp, "date") => Ok(Typed::new(
                 format!("CAST({} AS date)", typed.sql),
@@ -57,7 +55,7 @@ impl Converter<'_> {
                 format!("CAST({} AS datetime)", typed.sql),
                 Class::Timestamp,
             )),
-            _ => refused(),
+            _ => Err(refused()),
         }
     }
 
@@ -81,13 +79,13 @@ fn whole_bits(ty: &str) -> u8 {
     }
 }
 
-/// Digits of a decimal type, in all and behind the point.
-fn sizes(ty: &str) -> Option<(u32, u32)> {
+/// Digits of a decimal type.
+fn sizes(ty: &str) -> Option<Digits> {
     let inner = ty
         .strip_prefix("numeric(")
         .or_else(|| ty.strip_prefix("decimal("))?;
     let inner = inner.strip_suffix(')')?;
     let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));
-    let sizes: (u32, u32) = (precision.parse().ok()?, scale.parse().ok()?);
-    (sizes.1 <= 30 && sizes.0 <= 65 && sizes.1 <= sizes.0).then_some(sizes)
+    let (precision, scale) = (precision.parse().ok()?, scale.parse().ok()?);
+    Digits::fixed(precision, scale).filter(|digits| digits.precision == precision)
 }

@@ -4,12 +4,12 @@ use super::ast::Expr;
 use super::class::Class;
 use super::query::{Done, Typed};
 
-/// Makes a constant in quotes that is compared with a date or a time one of these.
-pub(super) fn read(value: &mut Typed, beside: Class, text: &Expr) -> Done<()> {
-    if let (Expr::Text(text), Class::Date | Class::Timestamp) = (text, beside) {
-        *value = constant(text, beside)?;
+/// A value, which is a date or a time where it is a constant in quotes and compared with one.
+pub(super) fn read(value: &Typed, beside: Class, text: &Expr) -> Done<Typed> {
+    match (text, beside) {
+        (Expr::Text(text), Class::Date | Class::Timestamp) => constant(text, beside),
+        _ => Ok(value.clone()),
     }
-    Ok(())
 }
 
 /// A date or a time of day on a date, in the form that both engines read alike.

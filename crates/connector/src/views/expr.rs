@@ -1,10 +1,15 @@
 //! Values and conditions in the SQL of the target.
 
+use super::TEXTS_AGREE;
 use super::ast::{Expr, Is, Op, Query};
-use super::class::{Agrees, Class, common};
+use super::class::{Agrees, Class, Digits, common};
 use super::dates;
 use super::query::{Converter, Done, Typed};
-use super::{DIVIDES, TEXTS_AGREE};
+
+/// Of one value. What is compared with several stands beside each of them, and such values within one another grow fast.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+const SOME_EXACT: &str =
+    "it compares a number with others, of which some are exact and some are not";
 
 impl Converter<'_> {
     /// A value: to MySQL a condition is a number, which PostgreSQL has to be told.
@@ -13,7 +18,7 @@ impl Converter<'_> {
         if typed.class == Class::Bool && self.is_into_postgres() {
             return Ok(Typed::new(
                 format!("({})::integer", typed.sql),
-                Class::Int(32),
+                Class::int(32),
             ));
         }
         Ok(typed)
@@ -32,6 +37,14 @@ impl Converter<'_> {
     }
 
     fn any(&mut self, value: &Expr) -> Done<Typed> {
+        let typed = self.of_any_kind(value)?;
+        if typed.sql.len() > TEXT_BYTES_MAX {
+            return Err("its text would be too long here".to_owned());
+        }
+        Ok(typed)
+    }
+
+    fn of_any_kind(&mut self, value: &Expr) -> Done<Typed> {
         match value {
             Expr::Column { table, name } => self.column(table.as_deref(), name),
             Expr::Null => Ok(Typed::new("NULL", Class::Null)),
@@ -42,13 +55,7 @@ impl Converter<'_> {
             Expr::Number(digits) => number(digits),
             Expr::Text(text) => self.text(text),
             Expr::Not(value) => Ok(bool(format!("(NOT {})", self.condition(value)?))),
-            Expr::Negative(value) => {
-                let value = self.value(value)?;
-                if !value.class.is_number() {
-                    return Err(format!("it takes {} for a number", value.class.named()));
-                }
-                Ok(Typed::new(format!("(- {})", value.sql), value.class))
-            }
+            Expr::Negative(value) => self.negative(value),
             Expr::Binary(op, left, right) => self.binary(*op, left, right),
             Expr::IsNull(value, is) => {
                 let value = self.any(value)?;
@@ -75,11 +82,7 @@ impl Converter<'_> {
                 let (sql, class) = self.one_column(query)?;
                 Ok(Typed::new(format!("({sql})"), class))
             }
-            Expr::Between(value, ends, is) => {
-                let (value, low, high) = self.between(value, &ends[0], &ends[1])?;
-                let not = is.word();
-                Ok(bool(format!("({value}{not} BETWEEN {low} AND {high})")))
-            }
+            Expr::Between(value, ends, is) => self.between(value, ends, *is),
             Expr::Case {
                 operand,
                 arms,
@@ -122,12 +125,44 @@ impl Converter<'_> {
         right: &Expr,
         is_order: bool,
     ) -> Done<(String, String)> {
-        let (mut one, mut other) = (self.value(left)?, self.value(right)?);
+        let (one, other) = (self.value(left)?, self.value(right)?);
+        self.paired((left, &one), (right, &other), is_order)
+    }
+
+    /// The same of values that were converted already.
+    pub(super) fn paired(
+        &mut self,
+        (left, one): (&Expr, &Typed),
+        (right, other): (&Expr, &Typed),
+        is_order: bool,
+    ) -> Done<(String, String)> {
         // A constant in quotes is what it is compared with.
-        dates::read(&mut one, other.class, left)?;
-        dates::read(&mut other, one.class, right)?;
+        let one = dates::read(one, other.class, left)?;
+        let other = dates::read(other, one.class, right)?;
         self.comparable(one.class, other.class, is_order)?;
         Ok((one.sql, other.sql))
+    }
+
+    /// A value and those that it is compared with, one after another. A constant in quotes is one thing in all of them.
+    fn paired_with_all(
+        &mut self,
+        value: &Expr,
+        others: &[&Expr],
+        is_order: bool,
+    ) -> Done<(Typed, Vec<Typed>)> {
+        let mut first = self.value(value)?;
+        let plain = first.clone();
+        let mut all = Vec::with_capacity(others.len());
+        for (place, other) in others.iter().enumerate() {
+            let typed = self.value(other)?;
+            let (sql, other) = self.paired((value, &plain), (other, &typed), is_order)?;
+            if place > 0 && sql != first.sql {
+                return Err("it compares one constant with values of several types".to_owned());
+            }
+            first.sql = sql;
+            all.push(Typed::new(other, typed.class));
+        }
+        Ok((first, all))
     }
 
     fn comparable(&mut self, one: Class, other: Class, is_order: bool) -> Done<()> {
@@ -180,15 +215,21 @@ impl Converter<'_> {
     }
 
     fn among(&mut self, value: &Expr, list: &[Expr], is: Is) -> Done<Typed> {
-        let mut items = Vec::with_capacity(list.len());
-        let mut sought = String::new();
-        for item in list {
-            let (value, item) = self.compared(value, item, false)?;
-            sought = value;
-            items.push(item);
+        let list: Vec<&Expr> = list.iter().collect();
+        let (mut value, mut items) = self.paired_with_all(value, &list, false)?;
+        let has_floats = items.iter().any(|item| item.class.is_float());
+        if self.is_into_postgres() && value.class.is_float() {
+            // Of a list it makes one type, in which decimals are rounded; MySQL compares with each for itself, in double precision.
+            for one in items.iter_mut().chain([&mut value]) {
+                one.sql = format!("({})::double precision", one.sql);
+            }
+        } else if has_floats && self.is_into_postgres() {
+            return Err(SOME_EXACT.to_owned());
         }
+        let items: Vec<&str> = items.iter().map(|item| item.sql.as_str()).collect();
         Ok(bool(format!(
-            "({sought}{} IN ({}))",
+            "({}{} IN ({}))",
+            value.sql,
             is.word(),
             items.join(", ")
         )))
@@ -209,10 +250,22 @@ impl Converter<'_> {
         }
     }
 
-    fn between(&mut self, value: &Expr, low: &Expr, high: &Expr) -> Done<(String, String, String)> {
-        let (sql, low) = self.compared(value, low, true)?;
-        let (_, high) = self.compared(value, high, true)?;
-        Ok((sql, low, high))
+    fn between(&mut self, value: &Expr, ends: &[Expr; 2], is: Is) -> Done<Typed> {
+        let [low, high] = ends;
+        let (value, ends) = self.paired_with_all(value, &[low, high], true)?;
+        let all = ends.iter().chain([&value]);
+        let floats = all.filter(|one| one.class.is_float()).count();
+        if self.is_into_postgres() && floats % 3 != 0 {
+            // MySQL makes all three of one type, and PostgreSQL two at a time.
+            return Err(SOME_EXACT.to_owned());
+        }
+        Ok(bool(format!(
+            "({}{} BETWEEN {} AND {})",
+            value.sql,
+            is.word(),
+            ends[0].sql,
+            ends[1].sql
+        )))
     }
 
     fn case(
@@ -221,16 +274,17 @@ impl Converter<'_> {
         arms: &[(Expr, Expr)],
         otherwise: Option<&Expr>,
     ) -> Done<Typed> {
-        let mut whens = Vec::with_capacity(arms.len());
-        for (when, _) in arms {
-            whens.push(match operand {
-                Some(operand) => {
-                    let (value, when) = self.compared(operand, when, false)?;
-                    format!("{value} = {when}")
-                }
-                None => self.condition(when)?,
-            });
-        }
+        let whens: Vec<&Expr> = arms.iter().map(|(when, _)| when).collect();
+        let whens: Vec<String> = if let Some(operand) = operand {
+            let (value, whens) = self.paired_with_all(operand, &whens, false)?;
+            let equal = whens
+                .iter()
+                .map(|when| format!("{} = {}", value.sql, when.sql));
+            equal.collect()
+        } else {
+            let conditions = whens.iter().map(|when| self.condition(when));
+            conditions.collect::<Done<_>>()?
+        };
         let mut values: Vec<&Expr> = arms.iter().map(|(_, value)| value).collect();
         values.extend(otherwise);
         let (values, class) = self.alike(&values)?;
@@ -265,11 +319,14 @@ impl Converter<'_> {
         Ok((sqls, class))
     }
 
-    /// MySQL gives all of them the digits of the longest; PostgreSQL lets each keep its own.
+    /// MySQL gives all of them the digits of the longest, but for those that `IF` and `CASE` make a text of; PostgreSQL lets each keep its own.
     pub(super) fn scaled(&self, sql: &str, class: Class) -> Typed {
         match class {
-            Class::Decimal { precision, scale } if self.is_into_postgres() => Typed::new(
-                format!("CAST({sql} AS numeric({precision},{scale}))"),
+            Class::Decimal(digits) if self.is_into_postgres() => Typed::new(
+                format!(
+                    "CAST({sql} AS numeric({},{}))",
+                    digits.precision, digits.scale
+                ),
                 class,
             ),
             _ => Typed::new(format!("({sql})"), class),
@@ -278,65 +335,6 @@ impl Converter<'_> {
 
     fn joined_texts(&mut self, left: &Expr, right: &Expr) -> Done<Typed> {
         self.concat(&[left, right])
-    }
-
-    fn arithmetic(&mut self, op: Op, left: &Expr, right: &Expr) -> Done<Typed> {
-        let divisor_is_sure = matches!(right, Expr::Number(digits) if digits.bytes().any(|digit| matches!(digit, b'1'..=b'9')));
-        let (one, other) = (self.value(left)?, self.value(right)?);
-        let (symbol, class) = match op {
-            Op::Plus => ("+", sum(one.class, other.class)),
-            Op::Minus => ("-", sum(one.class, other.class)),
-            Op::Times => ("*", product(one.class, other.class)),
-            Op::WholeDivide | Op::Modulo | Op::Divide => {
-                return self.divided(op, &one, &other, divisor_is_sure);
-            }
-            Op::Or | Op::And | Op::Compare(_) | Op::Join => ("", None),
-        };
-        let class = class.ok_or_else(|| {
-            format!(
-                "it calculates with {} and {}",
-                one.class.named(),
-                other.class.named()
-            )
-        })?;
-        let left = match class {
-            // MySQL calculates in 64 bits, and PostgreSQL in those of the larger type.
-            Class::Int(_) if self.is_into_postgres() => format!("({})::bigint", one.sql),
-            _ => one.sql,
-        };
-        Ok(Typed::new(
-            format!("({left} {symbol} {})", other.sql),
-            class,
-        ))
-    }
-
-    /// A division by nothing is NULL to MySQL and an error to PostgreSQL, and quotients have other digits.
-    fn divided(&mut self, op: Op, one: &Typed, other: &Typed, is_sure: bool) -> Done<Typed> {
-        let are_whole = matches!((one.class, other.class), (Class::Int(a), Class::Int(b)) if a <= 64 && b <= 64);
-        let is_whole = op != Op::Divide || !self.is_into_postgres();
-        if are_whole && is_whole && is_sure {
-            let symbol = match (op, self.is_into_postgres()) {
-                (Op::Modulo, _) => "%",
-                (_, true) => "/",
-                (_, false) => "DIV",
-            };
-            return Ok(Typed::new(
-                format!("({} {symbol} {})", one.sql, other.sql),
-                one.class,
-            ));
-        }
-        if op != Op::Divide || !one.class.is_number() || !other.class.is_number() {
-            return Err(
-                "it divides by what may be nothing, or by a number that is not whole".to_owned(),
-            );
-        }
-        self.differs.insert(DIVIDES.to_owned());
-        let sql = match (self.is_into_postgres(), are_whole) {
-            (true, _) => format!("({}::numeric / NULLIF({}, 0))", one.sql, other.sql),
-            (false, true) => format!("({} DIV {})", one.sql, other.sql),
-            (false, false) => format!("({} / {})", one.sql, other.sql),
-        };
-        Ok(Typed::new(sql, Class::Opaque))
     }
 }
 
@@ -352,16 +350,14 @@ pub(super) fn number(digits: &str) -> Done<Typed> {
     if whole.is_empty() || !are_digits(whole) || !are_digits(behind) || plain.len() > 60 {
         return Err(format!("it has the number {digits}"));
     }
+    let unknown = || format!("it has the number {digits}");
     let length = |part: &str| u32::try_from(part.len()).unwrap_or(u32::MAX);
     let class = if plain.contains('.') {
-        Class::Decimal {
-            precision: length(whole) + length(behind),
-            scale: length(behind),
-        }
-    } else if let Ok(value) = digits.parse::<i64>() {
-        Class::Int(if i32::try_from(value).is_ok() { 32 } else { 64 })
+        let digits = Digits::fixed(length(whole) + length(behind), length(behind));
+        Class::Decimal(digits.ok_or_else(unknown)?)
     } else {
-        return Err(format!("it has the number {digits}"));
+        let value: i64 = digits.parse().map_err(|_| unknown())?;
+        Class::int(if i32::try_from(value).is_ok() { 32 } else { 64 })
     };
     let sql = if digits.starts_with('-') {
         format!("({digits})")
@@ -369,43 +365,4 @@ pub(super) fn number(digits: &str) -> Done<Typed> {
         digits.to_owned()
     };
     Ok(Typed::new(sql, class))
-}
-
-/// MySQL keeps 65 digits, 30 of them behind the point.
-fn within(precision: u32, scale: u32) -> Option<Class> {
-    (precision <= 65 && scale <= 30).then_some(Class::Decimal { precision, scale })
-}
-
-fn floats(one: Class, other: Class) -> Option<Class> {
-    let is_double = one == Class::Float64 || other == Class::Float64;
-    let are_wide = one != Class::Float32 && other != Class::Float32;
-    (is_double && are_wide && one.is_number() && other.is_number()).then_some(Class::Float64)
-}
-
-fn sum(one: Class, other: Class) -> Option<Class> {
-    if let (Class::Int(one), Class::Int(other)) = (one, other) {
-        return (one <= 64 && other <= 64).then_some(Class::Int(64));
-    }
-    let (Some(left), Some(right)) = (one.digits(), other.digits()) else {
-        return floats(one, other);
-    };
-    let scale = left.1.max(right.1);
-    within(
-        left.0
-            .saturating_sub(left.1)
-            .max(right.0.saturating_sub(right.1))
-            + scale
-            + 1,
-        scale,
-    )
-}
-
-fn product(one: Class, other: Class) -> Option<Class> {
-    if let (Class::Int(one), Class::Int(other)) = (one, other) {
-        return (one <= 64 && other <= 64).then_some(Class::Int(64));
-    }
-    let (Some(left), Some(right)) = (one.digits(), other.digits()) else {
-        return floats(one, other);
-    };
-    within(left.0 + right.0, left.1 + right.1)
 }

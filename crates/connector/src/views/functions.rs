@@ -1,7 +1,7 @@
 //! Functions that both engines have, under whatever names.
 
 use super::ast::{Expr, Order};
-use super::class::{Agrees, Class};
+use super::class::{Agrees, Class, Digits};
 use super::expr::number;
 use super::query::{Converter, Done, Typed};
 use super::{AVERAGES, GATHERS, LETTERS, TEXTS_AGREE};
@@ -53,10 +53,13 @@ impl Converter<'_> {
                 );
                 Ok(self.scaled(&sql, class))
             }
-            ("nullif", [value, other]) => {
-                let class = self.value(value)?.class;
-                let (value, other) = self.compared(value, other, false)?;
-                Ok(Typed::new(format!("NULLIF({value}, {other})"), class))
+            ("nullif", [left, right]) => {
+                let (value, other) = (self.value(left)?, self.value(right)?);
+                let (one, other) = self.paired((left, &value), (right, &other), false)?;
+                if one != value.sql {
+                    return Err("it has nullif of a constant".to_owned());
+                }
+                Ok(Typed::new(format!("NULLIF({one}, {other})"), value.class))
             }
             ("extract", [Expr::Text(field), value]) => self.part_of_date(field, value),
             ("year" | "month" | "day" | "hour" | "minute", [value]) => {
@@ -80,7 +83,7 @@ impl Converter<'_> {
         let typed = match (name, arguments) {
             // MySQL prints `count(0)`.
             ("count", [] | [Expr::Number(_)]) if !is_distinct => {
-                Typed::new("COUNT(*)", Class::Int(64))
+                Typed::new("COUNT(*)", Class::int(64))
             }
             ("count", [value]) => {
                 let value = self.value(value)?;
@@ -93,22 +96,29 @@ impl Converter<'_> {
                     }
                     _ => {}
                 }
-                Typed::new(format!("COUNT({distinct}{})", value.sql), Class::Int(64))
+                Typed::new(format!("COUNT({distinct}{})", value.sql), Class::int(64))
             }
             ("sum", [value]) => {
                 let value = self.value(value)?;
-                let class = match value.class {
-                    Class::Int(_) => Class::Decimal {
-                        precision: 42,
-                        scale: 0,
-                    },
-                    Class::Decimal { precision, scale } => Class::Decimal {
-                        precision: (precision + 22).min(65),
-                        scale,
-                    },
-                    class => return Err(format!("it adds up {}", class.named())),
+                let digits = value.class.digits().and_then(|digits| {
+                    let precision = digits.precision + 22;
+                    let more = Digits {
+                        precision,
+                        ..digits
+                    };
+                    more.within()
+                });
+                let digits = digits.ok_or_else(|| format!("it adds up {}", value.class.named()))?;
+                // PostgreSQL has whole numbers in `bigint`, in which it would calculate on.
+                let ty = if self.is_into_postgres() && matches!(value.class, Class::Int { .. }) {
+                    "::numeric"
+                } else {
+                    ""
                 };
-                Typed::new(format!("SUM({distinct}{})", value.sql), class)
+                Typed::new(
+                    format!("SUM({distinct}{}){ty}", value.sql),
+                    Class::Decimal(digits),
+                )
             }
             ("min" | "max", [value]) => {
                 let value = self.value(value)?;
@@ -183,7 +193,10 @@ impl Converter<'_> {
         let typed = self.value(value)?;
         match typed.class {
             Class::Text(_) | Class::Null => Ok(typed),
-            Class::Int(_) | Class::Decimal { .. } => {
+            Class::Decimal(digits) if !digits.are_fixed => Err(
+                "it makes a text of numbers that have more digits behind the point here".to_owned(),
+            ),
+            Class::Int { .. } | Class::Decimal(_) => {
                 let sql = if self.is_into_postgres() {
                     format!("({})::text", typed.sql)
                 } else {
@@ -221,9 +234,10 @@ impl Converter<'_> {
 
     /// Texts in a row, those that are NULL left out.
     fn concat_ws(&mut self, separator: &Expr, parts: &[&Expr]) -> Done<Typed> {
-        let separator = self.as_text(separator)?;
-        let (parts, agrees) = self.texts(parts)?;
-        let sql = format!("concat_ws({}, {})", separator.sql, parts.join(", "));
+        let mut all = vec![separator];
+        all.extend(parts.iter().copied());
+        let (all, agrees) = self.texts(&all)?;
+        let sql = format!("concat_ws({})", all.join(", "));
         Ok(Typed::new(sql, Class::Text(agrees)))
     }
 
@@ -238,37 +252,34 @@ impl Converter<'_> {
             return Err(format!("it takes {field} of {}", value.class.named()));
         }
         let sql = format!("EXTRACT({field} FROM {})", value.sql);
-        let sql = if self.is_into_postgres() {
-            format!("({sql})::integer")
-        } else {
-            sql
-        };
-        Ok(Typed::new(sql, Class::Int(32)))
+        if self.is_into_postgres() {
+            return Ok(Typed::new(format!("({sql})::integer"), Class::int(32)));
+        }
+        // In PostgreSQL it is a `numeric`, of which a quotient has digits behind the point.
+        let digits = Digits::fixed(10, 0).map(Class::Decimal);
+        Ok(Typed::new(sql, digits.unwrap_or(Class::Opaque)))
     }
 
     fn rounded(&mut self, name: &str, value: &Expr, places: &[&Expr]) -> Done<Typed> {
         let value = self.value(value)?;
-        let unknown = Err(format!("it has {name} of {}", value.class.named()));
-        let (precision, scale) = match value.class {
-            Class::Decimal { precision, scale } => (precision, scale),
-            Class::Int(_) if name == "abs" => {
-                return Ok(Typed::new(format!("ABS({})", value.sql), value.class));
-            }
-            _ => return unknown,
+        let unknown = || format!("it has {name} of {}", value.class.named());
+        if name == "abs" && places.is_empty() {
+            return self.absolute(&value);
+        }
+        let Class::Decimal(digits) = value.class else {
+            return Err(unknown());
         };
         let (sql, scale) = match (name, places) {
-            ("abs", []) => (format!("ABS({})", value.sql), scale),
             ("ceil" | "floor" | "round", []) => (format!("{name}({})", value.sql), 0),
-            ("round", [Expr::Number(places)]) => match places.parse() {
-                Ok(places) if places <= scale => {
-                    (format!("round({}, {places})", value.sql), places)
-                }
-                _ => return unknown,
-            },
-            _ => return unknown,
+            ("round", [Expr::Number(places)]) => {
+                let places = places.parse().ok().filter(|places| *places <= digits.scale);
+                let places = places.ok_or_else(unknown)?;
+                (format!("round({}, {places})", value.sql), places)
+            }
+            _ => return Err(unknown()),
         };
-        let precision = precision + 1;
-        Ok(Typed::new(sql, Class::Decimal { precision, scale }))
+        let digits = Digits::fixed(digits.whole() + 1 + scale, scale);
+        Ok(Typed::new(sql, Class::Decimal(digits.ok_or_else(unknown)?)))
     }
 
     fn of_text(&mut self, name: &str, arguments: &[&Expr]) -> Done<Typed> {
@@ -285,7 +296,7 @@ impl Converter<'_> {
             ("char_length" | "upper" | "lower" | "trim" | "ltrim" | "rtrim", 0)
             | ("replace", 2) => None,
             ("substr", 1 | 2) if counts().is_some_and(|counts| counts[0] > 0) => counts(),
-            ("left" | "right", 1) => counts(),
+            ("left" | "right", 1) if counts().is_some() => counts(),
             _ => return unknown(),
         };
         let text = self.value(first)?;
@@ -301,7 +312,7 @@ impl Converter<'_> {
         match name {
             "char_length" => Ok(Typed::new(
                 format!("char_length({})", text.sql),
-                Class::Int(32),
+                Class::int(32),
             )),
             "replace" => {
                 let (others, more) = self.texts(rest)?;

@@ -12,16 +12,19 @@
 //!
 //! A transpiler of many dialects (`sqlparser` was tried: 26 s of one core to build) reads more, and says of none of it whether it means the same.
 
+mod arithmetic;
 mod ast;
 mod casts;
 mod class;
 mod dates;
 mod expr;
 mod functions;
+mod groups;
 mod head;
 mod operators;
 mod parser;
 mod query;
+mod reads;
 mod shapes;
 mod spell;
 #[cfg(test)]
@@ -36,7 +39,8 @@ use self::ast::Query;
 use self::head::Head;
 use self::parser::Parser;
 use self::query::{Converter, columns_of};
-use self::shapes::{Shape, Shapes};
+pub use self::reads::{ReadTable, Reads};
+use self::shapes::{Origin, Shape, Shapes};
 use crate::TargetTable;
 use crate::expression::Dialect;
 use crate::expression::lexer::{self, Token};
@@ -62,6 +66,8 @@ pub struct Converted {
     pub notes: Vec<&'static str>,
     /// Its query.
     pub query: String,
+    /// What that reads.
+    pub reads: Reads,
     /// Whose rights it reads with, in MySQL's words.
     security: &'static str,
     /// What stands behind its name.
@@ -182,12 +188,14 @@ impl Views {
             security,
             tail: format!(" ({}){option} AS {sql}", names.join(", ")),
             query: sql,
+            reads: converter.reads,
             place,
         };
         let shape = Shape {
             name: target,
             columns: columns_of(&outputs),
             key: Vec::new(),
+            origin: Origin::View,
         };
         Ok((view, shape))
     }

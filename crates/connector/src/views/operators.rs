@@ -5,6 +5,19 @@ use super::parser::{Parser, Read};
 use crate::expression::Dialect;
 use crate::expression::lexer::Token;
 
+// How strongly operators bind, as both grammars have it where a server prints no parentheses: `a = b IN (c)` is `a = (b IN (c))`, and
+// `a = b IS NULL` is `(a = b) IS NULL`.
+const OR: u8 = 1;
+const AND: u8 = 2;
+const NOT: u8 = 3;
+/// Comparisons, and `IS NULL`.
+const COMPARE: u8 = 4;
+/// `IN`, `BETWEEN`, `LIKE`.
+const TEST: u8 = 5;
+const JOIN: u8 = 6;
+const SUM: u8 = 7;
+const PRODUCT: u8 = 8;
+
 impl Parser<'_> {
     pub(super) fn expression(&mut self) -> Read<Expr> {
         self.deeper(|parser| parser.binary(0))
@@ -12,15 +25,15 @@ impl Parser<'_> {
 
     /// Reads operators that bind at least so strongly.
     fn binary(&mut self, least: u8) -> Read<Expr> {
-        let mut left = if least <= 3 && self.takes_word("not") {
-            let value = self.deeper(|parser| parser.binary(3))?;
+        let mut left = if least <= NOT && self.takes_word("not") {
+            let value = self.deeper(|parser| parser.binary(NOT))?;
             Expr::Not(Box::new(value))
         } else {
             self.unary()?
         };
         loop {
-            if least <= 4 {
-                match self.test(left)? {
+            if least <= TEST {
+                match self.test(left, least)? {
                     Ok(tested) => {
                         left = tested;
                         continue;
@@ -45,22 +58,22 @@ impl Parser<'_> {
     fn operator(&self) -> Option<(Op, u8)> {
         Some(match self.peek()? {
             Token::Word(word) => match word.as_str() {
-                "or" => (Op::Or, 1),
-                "and" => (Op::And, 2),
-                "div" => (Op::WholeDivide, 7),
-                "mod" => (Op::Modulo, 7),
+                "or" => (Op::Or, OR),
+                "and" => (Op::And, AND),
+                "div" => (Op::WholeDivide, PRODUCT),
+                "mod" => (Op::Modulo, PRODUCT),
                 _ => return None,
             },
             Token::Symbol(symbol) => match *symbol {
-                "=" | "<" | ">" | "<=" | ">=" | "<>" => (Op::Compare(symbol), 4),
-                "!=" => (Op::Compare("<>"), 4),
-                "+" => (Op::Plus, 6),
-                "-" => (Op::Minus, 6),
-                "*" => (Op::Times, 7),
-                "/" => (Op::Divide, 7),
-                "%" => (Op::Modulo, 7),
+                "=" | "<" | ">" | "<=" | ">=" | "<>" => (Op::Compare(symbol), COMPARE),
+                "!=" => (Op::Compare("<>"), COMPARE),
+                "+" => (Op::Plus, SUM),
+                "-" => (Op::Minus, SUM),
+                "*" => (Op::Times, PRODUCT),
+                "/" => (Op::Divide, PRODUCT),
+                "%" => (Op::Modulo, PRODUCT),
                 // To MySQL it is OR, unless a mode of it says otherwise; its server prints it as what it is.
-                "||" if self.dialect == Dialect::Postgres => (Op::Join, 5),
+                "||" if self.dialect == Dialect::Postgres => (Op::Join, JOIN),
                 _ => return None,
             },
             _ => return None,
@@ -72,8 +85,8 @@ impl Parser<'_> {
         clippy::type_complexity,
         reason = "the value comes back where nothing stands behind it"
     )]
-    fn test(&mut self, value: Expr) -> Read<Result<Expr, Expr>> {
-        if self.takes_word("is") {
+    fn test(&mut self, value: Expr, least: u8) -> Read<Result<Expr, Expr>> {
+        if least <= COMPARE && self.takes_word("is") {
             let is = Is::negated(self.takes_word("not"));
             self.wants_word("null")?;
             return Ok(Ok(Expr::IsNull(Box::new(value), is)));
@@ -95,9 +108,9 @@ impl Parser<'_> {
             return self.among(value, is).map(Ok);
         }
         if self.takes_word("between") {
-            let low = self.deeper(|parser| parser.binary(5))?;
+            let low = self.deeper(|parser| parser.binary(TEST))?;
             self.wants_word("and")?;
-            let high = self.deeper(|parser| parser.binary(5))?;
+            let high = self.deeper(|parser| parser.binary(TEST))?;
             return Ok(Ok(Expr::Between(
                 Box::new(value),
                 Box::new([low, high]),
@@ -108,7 +121,7 @@ impl Parser<'_> {
     }
 
     fn like(&mut self, value: Expr, is: Is) -> Read<Expr> {
-        let pattern = self.deeper(|parser| parser.binary(5))?;
+        let pattern = self.deeper(|parser| parser.binary(TEST + 1))?;
         if self.is_word("escape") {
             return Err(self.unknown());
         }

@@ -367,6 +367,9 @@ impl<'t> Parser<'t> {
             self.wants(")")?;
             return Ok(inner);
         }
+        if self.is_word("only") {
+            return Err("it reads a table without those that inherit from it".to_owned());
+        }
         let mut name = self.name()?;
         let mut schema = None;
         if self.takes(".") {

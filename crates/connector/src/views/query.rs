@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use whimbrel_core::TableName;
+
 use super::ast::{Expr, From, On, Order, Query, Select, Union};
 use super::class::{Class, common};
-use super::shapes::{Column, Shape, Shapes};
+use super::groups::{has_aggregate, is_constant, with_names};
+use super::reads::Reads;
+use super::shapes::{Column, Origin, Shape, Shapes};
 use super::{LIMITS, TEXTS_AGREE};
 use crate::expression::Dialect;
 
@@ -31,6 +35,8 @@ struct Relation {
     alias: String,
     columns: Vec<Column>,
     key: Vec<String>,
+    /// The table that it is, by its name at the source.
+    table: Option<TableName>,
 }
 
 /// A column of a result: its value, and its name quoted.
@@ -52,6 +58,7 @@ pub(super) struct Converter<'a> {
     pub(super) differs: BTreeSet<String>,
     /// What is not the same, and changes no row.
     pub(super) notes: BTreeSet<&'static str>,
+    pub(super) reads: Reads,
 }
 
 impl<'a> Converter<'a> {
@@ -63,6 +70,7 @@ impl<'a> Converter<'a> {
             frames: Vec::new(),
             differs: BTreeSet::new(),
             notes: BTreeSet::new(),
+            reads: Reads::default(),
         }
     }
 
@@ -154,6 +162,10 @@ impl<'a> Converter<'a> {
         }
         let outputs = self.outputs(select)?;
         if let Some(having) = &select.having {
+            let items = select.items.iter().map(|item| &item.value);
+            if select.group.is_empty() && !items.chain([having]).any(has_aggregate) {
+                return Err("it has HAVING without a group, which is a condition on rows to one server and makes one row of all to the other".to_owned());
+            }
             let having = match self.from {
                 Dialect::MySql => with_names(having, select),
                 Dialect::Postgres => having.clone(),
@@ -203,8 +215,8 @@ impl<'a> Converter<'a> {
     fn group(&mut self, group: &[Expr]) -> Done<String> {
         let mut parts = Vec::with_capacity(group.len());
         for value in group {
-            if matches!(value, Expr::Number(_)) {
-                return Err("it puts rows together by a number".to_owned());
+            if is_constant(value) {
+                return Err("it puts rows together by a constant".to_owned());
             }
             let typed = self.value(value)?;
             if !self.is_told_by_key(value, group) {
@@ -253,7 +265,7 @@ impl<'a> Converter<'a> {
             };
             if matches!(
                 class,
-                Class::Text(_) | Class::Enum | Class::Plain | Class::Opaque
+                Class::Text(_) | Class::Enum | Class::Plain(_) | Class::Opaque
             ) {
                 self.notes.insert(super::ORDERS_TEXTS);
             }
@@ -282,11 +294,31 @@ impl<'a> Converter<'a> {
                 alias,
             } => {
                 let schema = schema.as_deref().unwrap_or(self.schema);
-                let shape = self.shapes.find(schema, name)?;
+                let name = TableName::new(schema, name);
+                let shape = self.shapes.find(schema, &name.name)?.clone();
                 let sql = self.quoted_table(&shape.name);
-                let Shape { columns, key, .. } = shape.clone();
                 let quoted = self.quoted(alias);
-                self.add(alias, columns, key)?;
+                let Shape { columns, key, .. } = shape;
+                let table = match shape.origin {
+                    Origin::View => {
+                        self.reads.view(name);
+                        None
+                    }
+                    Origin::Table { leaves_out_rows } => {
+                        if leaves_out_rows {
+                            self.differs
+                                .insert(format!("a filter leaves rows of {name} out"));
+                        }
+                        self.reads.table(&name, &shape.name);
+                        Some(name)
+                    }
+                };
+                self.add(Relation {
+                    alias: alias.clone(),
+                    columns,
+                    key,
+                    table,
+                })?;
                 Ok(format!("{sql} AS {quoted}"))
             }
             From::Derived { query, alias } => {
@@ -296,7 +328,12 @@ impl<'a> Converter<'a> {
                 self.frames = around;
                 let (sql, outputs) = done?;
                 let quoted = self.quoted(alias);
-                self.add(alias, columns_of(&outputs), Vec::new())?;
+                self.add(Relation {
+                    alias: alias.clone(),
+                    columns: columns_of(&outputs),
+                    key: Vec::new(),
+                    table: None,
+                })?;
                 Ok(format!("({sql}) AS {quoted}"))
             }
             From::Join {
@@ -344,7 +381,8 @@ impl<'a> Converter<'a> {
         Ok(parts.join(" AND "))
     }
 
-    fn add(&mut self, alias: &str, columns: Vec<Column>, key: Vec<String>) -> Done<()> {
+    fn add(&mut self, relation: Relation) -> Done<()> {
+        let alias = &relation.alias;
         if let Some(why) = self.refuses_name(alias) {
             return Err(why);
         }
@@ -354,11 +392,7 @@ impl<'a> Converter<'a> {
         if frame.iter().any(is_taken) {
             return Err(format!("it reads two tables under the name {alias}"));
         }
-        frame.push(Relation {
-            alias: alias.to_owned(),
-            columns,
-            key,
-        });
+        frame.push(relation);
         Ok(())
     }
 
@@ -391,7 +425,7 @@ impl<'a> Converter<'a> {
         ))
     }
 
-    pub(super) fn column(&self, table: Option<&str>, name: &str) -> Done<Typed> {
+    pub(super) fn column(&mut self, table: Option<&str>, name: &str) -> Done<Typed> {
         if table.is_none() && self.from == Dialect::MySql {
             // It prints no column without its table: that is the name of one in the result, or of a variable.
             return Err(format!("its text names {name} without a table"));
@@ -400,7 +434,17 @@ impl<'a> Converter<'a> {
         let target = column.target.as_deref();
         let target = target.ok_or_else(|| format!("its column {name} is not at the target"))?;
         let sql = format!("{}.{}", self.quoted(&relation.alias), self.quoted(target));
-        Ok(Typed::new(sql, column.class))
+        let typed = Typed::new(sql, column.class);
+        let changed = column.is_changed.then(|| {
+            format!("the values of its column {name} arrive as others, by a rule or a setting of the task")
+        });
+        let read = relation.table.clone().zip(column.native.clone());
+        if let Some((table, native)) = read {
+            let target = target.to_owned();
+            self.reads.column(&table, target, native);
+        }
+        self.differs.extend(changed);
+        Ok(typed)
     }
 }
 
@@ -410,30 +454,10 @@ pub(super) fn columns_of(outputs: &[Output]) -> Vec<Column> {
         source: output.name.clone(),
         target: Some(output.name.clone()),
         class: output.value.class,
+        native: None,
+        is_changed: false,
     };
     outputs.iter().map(column).collect()
-}
-
-/// A condition on groups, with the values themselves in the place of their names in the result, which MySQL takes there.
-fn with_names(having: &Expr, select: &Select) -> Expr {
-    let replaced = |name: &str| {
-        let item = select
-            .items
-            .iter()
-            .find(|item| item.name.as_deref() == Some(name));
-        item.map(|item| item.value.clone())
-    };
-    match having {
-        Expr::Column { table: None, name } => replaced(name).unwrap_or_else(|| having.clone()),
-        Expr::Binary(op, left, right) => Expr::Binary(
-            *op,
-            Box::new(with_names(left, select)),
-            Box::new(with_names(right, select)),
-        ),
-        Expr::Not(value) => Expr::Not(Box::new(with_names(value, select))),
-        Expr::IsNull(value, is) => Expr::IsNull(Box::new(with_names(value, select)), *is),
-        other => other.clone(),
-    }
 }
 
 /// The column of the result that an order names, by its name or its place.

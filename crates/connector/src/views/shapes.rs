@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use whimbrel_core::TableName;
 
-use super::class::Class;
+use super::class::{Class, Natives};
 use crate::TargetTable;
 use crate::expression::Dialect;
 use crate::objects::column_at_target;
@@ -16,6 +16,10 @@ pub(super) struct Column {
     /// Its name at the target; `None`: it is not there.
     pub(super) target: Option<String>,
     pub(super) class: Class,
+    /// The type that it has at the target where the migration makes its table; `None`: it is no table's.
+    pub(super) native: Option<String>,
+    /// Whether its values arrive as others.
+    pub(super) is_changed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -25,6 +29,17 @@ pub(super) struct Shape {
     pub(super) columns: Vec<Column>,
     /// The columns of the primary key, by their names at the source.
     pub(super) key: Vec<String>,
+    pub(super) origin: Origin,
+}
+
+/// What a shape is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Table {
+        /// Whether some rows of the source do not arrive.
+        leaves_out_rows: bool,
+    },
+    View,
 }
 
 /// By schema and name at the source.
@@ -36,8 +51,10 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn of(tables: &[TargetTable], source: Dialect) -> Self {
         let mut shapes = Self::default();
+        let mut natives = Natives::default();
         for table in tables {
-            shapes.add(&table.source.name, Ok(shape(table, source)));
+            let shape = shape(table, source, &mut natives);
+            shapes.add(&table.source.name, Ok(shape));
         }
         shapes
     }
@@ -58,7 +75,7 @@ impl Shapes {
     }
 }
 
-fn shape(table: &TargetTable, source: Dialect) -> Shape {
+fn shape(table: &TargetTable, source: Dialect, natives: &mut Natives) -> Shape {
     let columns = table.source.columns.iter().map(|column| {
         let target = column_at_target(table, &column.name, false);
         let planned = table
@@ -70,16 +87,22 @@ fn shape(table: &TargetTable, source: Dialect) -> Shape {
             source: column.name.clone(),
             target: target.map(str::to_owned),
             class: match planned {
-                Some(planned) if !is_changed => Class::of(column, planned, source),
+                Some(planned) if !is_changed => Class::of(column, planned, source, natives),
                 _ => Class::Opaque,
             },
+            native: planned.map(|planned| planned.native.clone()),
+            is_changed,
         }
     });
+    let columns = columns.collect();
     let key = table.source.primary_key.iter();
     let key = key.filter_map(|&place| table.source.columns.get(place));
     Shape {
         name: table.name.clone(),
-        columns: columns.collect(),
+        columns,
         key: key.map(|column| column.name.clone()).collect(),
+        origin: Origin::Table {
+            leaves_out_rows: table.leaves_out_rows(),
+        },
     }
 }

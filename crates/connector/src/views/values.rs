@@ -70,6 +70,11 @@ impl Parser<'_> {
             Some(Token::Name(name)) => {
                 let name = name.clone();
                 if matches!(self.peek_at(1), Some(Token::Symbol("("))) {
+                    // MySQL and MariaDB print those of their own without quotes. PostgreSQL, which has all that are not its own with their schema, quotes
+                    // what is a keyword besides.
+                    if self.dialect == Dialect::MySql {
+                        return Err(of_user(&name));
+                    }
                     self.next();
                     return self.call(name);
                 }
@@ -125,6 +130,9 @@ impl Parser<'_> {
         let mut table = None;
         if self.takes(".") {
             table = Some(std::mem::replace(&mut name, self.name()?));
+        }
+        if table.is_some() && self.is_next("(") {
+            return Err(of_user(&name));
         }
         if self.is_next(".") || self.is_next("[") {
             return Err(self.unknown());
@@ -295,6 +303,10 @@ impl Parser<'_> {
         }
         Ok(ty)
     }
+}
+
+fn of_user(name: &str) -> String {
+    format!("it calls {name}, a function of a user's")
 }
 
 fn plain(name: String, arguments: Vec<Expr>) -> Expr {

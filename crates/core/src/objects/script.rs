@@ -32,6 +32,8 @@ pub struct Scripted {
     pub behind: Option<ObjectKind>,
     /// What a user should know of how it differs from the source's.
     pub note: Option<String>,
+    /// Why its text, converted to another engine's SQL, would not mean the same: what it rests on does more than its words say.
+    pub foreign_bar: Option<String>,
 }
 
 impl Scripted {
@@ -57,6 +59,7 @@ impl Scripted {
             when: ScriptTime::Ended,
             behind: None,
             note: None,
+            foreign_bar: None,
         }
     }
 

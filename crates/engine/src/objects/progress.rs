@@ -111,6 +111,21 @@ impl Progress {
         self.objects(|objects| objects.results.retain(|result| !is_it(&result.name)));
     }
 
+    /// Which of these was neither made nor found as it is wanted.
+    pub(super) fn lacking<'n>(&self, names: &'n [String]) -> Option<&'n String> {
+        let mut lacking = None;
+        self.objects(|objects| {
+            let is_there = |name: &&String| {
+                objects.results.iter().any(|result| {
+                    result.name == **name
+                        && matches!(result.state, ObjectState::Made | ObjectState::Kept)
+                })
+            };
+            lacking = names.iter().find(|name| !is_there(name));
+        });
+        lacking
+    }
+
     /// One of those that were to be made is not tried.
     pub(super) fn object_is_passed_over(&self) {
         self.objects(|objects| objects.total = objects.total.saturating_sub(1));

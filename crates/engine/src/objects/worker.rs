@@ -77,6 +77,11 @@ impl Worker {
             self.progress.object_is_passed_over();
             return Ok(target);
         }
+        if let Some(lacking) = self.progress.lacking(&step.rests_on) {
+            let why = format!("it rests on {lacking}, which is not made; it is made once that is");
+            self.tell(step, (ObjectState::Waits(why), None), began.elapsed());
+            return Ok(target);
+        }
         self.progress.object_begins(&step.name);
         let mut note = step.note.clone();
         let state = match target.make_object(&self.fence, step).await {

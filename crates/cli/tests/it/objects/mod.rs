@@ -9,10 +9,12 @@ mod kept;
 mod listed;
 mod own;
 mod page;
+mod random_views;
 mod rights;
 mod same_engine;
 mod shaped;
 mod views;
+mod views_read;
 mod whole;
 
 use whimbrel_testkit::{Engine, TestDatabase};

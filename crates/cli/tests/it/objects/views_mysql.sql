@@ -19,6 +19,13 @@ create view united2 as select fee from payment union select store_id from custom
 create view grouped_by_key as select c.customer_id, c.first_name, count(*) n from customer c join payment p using (customer_id) group by c.customer_id, c.first_name order by c.first_name;
 create view exactly as select code, count(*) n from customer where code = 'a' or code like 'A%' or code in ('x','a ') group by code;
 create sql security invoker view invokers (p, q) as select customer_id, born from customer where active <> 0;
+create table measured(id int primary key, f float, one enum('a','b'), other enum('B','A'), u int unsigned, n int);
+insert into measured values (1, 0.1, 'a', 'A', 4294967295, -2147483648), (2, 2.5, 'b', 'B', 0, 1), (3, null, null, 'A', 1, null);
+create view binds as select payment_id, fee = payment_id in (1, 2, 8) a, fee = customer_id between 1 and 5 b, fee = payment_id is null c, not fee = 3 and payment_id = 2 d from payment;
+create view floats as select id from measured where f in (0.1, 2.5);
+create view digits as select payment_id, concat('<', coalesce(amount, 1.25), '>', amount * 2.00, if(fee > 3, amount, 0.00)) d from payment;
+create view wide as select id, -n neg, abs(n) a, u * u uu, u + u * 2 s, (u * u) + 1 m from measured;
+create view labels as select one from measured union select one from measured where id > 1;
 -- What follows is listed.
 create view loose as select first_name, count(*) n from customer group by first_name;
 create view averaged as select avg(amount) a, amount / 3 b from payment group by amount;
@@ -30,3 +37,10 @@ set sql_mode = '';
 create view store_sales as select concat(ci.city, ',', co.country) store, sum(p.amount) total from payment p join customer c using(customer_id) join address a using(address_id) join city ci using (city_id) join country co using (country_id) group by c.store_id order by co.country, ci.city;
 create view on_loose as select n from loose;
 create view checked as select customer_id from customer where customer_id > 1 with check option;
+create view had as select id from measured having id > 1;
+create view mixed as select one from measured union select other from measured;
+create view by_label as select count(*) n from measured group by coalesce(one, other);
+create function `concat_ws`(a int) returns int deterministic return a + 1;
+set @make = concat('create view calls as select id, `', database(), '`.`concat_ws`(id) c from measured');
+prepare make from @make;
+execute make;

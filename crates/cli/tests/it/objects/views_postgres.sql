@@ -21,6 +21,8 @@ create view keyed as select c.customer_id, c.first_name, count(*) n from custome
 create view uids as select c.customer_id, p.payment_id from customer c join payment p on p.uid = c.uid;
 create view invokers (p, q) with (security_invoker=true) as select customer_id, born from customer where active;
 create view quoted as select first_name as "it's `a` ""name""", 'back\slash ''quoted''' as "\" from customer;
+create view binds as select payment_id, fee = any (array[1, 3]) = (payment_id between 1 and 2) a, (fee = 3) is null b from payment;
+create view digits as select payment_id, '<' || coalesce(amount, 0.00) || '>' || amount * 2.000 as d from payment;
 -- What follows is listed.
 create view averaged as select avg(amount) a, amount / 3 b from payment group by amount;
 create view gathered as select store_id, string_agg(first_name, '; ' order by customer_id) names from customer group by store_id;
@@ -33,3 +35,22 @@ create view userdate as select current_date as d, current_user as u from custome
 create materialized view kept as select 1 as one;
 create function f(int) returns int language sql as 'select $1';
 create view calls as select f(customer_id) from customer;
+create view half_years as select extract(year from paid) / 2 as h from payment;
+create view mixed_digits as select '<' || coalesce(amount, 0) as d from payment;
+create view counted as select count(*) as n from payment group by 1::int;
+create table parent(id int primary key, n int);
+create table child(more int) inherits (parent);
+insert into parent values (1, 1);
+insert into child values (2, 2, 2);
+create view of_parent as select id, n from parent;
+create view on_parent as select id from of_parent;
+create view of_child as select id, n from child;
+create table guarded(id int primary key, who text);
+insert into guarded values (1, 'a');
+alter table guarded enable row level security;
+create view callers with (security_invoker=true) as select id from guarded;
+create collation loosely (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+create domain ci as text collate loosely;
+create table worded(id int primary key, w ci);
+insert into worded values (1, 'a'), (2, 'A');
+create view of_words as select id from worded where w = 'a';

@@ -18,9 +18,10 @@ pub(super) use scripts::{
 };
 
 use whimbrel_connector::objects::{
-    ColumnAdditions, Foreign, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner, ObjectStatement,
-    ObjectStep, Places, Refused, Taking, keeps_values, plan_scripts,
+    ColumnAdditions, Foreign, MadeView, NamePool, ObjectOutcome, ObjectPlan, ObjectPlanner,
+    ObjectStatement, ObjectStep, Places, Refused, Taking, keeps_values, plan_scripts,
 };
+use whimbrel_connector::views::Converted;
 use whimbrel_connector::{Error, TargetColumn, TargetTable, TaskFence};
 use whimbrel_core::Engine;
 use whimbrel_core::objects::{ObjectKind, ObjectSelection, SchemaObjects, TableObjects};
@@ -169,12 +170,16 @@ pub(super) fn plan(
         );
     }
     let source = objects.engine();
+    let made_view: fn(&Converted) -> MadeView = match engine {
+        Engine::MySql => views::made_strictly,
+        _ => views::made,
+    };
     let taking = Taking {
         foreign: source
             .filter(|source| *source == Engine::Postgres)
             .map(|engine| Foreign {
                 engine,
-                view: views::made,
+                view: made_view,
             }),
         may_be_refused: source != Some(engine),
         enter: Some(|schema| format!("USE {}", quote::identifier(schema))),

@@ -210,6 +210,8 @@ async fn converted(
         return Ok(None);
     };
     if needed(connection, step, first).await?.is_some() {
+        let cleared = views::clear(connection, likeness, again).await;
+        cleared.map_err(|error| refusal(error, step, &again.shown))?;
         return Ok(None);
     }
     let is_same = views::is_same(connection, likeness, again).await;

@@ -1,8 +1,8 @@
 //! Views that were converted from the SQL of another engine.
 
 use whimbrel_connector::objects::MadeView;
-use whimbrel_connector::views::Converted;
-use whimbrel_core::objects::{Again, Likeness};
+use whimbrel_connector::views::{Converted, ReadTable};
+use whimbrel_core::objects::{Again, Likeness, Requirement};
 
 use crate::quote::literal;
 
@@ -26,7 +26,50 @@ pub(super) fn made(view: &Converted) -> MadeView {
             }),
             besides: Vec::new(),
         },
+        requires: view.reads.tables.values().flat_map(requires).collect(),
         session: Vec::new(),
+    }
+}
+
+/// What a table that a view reads must be: one without rows of others, or rows that some do not see, and the columns of the types that a load makes, or of such
+/// that calculate and compare alike.
+fn requires(table: &ReadTable) -> Vec<Requirement> {
+    let name = literal(&crate::quote::table(&table.name));
+    let is_alone = Requirement {
+        query: format!(
+            "SELECT 1 FROM pg_class c WHERE c.oid = to_regclass({name}) AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity \
+             AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid))"
+        ),
+        lacking: format!(
+            "the table {} that it reads is no plain table here: others inherit from it, or it has row-level security",
+            table.name
+        ),
+    };
+    let of_column = |(column, native): (&String, &String)| Requirement {
+        query: format!(
+            "SELECT 1 FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation \
+             WHERE a.attrelid = to_regclass({name}) AND a.attname = {} AND NOT a.attisdropped AND coalesce(c.collisdeterministic, true) AND {}",
+            literal(column),
+            is_like(native)
+        ),
+        lacking: format!(
+            "its column {column} of {} is of another type or collation here than {native}, for which it was converted",
+            table.name
+        ),
+    };
+    let columns = table.columns.iter().map(of_column);
+    [is_alone].into_iter().chain(columns).collect()
+}
+
+/// A condition on a column: its type is this one, or another that does the same. Texts of any length are texts, and whole numbers are calculated with in `bigint`.
+fn is_like(native: &str) -> String {
+    let own = "format_type(a.atttypid, a.atttypmod)";
+    if native == "text" || native.starts_with("character varying") {
+        format!("({own} = 'text' OR {own} LIKE 'character varying%')")
+    } else if matches!(native, "smallint" | "integer" | "bigint") {
+        format!("{own} IN ('smallint', 'integer', 'bigint')")
+    } else {
+        format!("{own} = {}", literal(native))
     }
 }
 
@@ -42,5 +85,17 @@ fn plain(name: &str) -> String {
         name.to_owned()
     } else {
         crate::quote::identifier(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_do_the_same_are_alike() {
+        assert!(is_like("character varying(20)").contains("= 'text' OR"));
+        assert!(is_like("integer").contains("'bigint'"));
+        assert!(is_like("numeric(20,0)").ends_with("= 'numeric(20,0)'"));
     }
 }

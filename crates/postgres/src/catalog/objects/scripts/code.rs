@@ -19,7 +19,13 @@ select 'pg_class', c.oid, case c.relkind when 'v' then 'view' else 'materialized
     coalesce(' WITH (' || array_to_string(c.reloptions, ', ') || ')', ''), rtrim(ltrim(pg_get_viewdef(c.oid)), ';'),
     case when c.relkind = 'm' and not c.relispopulated then ' WITH NO DATA' else '' end),
   o.rolname, not (o.rolsuper or o.rolbypassrls or coalesce((select option_value::bool from pg_options_to_table(c.reloptions) where option_name = 'security_invoker'), false)),
-  c.relkind = 'm' and c.relispopulated, pg_get_viewdef(c.oid), coalesce(array_to_string(c.reloptions, ','), '')
+  c.relkind = 'm' and c.relispopulated, pg_get_viewdef(c.oid), coalesce(array_to_string(c.reloptions, ','), ''),
+  (select min(case when t.relrowsecurity and i.invokes then 'it reads with the rights of its caller, and which rows of ' || t.oid::regclass || ' these are is decided by row-level security, which works otherwise here'
+       when t.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = t.oid) then 'it reads ' || t.oid::regclass || ' with the rows of tables that inherit from it, which are tables of their own here' end)
+   from pg_rewrite r join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+   join pg_class t on t.oid = d.refobjid,
+   lateral (select coalesce((select option_value::bool from pg_options_to_table(c.reloptions) where option_name = 'security_invoker'), false) as invokes) i
+   where r.ev_class = c.oid and t.oid <> c.oid)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles o on o.oid = c.relowner
 where c.relkind in ('v', 'm') and n.nspname in ($2) and c.relname !~ '^awsdms_'
   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
@@ -198,6 +204,7 @@ fn view(row: &TextRow, create: &str, owner: &Owner<'_>) -> Result<Scripted, Wire
         undo: Some(format!("DROP {word} IF EXISTS {quoted}")),
         requires: owner.requires(),
         likeness: Some(of_view(row, what, owner)?),
+        foreign_bar: optional(row, 11),
         ..Scripted::new(ObjectKind::View, what, name, create, exists)
     })
 }
