@@ -60,7 +60,9 @@ pub(super) struct Newcomers {
     /// The log is needed from here on.
     pub(super) kept_from: Option<Position>,
     /// What an earlier load left of a wanted table is removed by a transaction that is not committed yet.
-    pub(super) is_blocked: bool,
+    is_blocked: bool,
+    /// The tables that it wants.
+    of_open: BTreeSet<TableName>,
     /// Answers whether there is a table to join. Dropped, what was open is rolled back, like in a crash.
     running: Option<Background<Result<bool, RunError>>>,
     /// Tables are loaded that have not joined.
@@ -90,6 +92,7 @@ impl Newcomers {
             loading: BTreeSet::new(),
             kept_from,
             is_blocked: false,
+            of_open: BTreeSet::new(),
             running: None,
             is_done: false,
             under_way: UnderWay::Nothing,
@@ -116,6 +119,29 @@ impl Newcomers {
         info!(%table, "the table is loaded while the others are followed");
         self.kept_from.get_or_insert_with(|| committed.clone());
         self.wanted.insert(table);
+    }
+
+    /// Has tables loaded once the transaction at hand is committed: a load must not meet what is not committed yet, and the target holds locks until then.
+    pub(super) fn want_behind_open(&mut self, tables: Vec<TableName>, committed: &Position) {
+        self.is_blocked = true;
+        for table in tables {
+            self.of_open.insert(table.clone());
+            self.want(table, committed);
+        }
+    }
+
+    /// The transaction at hand is committed.
+    pub(super) fn committed(&mut self) {
+        self.is_blocked = false;
+        self.of_open.clear();
+    }
+
+    /// The transaction at hand is left out, and what it wants.
+    pub(super) fn leave_out_open(&mut self) {
+        self.is_blocked = false;
+        for table in std::mem::take(&mut self.of_open) {
+            self.wanted.remove(&table);
+        }
     }
 
     /// Whether a table is being loaded or will be.

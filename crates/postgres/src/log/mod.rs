@@ -102,7 +102,7 @@ use newcomers::CatalogLook;
 use place::{Last, Lsn, Place, UpTo, View};
 use publication::Publication;
 use relation::{Describer, Key};
-use settled::State;
+use settled::{State, Waits};
 use slot::Slot;
 use spill::Spill;
 use spool::Spools;
@@ -126,6 +126,8 @@ pub(crate) struct PostgresLog {
     running: RunningWait,
     /// The publication's rows of tables that have no gap.
     members: members::Rows,
+    /// Those that were given up.
+    waits: Arc<Waits>,
 }
 
 /// [`Wishes`] as they were when a stream was opened. They only grow, and a process that begins anew learns them anew.
@@ -195,6 +197,7 @@ impl PostgresLog {
             heeded: None,
             running: slot::RUNNING_WAIT,
             members: members::Rows::new(),
+            waits: Arc::default(),
         }
     }
 
@@ -312,7 +315,7 @@ impl PostgresLog {
     /// Waits for what the publication of `tables`, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from
     /// where on the log is kept.
     async fn settled(
-        &self,
+        &mut self,
         connection: &mut Connection,
         kept: Option<Lsn>,
         tables: &BTreeMap<TableName, String>,
@@ -331,12 +334,14 @@ impl PostgresLog {
                 kept
             }
             Some(kept) => {
-                slot::wait_for_running(connection, self.running).await?;
+                let waits = Waits::of(&mut self.waits, &state);
+                slot::wait_for_running(connection, self.running, &waits.running).await?;
                 if stale::is_possible(connection).await? {
-                    if !stale::renew(connection, name, tables).await? {
+                    let is_renewed = waits.renewed.has_begun();
+                    if !is_renewed && !stale::renew(connection, name, tables).await? {
                         return Ok(kept);
                     }
-                    slot::wait_for_running(connection, self.running).await?;
+                    slot::wait_for_running(connection, self.running, &waits.renewed).await?;
                 }
                 kept
             }
