@@ -152,24 +152,21 @@ impl Follower<'_> {
                     reach(Point::Rejoining).await;
                     return Ok(FollowEnd::Rejoin);
                 }
-                match self.next_work(wrote_at) {
-                    Some(work) => {
-                        self.confirm_too_early(&work);
-                        if matches!(&work, Work::Batch(batch) if batch.end.is_some()) {
-                            self.waiting_since.write();
-                        }
-                        let kept_from = self.newcomers.begin_write();
-                        writing = Some(Writing::start(writer, work, kept_from));
-                        // What waited behind a transaction that is applied by itself.
-                        self.go_on()?;
+                if let Some(work) = self.next_work(wrote_at) {
+                    self.confirm_too_early(&work);
+                    if matches!(&work, Work::Batch(batch) if batch.end.is_some()) {
+                        self.waiting_since.write();
                     }
-                    None => match (self.failure.take(), self.ended) {
-                        (Some(failure), _) => return Err(failure),
-                        (None, Some(outcome)) if self.is_settled() => {
-                            return Ok(FollowEnd::Run(outcome));
-                        }
-                        (None, _) => idle = Some(writer),
-                    },
+                    let kept_from = self.newcomers.begin_write();
+                    writing = Some(Writing::start(writer, work, kept_from));
+                    // What waited behind a transaction that is applied by itself.
+                    self.go_on()?;
+                } else if let Some(failure) = self.failure.take() {
+                    return Err(failure);
+                } else if let Some(outcome) = self.over() {
+                    return Ok(FollowEnd::Run(outcome));
+                } else {
+                    idle = Some(writer);
                 }
             }
             let (may_read, pause) = (self.may_read(), self.pause());
@@ -412,11 +409,22 @@ impl Follower<'_> {
         }
     }
 
+    /// How the run ends that has applied all it is to apply, once no table is on its way.
+    fn over(&mut self) -> Option<CdcOutcome> {
+        let outcome = self.ended?;
+        // What is not committed by now never will be.
+        self.newcomers.leave_out_open();
+        if self.is_settled() {
+            return Some(outcome);
+        }
+        self.start_newcomers();
+        None
+    }
+
     /// Whether no table is on its way, so that a run may end that reads nothing more. None joins while the target has a part of a transaction, and a gap is found again
     /// when the stream is opened.
     fn is_settled(&self) -> bool {
-        let is_waited_for =
-            !self.newcomers.is_idle() || (!self.gaps.is_empty() && self.is_whole());
+        let is_waited_for = !self.newcomers.is_idle() || (!self.gaps.is_empty() && self.is_whole());
         self.barrier.is_none() && (self.committed.changes_applied > 0 || !is_waited_for)
     }
 
@@ -462,11 +470,10 @@ impl Follower<'_> {
         self.barrier.is_none() && self.is_whole()
     }
 
-    /// Nothing more is read; a transaction at hand is left out, with the loads that it asks for. What stands between transactions is done.
+    /// Nothing more is read; a transaction at hand is left out. What stands between transactions is done.
     fn end(&mut self, outcome: CdcOutcome) {
         self.collector.drop_open();
         self.waiting.clear();
-        self.newcomers.leave_out_open();
         self.ended = Some(outcome);
     }
 
@@ -635,8 +642,7 @@ impl Follower<'_> {
     /// All before a place is taken in.
     fn pass(&mut self, place: &dyn LogPlace) {
         let stream = &self.stream;
-        self.ahead
-            .take_if(|ahead| stream.has_reached(place, ahead));
+        self.ahead.take_if(|ahead| stream.has_reached(place, ahead));
     }
 
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {

@@ -7,7 +7,7 @@ use tracing::{error, info};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Definition, Error, Feeding, FollowState, LoadRecord, Mutation,
-    PrepareMode, RecordChange, SnapshotView, Target, TaskFence,
+    PrepareMode, RecordChange, SnapshotView, TableId, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -21,7 +21,8 @@ use super::{CdcOutcome, Run, is_of, unless_stopped};
 use crate::{RunError, TableState};
 
 /// Why the changes of a table are gone that would join at a place behind its view.
-const OLDER: &str = "its rows are older than the place from which the log is kept; load the table again";
+const OLDER: &str =
+    "its rows are older than the place from which the log is kept; load the table again";
 
 /// Where a stream begins, and the tables that it follows.
 struct Session {
@@ -126,14 +127,7 @@ impl<'a> Run<'a> {
         }
         let wanted = self.not_loaded(&session, selected);
         let checkpoint = session.checkpoint.clone();
-        let loaded = session.followed.iter();
-        let loaded = loaded.filter_map(|record| {
-            let state = record.follow.as_ref()?;
-            Some((state.shape.clone(), record.planned_at.clone()))
-        });
-        let loaded: Vec<(Table, Option<Position>)> = loaded.collect();
-        let gaps = log.gaps(&loaded).await.map_err(RunError::Source)?;
-        let shapes: Vec<_> = loaded.into_iter().map(|(shape, _)| shape).collect();
+        let (shapes, gaps) = shapes_and_gaps(log, &session.followed).await?;
         let ahead = ahead(&*log, &session.followed, &checkpoint.position)?;
         let tables = followed(&*log, std::mem::take(&mut session.followed))?;
         let tables =
@@ -233,15 +227,14 @@ impl<'a> Run<'a> {
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
         let waits_for_whole = !newcomers.is_empty() && checkpoint.changes_applied > 0;
         if !newcomers.is_empty() && !waits_for_whole {
-            let (changes, from) = match self.gap(log, &checkpoint).await? {
-                Some(gap) => (self.lost(newcomers, &gap), checkpoint.position),
-                None => {
-                    let (newcomers, older) = by_view(&*log, newcomers, &checkpoint)?;
-                    let mut changes = self.lost(older, OLDER);
-                    let (taken, from) = taken_in(&*log, &mut followed, newcomers, &checkpoint)?;
-                    changes.extend(taken);
-                    (changes, from)
-                }
+            let (changes, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
+                (self.lost(newcomers, &gap), checkpoint.position)
+            } else {
+                let (newcomers, older) = by_view(&*log, newcomers, &checkpoint)?;
+                let mut changes = self.lost(older, OLDER);
+                let (taken, from) = taken_in(&*log, &mut followed, newcomers, &checkpoint)?;
+                changes.extend(taken);
+                (changes, from)
             };
             checkpoint = Checkpoint::at(from);
             writer
@@ -472,6 +465,20 @@ fn applied_to(
     Ok(put(record, |state| {
         state.applied_to = Some(position.clone());
     }))
+}
+
+/// The tables as they are at the checkpoint, and those of which changes may be missing in the log.
+async fn shapes_and_gaps(
+    log: &mut dyn ChangeLog,
+    followed: &[LoadRecord],
+) -> Result<(Vec<Table>, Vec<(TableId, String)>), RunError> {
+    let loaded = followed.iter().filter_map(|record| {
+        let state = record.follow.as_ref()?;
+        Some((state.shape.clone(), record.planned_at.clone()))
+    });
+    let loaded: Vec<(Table, Option<Position>)> = loaded.collect();
+    let gaps = log.gaps(&loaded).await.map_err(RunError::Source)?;
+    Ok((loaded.into_iter().map(|(shape, _)| shape).collect(), gaps))
 }
 
 /// The last place up to which a table holds everything though the log is read again from before it.

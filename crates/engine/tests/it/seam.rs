@@ -5,9 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, Row, When};
 use whimbrel_core::{Column, ColumnType, Generation, Table};
-use whimbrel_engine::{
-    CdcEnd, CdcOutcome, CdcSpec, CdcStart, Progress, StopTime, TableState,
-};
+use whimbrel_engine::{CdcEnd, CdcOutcome, CdcSpec, CdcStart, Progress, StopTime, TableState};
 
 use crate::cdc::{caught_up, cdc, follow};
 use crate::definitions::{pair, rows};

@@ -88,7 +88,9 @@ impl Member {
         let is_later =
             |transaction| view.is_some_and(|view| view.is_before(transaction, self.next));
         if is_later(transaction) || before.is_some_and(|before| before.row != row) {
-            return Some("somebody took it out of the task's publication, and it was put back since");
+            return Some(
+                "somebody took it out of the task's publication, and it was put back since",
+            );
         }
         (is_later(self.altered) || before.is_some_and(|before| before.altered != self.altered))
             .then_some("somebody altered the task's publication, which may have left out some kinds of changes since")

@@ -35,7 +35,10 @@ async fn a_publication_that_is_right_again_hides_nothing_from_tables_that_were_l
             .unwrap();
         let all = tables(&*log.connector).await;
         log.log.prepare(&all).await.unwrap();
-        assert!(!has_gap(&mut log, &loaded).await, "a table that joins alters nothing");
+        assert!(
+            !has_gap(&mut log, &loaded).await,
+            "a table that joins alters nothing"
+        );
         alter(&log, "delete");
         assert!(has_gap(&mut log, &loaded).await);
         // As a load does that begins.

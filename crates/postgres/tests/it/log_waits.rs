@@ -97,7 +97,10 @@ async fn transactions_that_overlap_keep_no_table_from_joining() {
         let tables = tables(from).await;
         let gid = |number: usize| format!("{}_{number}", database.name());
         let begin = |number: usize| {
-            let sql = format!("begin; insert into u values ({number}); prepare transaction '{}'", gid(number));
+            let sql = format!(
+                "begin; insert into u values ({number}); prepare transaction '{}'",
+                gid(number)
+            );
             database.sql(&sql).unwrap();
         };
         let end = |number: usize| {

@@ -112,12 +112,14 @@ fn a_table_that_somebody_takes_out_of_the_publication_is_loaded_again() {
 #[test]
 fn what_a_load_puts_right_in_the_publication_is_read_again_for_all_tables() {
     let (ends, mut following) = followed(&["--follow", "--json"]);
-    let lost = "insert into a values (2); create table c (id int primary key); insert into c values (1)";
+    let lost =
+        "insert into a values (2); create table c (id int primary key); insert into c values (1)";
     meddle(&ends, MEDDLED[2], lost);
     following.wait_until("the new table is there", |_| ends.arrived("c") == 1);
     following.wait_until("the row is there", |_| ends.arrived("a") == 2);
     following.kill();
-    let lost = "insert into a values (3); create table d (id int primary key); insert into d values (1)";
+    let lost =
+        "insert into a values (3); create table d (id int primary key); insert into d values (1)";
     meddle(&ends, MEDDLED[2], lost);
     ends.run_well("migrate", &["--until-caught-up", "--resume"]);
     ends.run_well("validate", &[]);
