@@ -5,6 +5,12 @@
 //! committed with their count, the definition is changed, and should the process end before the next commit the same change comes
 //! again and finds itself done.
 //!
+//! The changes of such a part are told by their count when they come again, so that the tables that were followed then have to be followed until
+//! the transaction is whole: without one of them the count would take changes of others for its own, and they would be lost. So no table leaves while the target has a part, whatever
+//! asks for it: a user who wants it loaded again, a gap, or that it is another table by now, under the same name, which is found when a stream is opened
+//! (then the stream is opened once more behind the transaction). One that is in error is followed on for the count alone
+//! ([`FollowState::suspended_in_part`]).
+//!
 //! A table that is loaded again is dropped at once, and its record goes with that. Where the target refuses the drop (a foreign key of another table
 //! points to it, say), the table stays and the record goes all the same, in the same transaction: from there on nothing is applied to the table, and
 //! its load begins when that transaction is committed. It prepares the table, or is refused the same and leaves it in error while the others go on;
@@ -494,12 +500,14 @@ impl Follower<'_> {
         if let (Controlled::Refused { why, .. }, Then::LoadAgain(_)) = (&done, &barrier.then) {
             self.not_loaded_again(&std::mem::take(&mut barrier.wanted), why);
         }
-        for table in barrier.wanted {
-            self.newcomers.want(table, &self.committed.position);
-        }
-        if !barrier.commits {
-            // A load must not meet what is not committed yet; and the target holds locks until then.
-            self.newcomers.is_blocked = true;
+        let wanted = std::mem::take(&mut barrier.wanted);
+        if barrier.commits {
+            for table in wanted {
+                self.newcomers.want(table, &self.committed.position);
+            }
+        } else {
+            let committed = &self.committed.position;
+            self.newcomers.want_behind_open(wanted, committed);
             self.must_commit = true;
         }
         self.start_newcomers();
@@ -606,10 +614,14 @@ impl Follower<'_> {
         self.progress.follow(|cdc| cdc.is_loading = is_loading);
     }
 
-    /// Whether tables are loaded that can join now: not within a transaction of which the target has a part already.
+    /// Whether tables are loaded that can join now: not within a transaction of which the target has a part already, and where nothing more is read, behind
+    /// all that was.
     pub(super) fn may_rejoin(&self) -> bool {
-        let is_committed = self.barrier.is_none() && !self.collector.has_changes();
-        let reopens = self.is_at_reopening() && is_committed && self.collector.end().is_none();
-        (self.newcomers.is_done || reopens) && self.committed.changes_applied == 0
+        let is_applied = self.barrier.is_none()
+            && !self.collector.has_changes()
+            && self.collector.end().is_none();
+        let reopens = self.is_at_reopening() && is_applied;
+        let joins = self.newcomers.is_done && (self.ended.is_none() || is_applied);
+        (joins || reopens) && self.committed.changes_applied == 0
     }
 }

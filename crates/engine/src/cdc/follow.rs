@@ -59,8 +59,10 @@ pub(super) struct Follower<'a> {
     pub(super) collector: Collector,
     /// Ends once everything up to here is applied.
     pub(super) until: Option<Until>,
-    /// Why nothing more is read; what was received before is still applied.
+    /// Why nothing more is read; what was received before is still applied, and tables that are on their way join.
     pub(super) ended: Option<CdcOutcome>,
+    /// The log is read again for tables that have joined, and others hold everything up to here.
+    pub(super) ahead: Option<Position>,
     pub(super) batches_committed: u64,
     /// What the target has committed last.
     pub(super) committed: Checkpoint,
@@ -142,6 +144,7 @@ impl Follower<'_> {
         let mut wrote_at = Instant::now();
         let mut give_up_at = None;
         loop {
+            self.end_if_time_is_up();
             if self.stop.is_cancelled() && writing.is_none() {
                 return Ok(FollowEnd::Run(CdcOutcome::Stopped));
             }
@@ -152,22 +155,21 @@ impl Follower<'_> {
                     reach(Point::Rejoining).await;
                     return Ok(FollowEnd::Rejoin);
                 }
-                match self.next_work(wrote_at) {
-                    Some(work) => {
-                        self.confirm_too_early(&work);
-                        if matches!(&work, Work::Batch(batch) if batch.end.is_some()) {
-                            self.waiting_since.write();
-                        }
-                        let kept_from = self.newcomers.begin_write();
-                        writing = Some(Writing::start(writer, work, kept_from));
-                        // What waited behind a transaction that is applied by itself.
-                        self.go_on()?;
+                if let Some(work) = self.next_work(wrote_at) {
+                    self.confirm_too_early(&work);
+                    if matches!(&work, Work::Batch(batch) if batch.end.is_some()) {
+                        self.waiting_since.write();
                     }
-                    None => match (self.failure.take(), self.ended) {
-                        (Some(failure), _) => return Err(failure),
-                        (None, Some(outcome)) => return Ok(FollowEnd::Run(outcome)),
-                        (None, None) => idle = Some(writer),
-                    },
+                    let kept_from = self.newcomers.begin_write();
+                    writing = Some(Writing::start(writer, work, kept_from));
+                    // What waited behind a transaction that is applied by itself.
+                    self.go_on()?;
+                } else if let Some(failure) = self.failure.take() {
+                    return Err(failure);
+                } else if let Some(outcome) = self.over() {
+                    return Ok(FollowEnd::Run(outcome));
+                } else {
+                    idle = Some(writer);
                 }
             }
             let (may_read, pause) = (self.may_read(), self.pause());
@@ -185,16 +187,13 @@ impl Follower<'_> {
                     info!("the target has not answered since the stop; what is open there is rolled back");
                     return Ok(FollowEnd::Run(CdcOutcome::Stopped));
                 }
-                () = until_time(self.spec.stop_at), if self.ended.is_none() => {
-                    info!("the time has come at which the task is to stop");
-                    self.end(CdcOutcome::ServerTime);
-                }
+                () = until_time(self.spec.stop_at), if self.ended.is_none() && !self.is_time_up() => {}
                 loaded = self.newcomers.loaded() => {
                     loaded?;
                     self.start_newcomers();
                     self.end_if_caught_up();
                 }
-                () = self.spec.reloads.asked(), if self.barrier.is_none() && !self.is_in_transaction => {
+                () = self.spec.reloads.asked(), if self.may_reload_between() => {
                     self.ask_for_reloads()?;
                 }
                 block = self.stream.next(), if may_read => {
@@ -373,7 +372,7 @@ impl Follower<'_> {
         self.batches_committed += 1;
         let position = end.place.position();
         self.committed = Checkpoint::at(position.clone());
-        self.newcomers.is_blocked = false;
+        self.newcomers.committed();
         self.must_commit = false;
         let needed_from = kept_from.unwrap_or(&position);
         self.stream.confirm(needed_from);
@@ -408,6 +407,39 @@ impl Follower<'_> {
         }
     }
 
+    /// Whether the clock has passed the time at which the task is to stop.
+    fn is_time_up(&self) -> bool {
+        matches!(self.spec.stop_at, Some(StopTime::Server(at_us)) if now_us() >= at_us)
+    }
+
+    /// Stops reading once the time has come, behind a whole transaction. A table that has joined gets first what the others have.
+    fn end_if_time_is_up(&mut self) {
+        let may_end = self.ended.is_none() && self.ahead.is_none() && self.is_whole();
+        if may_end && self.is_time_up() {
+            info!("the time has come at which the task is to stop");
+            self.end(CdcOutcome::ServerTime);
+        }
+    }
+
+    /// How the run ends that has applied all it is to apply, once no table is on its way.
+    fn over(&mut self) -> Option<CdcOutcome> {
+        let outcome = self.ended?;
+        // What is not committed by now never will be.
+        self.newcomers.leave_out_open();
+        if self.is_settled() {
+            return Some(outcome);
+        }
+        self.start_newcomers();
+        None
+    }
+
+    /// Whether no table is on its way, so that a run may end that reads nothing more. None joins while the target has a part of a transaction, and a gap is found again
+    /// when the stream is opened.
+    fn is_settled(&self) -> bool {
+        let is_waited_for = !self.newcomers.is_idle() || (!self.gaps.is_empty() && self.is_whole());
+        self.barrier.is_none() && (self.committed.changes_applied > 0 || !is_waited_for)
+    }
+
     /// Takes in what the stream gave.
     fn take(&mut self, block: ChangeBlock) -> Result<(), RunError> {
         if self.ended.is_some() {
@@ -421,11 +453,7 @@ impl Follower<'_> {
 
     /// Takes in what waits, up to the next change of a definition.
     pub(super) fn go_on(&mut self) -> Result<(), RunError> {
-        while self.barrier.is_none()
-            && self.ended.is_none()
-            && !self.is_at_reopening()
-            && !self.holds_one()
-        {
+        while self.barrier.is_none() && !self.is_at_reopening() && !self.holds_one() {
             if let Some((table, why)) = self.next_gap() {
                 self.read_again(table, &why)?;
             } else if let Some(event) = self.waiting.pop_front() {
@@ -438,19 +466,26 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// A table whose rows have to be read again. Not while the target has a part of a transaction: that would come again, and the table's changes in it would not be counted then.
-    fn next_gap(&mut self) -> Option<(TableId, String)> {
-        let is_whole = !self.is_in_transaction && self.committed.changes_applied == 0;
-        is_whole.then(|| self.gaps.pop()).flatten()
+    /// Whether the target has whole transactions alone, so that a table may leave: the changes of a part that it has come again after a crash and are told by
+    /// their count, in which those of the table are, while the stream would not give them any more ([`super::definitions`]).
+    fn is_whole(&self) -> bool {
+        !self.is_in_transaction && self.committed.changes_applied == 0
     }
 
-    /// Nothing more is read; a transaction whose end has not come is left out.
+    /// A table whose rows have to be read again.
+    fn next_gap(&mut self) -> Option<(TableId, String)> {
+        self.is_whole().then(|| self.gaps.pop()).flatten()
+    }
+
+    /// Whether tables may be taken out that a user wants loaded again.
+    fn may_reload_between(&self) -> bool {
+        self.barrier.is_none() && self.is_whole()
+    }
+
+    /// Nothing more is read; a transaction at hand is left out. What stands between transactions is done.
     fn end(&mut self, outcome: CdcOutcome) {
         self.collector.drop_open();
         self.waiting.clear();
-        if let Some(barrier) = self.barrier.take() {
-            self.spec.reloads.ask(barrier.asked_for().iter().cloned());
-        }
         self.ended = Some(outcome);
     }
 
@@ -499,6 +534,7 @@ impl Follower<'_> {
                 place,
                 committed_at_us,
             } => {
+                self.pass(&*place);
                 self.collector.idle(place);
                 let latency_ms = self.waiting_since.rest(committed_at_us);
                 self.progress
@@ -616,6 +652,12 @@ impl Follower<'_> {
         }
     }
 
+    /// All before a place is taken in.
+    fn pass(&mut self, place: &dyn LogPlace) {
+        let stream = &self.stream;
+        self.ahead.take_if(|ahead| stream.has_reached(place, ahead));
+    }
+
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
         if matches!(self.spec.stop_at, Some(StopTime::Commit(limit)) if committed_at_us > limit) {
             info!("the log has reached the time at which the task is to stop");
@@ -629,11 +671,13 @@ impl Follower<'_> {
         self.waiting_since.close(committed_at_us, self.has_part());
         self.changes_in_transaction = 0;
         self.is_in_transaction = false;
+        self.pass(&*place);
         self.collector.commit(BatchEnd {
             place,
             committed_at_us,
             received_at_us: clock::now_us(),
         });
+        self.end_if_time_is_up();
         let waiting_count = self.collector.size().1 as u64;
         let latency_ms = latency_ms(committed_at_us);
         self.progress.follow(|cdc| {

@@ -44,7 +44,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Connector, Error, FollowState, KeyNotRestored, LoadRecord, RecordChange,
@@ -586,8 +586,13 @@ impl Run<'_> {
         }
         // Tables may have come to be since the log was first kept.
         let prepared = async { log.prepare(tables).await.map_err(RunError::Source) };
-        if unless_stopped(self.stop, prepared).await?.is_none() {
+        let Some(started) = unless_stopped(self.stop, prepared).await? else {
             return Ok(LoadOutcome::Stopped);
+        };
+        let mut missing: BTreeSet<TableName> = names().collect();
+        self.leave_refused(&mut missing, started.refused)?;
+        if missing.is_empty() {
+            return self.resumed().await;
         }
         let spec = FullLoadSpec {
             start: StartKind::Resume {
@@ -605,7 +610,7 @@ impl Run<'_> {
                 is_later: false,
                 not_before: from,
                 fence: Some(fence),
-                tables: names().collect(),
+                tables: missing,
                 completed: std::collections::HashSet::new(),
             }),
             ..self.spec.load.clone()
@@ -618,6 +623,30 @@ impl Run<'_> {
             return Err(RunError::Table("a table could not be loaded".to_owned()));
         }
         Ok(outcome)
+    }
+
+    /// Takes tables out of those to be loaded whose changes the log cannot tell: they are in error, with the remedy.
+    fn leave_refused(
+        &self,
+        missing: &mut BTreeSet<TableName>,
+        refused: Vec<TableFault>,
+    ) -> Result<(), RunError> {
+        for TableFault { table, message } in refused {
+            if !missing.remove(&table) {
+                continue;
+            }
+            error!(%table, error = message, "the table cannot be followed, and is not loaded");
+            if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
+                return Err(RunError::Table(format!("table {table}: {message}")));
+            }
+            self.progress.add([table.clone()]);
+            self.progress.update(&table, |entry| {
+                entry.state = crate::TableState::Error;
+                entry.message = Some(message);
+            });
+            self.spec.load.check_tables_in_error(self.progress)?;
+        }
+        Ok(())
     }
 }
 

@@ -13,10 +13,14 @@
 //!
 //! A task that goes on while some of its tables are not loaded, because a crash or a stop came between or because their load failed, is the same case: the stream is
 //! opened with those that have joined, at its beginning the others are wanted, and W is what the checkpoint keeps, or the checkpoint itself. So those that
-//! are followed do not wait for a table that cannot be read yet, or for a transaction at the source that a load has to wait for. Chunks that an earlier
-//! attempt has loaded are gone on with, since a load that joins asks of them what any other asks ([`crate::run_full_load`]). A task of which no table has
+//! are followed do not wait for a table that cannot be read yet, or for a transaction at the source that a load has to wait for. A table is loaded under one view, so that
+//! chunks of an interrupted load are loaded again; only where all were done, and the view is of the log up to the W of now, is the table gone on with. W is
+//! another one once a load has failed and nobody needed the log for the table any more, and what lies between a view and W would be in neither. So that is asked before such a
+//! record is gone on with, and once more before a table joins. Whatever ends the stream (an error, a table that has another name in a log that knows
+//! tables by their names) ends the load of newcomers with it, and it begins again with the next stream. A task of which no table has
 //! joined yet has nobody to wait: it goes on with its first load, and follows after it. One that ends by itself, with its load, with what came meanwhile or at some
-//! time, loads them first.
+//! time, loads them first, and does not end before tables that are on their way have joined: at a time to stop nothing more is read, what was read is
+//! applied, and the stream is opened once more for those that were loaded, as far as the others have come.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,7 +64,9 @@ pub(super) struct Newcomers {
     /// The log is needed from here on.
     pub(super) kept_from: Option<Position>,
     /// What an earlier load left of a wanted table is removed by a transaction that is not committed yet.
-    pub(super) is_blocked: bool,
+    is_blocked: bool,
+    /// The tables that it wants.
+    of_open: BTreeSet<TableName>,
     /// Answers whether there is a table to join. Dropped, what was open is rolled back, like in a crash.
     running: Option<Background<Result<bool, RunError>>>,
     /// Tables are loaded that have not joined.
@@ -90,6 +96,7 @@ impl Newcomers {
             loading: BTreeSet::new(),
             kept_from,
             is_blocked: false,
+            of_open: BTreeSet::new(),
             running: None,
             is_done: false,
             under_way: UnderWay::Nothing,
@@ -116,6 +123,29 @@ impl Newcomers {
         info!(%table, "the table is loaded while the others are followed");
         self.kept_from.get_or_insert_with(|| committed.clone());
         self.wanted.insert(table);
+    }
+
+    /// Has tables loaded once the transaction at hand is committed: a load must not meet what is not committed yet, and the target holds locks until then.
+    pub(super) fn want_behind_open(&mut self, tables: Vec<TableName>, committed: &Position) {
+        self.is_blocked = true;
+        for table in tables {
+            self.of_open.insert(table.clone());
+            self.want(table, committed);
+        }
+    }
+
+    /// The transaction at hand is committed.
+    pub(super) fn committed(&mut self) {
+        self.is_blocked = false;
+        self.of_open.clear();
+    }
+
+    /// The transaction at hand is left out, and what it wants.
+    pub(super) fn leave_out_open(&mut self) {
+        self.is_blocked = false;
+        for table in std::mem::take(&mut self.of_open) {
+            self.wanted.remove(&table);
+        }
     }
 
     /// Whether a table is being loaded or will be.

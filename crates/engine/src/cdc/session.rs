@@ -7,7 +7,7 @@ use tracing::{error, info};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Definition, Error, Feeding, FollowState, LoadRecord, Mutation,
-    PrepareMode, RecordChange, SnapshotView, Target, TaskFence,
+    PrepareMode, RecordChange, SnapshotView, TableId, Target, TaskFence,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -21,6 +21,10 @@ use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{CdcOutcome, Run, is_of, unless_stopped};
 use crate::{RunError, TableState};
 
+/// Why the changes of a table are gone that would join at a place behind its view.
+const OLDER: &str =
+    "its rows are older than the place from which the log is kept; load the table again";
+
 /// Where a stream begins, and the tables that it follows.
 struct Session {
     checkpoint: Checkpoint,
@@ -31,8 +35,8 @@ struct Session {
     interrupted: Vec<LoadRecord>,
     /// Tables that were dropped and made again while nobody followed.
     made_anew: Vec<LoadRecord>,
-    /// Loaded, and waiting until the target has no part of a transaction.
-    waiting_to_join: bool,
+    /// Tables are loaded, or other ones by now, and wait until the target has no part of a transaction: then the stream is opened again.
+    waits_for_whole: bool,
 }
 
 impl Session {
@@ -52,6 +56,11 @@ impl Session {
             let has_lost_name = same_name.any(|table| table.id.is_some_and(|now| now != id));
             has_lost_name && (is_gone || !tells_names)
         };
+        if self.checkpoint.changes_applied > 0 {
+            // Their changes are in that count, and have to come once more.
+            self.waits_for_whole |= self.loaded.iter().any(is_made_anew);
+            return;
+        }
         let (anew, loaded) = std::mem::take(&mut self.loaded)
             .into_iter()
             .partition(is_made_anew);
@@ -119,13 +128,8 @@ impl<'a> Run<'a> {
         }
         let wanted = self.not_loaded(&session, selected);
         let checkpoint = session.checkpoint.clone();
-        let loaded = session.followed.iter().filter_map(|record| {
-            let state = record.follow.as_ref()?;
-            Some((state.shape.clone(), record.planned_at.clone()))
-        });
-        let loaded: Vec<(Table, Option<Position>)> = loaded.collect();
-        let gaps = log.gaps(&loaded).await.map_err(RunError::Source)?;
-        let shapes: Vec<_> = loaded.into_iter().map(|(shape, _)| shape).collect();
+        let (shapes, gaps) = shapes_and_gaps(log, &session.followed).await?;
+        let ahead = ahead(&*log, &session.followed, &checkpoint.position)?;
         let tables = followed(&*log, std::mem::take(&mut session.followed))?;
         let tables =
             StreamTables::new(tables, &*target, &self.spec.load).map_err(RunError::Target)?;
@@ -147,6 +151,7 @@ impl<'a> Run<'a> {
             collector: Collector::default(),
             until: until.map(Until::from),
             ended: None,
+            ahead,
             batches_committed: 0,
             applied_before: checkpoint.changes_applied,
             committed: checkpoint,
@@ -195,10 +200,10 @@ impl<'a> Run<'a> {
             fence,
         };
         // Of a table that is wanted no more nobody would ever say so.
-        let is_kept = !wanted.is_empty() || session.waiting_to_join;
+        let is_kept = !wanted.is_empty() || session.waits_for_whole;
         let kept_from = session.checkpoint.kept_from.clone();
         let mut newcomers = Newcomers::new(parts, wanted, kept_from.filter(|_| is_kept));
-        newcomers.is_done = session.waiting_to_join;
+        newcomers.is_done = session.waits_for_whole;
         newcomers
     }
 
@@ -223,11 +228,16 @@ impl<'a> Run<'a> {
         let (mut followed, newcomers): (Vec<_>, Vec<_>) = finished
             .into_iter()
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
-        let waiting_to_join = !newcomers.is_empty() && checkpoint.changes_applied > 0;
-        if !newcomers.is_empty() && !waiting_to_join {
-            let (changes, from) = match self.gap(log, &checkpoint).await? {
-                Some(gap) => (self.lost(newcomers, &gap), checkpoint.position),
-                None => taken_in(&*log, &mut followed, newcomers, &checkpoint)?,
+        let waits_for_whole = !newcomers.is_empty() && checkpoint.changes_applied > 0;
+        if !newcomers.is_empty() && !waits_for_whole {
+            let (changes, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
+                (self.lost(newcomers, &gap), checkpoint.position)
+            } else {
+                let (newcomers, older) = by_view(&*log, newcomers, &checkpoint)?;
+                let mut changes = self.lost(older, OLDER);
+                let (taken, from) = taken_in(&*log, &mut followed, newcomers, &checkpoint)?;
+                changes.extend(taken);
+                (changes, from)
             };
             checkpoint = Checkpoint::at(from);
             writer
@@ -245,7 +255,7 @@ impl<'a> Run<'a> {
             loaded,
             interrupted,
             made_anew: Vec::new(),
-            waiting_to_join,
+            waits_for_whole,
         })
     }
 
@@ -383,6 +393,28 @@ async fn clear_away(writer: &mut BatchWriter, control: &Control) -> Result<(), R
     Ok(())
 }
 
+/// Tables whose view has reached the place from where the log is read for them, and the others: what lies between would be in neither. A load asks the same before it
+/// writes, of the place that it is told; the checkpoint may name a later one after a crash.
+fn by_view(
+    log: &dyn ChangeLog,
+    newcomers: Vec<LoadRecord>,
+    checkpoint: &Checkpoint,
+) -> Result<(Vec<LoadRecord>, Vec<LoadRecord>), RunError> {
+    let from = checkpoint.kept_from.as_ref();
+    let from = from.unwrap_or(&checkpoint.position);
+    let (mut reaching, mut older) = (Vec::new(), Vec::new());
+    for record in newcomers {
+        let view = record.planned_at.as_ref();
+        let reaches = view.map(|view| log.view_reaches(view, from)).transpose();
+        if reaches.map_err(RunError::Source)?.unwrap_or(true) {
+            reaching.push(record);
+        } else {
+            older.push(record);
+        }
+    }
+    Ok((reaching, older))
+}
+
 /// Takes loaded tables in, and answers from where the log is read again; what the others hold of it is noted.
 fn taken_in(
     log: &dyn ChangeLog,
@@ -438,6 +470,37 @@ fn applied_to(
     }))
 }
 
+/// The tables as they are at the checkpoint, and those of which changes may be missing in the log.
+async fn shapes_and_gaps(
+    log: &mut dyn ChangeLog,
+    followed: &[LoadRecord],
+) -> Result<(Vec<Table>, Vec<(TableId, String)>), RunError> {
+    let loaded = followed.iter().filter_map(|record| {
+        let state = record.follow.as_ref()?;
+        Some((state.shape.clone(), record.planned_at.clone()))
+    });
+    let loaded: Vec<(Table, Option<Position>)> = loaded.collect();
+    let gaps = log.gaps(&loaded).await.map_err(RunError::Source)?;
+    Ok((loaded.into_iter().map(|(shape, _)| shape).collect(), gaps))
+}
+
+/// The last place up to which a table holds everything though the log is read again from before it.
+fn ahead(
+    log: &dyn ChangeLog,
+    followed: &[LoadRecord],
+    from: &Position,
+) -> Result<Option<Position>, RunError> {
+    let mut last = None;
+    let states = followed.iter().filter_map(|record| record.follow.as_ref());
+    for position in states.filter_map(|state| state.applied_to.as_ref()) {
+        let is_past = log.is_past(position, last.unwrap_or(from));
+        if is_past.map_err(RunError::Source)? {
+            last = Some(position);
+        }
+    }
+    Ok(last.cloned())
+}
+
 /// What the rows of each table hold already.
 fn followed(log: &dyn ChangeLog, records: Vec<LoadRecord>) -> Result<Vec<FollowedTable>, RunError> {
     let mut tables = Vec::new();
@@ -483,6 +546,26 @@ mod tests {
             is_finished: true,
             follow: Some(FollowState::loaded(shape)),
         }
+    }
+
+    #[tokio::test]
+    async fn a_table_does_not_join_behind_its_view() {
+        let connector = MemoryConnector::new(MemoryDatabase::new(), Faults::none());
+        let log = connector.change_log("task").await.unwrap();
+        let mut loaded = record();
+        loaded.planned_at = Some(Position::new("memory:7:30"));
+        let at = |number: u32| Position::new(format!("memory:{number}"));
+        let joins = |checkpoint: Checkpoint| {
+            let (reaching, older) = by_view(&*log, vec![loaded.clone()], &checkpoint).unwrap();
+            assert_eq!(reaching.len() + older.len(), 1);
+            !reaching.is_empty()
+        };
+        assert!(joins(Checkpoint::at(at(7))));
+        assert!(!joins(Checkpoint::at(at(8))));
+        assert!(joins(Checkpoint {
+            kept_from: Some(at(6)),
+            ..Checkpoint::at(at(9))
+        }));
     }
 
     /// A second table joins while the log is being read again for a first one: what was applied then is not applied again.

@@ -316,19 +316,27 @@ async fn begin(attempt: &Attempt<'_>) -> Result<Begun, RunError> {
     })
 }
 
-/// Sees that the log is followed from a place that the view has reached. Nothing is written under another view.
-async fn check_view(attempt: &Attempt<'_>, view: &Position) -> Result<(), RunError> {
+/// Whether the log is followed from a place that a view has reached.
+pub(super) async fn is_followed_from(
+    attempt: &Attempt<'_>,
+    view: &Position,
+) -> Result<bool, RunError> {
     let joining = attempt.spec.joining.as_ref();
     let Some(from) = joining.and_then(|joining| joining.not_before.as_ref()) else {
-        return Ok(());
+        return Ok(true);
     };
     let log = attempt.source.change_log(&attempt.spec.task).await;
     let log = log.map_err(RunError::Source)?;
-    if log.view_reaches(view, from).map_err(RunError::Source)? {
+    log.view_reaches(view, from).map_err(RunError::Source)
+}
+
+/// Sees that the log is followed from a place that the view has reached. Nothing is written under another view.
+async fn check_view(attempt: &Attempt<'_>, view: &Position) -> Result<(), RunError> {
+    if is_followed_from(attempt, view).await? {
         return Ok(());
     }
     Err(RunError::Source(Error::Transient(format!(
-        "the source's tables can be read only as they were at {view}, before {from}, from where on their changes are followed: commits at the source wait for a standby, or the source's address leads to several servers"
+        "the source's tables can be read only as they were at {view}, before the place from where on their changes are followed: commits at the source wait for a standby, or the source's address leads to several servers"
     ))))
 }
 

@@ -13,7 +13,7 @@ use whimbrel_connector::{
 use whimbrel_core::mapping::Predicate;
 use whimbrel_core::{ChunkId, Position, Table, TableName, clock};
 
-use super::coordinator::{Attempt, Job, Shared, TableRun, table_message};
+use super::coordinator::{Attempt, Job, Shared, TableRun, is_followed_from, table_message};
 use super::plan::{LoadPlan, PlannedTable};
 use super::sift;
 use crate::{LoadExceptions, RunError, TableState};
@@ -142,7 +142,8 @@ impl Feeder<'_> {
     ) -> Result<bool, RunError> {
         let name = &planned.source.name;
         if self.attempt.spec.is_followed {
-            return Ok(self.is_loaded_as_described(name, record));
+            return Ok(self.is_loaded_as_described(name, record)
+                && self.is_of_followed_log(name, record).await?);
         }
         let recorded = match self.recorded(planned, record)? {
             Ok(recorded) => recorded,
@@ -177,6 +178,22 @@ impl Feeder<'_> {
             return false;
         }
         record.chunks.iter().all(|chunk| chunk.done.is_some())
+    }
+
+    /// Whether what its view does not hold is still told to it: the log is kept for a table no longer than until its load fails.
+    async fn is_of_followed_log(
+        &mut self,
+        name: &TableName,
+        record: &LoadRecord,
+    ) -> Result<bool, RunError> {
+        let Some(view) = &record.planned_at else {
+            return Ok(false);
+        };
+        let is_followed = is_followed_from(self.attempt, view).await?;
+        if !is_followed {
+            info!(table = %name, %view, "its rows are older than the place from which its changes are followed: it starts again");
+        }
+        Ok(is_followed)
     }
 
     /// Notes that a table's plan holds under the snapshot of now, once the target is there.

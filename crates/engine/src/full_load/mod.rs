@@ -21,6 +21,11 @@
 //!   rows, and one behind it is asked for. Nothing that was committed between the two is overlooked.
 //! - The commit checks the epoch, so that whoever was replaced puts no record under a snapshot that is not that of its successor.
 //! - A table whose definition is another than when it was prepared is not asked about: its rows would not fit the target's table, or be other ones.
+//!
+//! A table that is followed has one view V for all its chunks, so that a record of it is gone on with only where all of them are done and its keys are left to build. Its
+//! changes are told from the place of its attempt on ([`Joining::not_before`]), and what lies between V and that place would be in neither: the place moves on when the load of
+//! a table fails, since nobody has the log kept for it then. So the record has to reach the place of *now*, like a view that is opened; otherwise the table is
+//! prepared anew.
 
 mod apart;
 mod conclude;

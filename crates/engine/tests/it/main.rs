@@ -19,6 +19,7 @@ mod latency;
 mod log_watch;
 mod reloads;
 mod rules;
+mod seam;
 mod shaping;
 mod stalls;
 mod support;

@@ -7,12 +7,17 @@
 //! - *In it, but since later than its rows were read*: it was out of it for a time. The transaction that made it a member is the catalog row's `xmin`; a member of ours is
 //!   waited for before any view is opened ([`super::settled`]), so that the view of the table's load holds it. One that the view does not hold came
 //!   later, and what went before is not known. No memory of ours is needed for that, and none is lost in a crash.
+//! - *In a publication that was altered since its rows were read*: it may have left out kinds of changes for a time. The row of the publication has its `xmin` too, and a
+//!   table that joins or goes leaves that row alone (seen at 15 and 18), so that in a task's life nobody writes it but who alters the kinds of changes, the owner or the name. A load
+//!   that finds the kinds altered puts them right ([`super::publication`]); the row has that transaction then, so that what is right again does not hide what
+//!   was missing from the tables that were loaded before, whenever the process ends. An owner that is another by now costs a load that was not needed.
 //!
 //! That is asked when a stream is opened, and from then on at times ([`MembersLook`]), by the numbers of the catalog's rows since then. A crash between a finding and what the
 //! engine makes of it finds the same when the stream is opened again: the load that mends it makes the table a member first, and its view is later.
 //!
-//! What is not found: a table without a load of the task's own (a task of changes alone) that went and came while no stream was open; one that did so more than 2^31
-//! transactions after its load, because the catalog has 32 bits of their ids; and a publication whose kinds of changes were altered and put back between two looks.
+//! What is not found: a table without a load of the task's own (a task of changes alone) that went and came, or whose publication was altered and put back, while no stream was
+//! open; one that did so more than 2^31
+//! transactions after its load, because the catalog has 32 bits of their ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// What is published of each of some tables; a table that is gone has no row.
 const MEMBERS: &str = "
 SELECT c.oid, m.oid, m.xmin, m.prqual IS NOT NULL OR m.prattrs IS NOT NULL, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot,
-       pg_snapshot_xmax(pg_current_snapshot())
+       pg_snapshot_xmax(pg_current_snapshot()), p.xmin
 FROM pg_class c JOIN pg_publication p ON p.pubname = $name LEFT JOIN pg_publication_rel m ON m.prpubid = p.oid AND m.prrelid = c.oid
 WHERE c.oid = ANY ($ids::oid[])";
 
@@ -47,6 +52,8 @@ struct Member {
     is_partial: bool,
     /// Whether the publication tells all kinds of changes.
     is_sound: bool,
+    /// The transaction that altered the publication last.
+    altered: u32,
     /// An id that no transaction had when it was asked.
     next: u64,
 }
@@ -60,12 +67,13 @@ impl Member {
             is_partial: text(3) == Some("t"),
             is_sound: text(4) == Some("t"),
             next: text(5)?.parse().ok()?,
+            altered: number(6)?,
         };
         Some((number(0)?, member))
     }
 
-    /// Why changes may be missing that came since the rows of `view`, or since the catalog had the row `before`.
-    fn gap(self, view: Option<&View>, before: Option<u32>) -> Option<&'static str> {
+    /// Why changes may be missing that came since the rows of `view`, or since the catalog said `before`.
+    fn gap(self, view: Option<&View>, before: Option<Known>) -> Option<&'static str> {
         let Some((row, transaction)) = self.row else {
             return Some("somebody took it out of the task's publication");
         };
@@ -77,9 +85,15 @@ impl Member {
         if !self.is_sound {
             return Some("somebody had the task's publication leave out some kinds of changes");
         }
-        let is_later = view.is_some_and(|view| view.is_before(transaction, self.next));
-        (is_later || before.is_some_and(|before| before != row))
-            .then_some("somebody took it out of the task's publication, and it was put back since")
+        let is_later =
+            |transaction| view.is_some_and(|view| view.is_before(transaction, self.next));
+        if is_later(transaction) || before.is_some_and(|before| before.row != row) {
+            return Some(
+                "somebody took it out of the task's publication, and it was put back since",
+            );
+        }
+        (is_later(self.altered) || before.is_some_and(|before| before.altered != self.altered))
+            .then_some("somebody altered the task's publication, which may have left out some kinds of changes since")
     }
 }
 
@@ -97,8 +111,15 @@ async fn members(
     Ok(rows.iter().filter_map(Member::of_row).collect())
 }
 
-/// The catalog's rows of members that have no gap, by the table's id.
-pub(super) type Rows = HashMap<u32, u32>;
+/// What the catalog said of a member that had no gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    row: u32,
+    altered: u32,
+}
+
+/// Of members that have no gap, by the table's id.
+pub(super) type Rows = HashMap<u32, Known>;
 
 /// Of tables, each with the view of its load, those with a gap, and why; and what the others are known by from now on.
 pub(super) async fn gaps(
@@ -116,7 +137,8 @@ pub(super) async fn gaps(
         match (member.gap(view.as_ref(), None), member.row) {
             (Some(why), _) => gaps.push((TableId(place), why.to_owned())),
             (None, Some((row, _))) => {
-                rows.insert(id, row);
+                let altered = member.altered;
+                rows.insert(id, Known { row, altered });
             }
             (None, None) => {}
         }
@@ -165,11 +187,11 @@ impl MembersLook {
     }
 }
 
-/// `followed`: by id, the table's number in the stream, and its row in the catalog. Each is told of once.
+/// `followed`: by id, the table's number in the stream, and what the catalog said of it. Each is told of once.
 async fn look(
     options: Arc<Options>,
     name: String,
-    mut followed: HashMap<u32, (TableId, u32)>,
+    mut followed: HashMap<u32, (TableId, Known)>,
     tell: mpsc::Sender<Vec<LogEvent>>,
 ) {
     loop {
@@ -214,9 +236,14 @@ mod tests {
             row: Some((7, 99)),
             is_partial: false,
             is_sound: true,
+            altered: 98,
             next: 120,
         };
-        let gap = |member: Member| member.gap(Some(&view), Some(7)).is_some();
+        let known = Known {
+            row: 7,
+            altered: 98,
+        };
+        let gap = |member: Member| member.gap(Some(&view), Some(known)).is_some();
         assert!(!gap(whole));
         let changed = [
             Member { row: None, ..whole },
@@ -236,10 +263,23 @@ mod tests {
                 is_sound: false,
                 ..whole
             },
+            Member {
+                altered: 111,
+                ..whole
+            },
+            Member {
+                altered: 97,
+                ..whole
+            },
         ];
         for member in changed {
             assert!(gap(member), "{member:?}");
         }
-        assert_eq!(whole.gap(None, None), None);
+        let put_right = Member {
+            altered: 111,
+            ..whole
+        };
+        assert!(put_right.gap(Some(&view), None).is_some());
+        assert_eq!(put_right.gap(None, None), None);
     }
 }

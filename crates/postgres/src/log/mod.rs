@@ -104,8 +104,8 @@ use newcomers::CatalogLook;
 use place::{Last, Lsn, Place, UpTo, View};
 use publication::Publication;
 use relation::{Describer, Key};
-use settled::State;
 pub(crate) use settled::Waited;
+use settled::{State, Waits};
 use slot::Slot;
 use spill::Spill;
 use spool::Spools;
@@ -130,6 +130,8 @@ pub(crate) struct PostgresLog {
     /// The publication's rows of tables that have no gap.
     members: members::Rows,
     waited: Arc<Waited>,
+    /// Those that were given up.
+    waits: Arc<Waits>,
 }
 
 /// [`Wishes`] as they were when a stream was opened. They only grow, and a process that begins anew learns them anew.
@@ -202,6 +204,7 @@ impl PostgresLog {
             running: slot::RUNNING_WAIT,
             members: members::Rows::new(),
             waited,
+            waits: Arc::default(),
         }
     }
 
@@ -320,7 +323,7 @@ impl PostgresLog {
     /// Waits for what the publication of `tables`, as it is now, leaves out of the log or the slot; makes the slot if there is none. Answers from
     /// where on the log is kept.
     async fn settled(
-        &self,
+        &mut self,
         connection: &mut Connection,
         kept: Option<Lsn>,
         tables: &BTreeMap<TableName, String>,
@@ -341,11 +344,13 @@ impl PostgresLog {
                 kept
             }
             Some(kept) => {
-                slot::wait_for_running(connection, self.running).await?;
+                let waits = Waits::of(&mut self.waits, &state);
+                slot::wait_for_running(connection, self.running, &waits.running).await?;
                 if stale::is_possible(connection).await? {
-                    are_readers_told = stale::renew(connection, name, tables).await?;
+                    are_readers_told =
+                        waits.renewed.has_begun() || stale::renew(connection, name, tables).await?;
                     if are_readers_told {
-                        slot::wait_for_running(connection, self.running).await?;
+                        slot::wait_for_running(connection, self.running, &waits.renewed).await?;
                     }
                 }
                 kept

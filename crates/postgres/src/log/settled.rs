@@ -16,6 +16,8 @@
 //!   It lies before the read of the state, and its waiting is ours; or behind it, and the comment is of another state than the next prepare finds.
 //! - *Two processes at once*, one of them replaced: each writes the state that it read before its own wait. An old state written last makes the
 //!   next prepare wait once more than it has to.
+//! - *A wait that is given up and gone on with* ([`Waits`]) keeps its id as long as the state is the same. Since no state ever comes again, it was the same all the time, so
+//!   that the id was taken behind all that the comment will speak of.
 //! - *A publication that was put back from a backup*, or went through an upgrade, has other row ids: one more wait.
 //!
 //! A comment that somebody else wrote stays, and one that may not be written is lacking. Then the process remembers the state whose wait is over ([`Waited`]), so
@@ -25,12 +27,13 @@
 //! has it has the commits before it, and where it is lost, the next prepare waits once more.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
 use whimbrel_connector::Error;
 
+use super::slot::Since;
 use crate::errors::general;
 use crate::quote;
 use crate::wire::{Connection, WireError};
@@ -59,6 +62,28 @@ impl Waited {
     fn has(&self, name: &str, state: &State) -> bool {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(name) == Some(&state.comment_due)
+    }
+}
+
+/// How far the waits for a state have come. They end with whoever holds them: the next one begins anew.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    state: String,
+    pub(super) running: Since,
+    /// Behind what has readers see the tables ([`super::stale`]).
+    pub(super) renewed: Since,
+}
+
+impl Waits {
+    /// Those for a state, from the beginning if it is another one than before.
+    pub(super) fn of(waits: &mut Arc<Self>, state: &State) -> Arc<Self> {
+        if waits.state != state.comment_due {
+            *waits = Arc::new(Self {
+                state: state.comment_due.clone(),
+                ..Self::default()
+            });
+        }
+        Arc::clone(waits)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The replication slot: it makes the server keep its log for the task.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -228,10 +229,22 @@ pub(super) async fn wait_for_commits(
     }
 }
 
-/// Waits until every transaction that runs now is over.
+/// An id that is younger than all transactions that a wait is for; 0 before it began. Kept over waits that are given up: with a new one each
+/// of them would be for what has begun since, and where long transactions overlap none would ever end.
+#[derive(Debug, Default)]
+pub(super) struct Since(AtomicU64);
+
+impl Since {
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// Waits until every transaction is over that runs now, or ran when a wait began that is gone on with.
 pub(super) async fn wait_for_running(
     connection: &mut Connection,
     wait: RunningWait,
+    since: &Since,
 ) -> Result<(), Error> {
     let failed = |error| general(error, "wait for the transactions that run at the source");
     let id = |rows: Vec<TextRow>| -> Option<u64> {
@@ -239,9 +252,14 @@ pub(super) async fn wait_for_running(
     };
     // An id of its own is younger than all that run. The bound of a snapshot would not do: it lies behind the last transaction that has ended,
     // and those that run may be younger.
-    let rows = connection.query("SELECT pg_current_xact_id()").await;
-    let next = id(rows.map_err(failed)?)
-        .ok_or_else(|| Error::Fatal("the source tells no number of its transactions".to_owned()))?;
+    if !since.has_begun() {
+        let rows = connection.query("SELECT pg_current_xact_id()").await;
+        let next = id(rows.map_err(failed)?).ok_or_else(|| {
+            Error::Fatal("the source tells no number of its transactions".to_owned())
+        })?;
+        since.0.store(next, Ordering::Relaxed);
+    }
+    let next = since.0.load(Ordering::Relaxed);
     let deadline = Instant::now() + wait.limit;
     loop {
         let rows = connection

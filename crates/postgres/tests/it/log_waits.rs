@@ -87,6 +87,43 @@ async fn a_wait_that_was_given_up_or_died_is_due_until_it_is_over() {
     }
 }
 
+/// Each of them runs longer than the wait, and none is ended before the next has begun.
+#[tokio::test]
+async fn transactions_that_overlap_keep_no_table_from_joining() {
+    for engine in ENGINES {
+        let log = Captured::of(engine, TABLE).await;
+        let (database, from) = (&log.database, &*log.connector);
+        database.sql("create table u (id int primary key)").unwrap();
+        let tables = tables(from).await;
+        let gid = |number: usize| format!("{}_{number}", database.name());
+        let begin = |number: usize| {
+            let sql = format!(
+                "begin; insert into u values ({number}); prepare transaction '{}'",
+                gid(number)
+            );
+            database.sql(&sql).unwrap();
+        };
+        let end = |number: usize| {
+            let sql = format!("commit prepared '{}'", gid(number));
+            database.sql(&sql).unwrap();
+        };
+        begin(0);
+        let mut joining = from.change_log(TASK).await.unwrap();
+        joining.wait_for_running(SHORT);
+        assert_waits(joining.prepare(&tables).await);
+        let mut tried = 1;
+        loop {
+            begin(tried);
+            end(tried - 1);
+            match joining.prepare(&tables).await {
+                Err(Error::Busy(_)) if tried < 3 => tried += 1,
+                prepared => break drop(prepared.unwrap()),
+            }
+        }
+        end(tried);
+    }
+}
+
 /// Servers before the releases of May 2025 remember of the first transaction that the table is not published, and lose all that comes behind it.
 #[tokio::test]
 async fn what_comes_behind_a_table_that_joined_beside_transactions_is_told() {

@@ -22,6 +22,7 @@ mod log_failover;
 mod log_faults;
 mod log_history;
 mod log_identity;
+mod log_members;
 mod log_model;
 mod log_open;
 mod log_open_support;

@@ -108,6 +108,53 @@ fn a_table_that_somebody_takes_out_of_the_publication_is_loaded_again() {
     ends.run_well("forget", &[]);
 }
 
+/// A load that finds the publication altered puts it right, and with that goes what the tables that are followed lack.
+#[test]
+fn what_a_load_puts_right_in_the_publication_is_read_again_for_all_tables() {
+    let (ends, mut following) = followed(&["--follow", "--json"]);
+    let lost =
+        "insert into a values (2); create table c (id int primary key); insert into c values (1)";
+    meddle(&ends, MEDDLED[2], lost);
+    following.wait_until("the new table is there", |_| ends.arrived("c") == 1);
+    following.wait_until("the row is there", |_| ends.arrived("a") == 2);
+    following.kill();
+    let lost =
+        "insert into a values (3); create table d (id int primary key); insert into d values (1)";
+    meddle(&ends, MEDDLED[2], lost);
+    ends.run_well("migrate", &["--until-caught-up", "--resume"]);
+    ends.run_well("validate", &[]);
+    // Somebody else puts it right.
+    let all = "alter publication $p set (publish = 'insert, update, delete, truncate')";
+    meddle(&ends, MEDDLED[2], "insert into a values (4)");
+    meddle(&ends, all, "insert into b values (1)");
+    ends.run_well("migrate", &["--until-caught-up", "--resume"]);
+    ends.run_well("validate", &[]);
+    ends.run_well("forget", &[]);
+}
+
+/// It came to be while nobody followed, and loaded it would be without its changes.
+#[test]
+fn a_table_whose_rows_cannot_be_told_apart_is_not_loaded_by_a_resume() {
+    let (ends, mut following) = followed(&["--follow", "--json"]);
+    following.interrupt();
+    ends.source
+        .sql("create table bad (n int); insert into bad values (1); insert into a values (2)")
+        .unwrap();
+    for id in 2..4 {
+        let options = ["--until-caught-up", "--resume", "--json"];
+        let said = ends.run("migrate", &options);
+        assert!(said.out.contains("REPLICA IDENTITY FULL"), "{said:?}");
+        let is_loaded = r#""table":"public.bad","state":"completed""#;
+        assert!(!said.out.contains(is_loaded), "{said:?}");
+        assert_eq!(ends.arrived("a"), id, "{said:?}");
+        let is_there = ends.target.sql("select to_regclass('bad') is not null");
+        assert_eq!(is_there.unwrap(), "f\n", "{said:?}");
+        let next = format!("insert into a values ({})", id + 1);
+        ends.source.sql(&next).unwrap();
+    }
+    ends.run_well("forget", &[]);
+}
+
 #[test]
 fn a_table_that_cannot_be_loaded_again_by_itself_is_in_error_with_the_remedy() {
     let options = ["--follow", "--json", "--prepare", "truncate"];

@@ -1,0 +1,302 @@
+//! Where a load and the changes meet: what lies between them is lost in silence if they do not fit.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, Row, When};
+use whimbrel_core::{Column, ColumnType, Generation, Table};
+use whimbrel_engine::{CdcEnd, CdcOutcome, CdcSpec, CdcStart, Progress, StopTime, TableState};
+
+use crate::cdc::{caught_up, cdc, follow};
+use crate::definitions::{pair, rows};
+use crate::support::{Pair, name, table};
+
+fn row(id: i64) -> Row {
+    vec![Cell::Int(id), Cell::Text(format!("note {id}"))]
+}
+
+fn insert(table: &str, id: i64) -> MemoryChange {
+    MemoryChange::Insert(name(table), row(id))
+}
+
+fn numbered(table_name: &str, row_count: i64, id: u32) -> Table {
+    let mut made = table(table_name, row_count).table;
+    made.id = Some(id);
+    for (place, column) in (1..).zip(&mut made.columns) {
+        column.id = Some(place);
+    }
+    made
+}
+
+fn longer(table: &Table) -> Table {
+    let mut longer = table.clone();
+    longer.columns.push(Column {
+        name: "further".to_owned(),
+        ty: ColumnType::Text { bytes_max: None },
+        native: "any".to_owned(),
+        nullable: true,
+        generation: Generation::None,
+        id: Some(900),
+        default: None,
+    });
+    longer
+}
+
+fn resumed() -> CdcSpec {
+    CdcSpec {
+        start: CdcStart::Resume,
+        ..cdc()
+    }
+}
+
+fn assert_equal(pair: &Pair, tables: &[&str], place: &str) {
+    for table in tables {
+        let table = name(table);
+        let (target, source) = (rows(&pair.target, &table), rows(&pair.source, &table));
+        assert_eq!(target, source, "{place}: {table}");
+    }
+}
+
+fn state(progress: &Progress, table: &str) -> Option<TableState> {
+    let tables = progress.snapshot().tables;
+    tables.get(&name(table)).map(|entry| entry.state)
+}
+
+/// All rows of a table are at the target and its key cannot be built. Nobody has the log kept for it then, and the others go on.
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_key_was_mended_later_lacks_nothing_of_what_came_meanwhile() {
+    for end in [CdcEnd::Never, CdcEnd::AfterCachedChanges] {
+        let pair = pair(true);
+        let target = pair.target.clone();
+        let doubled = move || {
+            let mut table = target.get(&name("further")).unwrap();
+            table.rows.push(table.rows[0].clone());
+            target.put(table);
+        };
+        // The other two are finished first.
+        let faults = Faults::meanwhile(Call::Finish, 3, doubled);
+        let outcome = follow(&pair, &cdc(), &faults, async |progress| {
+            caught_up(&pair, progress).await;
+            let made = numbered("further", 0, 77);
+            let made = MemoryChange::Create(Box::new(made));
+            pair.source.transact(vec![made, insert("further", 1)]);
+            while state(progress, "further") != Some(TableState::Error) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            for id in 2..6 {
+                pair.source
+                    .transact(vec![insert("further", id), insert("orders", 1000 + id)]);
+            }
+        })
+        .await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        assert_eq!(pair.target.rows(&name("further")).unwrap().len(), 2);
+        let mut mended = pair.target.get(&name("further")).unwrap();
+        mended.rows.pop();
+        pair.target.put(mended);
+        let again = CdcSpec {
+            end: end.clone(),
+            ..resumed()
+        };
+        let outcome = follow(&pair, &again, &Faults::none(), async |_| {
+            if end != CdcEnd::Never {
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        outcome.unwrap();
+        assert_equal(&pair, &["orders", "items", "further"], &format!("{end:?}"));
+    }
+}
+
+/// A first load that failed for a table stays whole: what it has committed is of the log from where it began, and is gone on with.
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_rows_are_all_there_is_gone_on_with_while_the_log_is_kept_for_it() {
+    let pair = pair(true);
+    // Ends at the key of the last table, behind all rows.
+    let faults = Faults::at(Call::Finish, 2, When::Before, 1000);
+    let mut once = cdc();
+    once.load.retry.retries_max = 0;
+    let first = follow(&pair, &once, &faults, async |_| {}).await;
+    first.unwrap_err();
+    let faults = Faults::none();
+    let outcome = follow(&pair, &resumed(), &faults, async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    assert_eq!(faults.count(Call::Prepare), 0);
+    assert_equal(&pair, &["orders", "items"], "gone on with");
+}
+
+/// The target has a part of a transaction, with its count of changes, when a table that is in the count is to leave.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_is_loaded_again_leaves_no_part_of_a_transaction_with_a_wrong_count() {
+    let mut struck = 0;
+    for call in Call::OF_CDC {
+        for when in [When::Before, When::After] {
+            for (nth, count) in (1..12).flat_map(|nth| [(nth, 2), (nth, 3)]) {
+                let pair = pair(false);
+                let spec = cdc();
+                let orders = pair.source.get(&name("orders")).unwrap().table;
+                let altered = longer(&orders);
+                let mut behind = row(501);
+                behind.push(Cell::Text("behind".to_owned()));
+                let transaction = vec![
+                    insert("items", 500),
+                    insert("items", 501),
+                    insert("orders", 500),
+                    MemoryChange::Alter(name("orders"), Box::new(altered)),
+                    MemoryChange::Insert(name("orders"), behind),
+                    insert("items", 502),
+                ];
+                let faults = Faults::at(call, nth, when, count);
+                let place = format!("{call:?} {nth} {when:?} {count}");
+                let asked = Arc::clone(&spec.reloads);
+                let outcome = follow(&pair, &spec, &faults, async |progress| {
+                    caught_up(&pair, progress).await;
+                    pair.source.transact(transaction);
+                    // Asked while an attempt is over and the next has not begun.
+                    while faults.struck() == 0 && !is_at_end(&pair, progress) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    asked.ask([name("items")]);
+                    while faults.struck() < count && !is_at_end(&pair, progress) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    pair.source.transact(vec![insert("orders", 503).longer()]);
+                })
+                .await;
+                assert!(
+                    matches!(outcome, Ok(CdcOutcome::Stopped)),
+                    "{place}: {outcome:?}"
+                );
+                assert_equal(&pair, &["orders", "items"], &place);
+                struck += faults.struck();
+            }
+        }
+    }
+    assert!(struck > 100, "only {struck} faults struck");
+}
+
+/// The rows of a table with one column more.
+trait Longer {
+    fn longer(self) -> Self;
+}
+
+impl Longer for MemoryChange {
+    fn longer(self) -> Self {
+        match self {
+            Self::Insert(table, mut row) => {
+                row.push(Cell::Null);
+                Self::Insert(table, row)
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_at_end(pair: &Pair, progress: &Progress) -> bool {
+    let checkpoint = progress.snapshot().follow.and_then(|cdc| cdc.checkpoint);
+    checkpoint == Some(format!("memory:{}", pair.source.log_end()))
+}
+
+/// Its changes are in the count of the part that the target has, and it is another one by now when that part comes again.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_made_anew_leaves_no_part_of_a_transaction_with_a_wrong_count() {
+    let mut struck = 0;
+    for call in Call::OF_CDC {
+        for when in [When::Before, When::After] {
+            for nth in 1..20 {
+                let pair = pair(false);
+                let orders = pair.source.get(&name("orders")).unwrap().table;
+                let mut behind = row(501);
+                behind.push(Cell::Text("behind".to_owned()));
+                let transaction = vec![
+                    insert("items", 500),
+                    insert("items", 501),
+                    insert("orders", 500),
+                    MemoryChange::Alter(name("orders"), Box::new(longer(&orders))),
+                    MemoryChange::Insert(name("orders"), behind),
+                    insert("orders", 502).longer(),
+                    insert("items", 502),
+                ];
+                let faults = Faults::at(call, nth, when, 1);
+                let place = format!("{call:?} {nth} {when:?}");
+                let outcome = follow(&pair, &cdc(), &faults, async |progress| {
+                    caught_up(&pair, progress).await;
+                    pair.source.transact(transaction);
+                    pair.source.transact(vec![
+                        MemoryChange::Drop(name("items")),
+                        MemoryChange::Create(Box::new(numbered("items", 0, 78))),
+                        insert("items", 600),
+                    ]);
+                    pair.source.transact(vec![insert("orders", 503).longer()]);
+                })
+                .await;
+                assert!(
+                    matches!(outcome, Ok(CdcOutcome::Stopped)),
+                    "{place}: {outcome:?}"
+                );
+                assert_equal(&pair, &["orders", "items"], &place);
+                struck += faults.struck();
+            }
+        }
+    }
+    assert!(struck > 50, "only {struck} faults struck");
+}
+
+fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_micros()).unwrap()
+}
+
+/// Far enough that a load in memory has begun by then.
+const UNTIL_STOP_US: i64 = 1_500_000;
+
+/// Runs with a time to stop that comes while a table is loaded again.
+async fn stopped_while_loading(
+    stop_at: impl Fn(i64) -> StopTime,
+) -> (Pair, Result<CdcOutcome, whimbrel_engine::RunError>) {
+    let pair = pair(true);
+    let at_us = now_us() + UNTIL_STOP_US;
+    let spec = CdcSpec {
+        stop_at: Some(stop_at(at_us)),
+        ..cdc()
+    };
+    let source = pair.source.clone();
+    // The clock of a commit is that of the machine. The time passes while the third table is planned, and its load has to begin once more.
+    let meanwhile = move || {
+        while now_us() <= at_us {
+            std::hint::spin_loop();
+        }
+        source.transact(vec![insert("orders", 700)]);
+        source.transact(vec![insert("items", 700)]);
+    };
+    let faults = Faults::meanwhile(Call::Plan, 3, meanwhile).and_lost(Call::Plan, 3);
+    let asked = Arc::clone(&spec.reloads);
+    let outcome = follow(&pair, &spec, &faults, async |progress| {
+        caught_up(&pair, progress).await;
+        asked.ask([name("items")]);
+        pair.source.transact(vec![insert("items", 600)]);
+        std::future::pending::<()>().await;
+    })
+    .await;
+    assert_eq!(faults.struck(), 1, "the table is loaded again");
+    (pair, outcome)
+}
+
+/// The end is a success, so that what was to be loaded again is there.
+#[tokio::test(start_paused = true)]
+async fn a_run_with_a_time_to_stop_waits_for_tables_that_are_loaded_again() {
+    let (pair, outcome) = stopped_while_loading(StopTime::Server).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::ServerTime);
+    let mut items = pair.source.rows(&name("items")).unwrap();
+    items.retain(|known| *known != row(700));
+    let mut arrived = pair.target.rows(&name("items")).unwrap();
+    arrived.retain(|known| *known != row(700));
+    assert_eq!(arrived, items);
+    let (pair, outcome) = stopped_while_loading(StopTime::Commit).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::CommitTime);
+    let items = pair.target.rows(&name("items")).unwrap();
+    assert!(items.contains(&row(600)), "{items:?}");
+    let orders = pair.target.rows(&name("orders")).unwrap();
+    assert!(!orders.contains(&row(700)), "it was committed later");
+}
