@@ -409,7 +409,7 @@ impl Follower<'_> {
 
     /// Whether the clock has passed the time at which the task is to stop.
     fn is_time_up(&self) -> bool {
-        matches!(self.spec.stop_at, Some(StopTime::Server(at_us)) if now_us() >= at_us)
+        matches!(self.spec.stop_at, Some(StopTime::Server(at_us)) if clock::now_us() >= at_us)
     }
 
     /// Stops reading once the time has come, behind a whole transaction. A table that has joined gets first what the others have.
