@@ -6,8 +6,9 @@
 //! transaction such a constraint may be violated for a time, and between two it may not. Of a transaction that is refused it is tried without which of its
 //! changes the target takes it. What is at fault is left out as the policies say, or the task ends with a message that names the change.
 //!
-//! - *Nothing is lost.* A change is left out only if its transaction is refused with it and taken without it. Where one change alone is at fault, no other is left out. Where none
-//!   alone is, all of the table that the target names are left out, or all, and then each is taken again with which the transaction passes.
+//! - *Nothing is lost.* A change is left out only if its transaction is refused with it and taken without it, and only if each of the others then does what it did at the source: one that
+//!   meets no row, or is refused, may do so for want of the one that was left out. Where one change alone is at fault, no other is left out. Where none alone is, all of the table that
+//!   the target names are left out, and then each is taken again with which the transaction passes. Where that does not pass either, the task ends with what the target said.
 //! - *Nothing comes twice.* All of this is one transaction of the target, which commits with the checkpoint as any other; a process that ends in it leaves what was before the batch.
 //! - *It ends.* A transaction of more than [`TRACED_MAX`] changes, and one that the target has in part already, are not traced: the task ends with what the target said.
 
@@ -15,11 +16,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use tracing::warn;
-use whimbrel_connector::{Error, RecordChange, RowRefusal};
+use whimbrel_connector::{Error, RecordChange, RowRefusal, SingleKind};
 use whimbrel_core::TableName;
 
 use super::super::batch::Batch;
-use super::{BatchWriter, Counts};
+use super::{BatchWriter, Counts, SINGLES_AT_ONCE};
 use crate::data_errors::Tally;
 use crate::exceptions;
 
@@ -79,28 +80,35 @@ impl BatchWriter {
         counts: &mut Counts<'_>,
     ) -> Result<(), Error> {
         let all: Vec<u32> = changes.collect();
-        let Some(refusal) = self.try_without(batch, &all, &[]).await? else {
+        let Some(refusal) = self.refusal(batch, &all).await? else {
             return self.in_order(batch, &all, counts).await;
         };
-        if all.len() > TRACED_MAX {
+        let out = if all.len() > TRACED_MAX {
+            None
+        } else {
+            self.at_fault(batch, &all, &refusal).await?
+        };
+        let Some(out) = out else {
             return Err(at_commit(refusal).into());
-        }
-        let out = self.at_fault(batch, &all, &refusal).await?;
+        };
         self.in_order(batch, &without(&all, &out), counts).await?;
         for index in out {
             let refusal = of_change(batch, index, &refusal);
-            self.refused(batch, index, refusal, counts).await?;
+            self.leave_out(batch, index, refusal, counts).await?;
         }
-        self.applier.check_deferred().await
+        match self.applier.check_deferred().await {
+            Err(Error::Row(refusal)) => Err(at_commit(*refusal).into()),
+            checked => checked,
+        }
     }
 
-    /// Those of the changes of a refused transaction without which it is taken.
+    /// Those of the changes of a refused transaction without which all others are taken, if it can be told.
     async fn at_fault(
         &mut self,
         batch: &Batch,
         all: &[u32],
         refusal: &RowRefusal,
-    ) -> Result<Vec<u32>, Error> {
+    ) -> Result<Option<Vec<u32>>, Error> {
         let is_named = |index: &&u32| {
             let table = batch.table(&batch.changes[**index as usize]);
             table.name == refusal.table || table.target.name == refusal.table
@@ -108,44 +116,73 @@ impl BatchWriter {
         let (named, others): (Vec<&u32>, Vec<&u32>) = all.iter().partition(is_named);
         for &index in named.iter().chain(&others) {
             if self.is_taken_without(batch, all, &[*index]).await? {
-                return Ok(vec![*index]);
+                return Ok(Some(vec![*index]));
             }
         }
-        let named: Vec<u32> = named.into_iter().copied().collect();
-        let mut out = if self.is_taken_without(batch, all, &named).await? {
-            named
-        } else {
-            all.to_vec()
-        };
+        let mut out: Vec<u32> = named.into_iter().copied().collect();
+        if !self.is_taken_without(batch, all, &out).await? {
+            return Ok(None);
+        }
         for index in out.clone() {
             let fewer = without(&out, &[index]);
             if self.is_taken_without(batch, all, &fewer).await? {
                 out = fewer;
             }
         }
-        Ok(out)
+        Ok(Some(out))
     }
 
+    /// Whether the target takes a transaction without some of its changes, and each of the others does what it did at the source. All is taken back.
     async fn is_taken_without(
         &mut self,
         batch: &Batch,
         all: &[u32],
         out: &[u32],
     ) -> Result<bool, Error> {
-        Ok(self.try_without(batch, all, out).await?.is_none())
+        self.applier.mark().await?;
+        let is_taken = self.is_taken(batch, &without(all, out)).await?;
+        self.applier.back_to_mark().await?;
+        Ok(is_taken)
     }
 
-    /// Why the target refuses a transaction without some of its changes, if it does. All is taken back.
-    async fn try_without(
-        &mut self,
-        batch: &Batch,
-        all: &[u32],
-        out: &[u32],
-    ) -> Result<Option<RowRefusal>, Error> {
+    async fn is_taken(&mut self, batch: &Batch, changes: &[u32]) -> Result<bool, Error> {
+        let is_followed = |index: &&u32| {
+            let table = batch.table(&batch.changes[**index as usize]);
+            !self.suspended.contains(&table.name)
+        };
+        let wanted: Vec<u32> = changes.iter().filter(is_followed).copied().collect();
+        for part in wanted.chunks(SINGLES_AT_ONCE) {
+            let singles: Vec<_> = part.iter().map(|&index| batch.single(index)).collect();
+            let touched = match self.applier.apply_single(&singles).await {
+                Ok(touched) => touched,
+                Err(Error::Row(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            // What lacks its row may lack it for the change that is left out.
+            let is_missed = |(index, touched): (&u32, &u64)| {
+                let change = &batch.changes[*index as usize];
+                let wants_row = matches!(
+                    change.kind,
+                    SingleKind::Update { .. } | SingleKind::Delete { .. }
+                );
+                *touched == 0 && wants_row && !change.may_miss
+            };
+            if part.iter().zip(&touched).any(is_missed) {
+                return Ok(false);
+            }
+        }
+        match self.applier.check_deferred().await {
+            Ok(()) => Ok(true),
+            Err(Error::Row(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Why the target refuses a transaction at its commit, if it does. All is taken back.
+    async fn refusal(&mut self, batch: &Batch, all: &[u32]) -> Result<Option<RowRefusal>, Error> {
         let (left, mut counts) = (self.left(), Counts::of_batch(batch));
         self.applier.mark().await?;
-        self.in_order(batch, &without(all, out), &mut counts)
-            .await?;
+        self.in_order(batch, all, &mut counts).await?;
         let checked = self.applier.check_deferred().await;
         self.set_left(left);
         match checked {

@@ -285,6 +285,18 @@ impl BatchWriter {
         {
             return Ok(());
         }
+        self.leave_out(batch, index, refusal, counts).await
+    }
+
+    /// A change that is refused is left out, as the policies say.
+    pub(super) async fn leave_out(
+        &mut self,
+        batch: &Batch,
+        index: u32,
+        refusal: RowRefusal,
+        counts: &mut Counts<'_>,
+    ) -> Result<(), Error> {
+        let change = &batch.changes[index as usize];
         let (class, policy) = match (self.data_errors.of_change(refusal.kind), change.kind) {
             (Some(policy), _) => (Class::Data, policy),
             (None, SingleKind::Insert { .. }) => (Class::Apply, self.errors.insert),

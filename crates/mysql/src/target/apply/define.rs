@@ -60,7 +60,17 @@ async fn rename(
         .map_err(|error| of_table(error, source, DOING))?
         .is_none()
     {
-        return Ok(());
+        let renamed = catalog::storage_engine(connection, &after.name).await;
+        return match renamed.map_err(|error| of_table(error, source, DOING))? {
+            Some(_) => Ok(()),
+            None => Err(Error::table(
+                source,
+                format!(
+                    "cannot {DOING}: neither {} nor {} is at the target; load the table again",
+                    before.name, after.name
+                ),
+            )),
+        };
     }
     if before.name.schema != after.name.schema {
         let schema = quote::identifier(&after.name.schema);
