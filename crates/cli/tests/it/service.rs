@@ -58,7 +58,8 @@ fn the_first_start_tells_a_key_and_keys_are_kept() {
     let mut service = Service::start(data_dir);
     let exports = service.exports();
     let (_, id) = exports[0].split_once("AWS_ACCESS_KEY_ID=").unwrap();
-    assert!(exports[3].contains("AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE=http://127.0.0.1:"));
+    assert!(exports[2].contains("AWS_REGION=us-east-1"));
+    assert!(exports[4].contains("AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE=http://127.0.0.1:"));
     let said = run_well(&["keys", "list", "--data-dir", data_dir]);
     assert!(said.out.contains(id), "{said:?}");
     let said = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir]);
