@@ -147,7 +147,7 @@ impl State {
         match connection.query(&sql).await {
             Ok(_) => Ok(()),
             Err(WireError::Server(error)) => {
-                warn!(publication = name, %error, "the publication cannot be commented on, so that each run of the task waits for what runs at the source; remedy: ALTER PUBLICATION … OWNER TO the task's user");
+                warn!(publication = name, %error, "the publication cannot be commented on, so that each run of the task waits for what runs at the source; remedy: GRANT the role that owns it TO the task's user (with another owner the tables would be loaded again)");
                 Ok(())
             }
             Err(error) => Err(general(error, "comment on the publication of the task")),

@@ -36,9 +36,10 @@ pub(super) fn create(stage: &Layout) -> String {
 /// `stage AS s STRAIGHT_JOIN table AS t ON …`: the server reads the rows of `s` and looks each up by its key.
 pub(super) fn joined(table: &ApplyTable, stage: &Layout) -> String {
     let mut sql = format!(
-        "{} AS s STRAIGHT_JOIN {} AS t ON ",
+        "{} AS s STRAIGHT_JOIN {} AS t{} ON ",
         quote::table(&stage.target),
-        table.name
+        table.name,
+        table.by_key
     );
     for (place, &column) in table.key().iter().enumerate() {
         if place > 0 {

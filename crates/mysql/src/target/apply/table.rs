@@ -25,6 +25,9 @@ pub(super) struct ApplyTable {
     pub(super) insert: String,
     /// For each column, whether `=` tells any two values apart.
     pub(super) is_exact: Vec<bool>,
+    /// Behind the table in a join by its key, so that rows are looked up whatever the server believes of the table: one that it takes for nearly empty is read whole for
+    /// each row of a batch.
+    pub(super) by_key: &'static str,
     /// Columns that the server would set to the present time by itself whenever a row changes.
     pub(super) self_updating: Vec<usize>,
 }
@@ -56,6 +59,17 @@ impl ApplyTable {
         warn_of_triggers(connection, &table.name)
             .await
             .map_err(failed)?;
+        let primary = primary_key(connection, &table.name).await;
+        let primary = primary.map_err(failed)?;
+        let is_in_key = |name: &String| {
+            let mut key = layout.key.iter();
+            key.any(|&place| layout.slots[place].name.eq_ignore_ascii_case(name))
+        };
+        let by_key = if !primary.is_empty() && primary.iter().all(is_in_key) {
+            " FORCE INDEX (PRIMARY)"
+        } else {
+            ""
+        };
         let columns: Vec<String> = layout
             .slots
             .iter()
@@ -70,6 +84,7 @@ impl ApplyTable {
             is_exact: (0..layout.slots.len())
                 .map(|i| is_exact(&layout.slots[i].kind, &layout.natives[i]))
                 .collect(),
+            by_key,
             self_updating,
             layout,
         })
@@ -100,6 +115,20 @@ async fn self_updating(
     let sql = format!(
         "SELECT column_name FROM information_schema.columns \
          WHERE table_schema = {} AND table_name = {} AND upper(extra) LIKE '%ON UPDATE%'",
+        literal(&table.schema),
+        literal(&table.name)
+    );
+    let rows = connection.rows(&sql).await?;
+    Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
+}
+
+async fn primary_key(
+    connection: &mut Connection,
+    table: &TableName,
+) -> Result<Vec<String>, WireError> {
+    let sql = format!(
+        "SELECT column_name FROM information_schema.statistics \
+         WHERE table_schema = {} AND table_name = {} AND index_name = 'PRIMARY'",
         literal(&table.schema),
         literal(&table.name)
     );
