@@ -28,7 +28,7 @@ impl Service {
         let lines = self.out.by_ref().lines().map(Result::unwrap);
         lines
             .filter(|line| line.starts_with("export "))
-            .take(4)
+            .take(5)
             .collect()
     }
 
