@@ -110,6 +110,11 @@ enum Then {
 }
 
 impl Barrier {
+    /// Whether it stands between transactions.
+    pub(super) fn is_between(&self) -> bool {
+        self.commits
+    }
+
     /// Whether tables are loaded once it is over.
     pub(super) fn wants_loads(&self) -> bool {
         !self.wanted.is_empty()

@@ -345,6 +345,7 @@ impl Follower<'_> {
                 });
                 if let Some(end) = end {
                     self.committed(&end, transaction_count, kept_from.as_ref());
+                    self.end_if_caught_up();
                     // What waited for a whole transaction at the target.
                     self.go_on()?;
                 }
@@ -395,15 +396,18 @@ impl Follower<'_> {
         }
     }
 
-    /// Ends a run that has applied everything up to the wanted position, unless rows are still to be loaded or read again.
+    /// Ends a run that has applied everything up to the wanted position, unless rows are still to be loaded or read again, or a definition changes within a transaction that
+    /// comes behind it: then that transaction is applied first, because some targets would be left with a part of it.
     fn end_if_caught_up(&mut self) {
-        let wants_loads = self.barrier.as_ref().is_some_and(Barrier::wants_loads);
-        let is_settled = self.newcomers.is_idle() && self.gaps.is_empty() && !wants_loads;
+        let may_end = |barrier: &Barrier| barrier.is_between() && !barrier.wants_loads();
+        let is_free =
+            self.committed.changes_applied == 0 && self.barrier.as_ref().is_none_or(may_end);
+        let is_settled = self.newcomers.is_idle() && self.gaps.is_empty() && is_free;
         let is_reached = self.until.as_ref().is_some_and(|until| until.is_reached);
         if is_reached && is_settled && self.ended.is_none() {
             let position = &self.committed.position;
             info!(%position, "everything up to the wanted position is applied");
-            self.ended = Some(CdcOutcome::CaughtUp);
+            self.end(CdcOutcome::CaughtUp);
         }
     }
 
@@ -497,6 +501,10 @@ impl Follower<'_> {
                 mark,
                 committed_at_us,
             } => {
+                if self.is_past_limit(committed_at_us) {
+                    self.end_at_limit();
+                    return Ok(());
+                }
                 self.tables.begin(mark);
                 self.moves.begin();
                 self.waiting_since.open(committed_at_us);
@@ -658,11 +666,29 @@ impl Follower<'_> {
         self.ahead.take_if(|ahead| stream.has_reached(place, ahead));
     }
 
+    /// Whether a transaction comes behind the time of commit at which the task is to stop.
+    fn is_past_limit(&self, committed_at_us: Option<i64>) -> bool {
+        let Some(StopTime::Commit(limit)) = self.spec.stop_at else {
+            return false;
+        };
+        committed_at_us.is_some_and(|committed_at_us| committed_at_us > limit)
+    }
+
+    fn end_at_limit(&mut self) {
+        info!("the log has reached the time at which the task is to stop");
+        self.end(CdcOutcome::CommitTime);
+    }
+
+    /// Whether the target has a part of the transaction at hand that it may not take back: changes before a definition, or a table that is gone for a load. Such a
+    /// transaction is applied whole, though its log told too late that it comes behind the limit.
+    fn has_defined(&self) -> bool {
+        self.committed.changes_applied > 0 || self.newcomers.has_of_open()
+    }
+
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
-        if matches!(self.spec.stop_at, Some(StopTime::Commit(limit)) if committed_at_us > limit) {
-            info!("the log has reached the time at which the task is to stop");
-            self.end(CdcOutcome::CommitTime);
-            return;
+        let is_past_limit = self.is_past_limit(Some(committed_at_us));
+        if is_past_limit && !self.has_defined() {
+            return self.end_at_limit();
         }
         if self.changes_in_transaction > 0 {
             self.changed_at = Some(Instant::now());
@@ -677,6 +703,9 @@ impl Follower<'_> {
             committed_at_us,
             received_at_us: clock::now_us(),
         });
+        if is_past_limit {
+            self.end_at_limit();
+        }
         self.end_if_time_is_up();
         let waiting_count = self.collector.size().1 as u64;
         let latency_ms = latency_ms(committed_at_us);

@@ -140,6 +140,11 @@ impl Newcomers {
         self.of_open.clear();
     }
 
+    /// Whether the transaction at hand wants tables.
+    pub(super) fn has_of_open(&self) -> bool {
+        !self.of_open.is_empty()
+    }
+
     /// The transaction at hand is left out, and what it wants.
     pub(super) fn leave_out_open(&mut self) {
         self.is_blocked = false;

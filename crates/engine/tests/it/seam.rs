@@ -1,9 +1,10 @@
 //! Where a load and the changes meet: what lies between them is lost in silence if they do not fit.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, Row, When};
+use whimbrel_core::clock::now_us;
 use whimbrel_core::{Column, ColumnType, Generation, Table};
 use whimbrel_engine::{CdcEnd, CdcOutcome, CdcSpec, CdcStart, Progress, StopTime, TableState};
 
@@ -243,11 +244,6 @@ async fn a_table_that_was_made_anew_leaves_no_part_of_a_transaction_with_a_wrong
     assert!(struck > 50, "only {struck} faults struck");
 }
 
-fn now_us() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_micros()).unwrap()
-}
-
 /// Far enough that a load in memory has begun by then.
 const UNTIL_STOP_US: i64 = 1_500_000;
 
@@ -299,4 +295,52 @@ async fn a_run_with_a_time_to_stop_waits_for_tables_that_are_loaded_again() {
     assert!(items.contains(&row(600)), "{items:?}");
     let orders = pair.target.rows(&name("orders")).unwrap();
     assert!(!orders.contains(&row(700)), "it was committed later");
+}
+
+/// A transaction in whose middle a definition changes.
+fn defining(pair: &Pair) -> Vec<MemoryChange> {
+    let orders = pair.source.get(&name("orders")).unwrap().table;
+    let mut behind = row(501);
+    behind.push(Cell::Text("behind".to_owned()));
+    vec![
+        insert("items", 500),
+        insert("orders", 500),
+        MemoryChange::Alter(name("orders"), Box::new(longer(&orders))),
+        MemoryChange::Insert(name("orders"), behind),
+        insert("items", 501),
+    ]
+}
+
+/// A target that commits definitions by themselves has nothing of it.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_defined_behind_the_time_to_stop() {
+    let pair = pair(false);
+    let before = (
+        pair.source.get(&name("orders")),
+        pair.source.get(&name("items")),
+    );
+    let limit_us = now_us();
+    let spec = CdcSpec {
+        stop_at: Some(StopTime::Commit(limit_us)),
+        ..cdc()
+    };
+    let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+        caught_up(&pair, progress).await;
+        while now_us() <= limit_us {
+            std::hint::spin_loop();
+        }
+        pair.source.transact(defining(&pair));
+        std::future::pending::<()>().await;
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::CommitTime);
+    for (table, before) in [("orders", before.0), ("items", before.1)] {
+        let (at, before) = (pair.target.get(&name(table)).unwrap(), before.unwrap());
+        assert_eq!(
+            at.table.columns.len(),
+            before.table.columns.len(),
+            "{table}"
+        );
+        assert_eq!(at.rows.len(), before.rows.len(), "{table}");
+    }
 }
