@@ -13,20 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Background, ChangeBlock, ChangeRows, ChangeStream, Checkpoint, Error, Feeding, LogEvent,
-    LogPlace, Mutation, SingleKind, TableId, Target, in_background,
+    ChangeBlock, ChangeRows, ChangeStream, Checkpoint, LogEvent, Mutation, TableId, Target,
 };
-use whimbrel_core::{Engine, Position, TableName, clock};
+use whimbrel_core::{Position, TableName, clock};
 
-use super::apply::{BatchWriter, ChangeCounts, Control, Controlled};
+use super::apply::{BatchWriter, ChangeCounts};
 use super::batch::{Batch, BatchEnd, Collector};
 use super::definitions::{Barrier, Moves};
-use super::events::{self, Asked};
-use super::filtering::{self, Judged, Wish, judged};
 use super::latency::{WaitingSince, latencies_ms, latency_ms};
 use super::newcomers::Newcomers;
-use super::tables::{Fate, StreamTables};
-use super::{CdcOutcome, CdcSpec, OnTruncate, StopTime};
+use super::tables::StreamTables;
+use super::writing::{Done, Finished, Work, Writing, finished};
+use super::{CdcOutcome, CdcSpec, StopTime};
 use crate::{Progress, RunError};
 
 /// A checkpoint that moved without changes is written this often, so that a quiet source can drop its log.
@@ -111,30 +109,6 @@ impl From<Position> for Until {
             is_reached: false,
         }
     }
-}
-
-type Applied = Result<Done, Error>;
-
-/// What became of a piece of work.
-#[derive(Debug)]
-pub(super) enum Done {
-    /// Counts by table, and tables that are followed no more, with the reason.
-    Batch(BTreeMap<TableName, ChangeCounts>, Vec<(TableName, String)>),
-    Control(Controlled),
-}
-
-enum Work {
-    Batch(Batch),
-    Control(Control),
-}
-
-/// Work under way at the target.
-struct Writing {
-    /// A follower that goes away takes its batch with it: it is rolled back, like in a crash.
-    task: Background<(BatchWriter, Applied)>,
-    end: Option<BatchEnd>,
-    transaction_count: u64,
-    byte_count: u64,
 }
 
 impl Follower<'_> {
@@ -417,7 +391,7 @@ impl Follower<'_> {
     }
 
     /// Stops reading once the time has come, behind a whole transaction. A table that has joined gets first what the others have.
-    fn end_if_time_is_up(&mut self) {
+    pub(super) fn end_if_time_is_up(&mut self) {
         let may_end = self.ended.is_none() && self.ahead.is_none() && self.is_whole();
         if may_end && self.is_time_up() {
             info!("the time has come at which the task is to stop");
@@ -487,310 +461,30 @@ impl Follower<'_> {
     }
 
     /// Nothing more is read; a transaction at hand is left out. What stands between transactions is done.
-    fn end(&mut self, outcome: CdcOutcome) {
+    pub(super) fn end(&mut self, outcome: CdcOutcome) {
         self.collector.drop_open();
         self.waiting.clear();
         self.ended = Some(outcome);
     }
 
-    fn event(&mut self, event: LogEvent) -> Result<(), RunError> {
-        match event {
-            LogEvent::Table { id, table } => self.described(id, table),
-            LogEvent::Identified { id, table } => self.identified(id, table),
-            LogEvent::Begin {
-                mark,
-                committed_at_us,
-            } => {
-                if self.is_past_limit(committed_at_us) {
-                    self.end_at_limit();
-                    return Ok(());
-                }
-                self.tables.begin(mark);
-                self.moves.begin();
-                self.waiting_since.open(committed_at_us);
-                self.is_in_transaction = true;
-                self.changes_in_transaction = 0;
-                Ok(())
-            }
-            LogEvent::Insert { table, after } => self.change(table, SingleKind::Insert { after }),
-            LogEvent::Update {
-                table,
-                before,
-                after,
-            } => self.change(table, SingleKind::Update { before, after }),
-            LogEvent::Delete { table, before } => self.change(table, SingleKind::Delete { before }),
-            LogEvent::Truncate { table } => self.change(table, SingleKind::Truncate),
-            LogEvent::Dropped { table } => self.dropped(table),
-            LogEvent::Renamed { table, to } => self.renamed(table, to),
-            LogEvent::Rewritten { table, why } => self.rewritten(table, &why),
-            LogEvent::Created { table } => {
-                self.created(table);
-                Ok(())
-            }
-            LogEvent::Gap { table, why } => {
-                self.gaps.push((table, why));
-                Ok(())
-            }
-            LogEvent::Commit {
-                place,
-                committed_at_us,
-            } => {
-                self.commit(place, committed_at_us);
-                Ok(())
-            }
-            LogEvent::Idle {
-                place,
-                committed_at_us,
-            } => {
-                self.pass(&*place);
-                self.collector.idle(place);
-                let latency_ms = self.waiting_since.rest(committed_at_us);
-                self.progress
-                    .follow(|cdc| cdc.source_latency_ms = latency_ms);
-                Ok(())
-            }
-        }
-    }
-
-    fn change(&mut self, table: TableId, kind: SingleKind) -> Result<(), RunError> {
-        match self.tables.fate(table).map_err(RunError::Source)? {
-            Fate::Apply(shape) => {
-                self.changes_in_transaction += 1;
-                let was_applied = self.changes_in_transaction <= self.applied_before;
-                let on_truncate = self.spec.on_ddl.on_truncate;
-                let is_left_out = kind == SingleKind::Truncate && on_truncate == OnTruncate::Keep;
-                if kind == SingleKind::Truncate && !was_applied && on_truncate == OnTruncate::Fail {
-                    self.fail_on_truncate(table)?;
-                    return Ok(());
-                }
-                let is_shared = self.spec.load.feeding == Feeding::Together;
-                if kind == SingleKind::Truncate && is_shared && !was_applied && !is_left_out {
-                    return self.suspend(table, "it was truncated at the source, and other tasks have rows in its table at the target (SharedTargetTables); delete its rows there and load the table again, or set HandleSourceTableTruncated to false");
-                }
-                if !was_applied && !is_left_out {
-                    self.touch(shape, kind);
-                    return self.wish(table, shape, kind);
-                }
-            }
-            Fate::Held => self.changes_in_transaction += 1,
-            Fate::Redefine => {
-                self.waiting.push_front(change_event(table, kind));
-                self.redefine(table)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The task ends with an error once everything before is applied.
-    fn fail_on_truncate(&mut self, table: TableId) -> Result<(), RunError> {
-        let (_, table) = self.tables.followed_as(table).map_err(RunError::Source)?;
-        self.failure = Some(RunError::Table(format!(
-            "table {} was truncated at the source, which is to end the task (ApplyErrorFailOnTruncationDdl); set that to false and resume it, so that HandleSourceTableTruncated decides",
-            table.name
-        )));
-        self.end(CdcOutcome::Stopped);
-        Ok(())
-    }
-
-    /// Takes what a change asks for at the target, which has some rows of a table alone where the mappings say so.
-    fn wish(&mut self, table: TableId, shape: u32, kind: SingleKind) -> Result<(), RunError> {
-        let as_it_is = || Judged::One(Wish::sure(kind));
-        let shaped = self.tables.shapes()[shape as usize].shape.clone();
-        let judged = match (&shaped, &self.rows) {
-            (Some(shaped), Some(rows)) if shaped.filter().is_some() => {
-                match judged(shaped, &**rows, kind) {
-                    // A row that cannot be read is told where it is applied, as the policies say.
-                    Err(Error::Row(_)) => as_it_is(),
-                    judged => judged.map_err(RunError::Source)?,
-                }
-            }
-            _ => as_it_is(),
-        };
-        match judged {
-            Judged::Nothing => Ok(()),
-            Judged::One(wish) => self.take_wish(table, shape, wish),
-            Judged::Replaced(goes, comes) => {
-                self.take_wish(table, shape, goes)?;
-                self.take_wish(table, shape, comes)
-            }
-            Judged::Undecidable => self.cannot_tell(table, filtering::remedy),
-        }
-    }
-
-    /// Takes what is to be done for a change; of a table whose columns are made of more than a row's cells, what that asks for.
-    fn take_wish(&mut self, table: TableId, shape: u32, wish: Wish) -> Result<(), RunError> {
-        let shaped = self.tables.shapes()[shape as usize].shape.clone();
-        let cells = shaped.filter(|shaped| shaped.changes_cells());
-        let asked = match (&cells, &self.rows) {
-            (Some(cells), Some(rows)) if cells.asks_for_events() => {
-                match events::asked(cells, &**rows, wish) {
-                    Err(Error::Row(_)) => Asked::One(wish),
-                    asked => asked.map_err(RunError::Source)?,
-                }
-            }
-            _ => Asked::One(wish),
-        };
-        match asked {
-            Asked::One(wish) => self.collector.push(shape, wish, cells.as_ref()),
-            Asked::InOrder(wishes) => {
-                for wish in wishes {
-                    self.collector.push(shape, wish, cells.as_ref());
-                }
-            }
-            Asked::Undecidable => return self.cannot_tell(table, events::remedy),
-        }
-        Ok(())
-    }
-
-    /// Follows a table no more whose log does not tell enough.
-    fn cannot_tell(
-        &mut self,
-        table: TableId,
-        remedy: fn(Engine) -> &'static str,
-    ) -> Result<(), RunError> {
-        let (_, followed) = self.tables.followed_as(table).map_err(RunError::Source)?;
-        self.suspend(table, remedy(followed.target.source.engine))
-    }
-
-    /// Keeps which rows change, for a task that validates.
-    fn touch(&self, shape: u32, kind: SingleKind) {
-        if let (Some(touched), Some(rows)) = (&self.spec.touched, &self.rows) {
-            let table = &self.tables.shapes()[shape as usize].target.source.name;
-            touched.note(table, kind, &**rows);
-        }
-    }
-
-    /// All before a place is taken in.
-    fn pass(&mut self, place: &dyn LogPlace) {
-        let stream = &self.stream;
-        self.ahead.take_if(|ahead| stream.has_reached(place, ahead));
-    }
-
     /// Whether a transaction comes behind the time of commit at which the task is to stop.
-    fn is_past_limit(&self, committed_at_us: Option<i64>) -> bool {
+    pub(super) fn is_past_limit(&self, committed_at_us: Option<i64>) -> bool {
         let Some(StopTime::Commit(limit)) = self.spec.stop_at else {
             return false;
         };
         committed_at_us.is_some_and(|committed_at_us| committed_at_us > limit)
     }
 
-    fn end_at_limit(&mut self) {
+    pub(super) fn end_at_limit(&mut self) {
         info!("the log has reached the time at which the task is to stop");
         self.end(CdcOutcome::CommitTime);
     }
 
     /// Whether the target has a part of the transaction at hand that it may not take back: changes before a definition, or a table that is gone for a load. Such a
     /// transaction is applied whole, though its log told too late that it comes behind the limit.
-    fn has_defined(&self) -> bool {
+    pub(super) fn has_defined(&self) -> bool {
         self.committed.changes_applied > 0 || self.newcomers.has_of_open()
     }
-
-    fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
-        let is_past_limit = self.is_past_limit(Some(committed_at_us));
-        if is_past_limit && !self.has_defined() {
-            return self.end_at_limit();
-        }
-        if self.changes_in_transaction > 0 {
-            self.changed_at = Some(Instant::now());
-            self.applied_before = 0;
-        }
-        self.waiting_since.close(committed_at_us, self.has_part());
-        self.changes_in_transaction = 0;
-        self.is_in_transaction = false;
-        self.pass(&*place);
-        self.collector.commit(BatchEnd {
-            place,
-            committed_at_us,
-            received_at_us: clock::now_us(),
-        });
-        if is_past_limit {
-            self.end_at_limit();
-        }
-        self.end_if_time_is_up();
-        let waiting_count = self.collector.size().1 as u64;
-        let latency_ms = latency_ms(committed_at_us);
-        self.progress.follow(|cdc| {
-            cdc.source_latency_ms = latency_ms;
-            cdc.received_at_us = Some(committed_at_us);
-            cdc.waiting_count = waiting_count;
-        });
-    }
-}
-
-impl Writing {
-    fn start(mut writer: BatchWriter, work: Work, kept_from: Option<Position>) -> Self {
-        let (end, transaction_count, byte_count) = match &work {
-            Work::Batch(batch) => (
-                batch.end.clone(),
-                batch.transaction_count(),
-                batch.byte_count(),
-            ),
-            Work::Control(_) => (None, 0, 0),
-        };
-        let task = in_background("apply", async move {
-            let applied = match work {
-                Work::Batch(batch) => {
-                    let applied = writer.apply(&batch, kept_from).await;
-                    applied.map(|counts| Done::Batch(counts, writer.take_suspended()))
-                }
-                Work::Control(control) => writer.control(&control).await.map(Done::Control),
-            };
-            (writer, applied)
-        });
-        Self {
-            task,
-            end,
-            transaction_count,
-            byte_count,
-        }
-    }
-}
-
-/// Work that is over.
-struct Finished {
-    writer: BatchWriter,
-    applied: Applied,
-    /// Where the batch ended, and how many transactions ended in it.
-    end: Option<BatchEnd>,
-    transaction_count: u64,
-    byte_count: u64,
-}
-
-/// A change as the stream told it.
-fn change_event(table: TableId, kind: SingleKind) -> LogEvent {
-    match kind {
-        SingleKind::Insert { after } => LogEvent::Insert { table, after },
-        SingleKind::Update { before, after } => LogEvent::Update {
-            table,
-            before,
-            after,
-        },
-        SingleKind::Delete { before } => LogEvent::Delete { table, before },
-        SingleKind::Truncate => LogEvent::Truncate { table },
-    }
-}
-
-/// Waits for running work. Called only while there is some.
-async fn finished(writing: &mut Option<Writing>) -> Result<Finished, RunError> {
-    let Some(running) = writing else {
-        return std::future::pending().await;
-    };
-    let joined = (&mut running.task).await;
-    let (end, transaction_count, byte_count) = (
-        running.end.take(),
-        running.transaction_count,
-        running.byte_count,
-    );
-    *writing = None;
-    let (writer, applied) = joined
-        .map_err(|panic| RunError::Table(format!("applying changes ended abnormally: {panic}")))?;
-    Ok(Finished {
-        writer,
-        applied,
-        end,
-        transaction_count,
-        byte_count,
-    })
 }
 
 /// For ever without one.

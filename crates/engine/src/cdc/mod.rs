@@ -32,6 +32,7 @@ mod faulty;
 mod filtering;
 mod fold;
 mod follow;
+mod intake;
 mod latency;
 mod log_watch;
 mod newcomers;
@@ -39,6 +40,7 @@ mod reshape;
 mod session;
 mod spec;
 mod tables;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
