@@ -19,10 +19,22 @@ pub struct Checkpoint {
     pub changes_applied: u64,
     /// The log is needed from here on, for tables that are being loaded meanwhile.
     pub kept_from: Option<Position>,
+    /// Of the same transaction the definitions that were begun, in their order: the last of them may not be done.
+    pub begun: Vec<Begun>,
+}
+
+/// A definition that a target which commits each by itself has begun to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The table at the target.
+    pub table: TableName,
+    /// What it is called afterwards, unless it is dropped.
+    pub to: Option<TableName>,
 }
 
 const CHANGES: &str = "|changes=";
 const KEPT_FROM: &str = "|kept=";
+const BEGUN: &str = "|begun=";
 const SUM: &str = "|sum=";
 
 /// FNV-1a of 32 bits: no other byte in one place has the same sum.
@@ -40,11 +52,20 @@ impl Checkpoint {
             position,
             changes_applied: 0,
             kept_from: None,
+            begun: Vec::new(),
         }
+    }
+
+    /// Whether the target has whole transactions alone.
+    pub fn is_whole(&self) -> bool {
+        self.changes_applied == 0 && self.begun.is_empty()
     }
 
     /// As the control tables hold it: the position alone, as a rule, and a sum, also of the task's name, by which damage is seen and what
     /// belongs to another task.
+    ///
+    /// # Panics
+    /// Never: names are texts.
     pub fn to_text(&self, task: &str) -> String {
         let changes = match self.changes_applied {
             0 => String::new(),
@@ -52,7 +73,14 @@ impl Checkpoint {
         };
         let kept_from = self.kept_from.as_ref();
         let kept_from = kept_from.map_or_else(String::new, |from| format!("{KEPT_FROM}{from}"));
-        let text = format!("{}{changes}{kept_from}", self.position);
+        let begun = match self.begun.as_slice() {
+            [] => String::new(),
+            begun => format!(
+                "{BEGUN}{}",
+                serde_json::to_string(begun).expect("names are texts")
+            ),
+        };
+        let text = format!("{}{changes}{kept_from}{begun}", self.position);
         format!("{text}{SUM}{:08x}", sum(&text, task))
     }
 
@@ -69,6 +97,11 @@ impl Checkpoint {
         let text = match text.rsplit_once(SUM) {
             Some((rest, told)) if format!("{:08x}", sum(rest, task)) == told => rest,
             _ => return Err(broken()),
+        };
+        // Last and looked for from the front, because names may hold anything.
+        let (text, begun) = match text.split_once(BEGUN) {
+            Some((rest, begun)) => (rest, serde_json::from_str(begun).map_err(|_| broken())?),
+            None => (text, Vec::new()),
         };
         let (text, kept_from) = match text.split_once(KEPT_FROM) {
             Some((rest, kept)) => (rest, Some(Position::new(kept))),
@@ -90,6 +123,7 @@ impl Checkpoint {
             position: Position::new(position),
             changes_applied,
             kept_from,
+            begun,
         })
     }
 }
@@ -270,14 +304,35 @@ mod tests {
             position: Position::new("binlog.000004:1977;a-b:1-7,c"),
             changes_applied: 12,
             kept_from: Some(Position::new("binlog.000003:4")),
+            begun: vec![
+                Begun {
+                    table: TableName::new("s|kept=1", "a|begun=[]"),
+                    to: Some(TableName::new("s", "\"|sum=0")),
+                },
+                Begun {
+                    table: TableName::new("s", "b"),
+                    to: None,
+                },
+            ],
         };
-        for checkpoint in [plain, full] {
+        let begun = Checkpoint {
+            begun: full.begun.clone(),
+            ..plain.clone()
+        };
+        for checkpoint in [plain, full, begun] {
             let text = checkpoint.to_text("a task");
             assert!(text.starts_with(checkpoint.position.as_str()), "{text}");
             assert_eq!(Checkpoint::parse(&text, "a task").unwrap(), checkpoint);
             assert!(Checkpoint::parse(&text, "another").is_err());
         }
-        for bad in ["", "|kept=1/2", "1/2|changes=x", "1/2|what=3", "1/2|kept="] {
+        for bad in [
+            "",
+            "|kept=1/2",
+            "1/2|changes=x",
+            "1/2|what=3",
+            "1/2|kept=",
+            "1/2|begun=3",
+        ] {
             let summed = format!("{bad}{SUM}{:08x}", sum(bad, "t"));
             assert!(Checkpoint::parse(&summed, "t").is_err(), "{bad}");
         }

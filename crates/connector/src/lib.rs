@@ -46,7 +46,8 @@ pub use error::{
     ConnectError, ConnectErrorKind, Error, NOBODY, RefusalKind, RowRefusal, TableFault,
 };
 pub use follow::{
-    ApplyException, ApplySettings, Checkpoint, ColumnChange, Definition, FollowState, RecordChange,
+    ApplyException, ApplySettings, Begun, Checkpoint, ColumnChange, Definition, FollowState,
+    RecordChange,
 };
 pub use kept_log::{KeptLog, LogWatch, UnreadLog};
 pub use lookup::{KeyCell, KeyLookup};

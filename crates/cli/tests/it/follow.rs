@@ -9,6 +9,7 @@ mod kept_log;
 mod lives;
 mod partitions;
 mod process;
+mod rings;
 mod standby;
 mod torture;
 mod two_tasks;

@@ -124,6 +124,16 @@ impl BatchWriter {
         Ok(())
     }
 
+    /// Takes back what is open, which nobody will commit.
+    pub(super) async fn leave_out_open(&mut self) -> Result<(), Error> {
+        self.held_back.clear();
+        if std::mem::take(&mut self.is_open) {
+            // Before it begins, what is open is rolled back.
+            self.applier.begin().await?;
+        }
+        Ok(())
+    }
+
     /// Writes down what becomes of tables, in a transaction of its own.
     pub(super) async fn record(
         &mut self,
@@ -164,7 +174,7 @@ impl BatchWriter {
     }
 
     /// Does what comes between two changes. Where the target changes no definitions within a transaction, what is open is committed
-    /// first, with the count of changes that it holds; the definitions are found done should they come again.
+    /// first, with the count of changes that it holds and with what is begun: see [`super::definitions`].
     pub(super) async fn control(&mut self, control: &Control) -> Result<Controlled, Error> {
         if let Some(why) = self.would_refuse(&control.stands).await? {
             let is_split = false;
@@ -191,16 +201,13 @@ impl BatchWriter {
             return Ok(Controlled::Done { is_split: false });
         }
         let is_split = defines && !self.applier.defines_in_transaction();
+        self.open().await?;
         if is_split {
-            if self.is_open {
-                let suspended: Vec<_> = self.held_back.iter().filter_map(in_part).collect();
-                if !suspended.is_empty() {
-                    self.applier.record(&suspended).await?;
-                }
-                self.commit_part(&control.checkpoint).await?;
+            let suspended: Vec<_> = self.held_back.iter().filter_map(in_part).collect();
+            if !suspended.is_empty() {
+                self.applier.record(&suspended).await?;
             }
-        } else {
-            self.open().await?;
+            self.commit_part(&control.checkpoint).await?;
         }
         if let Some(why) = self.taken(control).await? {
             return Ok(Controlled::Refused { why, is_split });

@@ -2,8 +2,9 @@
 //!
 //! A change of a definition waits until everything before it is at the target; what comes behind it waits until it is done. Where the
 //! target changes definitions within a transaction, it commits with the rows around it. Elsewhere the rows before it are
-//! committed with their count, the definition is changed, and should the process end before the next commit the same change comes
-//! again and finds itself done.
+//! committed with their count and with what is about to be changed, the definition is changed, and should the process end before the next commit the
+//! same change comes again. All but the last that were begun are done, whatever names tables have by now (they may exchange them within one transaction: `a` to `x`, `b` to `a`, `x` to
+//! `b`); of the last one the target tells by its tables whether it is, because nothing came behind it ([`Again`]).
 //!
 //! The changes of such a part are told by their count when they come again, so that the tables that were followed then have to be followed until
 //! the transaction is whole: without one of them the count would take changes of others for its own, and they would be lost. So no table leaves while the target has a part, whatever
@@ -24,17 +25,12 @@
 //! table refers to one that is about to stand still, before anything of the barrier is done: a load that a user wants is refused then, and the table goes
 //! on; a definition that takes a load ends the task behind everything before it, with the remedy, and a resume meets it again. A key that somebody makes
 //! while a load runs is not seen, nor is a table that stands still because it is in error.
-//!
-//! Tables may exchange their names within one transaction (`a` to `x`, `b` to `a`, `x` to `b`). A target that commits each definition by itself would make the same renames once more should
-//! the process end behind them and before the commit, each of them possible, and the rows would be under each other's names. So the rename that closes such a ring is none there: the
-//! table is dropped and loaded again. Renamed once more after a crash, another table of the ring takes the name of the one that goes, and is not there then: an error
-//! that says so, where rows under a wrong name would say nothing ([`Moves`]).
 
 use std::sync::Arc;
 
 use tracing::{error, info};
 use whimbrel_connector::{
-    Checkpoint, Definition, Error, Feeding, FollowState, PrepareMode, RecordChange, TableId,
+    Begun, Checkpoint, Definition, Error, Feeding, FollowState, PrepareMode, RecordChange, TableId,
     TargetTable,
 };
 use whimbrel_core::{Table, TableName};
@@ -51,6 +47,8 @@ pub(super) struct Barrier {
     work: Option<(Vec<Definition>, Vec<RecordChange>)>,
     /// Changes of the transaction at hand that come before it.
     changes_before: u64,
+    /// Definitions of the transaction at hand that are begun once it is done.
+    begun: Vec<Begun>,
     /// There is no transaction at hand.
     commits: bool,
     /// The target's table may stay for its load.
@@ -63,39 +61,47 @@ pub(super) struct Barrier {
     then: Then,
 }
 
-/// Names that tables left and got within the transaction at hand.
+/// What the target had begun of the first transaction when the stream was opened, and which comes again with it.
 #[derive(Debug)]
-pub(super) struct Moves {
-    /// The target takes all of them back, or none.
+pub(super) struct Again {
+    /// The target takes all definitions of a transaction back, or none.
     are_atomic: bool,
-    moved: Vec<TableId>,
-    /// Names at the target.
-    left: Vec<TableName>,
+    /// In their order.
+    done: Vec<Begun>,
+    /// It may not be done.
+    last: Option<Begun>,
 }
 
-impl Moves {
-    pub(super) fn new(are_atomic: bool) -> Self {
+impl Again {
+    pub(super) fn of(checkpoint: &Checkpoint, are_atomic: bool) -> Self {
+        let mut done = checkpoint.begun.clone();
         Self {
             are_atomic,
-            moved: Vec::new(),
-            left: Vec::new(),
+            last: done.pop(),
+            done,
         }
     }
 
-    /// A transaction begins.
-    pub(super) fn begin(&mut self) {
-        self.moved.clear();
-        self.left.clear();
-    }
-
-    fn note(&mut self, id: TableId, left: &TableName) {
-        self.moved.push(id);
-        self.left.push(left.clone());
-    }
-
-    /// Whether a table that gets this name would do so again after a crash, though it has it.
-    fn closes_ring(&self, id: TableId, to: &TableName) -> bool {
-        !self.are_atomic && self.moved.contains(&id) && self.left.contains(to)
+    /// Whether a definition is to be changed, which is written down as begun then. Those of a table that is in error by now never come again.
+    fn begin(&mut self, definition: &Definition, begun: &mut Vec<Begun>) -> bool {
+        let this = match definition {
+            Definition::Alter { before, after, .. } => Begun {
+                table: before.name.clone(),
+                to: Some(after.name.clone()),
+            },
+            Definition::Drop { table } => Begun {
+                table: table.name.clone(),
+                to: None,
+            },
+        };
+        if let Some(place) = self.done.iter().position(|done| *done == this) {
+            self.done.remove(place);
+            return false;
+        }
+        if self.last.take_if(|last| *last == this).is_none() {
+            begun.push(this);
+        }
+        true
     }
 }
 
@@ -129,13 +135,18 @@ impl Barrier {
     }
 
     /// The work, when everything before it is done. `checkpoint` is what is committed.
-    pub(super) fn take_control(&mut self, checkpoint: Checkpoint) -> Option<Control> {
+    pub(super) fn take_control(
+        &mut self,
+        mut checkpoint: Checkpoint,
+        again: &mut Again,
+    ) -> Option<Control> {
         let (mut definitions, records) = self.work.take()?;
-        if self.changes_before < checkpoint.changes_applied {
-            // The target has changes that come behind it: it was done before the stream was opened. Done again, a column that goes and comes
-            // again would lose what they wrote.
-            definitions.clear();
-            self.feeds = None;
+        if !self.commits && !again.are_atomic {
+            definitions.retain(|definition| again.begin(definition, &mut checkpoint.begun));
+            self.begun.clone_from(&checkpoint.begun);
+            if definitions.is_empty() {
+                self.feeds = None;
+            }
         }
         Some(Control {
             definitions,
@@ -217,10 +228,7 @@ impl Follower<'_> {
             self.leave(id, &before, definitions);
             return Ok(());
         }
-        let is_moved = before.target.name != after.target.name;
-        let reshape = if is_moved && self.moves.closes_ring(id, &after.target.name) {
-            Reshape::Reload("tables exchanged their names in one transaction".to_owned())
-        } else if before.is_ruled_like(&after) {
+        let reshape = if before.is_ruled_like(&after) {
             reshape(&before.target, &after.target)
         } else {
             Reshape::Reload(
@@ -291,7 +299,6 @@ impl Follower<'_> {
         let (was, is) = (&before.target.name, after.target.name.clone());
         let is_moved = *was != is;
         if is_moved {
-            self.moves.note(id, was);
             records.push(RecordChange::Unfed {
                 table: was.clone(),
                 now: Some(is.clone()),
@@ -488,6 +495,7 @@ impl Follower<'_> {
         self.barrier = Some(Barrier {
             work: Some((definitions, records)),
             changes_before: self.changes_in_transaction,
+            begun: Vec::new(),
             commits: !self.is_in_transaction,
             may_stay: false,
             stands: Standing::default(),
@@ -520,6 +528,7 @@ impl Follower<'_> {
         if is_split {
             self.count(None);
             self.committed.changes_applied = barrier.changes_before;
+            self.committed.begun = barrier.begun;
         }
         match (done, barrier.then) {
             (Controlled::Refused { why, .. }, Then::FollowAs(id, ..)) => {
@@ -627,6 +636,6 @@ impl Follower<'_> {
             && self.collector.end().is_none();
         let reopens = self.is_at_reopening() && is_applied;
         let joins = self.newcomers.is_done && (self.ended.is_none() || is_applied);
-        (joins || reopens) && self.committed.changes_applied == 0
+        (joins || reopens) && self.committed.is_whole()
     }
 }

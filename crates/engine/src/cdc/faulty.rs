@@ -110,7 +110,7 @@ impl Run<'_> {
         for (mut record, reason) in tables {
             changes.extend(put(&mut record, |state| {
                 state.suspended = Some(reason.clone());
-                state.suspended_in_part = checkpoint.changes_applied > 0;
+                state.suspended_in_part = !checkpoint.is_whole();
             }));
             self.progress.add([record.table.clone()]);
             self.progress.update(&record.table, |entry| {

@@ -19,7 +19,7 @@ use whimbrel_core::{Position, TableName, clock};
 
 use super::apply::{BatchWriter, ChangeCounts};
 use super::batch::{Batch, BatchEnd, Collector};
-use super::definitions::{Barrier, Moves};
+use super::definitions::{Again, Barrier};
 use super::latency::{WaitingSince, latencies_ms, latency_ms};
 use super::newcomers::Newcomers;
 use super::tables::StreamTables;
@@ -90,7 +90,7 @@ pub(super) struct Follower<'a> {
     /// Changes of the first transaction that were applied before.
     pub(super) applied_before: u64,
     pub(super) waiting_since: WaitingSince,
-    pub(super) moves: Moves,
+    pub(super) again: Again,
     /// What was done of a transaction that is not whole at the target: a cut takes it back, and it comes again.
     pub(super) uncommitted: BTreeMap<TableName, ChangeCounts>,
 }
@@ -140,10 +140,11 @@ impl Follower<'_> {
                     self.go_on()?;
                 } else if let Some(failure) = self.failure.take() {
                     return Err(failure);
-                } else if let Some(outcome) = self.over() {
-                    return Ok(FollowEnd::Run(outcome));
                 } else {
-                    idle = Some(writer);
+                    idle = Some(self.left_out(writer).await?);
+                    if let Some(outcome) = self.over() {
+                        return Ok(FollowEnd::Run(outcome));
+                    }
                 }
             }
             let (may_read, pause) = (self.may_read(), self.pause());
@@ -225,7 +226,9 @@ impl Follower<'_> {
             kept_from: self.newcomers.kept_from.clone(),
             ..self.committed.clone()
         };
-        barrier.take_control(checkpoint).map(Work::Control)
+        barrier
+            .take_control(checkpoint, &mut self.again)
+            .map(Work::Control)
     }
 
     fn next_batch(&mut self, wrote_at: Instant) -> Option<Batch> {
@@ -374,8 +377,7 @@ impl Follower<'_> {
     /// comes behind it: then that transaction is applied first, because some targets would be left with a part of it.
     fn end_if_caught_up(&mut self) {
         let may_end = |barrier: &Barrier| barrier.is_between() && !barrier.wants_loads();
-        let is_free =
-            self.committed.changes_applied == 0 && self.barrier.as_ref().is_none_or(may_end);
+        let is_free = self.committed.is_whole() && self.barrier.as_ref().is_none_or(may_end);
         let is_settled = self.newcomers.is_idle() && self.gaps.is_empty() && is_free;
         let is_reached = self.until.as_ref().is_some_and(|until| until.is_reached);
         if is_reached && is_settled && self.ended.is_none() {
@@ -399,6 +401,16 @@ impl Follower<'_> {
         }
     }
 
+    /// Where nothing more is read, what is open at the target is never committed: it is taken back, so that no load waits for its locks.
+    async fn left_out(&mut self, mut writer: BatchWriter) -> Result<BatchWriter, RunError> {
+        if self.ended.is_some() {
+            let left_out = writer.leave_out_open().await;
+            left_out.map_err(RunError::Target)?;
+            self.uncommitted.clear();
+        }
+        Ok(writer)
+    }
+
     /// How the run ends that has applied all it is to apply, once no table is on its way.
     fn over(&mut self) -> Option<CdcOutcome> {
         let outcome = self.ended?;
@@ -415,7 +427,7 @@ impl Follower<'_> {
     /// when the stream is opened.
     fn is_settled(&self) -> bool {
         let is_waited_for = !self.newcomers.is_idle() || (!self.gaps.is_empty() && self.is_whole());
-        self.barrier.is_none() && (self.committed.changes_applied > 0 || !is_waited_for)
+        self.barrier.is_none() && (!self.committed.is_whole() || !is_waited_for)
     }
 
     /// Takes in what the stream gave.
@@ -447,7 +459,7 @@ impl Follower<'_> {
     /// Whether the target has whole transactions alone, so that a table may leave: the changes of a part that it has come again after a crash and are told by
     /// their count, in which those of the table are, while the stream would not give them any more ([`super::definitions`]).
     fn is_whole(&self) -> bool {
-        !self.is_in_transaction && self.committed.changes_applied == 0
+        !self.is_in_transaction && self.committed.is_whole()
     }
 
     /// A table whose rows have to be read again.
@@ -483,7 +495,7 @@ impl Follower<'_> {
     /// Whether the target has a part of the transaction at hand that it may not take back: changes before a definition, or a table that is gone for a load. Such a
     /// transaction is applied whole, though its log told too late that it comes behind the limit.
     pub(super) fn has_defined(&self) -> bool {
-        self.committed.changes_applied > 0 || self.newcomers.has_of_open()
+        !self.committed.is_whole() || self.newcomers.has_of_open()
     }
 }
 

@@ -30,7 +30,6 @@ impl Follower<'_> {
                     return Ok(());
                 }
                 self.tables.begin(mark);
-                self.moves.begin();
                 self.waiting_since.open(committed_at_us);
                 self.is_in_transaction = true;
                 self.changes_in_transaction = 0;

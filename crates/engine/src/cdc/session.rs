@@ -13,7 +13,7 @@ use whimbrel_core::{Position, Table, TableName};
 
 use super::apply::{BatchWriter, Control, Controlled, Standing};
 use super::batch::Collector;
-use super::definitions::Moves;
+use super::definitions::Again;
 use super::follow::{FollowEnd, Follower, Until};
 use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
@@ -56,8 +56,8 @@ impl Session {
             let has_lost_name = same_name.any(|table| table.id.is_some_and(|now| now != id));
             has_lost_name && (is_gone || !tells_names)
         };
-        if self.checkpoint.changes_applied > 0 {
-            // Their changes are in that count, and have to come once more.
+        if !self.checkpoint.is_whole() {
+            // Their changes are in its count, and have to come once more.
             self.waits_for_whole |= self.loaded.iter().any(is_made_anew);
             return;
         }
@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
         self.show_opened(&shapes, &session);
         reach(Point::StreamOpen).await;
         let newcomers = self.newcomers(&session, wanted, fence);
+        let again = Again::of(&checkpoint, writer.defines_in_transaction());
         let mut follower = Follower {
             spec: self.spec,
             progress: self.progress,
@@ -169,7 +170,7 @@ impl<'a> Run<'a> {
             changes_in_transaction: 0,
             waiting_since: WaitingSince::default(),
             uncommitted: BTreeMap::new(),
-            moves: Moves::new(writer.defines_in_transaction()),
+            again,
         };
         follower.start_newcomers();
         follower.go_on()?;
@@ -228,7 +229,7 @@ impl<'a> Run<'a> {
         let (mut followed, newcomers): (Vec<_>, Vec<_>) = finished
             .into_iter()
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
-        let waits_for_whole = !newcomers.is_empty() && checkpoint.changes_applied > 0;
+        let waits_for_whole = !newcomers.is_empty() && !checkpoint.is_whole();
         if !newcomers.is_empty() && !waits_for_whole {
             let (changes, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
                 (self.lost(newcomers, &gap), checkpoint.position)

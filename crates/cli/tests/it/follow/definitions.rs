@@ -77,7 +77,7 @@ fn is_equal(ends: &Ends) -> bool {
     tables(ends, true) == tables(ends, false) && ends.run("validate", &[]).exit_code == Some(0)
 }
 
-fn wait_until_equal(ends: &Ends, following: &mut Following, after: &str) {
+pub(super) fn wait_until_equal(ends: &Ends, following: &mut Following, after: &str) {
     let began = Instant::now();
     while !is_equal(ends) {
         let is_late = began.elapsed() > PATIENCE;

@@ -297,8 +297,11 @@ async fn struck(from: Engine, to: Engine, test: &str) {
     }
 }
 
+/// In megabytes: what a run needs, and little more.
+const SMALL_DISK_MB: u32 = 40;
+
 /// A server of the test's own, with room for few connections.
-fn small_server(engine: Engine) -> Server {
+fn small_server(engine: Engine, has_small_disk: bool) -> Server {
     let name = if engine.is_postgres() {
         "max_connections"
     } else {
@@ -306,6 +309,7 @@ fn small_server(engine: Engine) -> Server {
     };
     let options = ServerOptions {
         settings: vec![(name.to_owned(), "32".to_owned())],
+        small_disk_mb: has_small_disk.then_some(SMALL_DISK_MB),
         ..ServerOptions::default()
     };
     Server::private_with(engine, options).unwrap()
@@ -317,7 +321,8 @@ async fn struck_servers(from: Engine, to: Engine, test: &str) {
     for (fault, phase) in chosen(&mut random, from, to, true) {
         announce(fault, phase, test, seed);
         // New ones each time: some faults change what a server is.
-        let (source, target) = (small_server(from), small_server(to));
+        let source = small_server(from, false);
+        let target = small_server(to, fault.wants_small_disk);
         let ends = Ends::on(&source, &target, "fault");
         let mut random = Random::of_case(seed, fault.name, phase.name());
         case(fault, phase, ends, &mut random, Some((&source, &target))).await;

@@ -30,6 +30,32 @@ pub(super) fn restart(run: &mut Run<'_>, end: End, how: Stop) {
     run.wait_for_connection_after(end, before);
 }
 
+/// The disk that a table of the target lies on has no room for a while.
+pub(super) fn fill_disk(run: &mut Run<'_>) {
+    let place = run.server(End::Target).small_disk().unwrap();
+    let target = run.database(End::Target);
+    target
+        .sql(&format!("create tablespace little location '{place}'"))
+        .unwrap();
+    target
+        .sql(
+            "alter table items set tablespace little;
+             create table filler (b text) tablespace little; alter table filler alter b set storage external",
+        )
+        .unwrap();
+    for bytes in [1_000_000, 5000] {
+        let fill = format!("insert into filler select repeat('x', {bytes})");
+        while target.sql(&fill).is_ok() {}
+    }
+    let change = "update items set note = 'more', counter = counter + 1";
+    run.database(End::Source).sql(change).unwrap();
+    run.hold.let_go();
+    run.following
+        .wait_until("it noticed", |it| it.err().contains("No space left"));
+    assert!(!run.following.has_ended(), "{:?}", run.following);
+    run.database(End::Target).sql("drop table filler").unwrap();
+}
+
 /// The machine of all three is switched off.
 pub(super) fn lose_power(run: &mut Run<'_>) {
     run.kill();

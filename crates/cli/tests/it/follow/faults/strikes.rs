@@ -15,6 +15,8 @@ pub(super) struct Strike {
     pub(super) name: &'static str,
     /// Restarts servers or changes what they are, which then must be the test's own.
     pub(super) wants_servers: bool,
+    /// Fills a small disk of the target's.
+    pub(super) wants_small_disk: bool,
     pub(super) moment: Moment,
     pub(super) sides: Sides,
     pub(super) outcome: Outcome,
@@ -96,6 +98,11 @@ impl Strike {
         self.wants_servers = true;
         self
     }
+
+    const fn of_small_disk(mut self) -> Self {
+        self.wants_small_disk = true;
+        self.of_servers()
+    }
 }
 
 const fn on(row: u8, name: &'static str, act: fn(&mut Run<'_>)) -> Strike {
@@ -103,6 +110,7 @@ const fn on(row: u8, name: &'static str, act: fn(&mut Run<'_>)) -> Strike {
         row,
         name,
         wants_servers: false,
+        wants_small_disk: false,
         moment: Moment::Any,
         sides: Sides::Any,
         outcome: Outcome::Equal,
@@ -209,6 +217,10 @@ pub(super) const FAULTS: &[Strike] = &[
         silent(run, End::Target, Fault::LoseAnswers);
     }),
     on(16, "address-gone", address_gone),
+    on(17, "disk-full", servers::fill_disk)
+        .of_small_disk()
+        .at(Moment::Idle)
+        .with(Sides::ToPostgres),
     on(19, "deadlock", locks::deadlock).at(Moment::Rows),
     on(22, "statement-ended", locks::statement_ended).at(Moment::Idle),
     on(23, "no-connection-left", servers::no_connection_left).of_servers(),
