@@ -473,7 +473,7 @@ pub trait Applier: Send {
         feeding: Feeding,
     ) -> Result<Option<FedTable>, Error>;
 
-    /// Foreign keys of other tables that refer to one of these and act on what is applied: the table that has it, and its name. None where foreign
+    /// Foreign keys that refer to one of these tables and act on what is applied: the table that has it, and its name. None where foreign
     /// keys do not act on this connection.
     async fn acting_references(
         &mut self,

@@ -1,5 +1,6 @@
 //! Following the source's changes: exactly once, whatever happens.
 
+mod acting;
 mod at_commit;
 mod definitions;
 mod faults;

@@ -128,8 +128,7 @@ impl BatchWriter {
     pub(super) async fn leave_out_open(&mut self) -> Result<(), Error> {
         self.held_back.clear();
         if std::mem::take(&mut self.is_open) {
-            // Before it begins, what is open is rolled back.
-            self.applier.begin().await?;
+            self.applier.rollback().await?;
         }
         Ok(())
     }
@@ -230,6 +229,18 @@ impl BatchWriter {
             self.commit(&control.checkpoint).await?;
         }
         Ok(Controlled::Done { is_split })
+    }
+
+    /// Has changes applied in the order of the log from here on, if foreign keys between these tables of the target act on what is applied. Net changes go from table to table: one
+    /// that comes in front of the row that it refers to is refused, and a row that goes in front of the one that was pointed elsewhere takes that with it.
+    pub(super) async fn heed_references(&mut self, tables: &[TableName]) -> Result<(), Error> {
+        let keys = self.applier.acting_references(tables).await?;
+        let between = keys.iter().find(|(table, _)| tables.contains(table));
+        if let Some((table, key)) = between.filter(|_| self.folds) {
+            self.folds = false;
+            warn!(%table, key, "foreign keys act on what is applied, so that changes are applied one by one, in the order of the source, which is slower; give the task's user at the target the right to set session_replication_role (PostgreSQL 15 and later: GRANT SET ON PARAMETER session_replication_role TO …)");
+        }
+        Ok(())
     }
 
     /// Why changes of others would be refused while some tables stand still, if they would: see [`super::definitions`].

@@ -66,6 +66,8 @@ pub(super) struct Barrier {
 pub(super) struct Again {
     /// The target takes all definitions of a transaction back, or none.
     are_atomic: bool,
+    /// The transaction has not come again.
+    is_awaited: bool,
     /// In their order.
     done: Vec<Begun>,
     /// It may not be done.
@@ -77,9 +79,26 @@ impl Again {
         let mut done = checkpoint.begun.clone();
         Self {
             are_atomic,
+            is_awaited: !checkpoint.is_whole(),
             last: done.pop(),
             done,
         }
+    }
+
+    /// Whether the target has a part of a transaction that has not come again.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_awaited
+    }
+
+    /// The end of the first transaction has come.
+    pub(super) fn come(&mut self) {
+        self.is_awaited = false;
+    }
+
+    /// The first transaction is whole at the target.
+    pub(super) fn is_over(&mut self) {
+        self.done.clear();
+        self.last = None;
     }
 
     /// Whether a definition is to be changed, which is written down as begun then. Those of a table that is in error by now never come again.

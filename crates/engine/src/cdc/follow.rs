@@ -355,6 +355,8 @@ impl Follower<'_> {
         let needed_from = kept_from.unwrap_or(&position);
         self.stream.confirm(needed_from);
         self.progress.need_log(needed_from);
+        // What of it has not come again never will.
+        self.again.is_over();
         let latency_ms = latency_ms(end.committed_at_us);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(position.as_str().to_owned());

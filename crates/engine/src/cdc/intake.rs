@@ -65,11 +65,7 @@ impl Follower<'_> {
                 place,
                 committed_at_us,
             } => {
-                self.pass(&*place);
-                self.collector.idle(place);
-                let latency_ms = self.waiting_since.rest(committed_at_us);
-                self.progress
-                    .follow(|cdc| cdc.source_latency_ms = latency_ms);
+                self.idle(place, committed_at_us);
                 Ok(())
             }
         }
@@ -183,6 +179,22 @@ impl Follower<'_> {
         }
     }
 
+    /// Nothing of the task's came up to a place.
+    fn idle(&mut self, place: Arc<dyn LogPlace>, committed_at_us: Option<i64>) {
+        self.pass(&*place);
+        // A place in front of a transaction that the target has a part of says nothing of that part, and would take its place.
+        if !self.again.is_awaited() {
+            self.collector.idle(place);
+            if self.is_past_limit(committed_at_us) {
+                // And nothing that was committed earlier will come.
+                return self.end_at_limit();
+            }
+        }
+        let latency_ms = self.waiting_since.rest(committed_at_us);
+        self.progress
+            .follow(|cdc| cdc.source_latency_ms = latency_ms);
+    }
+
     /// All before a place is taken in.
     fn pass(&mut self, place: &dyn LogPlace) {
         let stream = &self.stream;
@@ -194,6 +206,7 @@ impl Follower<'_> {
         if is_past_limit && !self.has_defined() {
             return self.end_at_limit();
         }
+        self.again.come();
         if self.changes_in_transaction > 0 {
             self.changed_at = Some(Instant::now());
             self.applied_before = 0;

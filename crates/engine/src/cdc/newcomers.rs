@@ -41,6 +41,8 @@ use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, ru
 
 /// How often tables are described whose definitions change at the same time.
 const DESCRIBED_MAX: u32 = 5;
+/// A change of a definition is over by then, as a rule.
+const DESCRIBED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Between looks whether others at the source have ended what is in the way.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 const REMEDY: &str = "end what is in the way, if it does not end by itself";
@@ -288,6 +290,8 @@ async fn kept(
         });
     }
     let (mut is_told, mut tries) = (false, 1);
+    // A log may tell of a table before others see it (PostgreSQL with a standby that its commits wait for), which is then not captured yet.
+    let mut may_lack = true;
     let kept = loop {
         let captured = source.tables(&is_captured).await;
         let captured = captured.map_err(RunError::Source)?;
@@ -298,7 +302,11 @@ async fn kept(
                 is_told = true;
                 tokio::time::sleep(BUSY_WAIT).await;
             }
-            Err(Error::Transient(_)) if tries < DESCRIBED_MAX => tries += 1,
+            Err(Error::Transient(_)) if tries < DESCRIBED_MAX => {
+                tries += 1;
+                tokio::time::sleep(DESCRIBED_AGAIN_AFTER).await;
+            }
+            Ok(_) if may_lack && lacks(wanted, &captured) => may_lack = false,
             Ok(started) => break (started, captured),
             Err(error) => return Err(RunError::Source(error)),
         }
@@ -310,6 +318,11 @@ async fn kept(
         parts.progress.log_alarm(OVER.to_owned(), None);
     }
     Ok(kept)
+}
+
+fn lacks(wanted: &BTreeSet<TableName>, captured: &[Table]) -> bool {
+    let is_there = |name: &TableName| captured.iter().any(|table| table.name == *name);
+    !wanted.iter().all(is_there)
 }
 
 fn tell_waiting(parts: &LoadParts, wanted: &BTreeSet<TableName>, why: &str, is_told: bool) {

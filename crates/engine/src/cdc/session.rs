@@ -133,6 +133,8 @@ impl<'a> Run<'a> {
         let tables = followed(&*log, std::mem::take(&mut session.followed))?;
         let tables =
             StreamTables::new(tables, &*target, &self.spec.load).map_err(RunError::Target)?;
+        let heeded = writer.heed_references(&tables.targets_beside(&[])).await;
+        heeded.map_err(RunError::Target)?;
         let stream = log
             .open(&shapes, &checkpoint.position)
             .await
@@ -200,10 +202,17 @@ impl<'a> Run<'a> {
             stop: self.stop.clone(),
             fence,
         };
-        // Of a table that is wanted no more nobody would ever say so.
-        let is_kept = !wanted.is_empty() || session.waits_for_whole;
-        let kept_from = session.checkpoint.kept_from.clone();
-        let mut newcomers = Newcomers::new(parts, wanted, kept_from.filter(|_| is_kept));
+        let checkpoint = &session.checkpoint;
+        let kept_from = if session.waits_for_whole {
+            // What they lack lies behind the checkpoint of now, which moves on with the others before they join.
+            let kept_from = checkpoint.kept_from.as_ref();
+            Some(kept_from.unwrap_or(&checkpoint.position).clone())
+        } else {
+            // Of a table that is wanted no more nobody would ever say so.
+            let kept_from = checkpoint.kept_from.clone();
+            kept_from.filter(|_| !wanted.is_empty())
+        };
+        let mut newcomers = Newcomers::new(parts, wanted, kept_from);
         newcomers.is_done = session.waits_for_whole;
         newcomers
     }

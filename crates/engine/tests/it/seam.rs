@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, Row, When};
+use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, MemoryTable, Row, When};
 use whimbrel_core::clock::now_us;
 use whimbrel_core::{Column, ColumnType, Generation, Table};
 use whimbrel_engine::{CdcEnd, CdcOutcome, CdcSpec, CdcStart, Progress, StopTime, TableState};
@@ -343,4 +343,67 @@ async fn nothing_is_defined_behind_the_time_to_stop() {
         );
         assert_eq!(at.rows.len(), before.rows.len(), "{table}");
     }
+}
+
+/// Three tables exchange their names in one transaction, with rows between.
+fn exchanging(pair: &Pair) -> Vec<MemoryChange> {
+    let ring = [
+        ("orders", "aside"),
+        ("items", "orders"),
+        ("further", "items"),
+        ("aside", "further"),
+    ];
+    let shape = |table: &str| {
+        let before = if table == "aside" { "orders" } else { table };
+        pair.source.get(&name(before)).unwrap().table
+    };
+    let mut changes = Vec::new();
+    for (id, (from, to)) in (900..).zip(ring) {
+        let renamed = Table {
+            name: name(to),
+            ..shape(from)
+        };
+        changes.push(MemoryChange::Alter(name(from), Box::new(renamed)));
+        changes.push(insert(to, id));
+    }
+    changes
+}
+
+/// A target that commits definitions by themselves is told which were begun.
+#[tokio::test(start_paused = true)]
+async fn names_that_are_exchanged_are_right_wherever_the_task_is_cut() {
+    let mut struck = 0;
+    for call in Call::OF_CDC {
+        for (nth, when) in (1..12).flat_map(|nth| [(nth, When::Before), (nth, When::After)]) {
+            let place = format!("{call:?} {nth} {when:?}");
+            let pair = pair(false);
+            pair.source.put(MemoryTable {
+                table: numbered("further", 7, 77),
+                ..table("further", 7)
+            });
+            let mut once = cdc();
+            once.load.retry.retries_max = 0;
+            let none = Faults::none();
+            let first = follow(&pair, &once, &none, async |_| {}).await;
+            assert_eq!(first.unwrap(), CdcOutcome::Stopped);
+            let faults = Faults::at(call, nth, when, 1);
+            let mut cut = resumed();
+            cut.load.retry.retries_max = 0;
+            let ended = follow(&pair, &cut, &faults, async |_| {
+                pair.source.transact(exchanging(&pair));
+            })
+            .await;
+            struck += faults.struck();
+            let loads = Faults::none();
+            let last = follow(&pair, &resumed(), &loads, async |_| {}).await;
+            assert_eq!(last.unwrap(), CdcOutcome::Stopped, "{place}: {ended:?}");
+            assert_eq!(
+                loads.count(Call::Prepare),
+                0,
+                "{place}: nothing is loaded again"
+            );
+            assert_equal(&pair, &["orders", "items", "further", "aside"], &place);
+        }
+    }
+    assert!(struck > 20, "only {struck} faults struck");
 }

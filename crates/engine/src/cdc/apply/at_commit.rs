@@ -35,6 +35,14 @@ pub(super) struct Left {
     tally: Tally,
 }
 
+/// A transaction that is tried without some of its changes.
+struct Trial<'b> {
+    batch: &'b Batch,
+    all: &'b [u32],
+    /// Changes that meet no row in any case: an earlier one was left out.
+    missing: Vec<u32>,
+}
+
 impl BatchWriter {
     pub(super) fn left(&self) -> Left {
         Left {
@@ -114,18 +122,23 @@ impl BatchWriter {
             table.name == refusal.table || table.target.name == refusal.table
         };
         let (named, others): (Vec<&u32>, Vec<&u32>) = all.iter().partition(is_named);
+        let trial = Trial {
+            batch,
+            all,
+            missing: self.missing(batch, all).await?,
+        };
         for &index in named.iter().chain(&others) {
-            if self.is_taken_without(batch, all, &[*index]).await? {
+            if self.is_taken_without(&trial, &[*index]).await? {
                 return Ok(Some(vec![*index]));
             }
         }
         let mut out: Vec<u32> = named.into_iter().copied().collect();
-        if !self.is_taken_without(batch, all, &out).await? {
+        if !self.is_taken_without(&trial, &out).await? {
             return Ok(None);
         }
         for index in out.clone() {
             let fewer = without(&out, &[index]);
-            if self.is_taken_without(batch, all, &fewer).await? {
+            if self.is_taken_without(&trial, &fewer).await? {
                 out = fewer;
             }
         }
@@ -133,49 +146,67 @@ impl BatchWriter {
     }
 
     /// Whether the target takes a transaction without some of its changes, and each of the others does what it did at the source. All is taken back.
-    async fn is_taken_without(
-        &mut self,
-        batch: &Batch,
-        all: &[u32],
-        out: &[u32],
-    ) -> Result<bool, Error> {
+    async fn is_taken_without(&mut self, trial: &Trial<'_>, out: &[u32]) -> Result<bool, Error> {
         self.applier.mark().await?;
-        let is_taken = self.is_taken(batch, &without(all, out)).await?;
+        let is_taken = self.is_taken(trial, &without(trial.all, out)).await?;
         self.applier.back_to_mark().await?;
         Ok(is_taken)
     }
 
-    async fn is_taken(&mut self, batch: &Batch, changes: &[u32]) -> Result<bool, Error> {
-        let is_followed = |index: &&u32| {
-            let table = batch.table(&batch.changes[**index as usize]);
-            !self.suspended.contains(&table.name)
+    async fn is_taken(&mut self, trial: &Trial<'_>, changes: &[u32]) -> Result<bool, Error> {
+        let Some(missed) = self.missed_rows(trial.batch, changes).await? else {
+            return Ok(false);
         };
-        let wanted: Vec<u32> = changes.iter().filter(is_followed).copied().collect();
-        for part in wanted.chunks(SINGLES_AT_ONCE) {
-            let singles: Vec<_> = part.iter().map(|&index| batch.single(index)).collect();
-            let touched = match self.applier.apply_single(&singles).await {
-                Ok(touched) => touched,
-                Err(Error::Row(_)) => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            // What lacks its row may lack it for the change that is left out.
-            let is_missed = |(index, touched): (&u32, &u64)| {
-                let change = &batch.changes[*index as usize];
-                let wants_row = matches!(
-                    change.kind,
-                    SingleKind::Update { .. } | SingleKind::Delete { .. }
-                );
-                *touched == 0 && wants_row && !change.may_miss
-            };
-            if part.iter().zip(&touched).any(is_missed) {
-                return Ok(false);
-            }
+        // What lacks its row may lack it for the change that is left out.
+        if missed.iter().any(|index| !trial.missing.contains(index)) {
+            return Ok(false);
         }
         match self.applier.check_deferred().await {
             Ok(()) => Ok(true),
             Err(Error::Row(_)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Those of a transaction that meet no row although none is left out. All is taken back.
+    async fn missing(&mut self, batch: &Batch, all: &[u32]) -> Result<Vec<u32>, Error> {
+        self.applier.mark().await?;
+        let missed = self.missed_rows(batch, all).await?;
+        self.applier.back_to_mark().await?;
+        Ok(missed.unwrap_or_default())
+    }
+
+    /// Applies changes, and answers which of them met no row though they want one. `None`: one is refused.
+    async fn missed_rows(
+        &mut self,
+        batch: &Batch,
+        changes: &[u32],
+    ) -> Result<Option<Vec<u32>>, Error> {
+        let is_followed = |index: &&u32| {
+            let table = batch.table(&batch.changes[**index as usize]);
+            !self.suspended.contains(&table.name)
+        };
+        let wanted: Vec<u32> = changes.iter().filter(is_followed).copied().collect();
+        let mut missed = Vec::new();
+        for part in wanted.chunks(SINGLES_AT_ONCE) {
+            let singles: Vec<_> = part.iter().map(|&index| batch.single(index)).collect();
+            let touched = match self.applier.apply_single(&singles).await {
+                Ok(touched) => touched,
+                Err(Error::Row(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let is_missed = |(index, touched): &(&u32, &u64)| {
+                let change = &batch.changes[**index as usize];
+                let wants_row = matches!(
+                    change.kind,
+                    SingleKind::Update { .. } | SingleKind::Delete { .. }
+                );
+                **touched == 0 && wants_row && !change.may_miss
+            };
+            let of_part = part.iter().zip(&touched).filter(is_missed);
+            missed.extend(of_part.map(|(index, _)| *index));
+        }
+        Ok(Some(missed))
     }
 
     /// Why the target refuses a transaction at its commit, if it does. All is taken back.

@@ -16,12 +16,13 @@ use crate::wire::WireError;
 /// The server's code for a statement that others depend on what it drops.
 const DEPENDENT_OBJECTS: &str = "2BP01";
 
-/// Foreign keys that act on this connection and refer to one of `$names`, which are literals.
+/// Foreign keys that act on this connection and refer to one of `$names`, which are literals: those of which a trigger fires.
 const REFERENCES: &str = "
 SELECT n.nspname, c.relname, k.conname
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND k.confrelid = ANY (SELECT to_regclass(name) FROM unnest(ARRAY[$names]) name)
-  AND coalesce(to_jsonb(k)->>'conenforced', 'true') = 'true' AND current_setting('session_replication_role') <> 'replica'
+WHERE k.contype = 'f' AND k.confrelid = ANY (SELECT to_regclass(name) FROM unnest(ARRAY[$names]) name)
+  AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid
+    AND t.tgenabled IN ('A', CASE current_setting('session_replication_role') WHEN 'replica' THEN 'R' ELSE 'O' END))
 ORDER BY 1, 2, 3";
 
 impl PostgresApplier {
