@@ -4,6 +4,7 @@ mod cdc;
 mod contenders;
 mod floors;
 mod full_load;
+mod large;
 mod latency;
 mod machine;
 mod measure;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Cdc(cdc::Args),
     /// Commit at a steady rate and see how soon each commit is visible: Whimbrel, and PostgreSQL's own subscription
     Latency(latency::Args),
+    /// Follow a transaction and move values that are larger than memory should be, and see what memory that takes
+    Large(large::Args),
     /// Load one table without rules and with each of several, and see what each costs
     Rules(rules::Args),
     /// Run one command and write down what it used; the other measurements use it
@@ -37,6 +40,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::FullLoad(args) => full_load::run(args),
         Command::Cdc(args) => cdc::run(args),
         Command::Latency(args) => latency::run(args),
+        Command::Large(args) => large::run(args),
         Command::Rules(args) => rules::run(args),
         Command::Measure(args) => measure::in_this_process(args),
     }
