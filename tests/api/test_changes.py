@@ -175,7 +175,10 @@ def test_changes_alone_begin_at_a_time_or_behind_a_set_of_transactions(dms, pair
 )
 def test_control_tables_tell_how_a_task_is(dms, pair):
     switched_on = {"StatusTableEnabled": True, "HistoryTableEnabled": True, "SuspendedTablesTableEnabled": True}
-    settings = {"ControlTablesSettings": {**switched_on, "ControlSchema": pair.schema + "_control"}}
+    settings = {
+        "ControlTablesSettings": {**switched_on, "ControlSchema": pair.schema + "_control"},
+        "TargetMetadata": {"TaskRecoveryTableEnabled": True},
+    }
     task = pair.task(MigrationType="full-load-and-cdc", ReplicationTaskSettings=json.dumps(settings))
     start(dms, task)
     arrives(pair, "a", "1\tone\n2\ttwo\n3\tNULL\n")
@@ -197,6 +200,9 @@ def test_control_tables_tell_how_a_task_is(dms, pair):
     wait_until(lambda: in_error() == f"{pair.schema}\tb\n", 60, "the table in error is told", in_error)
     stop(dms, task)
     assert found("task_status", "awsdms_status") == "NOT RUNNING\n"
+    quote = '"' if pair.target.is_postgres else "`"
+    state = f"select {quote}CHECKPOINT{quote} from {home}.awsdms_txn_state where {quote}TASK_NAME{quote} = '{name}'"
+    assert pair.target.sql(state).strip() == describe_task(dms, task)["RecoveryCheckpoint"]
     records = found("sum(timeslot_records)", "awsdms_history")
     assert int(records) >= 7, records
     remove(dms, task)

@@ -66,6 +66,18 @@ pub static HISTORY: ControlTable = ControlTable {
     key_columns: 4,
 };
 
+/// One row for each task: from where another may go on with its changes.
+pub static TXN_STATE: ControlTable = ControlTable {
+    name: "awsdms_txn_state",
+    columns: &[
+        ("SERVER_NAME", Text(128), true),
+        ("TASK_NAME", Text(128), true),
+        ("STATE_TIME", Time, true),
+        ("CHECKPOINT", Text(1024), true),
+    ],
+    key_columns: 2,
+};
+
 /// One row for each table that is followed no more, or could not be loaded.
 pub static SUSPENDED: ControlTable = ControlTable {
     name: "awsdms_suspended_tables",

@@ -26,7 +26,7 @@ pub use chunk::{ChunkBounds, ChunkId};
 pub use column::{Column, ColumnType, Generation};
 pub use decimal::{Decimal, DecimalDigits, InvalidDecimal, ShortDecimal};
 pub use engine::Engine;
-pub use position::Position;
+pub use position::{Position, RECOVERY_PREFIX};
 pub use secret::Secret;
 pub use table::{Partition, Table, TableName};
 pub use temporal::{

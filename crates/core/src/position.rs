@@ -2,6 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// What [`Position::recovery_checkpoint`] begins with.
+pub const RECOVERY_PREFIX: &str = "checkpoint:V1#";
+
 /// A place in a source's log, in the source's own notation: an LSN, a GTID set, `file:offset`.
 ///
 /// Opaque outside the connector that made it. Two positions are not ordered here: GTID sets are only partly ordered.
@@ -18,6 +21,11 @@ impl Position {
     /// The connector's notation.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As the API and the table `awsdms_txn_state` tell it (`RecoveryCheckpoint`), and as it may be given back in `CdcStartPosition`.
+    pub fn recovery_checkpoint(&self) -> String {
+        format!("{RECOVERY_PREFIX}{}", self.0)
     }
 }
 

@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use whimbrel_connector::control_tables::{ControlValue, ControlWrite, HISTORY, STATUS, SUSPENDED};
+use whimbrel_connector::control_tables::{
+    ControlValue, ControlWrite, HISTORY, STATUS, SUSPENDED, TXN_STATE,
+};
 use whimbrel_connector::{Connector, Error, Target};
-use whimbrel_core::{TableName, clock};
+use whimbrel_core::{Position, TableName, clock};
 
 use crate::{Progress, ProgressSnapshot, TableState};
 
 /// Rows that wait while the target takes none.
 const CLOSED_MAX: usize = 100;
+/// What the column of a checkpoint holds.
+const RECOVERY_BYTES_MAX: usize = 1024;
 /// How often they are written.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -34,11 +38,13 @@ pub struct ControlTables {
     pub history: Option<Duration>,
     /// Whether there are rows of tables in error.
     pub suspended: bool,
+    /// Whether there is a row of how far the task is, from where another may begin.
+    pub recovery: bool,
 }
 
 impl ControlTables {
     fn is_wanted(&self) -> bool {
-        self.status || self.suspended || self.history.is_some()
+        self.status || self.suspended || self.recovery || self.history.is_some()
     }
 
     fn owner(&self) -> Vec<ControlValue> {
@@ -125,6 +131,7 @@ impl Keeper {
         if self.tables.status {
             writes.push(self.status(snapshot, now_us, has_ended));
         }
+        writes.extend(self.recovery(snapshot, now_us));
         writes.extend(self.history(snapshot, now_us));
         let suspended = self
             .tables
@@ -172,8 +179,7 @@ impl Keeper {
             .checkpoint
             .as_deref()
             .or(snapshot.position.as_deref());
-        // Without the ids of transactions, which may be many.
-        let position = position.and_then(|position| position.split(';').next());
+        let position = position.map(without_ids);
         let position = position.map_or(ControlValue::Null, text);
         let time = |at: Option<i64>| at.map_or(ControlValue::Null, ControlValue::Time);
         let mut row = self.tables.owner();
@@ -194,6 +200,22 @@ impl Keeper {
             replaces: self.tables.owner(),
             rows: vec![row],
         }
+    }
+
+    /// How far the target has the changes. It may lag behind: what was applied since comes again to a task that begins there.
+    fn recovery(&self, snapshot: &ProgressSnapshot, now_us: i64) -> Option<ControlWrite> {
+        let checkpoint = snapshot.follow.as_ref()?.checkpoint.as_deref()?;
+        let mut told = Position::new(checkpoint).recovery_checkpoint();
+        if told.len() > RECOVERY_BYTES_MAX {
+            told = Position::new(without_ids(checkpoint)).recovery_checkpoint();
+        }
+        let mut row = self.tables.owner();
+        row.extend([ControlValue::Time(now_us), text(&told)]);
+        self.tables.recovery.then(|| ControlWrite {
+            table: &TXN_STATE,
+            replaces: self.tables.owner(),
+            rows: vec![row],
+        })
     }
 
     /// The row of this slice of time, behind the last ones of those before it.
@@ -282,6 +304,11 @@ impl Keeper {
             rows: rows.collect(),
         }
     }
+}
+
+/// A position without the ids of transactions, which may be many.
+fn without_ids(position: &str) -> &str {
+    position.split(';').next().unwrap_or(position)
 }
 
 fn phase(snapshot: &ProgressSnapshot) -> &'static str {

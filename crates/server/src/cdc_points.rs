@@ -3,15 +3,9 @@
 use time::PrimitiveDateTime;
 use time::macros::format_description;
 use whimbrel_connector::StartPoint;
+use whimbrel_core::RECOVERY_PREFIX;
 use whimbrel_engine::StopTime;
 use whimbrel_store::EpochMs;
-
-const CHECKPOINT_PREFIX: &str = "checkpoint:V1#";
-
-/// A position as `RecoveryCheckpoint` tells it, and as it may be given back in `CdcStartPosition`.
-pub(crate) fn recovery_checkpoint(position: &str) -> String {
-    format!("{CHECKPOINT_PREFIX}{position}")
-}
 
 /// Reads `CdcStopPosition`: `server_time:2018-02-09T12:12:12` or `commit_time:2018-02-09T12:12:12`. `None` when it has neither form.
 pub(crate) fn stop(text: &str) -> Option<StopTime> {
@@ -34,7 +28,7 @@ pub(crate) fn start(time: Option<EpochMs>, position: Option<&str>) -> Option<Sta
     if let Some(at_us) = moment(position) {
         return Some(StartPoint::Time(at_us));
     }
-    let given = match position.strip_prefix(CHECKPOINT_PREFIX) {
+    let given = match position.strip_prefix(RECOVERY_PREFIX) {
         Some(checkpoint) => of_the_service(checkpoint).unwrap_or_else(|| checkpoint.to_owned()),
         None => position.to_owned(),
     };
@@ -109,7 +103,8 @@ mod tests {
             start(None, Some("2018-02-09T12:12:12")),
             Some(StartPoint::Time(AT_US))
         );
-        let position = recovery_checkpoint("binlog.000002:157;u:1-5");
+        let position =
+            whimbrel_core::Position::new("binlog.000002:157;u:1-5").recovery_checkpoint();
         assert_eq!(
             start(None, Some(&position)),
             given("binlog.000002:157;u:1-5")
@@ -121,7 +116,7 @@ mod tests {
                 "mysql-bin-changelog.157832:1876",
             ),
         ] {
-            let text = format!("{CHECKPOINT_PREFIX}{checkpoint}");
+            let text = format!("{RECOVERY_PREFIX}{checkpoint}");
             assert_eq!(start(None, Some(&text)), given(place));
         }
         for other in [
@@ -130,7 +125,7 @@ mod tests {
             "1#1/x#0#0",
             "1#4AF/D0",
         ] {
-            let text = format!("{CHECKPOINT_PREFIX}{other}");
+            let text = format!("{RECOVERY_PREFIX}{other}");
             assert_eq!(start(None, Some(&text)), given(other), "{other}");
         }
         for other in ["4AF/B00000D0", "binlog.000024:373", "0-1-100"] {

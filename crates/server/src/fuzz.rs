@@ -18,7 +18,6 @@ pub fn points(text: &str) {
     cdc_points::stop(text);
     cdc_points::start(None, Some(text));
     cdc_points::start(Some(EpochMs(i64::MAX)), None);
-    cdc_points::recovery_checkpoint(text);
     identifier::task_identifier(text).ok();
     identifier::resource_identifier(text).ok();
     identifier::kms_key(Some(text.to_owned())).ok();

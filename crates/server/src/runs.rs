@@ -12,13 +12,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
-use whimbrel_core::TableName;
+use whimbrel_core::{Position, TableName};
 use whimbrel_store::{
     ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableState, TableStatistics,
     TaskId, Transaction, ValidationState,
 };
 
-use crate::cdc_points;
 use crate::context::Context;
 use crate::data_plane::{Requests, RunEnd, RunProgress, TaskHandle, ValidationProgress};
 use crate::forgetting;
@@ -270,7 +269,8 @@ impl Watcher {
             .await?;
         task.is_cleared |= progress.is_cleared;
         if let Some(checkpoint) = &progress.checkpoint {
-            task.recovery_checkpoint = Some(cdc_points::recovery_checkpoint(checkpoint));
+            task.recovery_checkpoint =
+                Some(Position::new(checkpoint.as_str()).recovery_checkpoint());
         }
         task_statistics::apply_task(&mut task.statistics, &progress, self.start, now);
         if let Some(end) = end

@@ -56,6 +56,7 @@ pub(crate) fn initialise(engine: Engine, home: &Home, instance: &Path, tls: &Tls
         ];
         let mut args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         args.push(format!("--datadir={data}"));
+        args.push(format!("--tmpdir={}", own_tmp(home, instance)?));
         home.run("/usr/bin/mariadb-install-db", &args)?;
     }
     // Not in the binary log: a test that reads the log from its start must not meet it.
@@ -77,6 +78,13 @@ pub(crate) fn initialise(engine: Engine, home: &Home, instance: &Path, tls: &Tls
     Ok(())
 }
 
+/// Makes the instance's own folder for temporary tables: a MariaDB that starts clears the one that it is given, of other servers' too.
+fn own_tmp(home: &Home, instance: &Path) -> Result<String> {
+    let tmp = instance.join("tmp");
+    make_dir(&tmp, 0o1777)?;
+    Ok(home.inside(&tmp))
+}
+
 /// Writes the settings and answers the program and arguments that run the server.
 pub(crate) fn configure(
     engine: Engine,
@@ -86,8 +94,7 @@ pub(crate) fn configure(
     options: &ServerOptions,
 ) -> Result<(String, Vec<String>)> {
     let inside = |name: &str| home.inside(&instance.join(name));
-    // A starting MariaDB clears its folder of temporary tables, those of other servers among them.
-    make_dir(&instance.join("tmp"), 0o1777)?;
+    own_tmp(home, instance)?;
     let mut text = format!("[mysqld]\nport={port}\n");
     let places = [
         ("datadir", "data"),

@@ -121,7 +121,7 @@ fn a_service_that_cannot_start_says_why() {
     );
     // What did not start has made no key that nobody was told.
     let mut service = Service::start(data_dir);
-    assert_eq!(service.exports().len(), 4);
+    assert_eq!(service.exports().len(), 5);
     assert_eq!(service.terminate(), Some(0));
     let said = whimbrel(&["serve", "--data-dir", data_dir])
         .env("WHIMBREL_ADMIN_ACCESS_KEY_ID", "AKIA1")

@@ -214,6 +214,10 @@ pub struct ValidationSettings {
 
 /// Which tables at the target users read, and where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a table that a user wants or not"
+)]
 pub struct ControlTableSettings {
     /// Their schema; where the service has them when not given.
     pub schema: Option<String>,
@@ -225,6 +229,8 @@ pub struct ControlTableSettings {
     pub suspended: bool,
     /// Whether there is one of rows that were left out of loads.
     pub load_exceptions: bool,
+    /// Whether there is one of how far tasks are, from where another task may begin.
+    pub recovery: bool,
 }
 
 impl TaskSettings {
@@ -315,6 +321,8 @@ fn control_tables(document: &SettingsDocument) -> ControlTableSettings {
         history: history_table(document),
         suspended: document.bool(GROUP, "SuspendedTablesTableEnabled"),
         load_exceptions: document.bool(GROUP, "FullLoadExceptionTableEnabled"),
+        recovery: document.bool("TargetMetadata", "TaskRecoveryTableEnabled")
+            || document.bool(GROUP, "CommitPositionTableEnabled"),
     }
 }
 

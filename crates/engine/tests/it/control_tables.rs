@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use whimbrel_connector::control_tables::{ControlValue, HISTORY, STATUS, SUSPENDED};
+use whimbrel_connector::control_tables::{ControlValue, HISTORY, STATUS, SUSPENDED, TXN_STATE};
 use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, When};
 use whimbrel_engine::{CdcOutcome, ControlTables, Progress, keep_control_tables, run_cdc};
 
@@ -19,6 +19,7 @@ fn wanted() -> ControlTables {
         status: true,
         history: Some(Duration::from_hours(365 * 24 * 100)),
         suspended: true,
+        recovery: true,
     }
 }
 
@@ -70,6 +71,9 @@ async fn users_read_what_a_task_does_and_did() {
     let end = format!("memory:{}", pair.source.log_end());
     let nothing_waits = ControlValue::Number(0);
     assert_eq!((&rows[0][7], &rows[0][4]), (&text(&end), &nothing_waits));
+    let told = pair.target.control_rows(&TXN_STATE);
+    let checkpoint = text(&format!("checkpoint:V1#{end}"));
+    assert_eq!((told.len(), &told[0][3]), (1, &checkpoint));
     let history = pair.target.control_rows(&HISTORY);
     let records: i64 = history
         .iter()

@@ -52,7 +52,7 @@ fn tables(engine: Engine) -> [String; 7] {
              PRIMARY KEY (task_name, table_owner, table_name, chunk)) {end}"
         ),
         format!(
-            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_txn_state (\
+            "CREATE TABLE IF NOT EXISTS {DATABASE}.awsdms_checkpoint (\
              task_name varchar(128) NOT NULL PRIMARY KEY, epoch bigint NOT NULL, \
              state_time datetime(6) NOT NULL, checkpoint mediumtext NOT NULL) {end}"
         ),
@@ -374,7 +374,7 @@ pub(super) async fn clear(connection: &mut Connection, fence: &TaskFence) -> Res
     let names = [
         "awsdms_load_chunk",
         "awsdms_load_table",
-        "awsdms_txn_state",
+        "awsdms_checkpoint",
         "awsdms_fed_table",
         "awsdms_shared_table",
     ];
@@ -533,7 +533,7 @@ pub(super) fn write_checkpoint(fence: &TaskFence, checkpoint: &Checkpoint) -> St
         format!("epoch = {epoch}")
     };
     format!(
-        "INSERT INTO {DATABASE}.awsdms_txn_state (task_name, epoch, state_time, checkpoint) VALUES ({}, \
+        "INSERT INTO {DATABASE}.awsdms_checkpoint (task_name, epoch, state_time, checkpoint) VALUES ({}, \
          ({} AND {is_ours} LOCK IN SHARE MODE), sysdate(6), {position}) \
          ON DUPLICATE KEY UPDATE epoch = {epoch}, state_time = sysdate(6), checkpoint = {position}",
         literal(task),
@@ -627,7 +627,7 @@ pub(super) async fn checkpoint(
 ) -> Result<Option<Checkpoint>, Error> {
     check_fence(connection, fence, Held::Now).await?;
     let sql = format!(
-        "SELECT checkpoint FROM {DATABASE}.awsdms_txn_state WHERE task_name = {}",
+        "SELECT checkpoint FROM {DATABASE}.awsdms_checkpoint WHERE task_name = {}",
         literal(&fence.task)
     );
     let row = connection
@@ -674,7 +674,7 @@ async fn forget_locked(connection: &mut Connection, fence: &TaskFence) -> Result
     let names = [
         "awsdms_load_chunk",
         "awsdms_load_table",
-        "awsdms_txn_state",
+        "awsdms_checkpoint",
         "awsdms_fed_table",
         "awsdms_shared_table",
         "awsdms_task_epoch",

@@ -298,6 +298,7 @@ pub(super) fn control_tables(spec: &TaskSpec) -> ControlTables {
         status: settings.control_tables.status,
         history: settings.control_tables.history,
         suspended: settings.control_tables.suspended,
+        recovery: settings.control_tables.recovery,
     }
 }
 

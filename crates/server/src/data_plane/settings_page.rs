@@ -76,7 +76,7 @@ const NOTES: &[(&str, &str)] = &[
     ("TargetMetadata.BatchApplyEnabled", BATCH),
     (
         "TargetMetadata.TaskRecoveryTableEnabled",
-        "the checkpoint is always kept at the target, in the transaction of the rows",
+        "a row of `awsdms_txn_state` for a task that follows: its `CHECKPOINT` may be the `CdcStartPosition` of another task, to which what was applied since the last five seconds comes again. The task itself goes on by a checkpoint that is always kept at the target, in the transaction of the rows",
     ),
     (
         "TargetMetadata.Parallel",
@@ -133,6 +133,10 @@ const NOTES: &[(&str, &str)] = &[
     (
         "ControlTablesSettings.HistoryTableEnabled",
         "a row of `awsdms_history` for each slice of time",
+    ),
+    (
+        "ControlTablesSettings.CommitPositionTableEnabled",
+        "an older name of TaskRecoveryTableEnabled",
     ),
     (
         "ControlTablesSettings.FullLoadExceptionTableEnabled",

@@ -107,7 +107,7 @@ impl Locks {
             end_statement: "kill query $",
             end_session: "kill $",
             cross: "begin; insert into weight select a.d + 10 * b.d + 100 * c.d + 1000 * e.d from digits a, digits b, digits c, digits e;
-                select 1 from awsdms_control.awsdms_txn_state where task_name = '$' for update;
+                select 1 from awsdms_control.awsdms_checkpoint where task_name = '$' for update;
                 select count(*) from items for update; select count(*) from codes for update; select count(*) from seats for update;
                 select count(*) from loose for update; rollback",
             crossing: "select id from information_schema.processlist where db = database()

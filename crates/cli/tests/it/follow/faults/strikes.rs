@@ -531,7 +531,7 @@ fn damage_checkpoint(run: &mut Run<'_>) {
     let table = if target.engine().is_postgres() {
         "awsdms_control.awsdms_task_epoch"
     } else {
-        "awsdms_control.awsdms_txn_state"
+        "awsdms_control.awsdms_checkpoint"
     };
     let of_ours = format!("where task_name = '{}'", run.following.task());
     let read = target.sql(&format!("select checkpoint from {table} {of_ours}"));
