@@ -347,6 +347,13 @@ impl ChangeStream for MemoryStream {
                 });
             }
             self.described = true;
+            if self.next < self.database.lock().log.len() as u64 {
+                // As servers say that they are there.
+                block.events.push(LogEvent::Idle {
+                    place: Arc::new(Place(self.next)),
+                    committed_at_us: None,
+                });
+            }
         }
         loop {
             let logged = self.database.logged.notified();

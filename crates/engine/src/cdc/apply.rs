@@ -328,14 +328,13 @@ impl BatchWriter {
             Segment::Tables(tables) => tables,
         };
         for table in tables {
-            if self
-                .suspended
-                .contains(&batch.tables[table.table as usize].name)
-            {
-                counts.leave_out_all(&table);
-                continue;
-            }
+            let name = &batch.tables[table.table as usize].name;
             for step in &table.steps {
+                // A step may be what put the table into error.
+                if self.suspended.contains(name) {
+                    counts.leave_out_step(name, step);
+                    continue;
+                }
                 match step {
                     Step::InOrder(changes) => self.in_order(batch, changes, counts).await?,
                     Step::Net(net) => self.net(batch, table.table, net, counts).await?,

@@ -262,7 +262,7 @@ impl Follower<'_> {
                 self.alter(id, &before, after, &state, columns);
                 Ok(())
             }
-            Reshape::Reload(why) if self.may_reload() => {
+            Reshape::Reload(why) if self.spec.may_reload() => {
                 info!(table = %after.name, why, "the definition of the table changed so that its rows are loaded again");
                 self.reload(id, &before, &after.name);
                 Ok(())
@@ -271,13 +271,6 @@ impl Follower<'_> {
                 "its definition changed at the source ({why}); make the same change at the target and load the table again"
             )),
         }
-    }
-
-    /// Only a task that makes its tables may make one anew.
-    fn may_reload(&self) -> bool {
-        self.spec.on_ddl.alters
-            && self.spec.loads
-            && self.spec.load.prepare == PrepareMode::DropAndCreate
     }
 
     fn alter(
@@ -410,7 +403,7 @@ impl Follower<'_> {
             return Ok(());
         }
         let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
-        if self.may_reload() {
+        if self.spec.may_reload() {
             info!(table = %before.name, why, "the rows of the table are loaded again");
             self.reload(id, &before, &before.name);
             return Ok(());

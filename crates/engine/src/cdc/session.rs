@@ -19,11 +19,10 @@ use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{CdcOutcome, Run, is_of, unless_stopped};
-use crate::{RunError, TableState};
+use crate::{RunError, TableErrorPolicy, TableState};
 
 /// Why the changes of a table are gone that would join at a place behind its view.
-const OLDER: &str =
-    "its rows are older than the place from which the log is kept; load the table again";
+const OLDER: &str = "its rows are older than the place from which the log is kept";
 
 /// Where a stream begins, and the tables that it follows.
 struct Session {
@@ -231,7 +230,7 @@ impl<'a> Run<'a> {
         let (finished, interrupted): (Vec<_>, Vec<_>) = records
             .into_iter()
             .partition(|record| record.is_finished && record.follow.is_some());
-        let loaded = finished.clone();
+        let mut loaded = finished.clone();
         for record in &loaded {
             self.spec.load.check_shape(record)?;
         }
@@ -241,10 +240,13 @@ impl<'a> Run<'a> {
         let waits_for_whole = !newcomers.is_empty() && !checkpoint.is_whole();
         if !newcomers.is_empty() && !waits_for_whole {
             let (changes, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
-                (self.lost(newcomers, &gap), checkpoint.position)
+                (
+                    self.lost(newcomers, &gap, &mut loaded)?,
+                    checkpoint.position,
+                )
             } else {
                 let (newcomers, older) = by_view(&*log, newcomers, &checkpoint)?;
-                let mut changes = self.lost(older, OLDER);
+                let mut changes = self.lost(older, OLDER, &mut loaded)?;
                 let (taken, from) = taken_in(&*log, &mut followed, newcomers, &checkpoint)?;
                 changes.extend(taken);
                 (changes, from)
@@ -288,12 +290,28 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Tables whose changes since their load are gone are in error; the others go on.
-    fn lost(&self, newcomers: Vec<LoadRecord>, gap: &str) -> Vec<RecordChange> {
+    /// Tables whose changes since their load are gone: they are loaded again where the task may do that, else they are in error. The others go on.
+    fn lost(
+        &self,
+        newcomers: Vec<LoadRecord>,
+        gap: &str,
+        loaded: &mut Vec<LoadRecord>,
+    ) -> Result<Vec<RecordChange>, RunError> {
         let mut changes = Vec::new();
         for mut record in newcomers {
             let table = record.table.clone();
             let reason = format!("the changes made since its load began are gone: {gap}");
+            if self.spec.may_reload() {
+                info!(%table, reason, "the table is loaded again");
+                loaded.retain(|record| record.table != table);
+                changes.push(RecordChange::Remove { table });
+                continue;
+            }
+            if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
+                return Err(RunError::Table(format!(
+                    "table {table}: {reason}; load the table again"
+                )));
+            }
             error!(%table, reason, "the table cannot join those that are followed");
             self.progress.add([table.clone()]);
             self.progress.update(&table, |entry| {
@@ -305,7 +323,7 @@ impl<'a> Run<'a> {
                 state.suspended = Some(reason);
             }));
         }
-        changes
+        Ok(changes)
     }
 
     /// A table that is another one by now, and into which other tasks write too, cannot be loaded: its rows of before are among theirs.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use whimbrel_connector::{ApplySettings, RunningWait, StartPoint};
+use whimbrel_connector::{ApplySettings, PrepareMode, RunningWait, StartPoint};
 use whimbrel_core::TableName;
 
 use crate::{Escalation, FullLoadSpec, Touched};
@@ -140,6 +140,11 @@ pub struct CdcSpec {
 }
 
 impl CdcSpec {
+    /// Whether tables may be loaded again for what the log does not tell: only a task that makes its tables may make one anew.
+    pub(super) fn may_reload(&self) -> bool {
+        self.on_ddl.alters && self.loads && self.load.prepare == PrepareMode::DropAndCreate
+    }
+
     /// A full load with these settings, followed by the changes since.
     pub fn new(load: FullLoadSpec) -> Self {
         Self {

@@ -407,3 +407,62 @@ async fn names_that_are_exchanged_are_right_wherever_the_task_is_cut() {
     }
     assert!(struck > 20, "only {struck} faults struck");
 }
+
+/// The target has a part of a transaction, and the source tells nothing but where it is for long.
+#[tokio::test(start_paused = true)]
+async fn a_place_in_front_of_a_part_does_not_take_its_place() {
+    let pair = pair(false);
+    let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    let mut once = resumed();
+    once.load.retry.retries_max = 0;
+    let faults = Faults::at(Call::Define, 1, When::After, 1);
+    let cut = follow(&pair, &once, &faults, async |_| {
+        pair.source.transact(defining(&pair));
+    })
+    .await;
+    cut.unwrap_err();
+    assert_eq!(faults.struck(), 1);
+    // Two tables, and the place.
+    pair.source.tell_in_pieces(1, 3);
+    let faults = Faults::at(Call::Apply, 1, When::Before, 1);
+    let cut = follow(&pair, &once, &faults, async |_| {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        pair.source.tell_in_pieces(1, usize::MAX);
+    })
+    .await;
+    cut.unwrap_err();
+    assert_eq!(faults.struck(), 1);
+    let outcome = follow(&pair, &resumed(), &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    assert_equal(&pair, &["orders", "items"], "after both");
+}
+
+/// Behind the wanted end comes a transaction that begins with a definition, and is not whole yet when all up to the end is applied.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_leaves_no_part_of_a_transaction_that_defines_first() {
+    let pair = pair(false);
+    let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    pair.source.transact(vec![insert("items", 400)]);
+    let orders = pair.source.get(&name("orders")).unwrap().table;
+    let behind = vec![
+        MemoryChange::Alter(name("orders"), Box::new(longer(&orders))),
+        insert("items", 500),
+        insert("items", 501),
+    ];
+    let source = pair.source.clone();
+    let faults = Faults::meanwhile(Call::StreamNext, 1, move || source.transact(behind));
+    pair.source.tell_in_pieces(1, usize::MAX);
+    let spec = CdcSpec {
+        end: CdcEnd::AfterCachedChanges,
+        ..resumed()
+    };
+    let outcome = follow(&pair, &spec, &faults, async |_| {
+        std::future::pending::<()>().await;
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::CaughtUp);
+    assert_eq!(faults.count(Call::Define), 1, "it was begun");
+    assert_equal(&pair, &["orders", "items"], "at the end");
+}

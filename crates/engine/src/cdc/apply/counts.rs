@@ -6,7 +6,7 @@ use whimbrel_connector::SingleKind;
 use whimbrel_core::TableName;
 
 use super::super::batch::Batch;
-use super::super::fold::{NetKind, Step, TableSteps};
+use super::super::fold::{NetKind, Step};
 
 /// What batches did to the rows of one table. What was left out is in no other count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,19 +143,15 @@ impl<'b> Counts<'b> {
         }
     }
 
-    /// Nothing of a table was applied.
-    pub(super) fn leave_out_all(&mut self, table: &TableSteps) {
-        let batch = self.batch;
-        let name = &batch.tables[table.table as usize].name;
-        for step in &table.steps {
-            let changes = match step {
-                Step::Net(net) => &net.changes,
-                Step::InOrder(changes) => changes,
-            };
-            for &index in changes {
-                let kind = batch.changes[index as usize].kind;
-                self.of(name).leave_out(kind);
-            }
+    /// Nothing of a step was applied.
+    pub(super) fn leave_out_step(&mut self, name: &TableName, step: &Step) {
+        let changes = match step {
+            Step::Net(net) => &net.changes,
+            Step::InOrder(changes) => changes,
+        };
+        for &index in changes {
+            let kind = self.batch.changes[index as usize].kind;
+            self.of(name).leave_out(kind);
         }
     }
 }
