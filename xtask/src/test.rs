@@ -18,7 +18,7 @@ const UNUSED_MAX_S: u32 = 5;
 const NEXTEST: &str = "cargo-nextest@0.9.151";
 
 /// Processes that run tests of the API, each with a service of its own. They wait most of the time.
-const API_PROCESSES: &str = "3";
+const API_PROCESSES: &str = "4";
 
 /// Which tests to run.
 #[derive(Debug, clap::Args)]
