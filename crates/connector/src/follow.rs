@@ -26,6 +26,8 @@ pub struct Checkpoint {
 /// A definition that a target which commits each by itself has begun to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
+    /// The source's number for the table, if it has one.
+    pub id: Option<u32>,
     /// The table at the target.
     pub table: TableName,
     /// What it is called afterwards, unless it is dropped.
@@ -306,10 +308,12 @@ mod tests {
             kept_from: Some(Position::new("binlog.000003:4")),
             begun: vec![
                 Begun {
+                    id: Some(7),
                     table: TableName::new("s|kept=1", "a|begun=[]"),
                     to: Some(TableName::new("s", "\"|sum=0")),
                 },
                 Begun {
+                    id: None,
                     table: TableName::new("s", "b"),
                     to: None,
                 },

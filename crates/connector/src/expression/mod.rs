@@ -7,9 +7,11 @@ pub(crate) mod lexer;
 mod parser;
 mod safety;
 mod typing;
+mod write;
 
 pub use safety::{compared_columns, is_condition, orders_texts};
 pub use typing::check_types;
+pub use write::{ExpressionWriter, constant};
 
 use whimbrel_core::objects::{Expression, SchemaObjects};
 use whimbrel_core::{ColumnType, Table};

@@ -86,6 +86,8 @@ pub(super) struct BatchWriter {
     /// What is written down when the source's transaction is whole. Where a definition commits a part of it, the part must be found with
     /// the tables as they were at its beginning.
     held_back: Vec<RecordChange>,
+    /// Tables that have another name since, with that.
+    renamed: Vec<(TableName, TableName)>,
 }
 
 impl BatchWriter {
@@ -101,6 +103,7 @@ impl BatchWriter {
             suspended: HashSet::new(),
             newly_suspended: Vec::new(),
             held_back: Vec::new(),
+            renamed: Vec::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl BatchWriter {
     /// Takes back what is open, which nobody will commit.
     pub(super) async fn leave_out_open(&mut self) -> Result<(), Error> {
         self.held_back.clear();
+        self.renamed.clear();
         if std::mem::take(&mut self.is_open) {
             self.applier.rollback().await?;
         }
@@ -149,6 +153,14 @@ impl BatchWriter {
         if self.applier.defines_in_transaction() {
             return self.applier.record(records).await;
         }
+        if let [
+            RecordChange::Remove { table },
+            RecordChange::Put { table: to, .. },
+            ..,
+        ] = records
+        {
+            self.renamed.push((table.clone(), to.clone()));
+        }
         self.held_back.extend_from_slice(records);
         Ok(())
     }
@@ -156,6 +168,7 @@ impl BatchWriter {
     /// Commits what is whole.
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let held_back = std::mem::take(&mut self.held_back);
+        self.renamed.clear();
         if !held_back.is_empty() {
             self.applier.record(&held_back).await?;
         }
@@ -202,7 +215,7 @@ impl BatchWriter {
         let is_split = defines && !self.applier.defines_in_transaction();
         self.open().await?;
         if is_split {
-            let suspended: Vec<_> = self.held_back.iter().filter_map(in_part).collect();
+            let suspended = in_part(&self.held_back, &self.renamed);
             if !suspended.is_empty() {
                 self.applier.record(&suspended).await?;
             }

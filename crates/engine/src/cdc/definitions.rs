@@ -66,7 +66,7 @@ pub(super) struct Barrier {
 pub(super) struct Again {
     /// The target takes all definitions of a transaction back, or none.
     are_atomic: bool,
-    /// The transaction has not come again.
+    /// The target has a part of a transaction whose end has not come: of the first one, or of the one at hand.
     is_awaited: bool,
     /// In their order.
     done: Vec<Begun>,
@@ -85,12 +85,17 @@ impl Again {
         }
     }
 
-    /// Whether the target has a part of a transaction that has not come again.
+    /// Whether the target has a part of a transaction whose end has not come.
     pub(super) fn is_awaited(&self) -> bool {
         self.is_awaited
     }
 
-    /// The end of the first transaction has come.
+    /// The target got a part of the transaction at hand.
+    fn split(&mut self) {
+        self.is_awaited = true;
+    }
+
+    /// The end of a transaction has come.
     pub(super) fn come(&mut self) {
         self.is_awaited = false;
     }
@@ -102,13 +107,15 @@ impl Again {
     }
 
     /// Whether a definition is to be changed, which is written down as begun then. Those of a table that is in error by now never come again.
-    fn begin(&mut self, definition: &Definition, begun: &mut Vec<Begun>) -> bool {
+    fn begin(&mut self, definition: &Definition, is_done: bool, begun: &mut Vec<Begun>) -> bool {
         let this = match definition {
             Definition::Alter { before, after, .. } => Begun {
+                id: before.source.id,
                 table: before.name.clone(),
                 to: Some(after.name.clone()),
             },
             Definition::Drop { table } => Begun {
+                id: table.source.id,
                 table: table.name.clone(),
                 to: None,
             },
@@ -117,10 +124,13 @@ impl Again {
             self.done.remove(place);
             return false;
         }
-        if self.last.take_if(|last| *last == this).is_none() {
+        if self.last.take_if(|last| *last == this).is_some() {
+            return true;
+        }
+        if !is_done {
             begun.push(this);
         }
-        true
+        !is_done
     }
 }
 
@@ -161,7 +171,10 @@ impl Barrier {
     ) -> Option<Control> {
         let (mut definitions, records) = self.work.take()?;
         if !self.commits && !again.are_atomic {
-            definitions.retain(|definition| again.begin(definition, &mut checkpoint.begun));
+            // What comes behind it is at the target: it was done, though nobody wrote that down (it was no definition then).
+            let is_done = self.changes_before < checkpoint.changes_applied;
+            definitions
+                .retain(|definition| again.begin(definition, is_done, &mut checkpoint.begun));
             self.begun.clone_from(&checkpoint.begun);
             if definitions.is_empty() {
                 self.feeds = None;
@@ -539,8 +552,11 @@ impl Follower<'_> {
         let (Controlled::Done { is_split } | Controlled::Refused { is_split, .. }) = done;
         if is_split {
             self.count(None);
-            self.committed.changes_applied = barrier.changes_before;
+            // What was applied before the stream was opened stays so.
+            let applied = &mut self.committed.changes_applied;
+            *applied = barrier.changes_before.max(*applied);
             self.committed.begun = barrier.begun;
+            self.again.split();
         }
         match (done, barrier.then) {
             (Controlled::Refused { why, .. }, Then::FollowAs(id, ..)) => {

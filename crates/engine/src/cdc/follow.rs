@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeBlock, ChangeRows, ChangeStream, Checkpoint, LogEvent, Mutation, TableId, Target,
@@ -141,7 +141,7 @@ impl Follower<'_> {
                 } else if let Some(failure) = self.failure.take() {
                     return Err(failure);
                 } else {
-                    idle = Some(self.left_out(writer).await?);
+                    idle = Some(self.left_out(writer).await);
                     if let Some(outcome) = self.over() {
                         return Ok(FollowEnd::Run(outcome));
                     }
@@ -239,7 +239,9 @@ impl Follower<'_> {
             || self.has_reached_end()
             || self.is_at_reopening();
         let is_due = self.collector.has_changes() && !waits;
-        if is_due || (is_quiet && self.collector.end().is_some()) {
+        // A part is written down right behind the place in front of its transaction: what came between would be taken for it when it comes again.
+        let is_wanted = is_quiet || self.is_full();
+        if is_due || (is_wanted && self.collector.end().is_some()) {
             self.gathered_since = None;
             return Some(self.collector.take_complete(self.tables.shapes()));
         }
@@ -404,13 +406,14 @@ impl Follower<'_> {
     }
 
     /// Where nothing more is read, what is open at the target is never committed: it is taken back, so that no load waits for its locks.
-    async fn left_out(&mut self, mut writer: BatchWriter) -> Result<BatchWriter, RunError> {
+    async fn left_out(&mut self, mut writer: BatchWriter) -> BatchWriter {
         if self.ended.is_some() {
-            let left_out = writer.leave_out_open().await;
-            left_out.map_err(RunError::Target)?;
+            if let Err(error) = writer.leave_out_open().await {
+                warn!(%error, "what is open at the target could not be taken back, which happens when its connection ends");
+            }
             self.uncommitted.clear();
         }
-        Ok(writer)
+        writer
     }
 
     /// How the run ends that has applied all it is to apply, once no table is on its way.
@@ -497,7 +500,7 @@ impl Follower<'_> {
     /// Whether the target has a part of the transaction at hand that it may not take back: changes before a definition, or a table that is gone for a load. Such a
     /// transaction is applied whole, though its log told too late that it comes behind the limit.
     pub(super) fn has_defined(&self) -> bool {
-        !self.committed.is_whole() || self.newcomers.has_of_open()
+        self.again.is_awaited() || self.newcomers.has_of_open()
     }
 }
 

@@ -25,7 +25,7 @@ impl Follower<'_> {
                 mark,
                 committed_at_us,
             } => {
-                if self.is_past_limit(committed_at_us) {
+                if self.is_past_limit(committed_at_us) && !self.again.is_awaited() {
                     self.end_at_limit();
                     return Ok(());
                 }

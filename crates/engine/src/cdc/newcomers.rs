@@ -290,8 +290,6 @@ async fn kept(
         });
     }
     let (mut is_told, mut tries) = (false, 1);
-    // A log may tell of a table before others see it (PostgreSQL with a standby that its commits wait for), which is then not captured yet.
-    let mut may_lack = true;
     let kept = loop {
         let captured = source.tables(&is_captured).await;
         let captured = captured.map_err(RunError::Source)?;
@@ -306,7 +304,11 @@ async fn kept(
                 tries += 1;
                 tokio::time::sleep(DESCRIBED_AGAIN_AFTER).await;
             }
-            Ok(_) if may_lack && lacks(wanted, &captured) => may_lack = false,
+            // A log may tell of a table before others see it (PostgreSQL with a standby that its commits wait for), which is then not captured yet.
+            Ok(_) if lacks(wanted, &captured) && tries < DESCRIBED_MAX => {
+                tries += 1;
+                tokio::time::sleep(DESCRIBED_AGAIN_AFTER).await;
+            }
             Ok(started) => break (started, captured),
             Err(error) => return Err(RunError::Source(error)),
         }

@@ -19,7 +19,7 @@ use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{CdcOutcome, Run, is_of, unless_stopped};
-use crate::{RunError, TableErrorPolicy, TableState};
+use crate::{RunError, TableState};
 
 /// Why the changes of a table are gone that would join at a place behind its view.
 const OLDER: &str = "its rows are older than the place from which the log is kept";
@@ -240,13 +240,10 @@ impl<'a> Run<'a> {
         let waits_for_whole = !newcomers.is_empty() && !checkpoint.is_whole();
         if !newcomers.is_empty() && !waits_for_whole {
             let (changes, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
-                (
-                    self.lost(newcomers, &gap, &mut loaded)?,
-                    checkpoint.position,
-                )
+                (self.lost(newcomers, &gap, &mut loaded), checkpoint.position)
             } else {
                 let (newcomers, older) = by_view(&*log, newcomers, &checkpoint)?;
-                let mut changes = self.lost(older, OLDER, &mut loaded)?;
+                let mut changes = self.lost(older, OLDER, &mut loaded);
                 let (taken, from) = taken_in(&*log, &mut followed, newcomers, &checkpoint)?;
                 changes.extend(taken);
                 (changes, from)
@@ -296,7 +293,7 @@ impl<'a> Run<'a> {
         newcomers: Vec<LoadRecord>,
         gap: &str,
         loaded: &mut Vec<LoadRecord>,
-    ) -> Result<Vec<RecordChange>, RunError> {
+    ) -> Vec<RecordChange> {
         let mut changes = Vec::new();
         for mut record in newcomers {
             let table = record.table.clone();
@@ -306,11 +303,6 @@ impl<'a> Run<'a> {
                 loaded.retain(|record| record.table != table);
                 changes.push(RecordChange::Remove { table });
                 continue;
-            }
-            if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
-                return Err(RunError::Table(format!(
-                    "table {table}: {reason}; load the table again"
-                )));
             }
             error!(%table, reason, "the table cannot join those that are followed");
             self.progress.add([table.clone()]);
@@ -323,7 +315,7 @@ impl<'a> Run<'a> {
                 state.suspended = Some(reason);
             }));
         }
-        Ok(changes)
+        changes
     }
 
     /// A table that is another one by now, and into which other tasks write too, cannot be loaded: its rows of before are among theirs.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, MemoryTable, Row, When};
 use whimbrel_core::clock::now_us;
 use whimbrel_core::{Column, ColumnType, Generation, Table};
-use whimbrel_engine::{CdcEnd, CdcOutcome, CdcSpec, CdcStart, Progress, StopTime, TableState};
+use whimbrel_engine::{
+    CdcEnd, CdcOutcome, CdcSpec, CdcStart, OnTruncate, Progress, StopTime, TableState,
+};
 
 use crate::cdc::{caught_up, cdc, follow};
 use crate::definitions::{pair, rows};
@@ -475,4 +477,36 @@ async fn a_run_that_ends_leaves_no_part_of_a_transaction_that_defines_first() {
     assert_eq!(outcome.unwrap(), CdcOutcome::CaughtUp);
     assert_eq!(faults.count(Call::Define), 1, "it was begun");
     assert_equal(&pair, &["orders", "items"], "at the end");
+}
+
+/// Right in front of a transaction that is larger than a batch comes one of which nothing is applied.
+#[tokio::test(start_paused = true)]
+async fn a_part_is_written_down_right_behind_what_came_before_it() {
+    let pair = pair(false);
+    let mut events = MemoryTable {
+        table: numbered("events", 0, 77),
+        ..table("events", 0)
+    };
+    events.table.primary_key.clear();
+    pair.source.put(events);
+    let mut spec = cdc();
+    spec.on_ddl.on_truncate = OnTruncate::Keep;
+    spec.batch_changes_max = 2;
+    spec.load.retry.retries_max = 0;
+    let outcome = follow(&pair, &spec, &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    spec.start = CdcStart::Resume;
+    let mut changes: Vec<_> = (1..7).map(|id| insert("events", id)).collect();
+    changes.extend(defining(&pair));
+    // Both are in the log when it is opened, so that nothing is written between them for long.
+    let nothing = MemoryChange::Truncate(name("events"));
+    pair.source.transact(vec![nothing]);
+    pair.source.transact(changes);
+    let faults = Faults::at(Call::Define, 1, When::After, 1);
+    let cut = follow(&pair, &spec, &faults, async |_| {}).await;
+    cut.unwrap_err();
+    assert_eq!(faults.struck(), 1);
+    let outcome = follow(&pair, &spec, &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    assert_equal(&pair, &["orders", "items", "events"], "after the cut");
 }

@@ -5,6 +5,7 @@ use whimbrel_connector::{
     ApplyException, Error, FollowState, RecordChange, RefusalKind, RowAt, RowRefusal, SingleChange,
     SingleKind,
 };
+use whimbrel_core::TableName;
 
 use super::super::RowPolicy;
 use super::super::batch::Batch;
@@ -355,19 +356,37 @@ impl BatchWriter {
     }
 }
 
-/// A suspension as it commits with a part of a transaction; it is written again when the transaction is whole.
-pub(super) fn in_part(change: &RecordChange) -> Option<RecordChange> {
-    let RecordChange::Put { table, state } = change else {
-        return None;
-    };
-    state.suspended.as_ref()?;
-    Some(RecordChange::Put {
-        table: table.clone(),
-        state: FollowState {
-            suspended_in_part: true,
-            ..state.clone()
-        },
-    })
+/// Suspensions as they commit with a part of a transaction; they are written again when the transaction is whole. With each goes what is recorded of the table under the names that it
+/// had before in the same transaction, by which it would be followed on.
+pub(super) fn in_part(
+    held_back: &[RecordChange],
+    renamed: &[(TableName, TableName)],
+) -> Vec<RecordChange> {
+    let mut changes = Vec::new();
+    for change in held_back {
+        let RecordChange::Put { table, state } = change else {
+            continue;
+        };
+        if state.suspended.is_none() {
+            continue;
+        }
+        let mut name = table;
+        for (from, to) in renamed.iter().rev() {
+            if to == name {
+                let table = from.clone();
+                changes.push(RecordChange::Remove { table });
+                name = from;
+            }
+        }
+        changes.push(RecordChange::Put {
+            table: table.clone(),
+            state: FollowState {
+                suspended_in_part: true,
+                ..state.clone()
+            },
+        });
+    }
+    changes
 }
 
 /// Rows that were not there.

@@ -1,7 +1,7 @@
 //! Expressions that mean the same everywhere, in the SQL of this engine.
 
 use whimbrel_connector::TargetColumn;
-use whimbrel_connector::expression::{check_types, orders_texts};
+use whimbrel_connector::expression::{ExpressionWriter, check_types, constant, orders_texts};
 use whimbrel_core::objects::{Expression, Literal, SpecialValue};
 use whimbrel_core::{ColumnType, Engine};
 
@@ -62,54 +62,12 @@ pub(super) fn condition(table: &Placed<'_>, expression: &Expression) -> Result<S
 }
 
 fn write(table: &Placed<'_>, expression: &Expression) -> Result<String, String> {
-    Ok(match expression {
-        Expression::Column(name) => {
-            identifier(table.column(name).map_err(|refused| refused.reason)?)
-        }
-        Expression::Literal(value) => constant(value),
-        Expression::Special(_) => return Err("it depends on the time".to_owned()),
-        Expression::CharLength(value) => format!("char_length({})", write(table, value)?),
-        Expression::Not(value) => format!("NOT ({})", write(table, value)?),
-        Expression::IsNull { value, is_negated } => {
-            let not = if *is_negated { "NOT " } else { "" };
-            format!("({}) IS {not}NULL", write(table, value)?)
-        }
-        Expression::In {
-            value,
-            list,
-            is_negated,
-        } => {
-            let list: Vec<String> = list
-                .iter()
-                .map(|item| write(table, item))
-                .collect::<Result<_, _>>()?;
-            let not = if *is_negated { "NOT " } else { "" };
-            format!("{} {not}IN ({})", write(table, value)?, list.join(", "))
-        }
-        Expression::Binary {
-            left,
-            operator,
-            right,
-        } => {
-            format!(
-                "({} {} {})",
-                write(table, left)?,
-                operator.as_str(),
-                write(table, right)?
-            )
-        }
-    })
-}
-
-fn constant(value: &Literal) -> String {
-    match value {
-        Literal::Null => "NULL".to_owned(),
-        Literal::Bool(true) => "TRUE".to_owned(),
-        Literal::Bool(false) => "FALSE".to_owned(),
-        Literal::Number(digits) => digits.clone(),
-        Literal::Text(text) => literal(text),
-        Literal::Bits(bits) => format!("b{}", literal(bits)),
-    }
+    let column = |name: &str| {
+        let name = table.column(name).map_err(|refused| refused.reason)?;
+        Ok(identifier(name))
+    };
+    let column = &column;
+    ExpressionWriter { column, literal }.write(expression)
 }
 
 /// A default of a column; `Err`: why it cannot be written.
@@ -138,9 +96,9 @@ pub(super) fn default(
         }
         // Values of such types lie elsewhere, so that their defaults are computed.
         Expression::Literal(value) if ty.ends_with("text") || ty == "json" => {
-            Ok(format!("({})", constant(value)))
+            Ok(format!("({})", constant(value, literal)))
         }
-        Expression::Literal(value) => Ok(constant(value)),
+        Expression::Literal(value) => Ok(constant(value, literal)),
         Expression::Special(SpecialValue::Now(_)) => now(table, column, ty),
         Expression::Special(SpecialValue::Today) if ty == "date" => {
             Ok("(current_date())".to_owned())

@@ -1,7 +1,9 @@
 //! Expressions that mean the same everywhere, in the SQL of this engine.
 
 use whimbrel_connector::TargetColumn;
-use whimbrel_connector::expression::{check_types, compared_columns, is_condition, orders_texts};
+use whimbrel_connector::expression::{
+    ExpressionWriter, check_types, compared_columns, constant, is_condition, orders_texts,
+};
 use whimbrel_core::ColumnType;
 use whimbrel_core::objects::{Expression, Literal, SpecialValue};
 
@@ -68,54 +70,12 @@ fn is_plain(ty: &ColumnType) -> bool {
 }
 
 fn write(table: &Placed<'_>, expression: &Expression) -> Result<String, String> {
-    Ok(match expression {
-        Expression::Column(name) => {
-            identifier(table.column(name).map_err(|refused| refused.reason)?)
-        }
-        Expression::Literal(value) => constant(value),
-        Expression::Special(_) => return Err("it depends on the time".to_owned()),
-        Expression::CharLength(value) => format!("char_length({})", write(table, value)?),
-        Expression::Not(value) => format!("NOT ({})", write(table, value)?),
-        Expression::IsNull { value, is_negated } => {
-            let not = if *is_negated { "NOT " } else { "" };
-            format!("({}) IS {not}NULL", write(table, value)?)
-        }
-        Expression::In {
-            value,
-            list,
-            is_negated,
-        } => {
-            let list: Vec<String> = list
-                .iter()
-                .map(|item| write(table, item))
-                .collect::<Result<_, _>>()?;
-            let not = if *is_negated { "NOT " } else { "" };
-            format!("{} {not}IN ({})", write(table, value)?, list.join(", "))
-        }
-        Expression::Binary {
-            left,
-            operator,
-            right,
-        } => {
-            format!(
-                "({} {} {})",
-                write(table, left)?,
-                operator.as_str(),
-                write(table, right)?
-            )
-        }
-    })
-}
-
-fn constant(value: &Literal) -> String {
-    match value {
-        Literal::Null => "NULL".to_owned(),
-        Literal::Bool(true) => "true".to_owned(),
-        Literal::Bool(false) => "false".to_owned(),
-        Literal::Number(digits) => digits.clone(),
-        Literal::Text(text) => literal(text),
-        Literal::Bits(bits) => format!("B{}", literal(bits)),
-    }
+    let column = |name: &str| {
+        let name = table.column(name).map_err(|refused| refused.reason)?;
+        Ok(identifier(name))
+    };
+    let column = &column;
+    ExpressionWriter { column, literal }.write(expression)
 }
 
 /// A default of a column; `Err`: why it cannot be written.
@@ -138,7 +98,7 @@ pub(super) fn default(column: &TargetColumn, expression: &Expression) -> Result<
         Expression::Literal(_) if column.native == "bytea" => {
             Err("its value is a text, and the column has bytes".to_owned())
         }
-        Expression::Literal(value) => Ok(constant(value)),
+        Expression::Literal(value) => Ok(constant(value, literal)),
         Expression::Special(SpecialValue::Now(digits)) => match column.source_type {
             ColumnType::TimestampTz { .. } => Ok(format!("CURRENT_TIMESTAMP({digits})")),
             ColumnType::Timestamp { .. } => Ok(format!("LOCALTIMESTAMP({digits})")),
