@@ -502,6 +502,8 @@ async fn a_part_is_written_down_right_behind_what_came_before_it() {
     let nothing = MemoryChange::Truncate(name("events"));
     pair.source.transact(vec![nothing]);
     pair.source.transact(changes);
+    // A batch is full before the definition comes.
+    pair.source.tell_in_pieces(1, usize::MAX);
     let faults = Faults::at(Call::Define, 1, When::After, 1);
     let cut = follow(&pair, &spec, &faults, async |_| {}).await;
     cut.unwrap_err();
