@@ -185,6 +185,66 @@ fn values_far_larger_than_the_bound_pass_from_postgres_to_postgres() {
     assert_eq!(told(&ends.source), told(&ends.target));
 }
 
+/// A long document beside a text that might be long too: such a row is held whole once, and no cell of it once more.
+fn documents(from: Engine, to: Engine, ty: &str, document: &str) {
+    let (source, target) = (server(from), server(to));
+    let ends = Ends::on(&source, &target, "documents");
+    let text = if from.is_postgres() {
+        "text"
+    } else {
+        "longtext"
+    };
+    ends.source
+        .sql(&format!(
+            "create table t (id int primary key, d {ty}, v {text}); insert into t values (1, {document}, 'small')"
+        ))
+        .unwrap();
+    let peak = peak_kib(&ends, &[]);
+    eprintln!("{from} to {to}: {peak} KiB for a document of 64 MB");
+    assert_eq!(ends.arrived("t"), 1);
+}
+
+#[test]
+fn a_long_document_from_postgres_to_mysql() {
+    documents(
+        Engine::Postgres15,
+        Engine::Mysql97,
+        "jsonb",
+        "jsonb_build_object('a', repeat('x', 64000000))",
+    );
+}
+
+#[test]
+fn a_long_document_from_mysql_to_postgres() {
+    documents(
+        Engine::Mysql97,
+        Engine::Postgres15,
+        "json",
+        "json_object('a', repeat('x', 64000000))",
+    );
+}
+
+/// What is a text at both ends passes in parts, whatever its type.
+#[test]
+fn a_long_document_that_is_a_text_from_postgres_to_mariadb() {
+    documents(
+        Engine::Postgres15,
+        Engine::Mariadb1011,
+        "json",
+        "concat('{\"a\": \"', repeat('x', 64000000), '\"}')::json",
+    );
+}
+
+#[test]
+fn a_long_document_that_is_a_text_from_mariadb_to_postgres() {
+    documents(
+        Engine::Mariadb1011,
+        Engine::Postgres15,
+        "json",
+        "json_object('a', repeat('x', 64000000))",
+    );
+}
+
 macro_rules! wide {
     ($($name:ident: $from:ident, $to:ident;)*) => {
         $(#[test]

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{Error, Piece, PieceVisitor, RawRows, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_connector::{
+    Error, LongCells, Piece, PieceVisitor, RawRows, RowBlock, RowRefusal, RowVisitor,
+};
 use whimbrel_core::{Column, ColumnType, Value};
 use whimbrel_net::{BadRow, CellHead, CutAs, Found, RowFraming, RowScanner, ScanFault, Scanned};
 
@@ -115,10 +117,10 @@ impl PartReader {
 }
 
 fn cut(ty: &ColumnType) -> Option<CutAs> {
-    match ty {
-        ColumnType::Text { .. } => Some(CutAs::Text),
-        ColumnType::Blob { .. } => Some(CutAs::Bytes),
-        _ => None,
+    match LongCells::of(ty) {
+        LongCells::Texts => Some(CutAs::Text),
+        LongCells::Bytes => Some(CutAs::Bytes),
+        LongCells::None | LongCells::Whole => None,
     }
 }
 
