@@ -253,10 +253,7 @@ fn a_long_document_that_is_a_text_from_mariadb_to_postgres() {
     documents(
         Engine::Mariadb1011,
         Engine::Postgres15,
-        (
-            "json",
-            "concat('{\"a\": \"', repeat('x', 64000000), '\"}')",
-        ),
+        ("json", "concat('{\"a\": \"', repeat('x', 64000000), '\"}')"),
         PEAK_KIB,
     );
 }

@@ -61,7 +61,7 @@ impl Connection {
         Ok(rows.map(RowsOrPart::Rows))
     }
 
-    /// Whether a row comes next that is longer than a block and not there yet.
+    /// Whether a row comes next that is longer than a block, be it there already or not: what comes in parts is not left to chance.
     async fn is_long_row_next(&mut self, block_bytes: usize) -> Result<bool, WireError> {
         loop {
             match front(self.stream.inbox()) {
@@ -71,7 +71,8 @@ impl Connection {
                     Some(first) => return Ok(*first == 0 && bytes > block_bytes),
                     None => self.fill().await?,
                 },
-                Front::Row(_) | Front::Last => return Ok(false),
+                Front::Row(bytes) => return Ok(bytes > block_bytes),
+                Front::Last => return Ok(false),
             }
         }
     }
@@ -92,9 +93,8 @@ impl Connection {
         self.fill_to(head + count).await?;
         let ends_packet = count == left.in_packet;
         // Behind full packets alone stands an empty one: no part of its own, but the word that the row is over.
-        let is_empty_next = ends_packet
-            && left.goes_on
-            && part_length(self.header_at(head + count).await?) == 0;
+        let is_empty_next =
+            ends_packet && left.goes_on && part_length(self.header_at(head + count).await?) == 0;
         if needs_header {
             self.pass_header().await?;
         }

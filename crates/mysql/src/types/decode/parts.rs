@@ -18,13 +18,13 @@ pub(crate) struct BinaryRow {
 impl RowDecoder {
     /// How the cells of a row are found in its bytes.
     pub(crate) fn framing<'a>(&self, columns: impl Iterator<Item = &'a Column>) -> BinaryRow {
-        let cuts = columns
-            .zip(&self.cells)
-            .map(|(column, cell)| match (LongCells::of(&column.ty), cell) {
+        let cuts = columns.zip(&self.cells).map(|(column, cell)| {
+            match (LongCells::of(&column.ty), cell) {
                 (LongCells::Texts, Cell::Text | Cell::Json) => Some(CutAs::Text),
                 (LongCells::Bytes, Cell::Bytes) => Some(CutAs::Bytes),
                 _ => None,
-            });
+            }
+        });
         BinaryRow {
             cuts: cuts.collect(),
             cells: self.cells.clone(),

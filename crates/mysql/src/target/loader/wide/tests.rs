@@ -28,7 +28,8 @@ fn in_windows(row: &[Value<'_>], layout: &Layout, window: usize) -> (Vec<u8>, Ve
     let (mut out, mut is_over) = (Vec::new(), false);
     while !is_over {
         let mut made = Vec::new();
-        let may_cut = |place: usize, value: &Value<'_>| plain(value, &layout.slots[place]).is_some();
+        let may_cut =
+            |place: usize, value: &Value<'_>| plain(value, &layout.slots[place]).is_some();
         let next = cursor.next(row, &may_cut, &mut |piece| {
             writer.write(piece, layout, row, &mut made)
         });
@@ -109,7 +110,8 @@ fn a_cell_has_the_bytes_that_were_announced() {
         writer.write(begin, &layout, &[], &mut Vec::new()).unwrap();
         writer
     };
-    let write = |writer: &mut PieceWriter, piece| writer.write(piece, &layout, &[], &mut Vec::new());
+    let write =
+        |writer: &mut PieceWriter, piece| writer.write(piece, &layout, &[], &mut Vec::new());
     assert!(write(&mut begun(), Piece::Part(Value::Bytes(b"abc"))).is_err());
     assert!(write(&mut begun(), Piece::Cell(Value::Null)).is_err());
     assert!(write(&mut begun(), Piece::Part(Value::Text("ab"))).is_ok());
