@@ -12,7 +12,7 @@ const WIDE_BYTES: usize = 4 * 1024 * 1024;
 /// A cell from this size on may be cut.
 const LONG_BYTES: usize = 64 * 1024;
 const WINDOW_BYTES: usize = 256 * 1024;
-/// The most characters of a column that count as short: some 64 KiB for each of these.
+/// The most characters of a column whose cells count as short: a row of them costs little, held or not.
 const SHORT_CHARS_MAX: u32 = 64 * 1024;
 /// Each window costs a look at the row, so that a very large one has larger windows.
 const WINDOWS_MAX: usize = 32;

@@ -54,6 +54,8 @@ impl OpenChunk {
         let (mut writer, mut is_over) = (PieceWriter::default(), false);
         while !is_over {
             self.drop_text();
+            // Unless the row says otherwise.
+            is_over = true;
             let (layout, text) = (&self.layout, &mut self.text);
             let may_cut = |place: usize, value: &Value<'_>| {
                 let slot = layout.slots.get(place);

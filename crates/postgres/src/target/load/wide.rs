@@ -45,6 +45,8 @@ impl PostgresLoader {
         while !is_over {
             self.start_message();
             let message = &mut self.message;
+            // Unless the row says otherwise.
+            is_over = true;
             block.decode(&mut |row| {
                 let next = cursor.next(
                     row,
