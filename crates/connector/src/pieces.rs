@@ -1,7 +1,7 @@
 //! Rows that go in pieces, because they are too long to be held twice, or at all.
 //!
 //! A row held whole by a block is cut by a [`RowCursor`]: of it only what is made for the target is held beside it. Where both ends allow it, a row
-//! is not even held by the source: its blocks are parts ([`RowBlock::pieces`](crate::RowBlock::pieces)) that end wherever the bytes that have come do.
+//! is not even held by the source: its blocks are parts ([`RowBlock::pieces`]) that end wherever the bytes that have come do.
 
 use whimbrel_core::{ColumnType, Value};
 
