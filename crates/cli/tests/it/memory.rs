@@ -185,7 +185,7 @@ fn values_far_larger_than_the_bound_pass_from_postgres_to_postgres() {
     assert_eq!(told(&ends.source), told(&ends.target));
 }
 
-/// A document of 64 MB beside a text that might be long too. What the load takes at most, with all that belongs to the command itself.
+/// A document of 64 MB, or something else, beside a text that might be long too. What the load takes at most, with all that belongs to the command itself.
 fn documents(from: Engine, to: Engine, (ty, document): (&str, &str), peak_max_kib: u64) {
     let (source, target) = (server(from), server(to));
     let ends = Ends::on(&source, &target, "documents");
@@ -200,7 +200,7 @@ fn documents(from: Engine, to: Engine, (ty, document): (&str, &str), peak_max_ki
         ))
         .unwrap();
     let peak = peak_kib(&ends, &[]);
-    eprintln!("{from} to {to}: {peak} KiB for a document of 64 MB");
+    eprintln!("{from} to {to}: {peak} KiB for a {ty} of 64 MB");
     assert!(peak < peak_max_kib, "{peak} KiB");
     let length = if to.is_postgres() {
         "octet_length(d::text)"
@@ -254,6 +254,28 @@ fn a_long_document_that_is_a_text_from_mariadb_to_postgres() {
         Engine::Mariadb1011,
         Engine::Postgres15,
         ("json", "concat('{\"a\": \"', repeat('x', 64000000), '\"}')"),
+        PEAK_KIB,
+    );
+}
+
+#[test]
+fn a_long_varchar_from_postgres_to_mysql() {
+    documents(
+        Engine::Postgres15,
+        Engine::Mysql97,
+        ("varchar", "repeat('x', 64000001)"),
+        PEAK_KIB,
+    );
+}
+
+#[test]
+fn a_long_geometry_from_mysql_to_postgres() {
+    // A line of four million points.
+    let line = "st_geomfromwkb(concat(x'010200000000093d00', repeat(x'000000000000f03f0000000000000040', 4000000)))";
+    documents(
+        Engine::Mysql97,
+        Engine::Postgres15,
+        ("geometry", line),
         PEAK_KIB,
     );
 }
