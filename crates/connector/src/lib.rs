@@ -52,7 +52,7 @@ pub use follow::{
 pub use kept_log::{KeptLog, LogWatch, UnreadLog};
 pub use lookup::{KeyCell, KeyLookup};
 pub use mutation::Mutation;
-pub use pieces::{Piece, PieceVisitor, RowCursor};
+pub use pieces::{LongCells, Piece, PieceVisitor, RowCursor};
 pub use rows::{RawFormat, RawRows, RowBlock, RowVisitor};
 pub use source::{
     ChunkReader, FinishedChunk, ReadFormat, ReadRequest, RecordedPlan, Snapshot, Source,

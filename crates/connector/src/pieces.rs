@@ -1,17 +1,19 @@
 //! Rows that go in pieces, because they are too long to be held twice, or at all.
 //!
 //! A row held whole by a block is cut by a [`RowCursor`]: of it only what is made for the target is held beside it. Where both ends allow it, a row
-//! is not even held by the source: its blocks are parts ([`RowBlock::pieces`](crate::RowBlock::pieces)) that end wherever the bytes that have come do.
+//! is not even held by the source: its blocks are parts ([`RowBlock::pieces`]) that end wherever the bytes that have come do.
 
-use whimbrel_core::Value;
+use whimbrel_core::{ColumnType, Value};
 
-use crate::Error;
+use crate::{Error, RowBlock};
 
 /// A row held whole goes in pieces from this size on.
 const WIDE_BYTES: usize = 4 * 1024 * 1024;
 /// A cell from this size on may be cut.
 const LONG_BYTES: usize = 64 * 1024;
 const WINDOW_BYTES: usize = 256 * 1024;
+/// The most characters of a column whose cells count as short: a row of them costs little, held or not.
+const SHORT_CHARS_MAX: u32 = 64 * 1024;
 /// Each window costs a look at the row, so that a very large one has larger windows.
 const WINDOWS_MAX: usize = 32;
 
@@ -32,6 +34,45 @@ pub enum Piece<'a> {
     Part(Value<'a>),
 }
 
+/// How long cells of a column come where rows come in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongCells {
+    /// There are none that are worth a cut.
+    None,
+    /// Cut, as [`Value::Text`]; a document too.
+    Texts,
+    /// Cut, as [`Value::Bytes`].
+    Bytes,
+    /// Whole: what is sent is not what is written, or has to be looked at as a whole.
+    Whole,
+}
+
+impl LongCells {
+    /// Those of a type: what every source that gives rows in parts keeps to, and every target that takes them reckons with.
+    pub fn of(ty: &ColumnType) -> Self {
+        match ty {
+            ColumnType::Text { .. }
+            | ColumnType::Varchar { length: None }
+            | ColumnType::Json { binary: false }
+            | ColumnType::Native { .. } => Self::Texts,
+            ColumnType::Blob { .. } | ColumnType::Geometry { .. } => Self::Bytes,
+            ColumnType::Varchar {
+                length: Some(length),
+            } if *length > SHORT_CHARS_MAX => Self::Texts,
+            ColumnType::Char { length } if *length > SHORT_CHARS_MAX => Self::Whole,
+            ColumnType::Json { binary: true } | ColumnType::Bit { length: None, .. } => Self::Whole,
+            _ => Self::None,
+        }
+    }
+
+    /// Whether any of these comes in parts, and whether all that do not are short: otherwise rows are better held whole once than some cells of theirs
+    /// several times.
+    pub fn are_cut(mut all: impl Iterator<Item = Self> + Clone) -> bool {
+        let is_cut = |long| matches!(long, Self::Texts | Self::Bytes);
+        all.clone().any(is_cut) && all.all(|long| long != Self::Whole)
+    }
+}
+
 /// Called with the pieces of a row.
 pub type PieceVisitor<'v> = dyn FnMut(Piece<'_>) -> Result<(), Error> + Send + 'v;
 
@@ -45,9 +86,10 @@ pub struct RowCursor {
 }
 
 impl RowCursor {
-    /// For a block that is one row, and so large that it is to go in windows.
-    pub fn of(row_count: usize, byte_count: usize) -> Option<Self> {
-        (row_count == 1 && byte_count >= WIDE_BYTES)
+    /// For a block that is one row, and so large that it is to go in windows. One that is another row at each look goes whole.
+    pub fn of(block: &dyn RowBlock) -> Option<Self> {
+        let byte_count = block.byte_count();
+        (block.row_count() == 1 && byte_count >= WIDE_BYTES && block.is_repeatable())
             .then(|| Self::with_windows(WINDOW_BYTES.max(byte_count / WINDOWS_MAX)))
     }
 
@@ -137,6 +179,7 @@ fn text_part(text: &str, offset: usize, room: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{RawRows, RowVisitor};
 
     #[test]
     fn windows_of_any_size_are_the_row() {
@@ -190,10 +233,47 @@ mod tests {
         assert!(told.len() > 60);
     }
 
+    /// Rows, their bytes, and whether they are the same at each look.
+    struct Rows(usize, usize, bool);
+
+    impl RowBlock for Rows {
+        fn row_count(&self) -> usize {
+            self.0
+        }
+
+        fn byte_count(&self) -> usize {
+            self.1
+        }
+
+        fn raw(&self) -> Option<RawRows<'_>> {
+            None
+        }
+
+        fn decode(&self, _: &mut RowVisitor<'_>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn is_repeatable(&self) -> bool {
+            self.2
+        }
+    }
+
     #[test]
-    fn only_one_large_row_goes_in_windows() {
-        assert!(RowCursor::of(1, WIDE_BYTES).is_some());
-        assert!(RowCursor::of(2, WIDE_BYTES).is_none());
-        assert!(RowCursor::of(1, WIDE_BYTES - 1).is_none());
+    fn only_one_large_row_that_stays_the_same_goes_in_windows() {
+        assert!(RowCursor::of(&Rows(1, WIDE_BYTES, true)).is_some());
+        assert!(RowCursor::of(&Rows(2, WIDE_BYTES, true)).is_none());
+        assert!(RowCursor::of(&Rows(1, WIDE_BYTES - 1, true)).is_none());
+        assert!(RowCursor::of(&Rows(1, WIDE_BYTES, false)).is_none());
+    }
+
+    #[test]
+    fn a_column_that_may_be_long_and_comes_whole_keeps_rows_from_being_cut() {
+        let text = LongCells::of(&ColumnType::Text { bytes_max: None });
+        let document = LongCells::of(&ColumnType::Json { binary: true });
+        let number = LongCells::of(&ColumnType::Float64);
+        let are_cut = |all: &[LongCells]| LongCells::are_cut(all.iter().copied());
+        assert!(are_cut(&[number, text]));
+        assert!(!are_cut(&[text, document]));
+        assert!(!are_cut(&[number]));
     }
 }

@@ -47,6 +47,11 @@ pub trait RowBlock: Send + Sync {
     /// block, which cannot be decoded.
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
 
+    /// Whether the rows are the same whenever they are decoded, so that some bytes of one may be taken from one decoding and the rest from another.
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
     /// As [`Self::decode`], without the first `skipped` rows, which are not looked at: one of them may be a row that cannot be read.
     ///
     /// # Errors

@@ -177,8 +177,7 @@ pub enum ReadFormat {
     /// In a raw format that [`Snapshot::raw_formats`] names for the table.
     Raw(RawFormat),
     /// To be decoded cell by cell; a row that is longer than a block may come in parts, of which the first counts as the row and the others as none. Cells
-    /// may be cut in columns of the types [`ColumnType::Text`](whimbrel_core::ColumnType::Text) and
-    /// [`ColumnType::Blob`](whimbrel_core::ColumnType::Blob). A source that holds rows whole takes it for [`Self::Decoded`].
+    /// may be cut where [`LongCells::of`](crate::LongCells::of) says so. A source that holds rows whole takes it for [`Self::Decoded`].
     InParts,
 }
 

@@ -5,8 +5,8 @@ use whimbrel_core::{ChunkBounds, ChunkId, ColumnType, Engine, Position, Table, T
 use crate::control_tables::ControlWrite;
 use crate::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use crate::{
-    Applier, ApplySettings, Bounds, Checkpoint, Error, FollowState, NOBODY, RawFormat, RowBlock,
-    TypeDefinition,
+    Applier, ApplySettings, Bounds, Checkpoint, Error, FollowState, LongCells, NOBODY, RawFormat,
+    RowBlock, TypeDefinition,
 };
 
 /// What happens to a target table before its load.
@@ -89,6 +89,12 @@ impl TargetTable {
         self.shaped
             .as_ref()
             .is_some_and(|shaped| shaped.leaves_out_rows)
+    }
+
+    /// Whether its rows are better read in parts than held whole, as far as the types of the source tell.
+    pub fn is_worth_parts(&self) -> bool {
+        let types = self.columns.iter().map(|column| &column.source_type);
+        LongCells::are_cut(types.map(LongCells::of))
     }
 
     /// The columns of the source whose values arrive as others.
@@ -250,8 +256,8 @@ pub trait Target: Send {
     /// was kept, it looks at the types of its columns, which may be others than planned.
     async fn raw_formats(&mut self, table: &TargetTable) -> Result<Vec<RawFormat>, Error>;
 
-    /// Whether rows can be loaded into this table in parts ([`ReadFormat::InParts`](crate::ReadFormat::InParts)): nothing has to be known of a whole cell
-    /// before its first bytes are written. Asked when [`Self::raw_formats`] is.
+    /// Whether rows are to be loaded into this table in parts ([`ReadFormat::InParts`](crate::ReadFormat::InParts)): nothing has to be known of a whole cell
+    /// before its first bytes are written, where cells are cut, and no other can be long. Asked when [`Self::raw_formats`] is.
     async fn takes_parts(&mut self, _table: &TargetTable) -> Result<bool, Error> {
         Ok(false)
     }

@@ -7,6 +7,7 @@ mod io;
 mod long_buffer;
 mod reach;
 mod row_scanner;
+mod scanned_part;
 mod tls;
 mod url;
 
@@ -15,5 +16,6 @@ pub use io::Io;
 pub use long_buffer::LongBuffer;
 pub use reach::{Unreachable, notice_silence, reach};
 pub use row_scanner::{BadRow, CellHead, CutAs, Found, RowFraming, RowScanner, ScanFault, Scanned};
+pub use scanned_part::{PartCells, ScannedPart};
 pub use tls::{TlsFailure, TlsMode, TlsSettings, encrypt};
 pub use url::{InvalidUrl, ServerUrl, UrlForm};

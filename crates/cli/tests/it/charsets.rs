@@ -63,7 +63,7 @@ impl Drop for Encoded<'_> {
 
 /// A row that cannot be moved ended its table, and was named.
 #[track_caller]
-fn names_the_row(said: &Said, key: &str, column: &str, words: &str) {
+pub(crate) fn names_the_row(said: &Said, key: &str, column: &str, words: &str) {
     assert_ne!(said.exit_code, Some(0), "{said:?}");
     let place = format!("key {key}, column {column}: ");
     let line = said.err.lines().chain(said.out.lines());
@@ -328,6 +328,24 @@ fn bytes_of_sql_ascii_that_are_not_utf8_are_told() {
         ends.run_well("migrate", &["--until-caught-up", "--prepare", "truncate"]);
         source.sql(bad);
         let said = ends.run("migrate", &["--until-caught-up", "--resume"]);
+        names_the_row(&said, "(7)", "v", "bytes that are no text in UTF-8");
+    }
+}
+
+#[test]
+fn bytes_of_sql_ascii_that_are_not_utf8_are_told_of_a_row_in_parts() {
+    let server = Server::get(Engine::Postgres18).unwrap();
+    for (b, v) in [
+        ("repeat('b', 1000000)", "E'caf\\xe9'"),
+        ("'b'", "repeat('v', 1000000) || E'caf\\xe9'"),
+    ] {
+        let mut ends = Ends::between(Engine::Postgres18, Engine::Mariadb1011, "sql_ascii_wide");
+        let source = Encoded::new(&server, ends.source.name(), "SQL_ASCII");
+        ends.source_url = source.url();
+        source.sql(&format!(
+            "create table t (id int primary key, b text, v text); set client_encoding = 'SQL_ASCII'; insert into t values (1, 'b', 'a'), (7, {b}, {v})"
+        ));
+        let said = ends.run("migrate", &[]);
         names_the_row(&said, "(7)", "v", "bytes that are no text in UTF-8");
     }
 }

@@ -25,6 +25,7 @@ mod service;
 mod shaping;
 mod types_page;
 mod validations;
+mod wide;
 
 use std::process::{Command, Output, Stdio};
 

@@ -185,6 +185,101 @@ fn values_far_larger_than_the_bound_pass_from_postgres_to_postgres() {
     assert_eq!(told(&ends.source), told(&ends.target));
 }
 
+/// A document of 64 MB, or something else, beside a text that might be long too. What the load takes at most, with all that belongs to the command itself.
+fn documents(from: Engine, to: Engine, (ty, document): (&str, &str), peak_max_kib: u64) {
+    let (source, target) = (server(from), server(to));
+    let ends = Ends::on(&source, &target, "documents");
+    let text = if from.is_postgres() {
+        "text"
+    } else {
+        "longtext"
+    };
+    ends.source
+        .sql(&format!(
+            "create table t (id int primary key, d {ty}, v {text}); insert into t values (1, {document}, 'small')"
+        ))
+        .unwrap();
+    let peak = peak_kib(&ends, &[]);
+    eprintln!("{from} to {to}: {peak} KiB for a {ty} of 64 MB");
+    assert!(peak < peak_max_kib, "{peak} KiB");
+    let length = if to.is_postgres() {
+        "octet_length(d::text)"
+    } else {
+        "length(d)"
+    };
+    let length = ends.target.sql(&format!("select {length} from t")).unwrap();
+    assert!(length.trim().parse::<u64>().unwrap() > 64_000_000);
+}
+
+/// Such a row is held whole once.
+const HELD_KIB: u64 = 128 * 1024;
+
+#[test]
+fn a_long_document_from_postgres_to_mysql() {
+    documents(
+        Engine::Postgres15,
+        Engine::Mysql97,
+        ("jsonb", "jsonb_build_object('a', repeat('x', 64000000))"),
+        HELD_KIB,
+    );
+}
+
+#[test]
+fn a_long_document_from_mysql_to_postgres() {
+    documents(
+        Engine::Mysql97,
+        Engine::Postgres15,
+        ("json", "json_object('a', repeat('x', 64000000))"),
+        HELD_KIB,
+    );
+}
+
+/// What is a text at both ends passes in parts, whatever its type.
+#[test]
+fn a_long_document_that_is_a_text_from_postgres_to_mariadb() {
+    documents(
+        Engine::Postgres15,
+        Engine::Mariadb1011,
+        (
+            "json",
+            "concat('{\"a\": \"', repeat('x', 64000000), '\"}')::json",
+        ),
+        PEAK_KIB,
+    );
+}
+
+#[test]
+fn a_long_document_that_is_a_text_from_mariadb_to_postgres() {
+    documents(
+        Engine::Mariadb1011,
+        Engine::Postgres15,
+        ("json", "concat('{\"a\": \"', repeat('x', 64000000), '\"}')"),
+        PEAK_KIB,
+    );
+}
+
+#[test]
+fn a_long_varchar_from_postgres_to_mysql() {
+    documents(
+        Engine::Postgres15,
+        Engine::Mysql97,
+        ("varchar", "repeat('x', 64000001)"),
+        PEAK_KIB,
+    );
+}
+
+#[test]
+fn a_long_geometry_from_mysql_to_postgres() {
+    // A line of four million points.
+    let line = "st_geomfromwkb(concat(x'010200000000093d00', repeat(x'000000000000f03f0000000000000040', 4000000)))";
+    documents(
+        Engine::Mysql97,
+        Engine::Postgres15,
+        ("geometry", line),
+        PEAK_KIB,
+    );
+}
+
 macro_rules! wide {
     ($($name:ident: $from:ident, $to:ident;)*) => {
         $(#[test]

@@ -174,17 +174,26 @@ pub(super) fn odd_names() -> Fixture {
     )
 }
 
-/// Bytes of the long texts in [`wide_rows`].
-pub(super) const WIDE_BYTES: usize = 40_000;
+/// Bytes that the long texts in [`wide_rows`] have at least: a cell of as many may be cut.
+pub(super) const WIDE_BYTES: usize = 70_000;
 
-/// Small rows with some between them that are far larger than a block of a few kilobytes.
+/// Small rows with some between them that are far larger than a block of a few kilobytes: a long text of characters of every length, and of such
+/// that are escaped, and behind it cells that a careless writer takes for its end.
 pub(super) fn wide_rows() -> Fixture {
+    const SOME: &str = "wü€😀\\\t\n\\N";
     let rows = (0..12).map(|n| {
         let length = if n % 4 == 2 { WIDE_BYTES } else { 10 };
         // Repetitive text would be compressed by the server, but not on its way.
-        vec![Cell::Int(n), text("w".repeat(length))]
+        let note = SOME.repeat(length.div_ceil(SOME.len()));
+        vec![Cell::Int(n), text(note), Cell::Null, text("")]
     });
-    Fixture::new("wide_rows", ID_AND_NOTE, &["id"], rows.collect())
+    let columns = [
+        ("id", Kind::Int, false),
+        ("note", Kind::Text, true),
+        ("nothing", Kind::Text, true),
+        ("blank", Kind::Text, true),
+    ];
+    Fixture::new("wide_rows", &columns, &["id"], rows.collect())
 }
 
 /// Rows whose `id` is there twice, in a table without a key.

@@ -63,6 +63,7 @@ macro_rules! conformance_tests {
             small_statements_load_the_same_rows
             raw_rows_arrive_like_decoded_ones
             rows_in_parts_arrive_like_whole_ones
+            a_row_whose_parts_end_early_leaves_nothing
             loaders_work_side_by_side
             what_is_refused_of_a_sifted_chunk_leaves_the_rest
         }

@@ -2,7 +2,7 @@ use whimbrel_core::Table;
 
 use super::rig::{self, BLOCK_BYTES, How, Rig};
 use super::{Change, End, Harness, fixture};
-use crate::{Error, KeyPolicy, PrepareMode, ReadRequest};
+use crate::{Error, KeyPolicy, PrepareMode, ReadFormat, ReadRequest};
 
 /// Makes a table of every shape at the source, describes them, and begins a load.
 async fn every_shape(harness: &dyn Harness) -> (Rig, Vec<Table>) {
@@ -82,6 +82,56 @@ pub async fn rows_in_parts_arrive_like_whole_ones(harness: &dyn Harness) {
             rig.load_all().await.unwrap();
         }
         rig::assert_arrived(harness, &fixture::all(), how).await;
+    }
+}
+
+/// What comes behind parts of a row that is not over.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    WholeRows,
+    AnotherRow,
+    Commit,
+}
+
+/// A row whose parts end before its last cell is an error where another row begins behind it, and at the commit, and nothing of it stays.
+pub async fn a_row_whose_parts_end_early_leaves_nothing(harness: &dyn Harness) {
+    let fixture = fixture::wide_rows();
+    rig::make(harness, std::slice::from_ref(&fixture));
+    let mut rig = Rig::prepared(harness, fixture.name, How::WHOLE).await;
+    let mut loader = rig.loader().await;
+    let mut reader = rig.snapshot.reader().await.unwrap();
+    for behind in [Behind::WholeRows, Behind::AnotherRow, Behind::Commit] {
+        let request = ReadRequest {
+            format: ReadFormat::InParts,
+            ..rig::decoded(&rig.planned.source, &rig.chunks[0])
+        };
+        reader.open(request).await.unwrap();
+        loader.begin(rig.chunk(0)).await.unwrap();
+        let (mut is_begun, mut failed) = (false, None);
+        while let Some(block) = reader.next().await.unwrap() {
+            let is_wanted = match (is_begun, behind) {
+                (false, _) => block.is_part(),
+                (true, Behind::WholeRows) => !block.is_part(),
+                (true, Behind::AnotherRow) => block.is_part() && block.row_count() > 0,
+                (true, Behind::Commit) => false,
+            };
+            if is_wanted && failed.is_none() {
+                failed = loader.write(&*block).await.err();
+                is_begun = true;
+            }
+        }
+        if !is_begun {
+            // The source holds rows whole.
+            return;
+        }
+        if matches!(behind, Behind::Commit) {
+            failed = loader.commit().await.err();
+        }
+        assert!(
+            matches!(failed, Some(Error::Fatal(_))),
+            "{behind:?} {failed:?}"
+        );
+        assert_eq!(rig::rows_at_target(harness, fixture.name).await.len(), 0);
     }
 }
 

@@ -273,6 +273,10 @@ impl RowBlock for PartBlock {
         self.decode_from(0, visit)
     }
 
+    fn is_repeatable(&self) -> bool {
+        self.block.is_repeatable()
+    }
+
     fn decode_from(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let mut wanted = self.places.iter().skip(skipped).copied().peekable();
         while let Some(&first) = wanted.peek() {

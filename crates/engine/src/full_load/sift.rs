@@ -46,6 +46,10 @@ impl RowBlock for Part {
         None
     }
 
+    fn is_repeatable(&self) -> bool {
+        self.block.is_repeatable()
+    }
+
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let (mut at, mut has_ended, mut is_refused) = (self.rows.start, false, false);
         let decoded = self.block.decode_from(self.rows.start, &mut |row| {

@@ -1,5 +1,6 @@
 //! A subtask: loads chunk after chunk over a reader and a loader of its own, and finishes the tables it completes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,6 +34,14 @@ pub(super) enum ChunkError {
 }
 
 impl ChunkError {
+    /// The row that was refused, if one was and that is the reason.
+    fn refusal(&self) -> Option<&RowRefusal> {
+        match self {
+            Self::Source(Error::Row(refusal)) | Self::Target(Error::Row(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// Whether only the target stands in the way, and may be waited for.
     fn is_of_outage(&self) -> bool {
         match self {
@@ -111,14 +120,17 @@ impl Subtask {
         self.shared.spec.data_errors.of_row(refusal.kind)
     }
 
-    /// Whether a chunk with a row that was refused is to be loaded without it.
-    fn sifts_out(&self, error: &ChunkError) -> bool {
-        let (ChunkError::Source(Error::Row(refusal)) | ChunkError::Target(Error::Row(refusal))) =
-            error
-        else {
-            return false;
-        };
-        self.policy(refusal).is_some_and(RowPolicy::leaves_out)
+    /// How a chunk of which a row was refused is loaded once more, if it is.
+    fn once_more(&self, table: &TableRun, taken: Taken, error: &ChunkError) -> Option<Taken> {
+        let refusal = error.refusal()?;
+        let leaves_out = self.policy(refusal).is_some_and(RowPolicy::leaves_out);
+        if leaves_out && taken != Taken::Sifted {
+            return Some(Taken::Sifted);
+        }
+        // Of a row in parts nobody may have had the key.
+        let is_nameless = refusal.key.is_none() && !table.source.key_in_row().is_empty();
+        let was_in_parts = taken == Taken::AsPlanned && table.format == ReadFormat::InParts;
+        (is_nameless && was_in_parts).then_some(Taken::Decoded)
     }
 
     async fn run_job(&mut self, job: &Job) -> Result<(), ChunkError> {
@@ -189,11 +201,11 @@ impl Subtask {
         id: ChunkId,
         bounds: &ChunkBounds,
     ) -> Result<(), ChunkError> {
-        let (mut tries, mut sifts) = (1, false);
+        let (mut tries, mut taken) = (1, Taken::AsPlanned);
         loop {
             let seen = self.shared.outages();
             let mut counted = Counted::default();
-            let chunk = Chunk { id, bounds, sifts };
+            let chunk = Chunk { id, bounds, taken };
             let loaded = self.load(table, chunk, &mut counted).await;
             let (reason, error) = match loaded {
                 Ok(commit) => {
@@ -240,9 +252,9 @@ impl Subtask {
                 // What else is wrong with the table comes of that.
                 return Err(ChunkError::Target(Error::record_lost(&table.name)));
             }
-            if !sifts && self.sifts_out(&error) {
-                warn!(table = %table.name, chunk = id.0, "a row was refused: the chunk is loaded again without such rows");
-                sifts = true;
+            if let Some(otherwise) = self.once_more(table, taken, &error) {
+                warn!(table = %table.name, chunk = id.0, "a row was refused: the chunk is loaded again {otherwise}");
+                taken = otherwise;
                 continue;
             }
             if is_of_outage && tries >= CHUNK_TRIES_MAX {
@@ -310,11 +322,10 @@ impl Subtask {
         let (Some(reader), Some(loader)) = (&mut self.reader, &mut self.loader) else {
             unreachable!("both were just made")
         };
-        // Rows that are looked at one by one have to be decoded.
-        let format = if chunk.sifts {
-            ReadFormat::Decoded
-        } else {
-            table.format
+        let sifts = chunk.taken == Taken::Sifted;
+        let format = match chunk.taken {
+            Taken::AsPlanned => table.format,
+            Taken::Decoded | Taken::Sifted => ReadFormat::Decoded,
         };
         let part = table.split.part(chunk.bounds).ok_or_else(|| {
             let message =
@@ -338,7 +349,7 @@ impl Subtask {
             is_only_chunk: table.is_only_chunk,
             raw: format.raw(),
             statement_rows_max: self.shared.spec.statement_rows_max,
-            sifts: chunk.sifts,
+            sifts,
         };
         let (opened, begun) = tokio::join!(reader.open(request), loader.begin(load));
         opened.map_err(ChunkError::Source)?;
@@ -348,7 +359,7 @@ impl Subtask {
             table,
             rows: part.rows.filter(|_| !table.is_exact),
         };
-        if chunk.sifts {
+        if sifts {
             sift(&self.shared, of_chunk, reader, loader, counted).await?;
         } else {
             pass_all(&self.shared, of_chunk, reader, loader, counted).await?;
@@ -382,12 +393,33 @@ impl Subtask {
     }
 }
 
-/// A chunk, and whether rows of it are left out that the target refuses.
+/// A chunk, and how it is loaded.
 #[derive(Clone, Copy)]
 struct Chunk<'a> {
     id: ChunkId,
     bounds: &'a ChunkBounds,
-    sifts: bool,
+    taken: Taken,
+}
+
+/// How the rows of a chunk are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// In the format that is best for the table.
+    AsPlanned,
+    /// Whole, so that one that is refused can be named.
+    Decoded,
+    /// Without those that the target refuses, which are looked for one by one.
+    Sifted,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AsPlanned => "as before",
+            Self::Decoded => "in whole rows, to name it",
+            Self::Sifted => "without such rows",
+        })
+    }
 }
 
 /// What the target records of a chunk.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use whimbrel_connector::{ChangeRows, Error, RawRows, RowAt, RowBlock, RowVisitor};
 use whimbrel_core::Value;
@@ -12,6 +13,8 @@ pub(crate) struct ShapedBlock {
     /// For each row whether it is wanted; `None`: all are.
     wanted: Option<Vec<bool>>,
     row_count: usize,
+    /// What its values lose is told of once, however often they are looked at.
+    was_decoded: AtomicBool,
 }
 
 impl ShapedBlock {
@@ -34,6 +37,7 @@ impl ShapedBlock {
             shape,
             wanted,
             row_count,
+            was_decoded: AtomicBool::new(false),
         })
     }
 }
@@ -64,8 +68,13 @@ impl RowBlock for ShapedBlock {
         None
     }
 
+    fn is_repeatable(&self) -> bool {
+        self.block.is_repeatable() && self.shape.is_repeatable()
+    }
+
     fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
         let mut scratch = Scratch::default();
+        scratch.is_another_look = self.was_decoded.swap(true, Ordering::Relaxed);
         let mut place = 0;
         let decoded = self.block.decode(&mut |row| {
             let wanted = self.wanted.as_ref();

@@ -1,5 +1,8 @@
 //! What rules make of tables and rows.
 
+use std::sync::atomic::Ordering;
+
+use whimbrel_connector::{RawRows, RowBlock, RowVisitor};
 use whimbrel_core::{Column, ColumnType, Engine, Generation, Value};
 
 use super::*;
@@ -175,6 +178,66 @@ fn of_a_row_that_goes_its_flag_alone_changes() {
     assert!(shape.tells_event(&key_alone, goes));
     let flagged = |flag| shape.is_deleted(|column| (column == 3).then_some(Value::Text(flag)));
     assert!(flagged("D") && !flagged("U"));
+}
+
+/// One row, which is there whenever it is looked at.
+struct One;
+
+impl RowBlock for One {
+    fn row_count(&self) -> usize {
+        1
+    }
+
+    fn byte_count(&self) -> usize {
+        1
+    }
+
+    fn raw(&self) -> Option<RawRows<'_>> {
+        None
+    }
+
+    fn decode(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        visit(&ROW)
+    }
+}
+
+#[test]
+fn a_row_of_which_an_expression_makes_another_each_time_is_told() {
+    for (expression, is_repeatable) in [
+        ("$name || 'x'", true),
+        ("random() || $name", false),
+        ("$AR_H_TIMESTAMP || $name", false),
+        ("datetime('now') || $name", false),
+    ] {
+        let added = format!(
+            r#"{{"rule-type": "transformation", "rule-id": 2, "rule-target": "column", "rule-action": "add-column",
+            "object-locator": {{"schema-name": "s", "table-name": "t"}}, "value": "x",
+            "expression": "{expression}", "data-type": {{"type": "clob"}}}}"#
+        );
+        let shape = shaped(&Shaping::default(), &[added]);
+        let block = ShapedBlock::new(Box::new(One), shape).unwrap();
+        assert_eq!(block.is_repeatable(), is_repeatable, "{expression}");
+    }
+}
+
+#[test]
+fn what_a_row_loses_is_counted_once_however_often_it_is_looked_at() {
+    let settings = Shaping {
+        lob_bytes_max: Some(3),
+        on_cut: OnCut::Cut,
+        ..Shaping::default()
+    };
+    let longer = rule(
+        2,
+        "n",
+        r#""rule-action": "change-data-type", "data-type": {"type": "int8"}"#,
+    );
+    let shape = shaped(&settings, &[longer]);
+    let block = ShapedBlock::new(Box::new(One), Arc::clone(&shape)).unwrap();
+    for _ in 0..3 {
+        block.decode(&mut |_| Ok(())).unwrap();
+    }
+    assert_eq!(shape.lossy_count.load(Ordering::Relaxed), 1);
 }
 
 #[test]

@@ -10,6 +10,8 @@ use whimbrel_core::{Decimal, Value};
 pub(crate) struct Scratch {
     pub(super) text: String,
     bytes: Vec<u8>,
+    /// Its rows were made before, and what they lose was counted.
+    pub(super) is_another_look: bool,
 }
 
 /// A cell on its way: the source's own value, or where its text or bytes were made.

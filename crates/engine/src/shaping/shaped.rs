@@ -244,6 +244,14 @@ impl Shaped {
         })
     }
 
+    /// Whether a row of a load becomes the same whenever it is looked at; random digits do within a process.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.picks.iter().all(|pick| match pick.from {
+            From::Source(_) | From::Before(_) => true,
+            From::Expression(number) => self.expressions.is_pure(number),
+        })
+    }
+
     /// Whether a row of the target is one that has gone at the source. `cell` gives its cells by the place of their columns.
     pub(crate) fn is_deleted<'v>(&self, cell: impl Fn(usize) -> Option<Value<'v>>) -> bool {
         self.keeps_deleted()
@@ -468,7 +476,7 @@ impl Shaped {
         scratch: &mut Scratch,
     ) -> Result<Cell<'v>, NoCell> {
         let (cell, loss) = shape.cell(value, scratch)?;
-        self.count(loss)?;
+        self.count(loss, scratch)?;
         Ok(cell)
     }
 
@@ -572,11 +580,11 @@ impl Shaped {
     }
 
     /// Tells of values that lose something, not of each.
-    fn count(&self, loss: Loss) -> Result<(), NoCell> {
+    fn count(&self, loss: Loss, scratch: &Scratch) -> Result<(), NoCell> {
         if loss.is_cut && self.on_cut != OnCut::Cut {
             return Err(NoCell::TooLong);
         }
-        if !loss.is_cut && !loss.is_rounded {
+        if (!loss.is_cut && !loss.is_rounded) || scratch.is_another_look {
             return Ok(());
         }
         let count = self.lossy_count.fetch_add(1, Ordering::Relaxed) + 1;

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{Error, Piece, PieceVisitor, RawRows, RowBlock, RowVisitor};
-use whimbrel_core::Value;
-use whimbrel_net::{CutAs, Found, RowScanner, ScanFault, Scanned};
+use whimbrel_connector::{Error, Piece, PieceVisitor};
+use whimbrel_net::{PartCells, RowScanner, ScanFault, ScannedPart};
 
 use super::block::BlockLayout;
 use crate::types::{BadCell, BinaryRow, NOT_TEXT};
@@ -26,7 +25,7 @@ impl PartReader {
         &mut self,
         part: RowPart,
         layout: &Arc<BlockLayout>,
-    ) -> Result<MysqlPart, Error> {
+    ) -> Result<ScannedPart<BlockLayout>, Error> {
         let framing = || layout.decoder.framing(layout.table.loaded_columns());
         let scanner = self
             .scanner
@@ -41,8 +40,8 @@ impl PartReader {
             }
             self.scanner = None;
         }
-        Ok(MysqlPart {
-            layout: Arc::clone(layout),
+        Ok(ScannedPart {
+            cells: Arc::clone(layout),
             begins: part.begins,
             byte_count,
             found,
@@ -67,15 +66,6 @@ impl BlockLayout {
     }
 }
 
-/// A part of a row.
-#[derive(Debug)]
-pub(super) struct MysqlPart {
-    layout: Arc<BlockLayout>,
-    begins: bool,
-    byte_count: usize,
-    found: Vec<Scanned>,
-}
-
 /// A cell that is none, or the visitor's error.
 enum Met {
     Bad(&'static str),
@@ -88,62 +78,18 @@ impl From<&'static str> for Met {
     }
 }
 
-impl MysqlPart {
+impl PartCells for BlockLayout {
     fn cell(&self, column: usize, cell: &Bytes, visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
-        let decoder = &self.layout.decoder;
-        let visited = decoder.decode_one(column, cell, |value| {
+        let visited = self.decoder.decode_one(column, cell, |value| {
             visit(Piece::Cell(value)).map_err(Met::Other)
         });
         visited.map_err(|met| match met {
-            Met::Bad(what) => self.layout.refuse(Some(column), what),
+            Met::Bad(what) => self.refuse(Some(column), what),
             Met::Other(error) => error,
         })
     }
-}
 
-impl RowBlock for MysqlPart {
-    fn row_count(&self) -> usize {
-        usize::from(self.begins)
-    }
-
-    fn byte_count(&self) -> usize {
-        self.byte_count
-    }
-
-    fn raw(&self) -> Option<RawRows<'_>> {
-        None
-    }
-
-    fn decode(&self, _: &mut RowVisitor<'_>) -> Result<(), Error> {
-        Err(Error::Fatal(
-            "a part of a row was asked to decode its rows".to_owned(),
-        ))
-    }
-
-    fn is_part(&self) -> bool {
-        true
-    }
-
-    fn pieces(&self, visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
-        for Scanned { column, what } in &self.found {
-            match what {
-                Found::Null => visit(Piece::Cell(Value::Null))?,
-                Found::Cell(cell) => self.cell(*column, cell, visit)?,
-                Found::Begin(is, bytes) => visit(Piece::Begin {
-                    of: match is {
-                        CutAs::Text => Value::Text(""),
-                        CutAs::Bytes => Value::Bytes(&[]),
-                    },
-                    bytes: *bytes,
-                })?,
-                Found::Part(CutAs::Bytes, part) => visit(Piece::Part(Value::Bytes(part)))?,
-                Found::Part(CutAs::Text, part) => {
-                    let text = std::str::from_utf8(part);
-                    let text = text.map_err(|_| self.layout.refuse(Some(*column), NOT_TEXT))?;
-                    visit(Piece::Part(Value::Text(text)))?;
-                }
-            }
-        }
-        Ok(())
+    fn not_text(&self, column: usize) -> Error {
+        self.refuse(Some(column), NOT_TEXT)
     }
 }

@@ -212,7 +212,8 @@ impl OpenChunk {
         if block.is_part() {
             return self.write_part(connection, block).await;
         }
-        if let Some(cursor) = RowCursor::of(block.row_count(), block.byte_count()) {
+        self.check_between_rows()?;
+        if let Some(cursor) = RowCursor::of(block) {
             return self.write_wide(connection, block, cursor).await;
         }
         let cuts = self.encode(block)?;

@@ -22,7 +22,7 @@ use whimbrel_connector::{
     TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
-use whimbrel_core::{ChunkBounds, ColumnType, Engine, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
 use self::apply::MysqlApplier;
 use self::control::Held;
@@ -187,13 +187,7 @@ impl Target for MysqlTarget {
     }
 
     async fn takes_parts(&mut self, table: &TargetTable) -> Result<bool, Error> {
-        let is_cut =
-            |ty: &ColumnType| matches!(ty, ColumnType::Text { .. } | ColumnType::Blob { .. });
-        if !table
-            .columns
-            .iter()
-            .any(|column| is_cut(&column.source_type))
-        {
+        if !table.is_worth_parts() {
             return Ok(false);
         }
         let layout = Layout::read(&mut self.connection, table).await?;

@@ -99,9 +99,8 @@ pub(crate) fn plain<'v>(value: &'v Value<'_>, slot: &Slot) -> Option<&'v [u8]> {
         {
             Some(text.as_bytes())
         }
-        (SlotKind::JsonText | SlotKind::JsonBinary, Value::Json(text) | Value::Text(text)) => {
-            Some(text.as_bytes())
-        }
+        (SlotKind::JsonText | SlotKind::JsonBinary, Value::Json(text) | Value::Text(text))
+        | (SlotKind::Native, Value::Text(text)) => Some(text.as_bytes()),
         (SlotKind::Bytes, _) => bytes_of(value).ok(),
         (SlotKind::Geometry, Value::Bytes(bytes)) => Some(bytes),
         _ => None,

@@ -379,7 +379,7 @@ impl Connection {
                 Front::Unfinished(bytes) if row_count > 0 && scanned + bytes > block_bytes => break,
                 Front::Unfinished(bytes) => {
                     self.stream.reserve(scanned + bytes + READ_BYTES);
-                    self.stream.fill().await?;
+                    self.fill().await?;
                 }
                 Front::LongRow => return self.long_row().await.map(Some),
                 Front::Row(_) | Front::Last => return self.end_rows().await,
@@ -389,6 +389,23 @@ impl Connection {
             bytes: self.stream.take(scanned),
             row_count,
         }))
+    }
+
+    /// Waits for more bytes; when none come, nothing good will. Cancel safe.
+    pub(super) async fn fill(&mut self) -> Result<(), WireError> {
+        let filled = self.stream.fill().await;
+        if filled.is_err() {
+            self.state = State::Unusable;
+        }
+        filled
+    }
+
+    /// Waits until so many bytes have come and were not taken. Cancel safe.
+    pub(super) async fn fill_to(&mut self, bytes: usize) -> Result<(), WireError> {
+        while self.stream.inbox().len() < bytes {
+            self.fill().await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn long_row(&mut self) -> Result<RowPackets, WireError> {
@@ -406,13 +423,16 @@ impl Connection {
         Ok(None)
     }
 
-    /// Reads the open result to its end and throws it away.
+    /// Reads the open result to its end, or to the server's word that it ends early, and throws it away.
     pub(crate) async fn drain(&mut self) -> Result<(), WireError> {
         loop {
             match self.block_in_parts(READ_BYTES).await {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(WireError::Server(_)) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.state = State::Unusable;
+                    return Err(error);
+                }
             }
         }
     }

@@ -54,14 +54,14 @@ impl Connection {
             return self.part(left, false, block_bytes).await.map(Some);
         }
         if self.state == State::Rows && self.is_long_row_next(block_bytes).await? {
-            let left = RowLeft::of(self.stream.header().await?);
+            let left = RowLeft::of(self.header_at(0).await?);
             return self.part(left, true, block_bytes).await.map(Some);
         }
         let rows = self.block(block_bytes).await?;
         Ok(rows.map(RowsOrPart::Rows))
     }
 
-    /// Whether a row comes next that is longer than a block and not there yet.
+    /// Whether a row comes next that is longer than a block, be it there already or not: what comes in parts is not left to chance.
     async fn is_long_row_next(&mut self, block_bytes: usize) -> Result<bool, WireError> {
         loop {
             match front(self.stream.inbox()) {
@@ -69,9 +69,10 @@ impl Connection {
                 Front::Unfinished(bytes) => match self.stream.inbox().get(HEADER_BYTES) {
                     // Rows of the binary protocol begin with a zero.
                     Some(first) => return Ok(*first == 0 && bytes > block_bytes),
-                    None => self.stream.fill().await?,
+                    None => self.fill().await?,
                 },
-                Front::Row(_) | Front::Last => return Ok(false),
+                Front::Row(bytes) => return Ok(bytes > block_bytes),
+                Front::Last => return Ok(false),
             }
         }
     }
@@ -85,25 +86,43 @@ impl Connection {
     ) -> Result<RowsOrPart, WireError> {
         let needs_header = begins || left.in_packet == 0;
         if needs_header && !begins {
-            left = RowLeft::of(self.stream.header().await?);
+            left = RowLeft::of(self.header_at(0).await?);
         }
         let head = if needs_header { HEADER_BYTES } else { 0 };
         let count = left.in_packet.min(block_bytes.max(1));
-        while self.stream.inbox().len() < head + count {
-            self.stream.fill().await?;
-        }
+        self.fill_to(head + count).await?;
+        let ends_packet = count == left.in_packet;
+        // Behind full packets alone stands an empty one: no part of its own, but the word that the row is over.
+        let is_empty_next =
+            ends_packet && left.goes_on && part_length(self.header_at(head + count).await?) == 0;
         if needs_header {
-            let header = self.stream.header().await?;
-            self.stream.pass_header(header);
+            self.pass_header().await?;
         }
         let bytes = self.stream.take(count);
+        if is_empty_next {
+            self.pass_header().await?;
+        }
         left.in_packet -= count;
-        let ends = left.in_packet == 0 && !left.goes_on;
+        let ends = ends_packet && (!left.goes_on || is_empty_next);
         self.row_left = (!ends).then_some(left);
         Ok(RowsOrPart::Part(RowPart {
             bytes,
             begins,
             ends,
         }))
+    }
+
+    /// The header at a place of the inbox. Cancel safe.
+    async fn header_at(&mut self, place: usize) -> Result<[u8; HEADER_BYTES], WireError> {
+        self.fill_to(place + HEADER_BYTES).await?;
+        let header = self.stream.inbox()[place..].first_chunk();
+        Ok(*header.expect("so many bytes were waited for"))
+    }
+
+    /// Takes a header that is in the inbox, so that it does not wait.
+    async fn pass_header(&mut self) -> Result<(), WireError> {
+        let header = self.header_at(0).await?;
+        self.stream.pass_header(header);
+        Ok(())
     }
 }

@@ -193,6 +193,51 @@ async fn a_reader_given_up_half_way_makes_room_under_the_same_view() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_lost_within_a_row_is_not_lent_again() {
+    for engine in ENGINES {
+        for format in [ReadFormat::InParts, ReadFormat::Decoded] {
+            let pair = Pair::on(engine, "lost_within");
+            // More than the sockets hold, so that the server is in the middle of it.
+            pair.source
+                .sql("create table t (id int primary key, b longblob); insert into t values (1, repeat('x', 15000000)), (2, repeat('x', 15000000))")
+                .unwrap();
+            let mut source = pair.from.source().await.unwrap();
+            let table = pair.tables(&mut *source).await.unwrap().remove(0);
+            let snapshot = source.snapshot(2).await.unwrap();
+            let plan = snapshot.plan(&table, 1 << 40).await.unwrap();
+            let request = ReadRequest {
+                table: &table,
+                bounds: &plan[0],
+                filter: None,
+                format,
+                block_bytes: 64 << 10,
+            };
+            let mut reader = snapshot.reader().await.unwrap();
+            reader.open(request.clone()).await.unwrap();
+            assert!(reader.next().await.unwrap().is_some());
+            let reading = "select id from information_schema.processlist where command = 'Execute' and db = database()";
+            let id = pair.source.sql(reading).unwrap();
+            pair.source.sql(&format!("kill {id}")).unwrap();
+            let lost = loop {
+                match reader.next().await {
+                    Ok(block) => assert!(block.is_some(), "{engine}: it was not lost"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(lost, Error::Transient(_)), "{engine} {lost:?}");
+            drop(reader);
+            let mut reader = snapshot.reader().await.unwrap();
+            reader.open(request).await.unwrap();
+            let mut rows = 0;
+            while let Some(block) = reader.next().await.unwrap() {
+                rows += block.row_count();
+            }
+            assert_eq!(rows, 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lost_connection_or_an_altered_table_is_told_apart() {
     for engine in ENGINES {
         let pair = Pair::on(engine, "lost");

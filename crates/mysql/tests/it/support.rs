@@ -139,6 +139,7 @@ pub(crate) struct How {
     pub(crate) chunk_bytes: u64,
     pub(crate) block_bytes: usize,
     pub(crate) statement_rows_max: Option<u32>,
+    pub(crate) format: ReadFormat,
 }
 
 impl How {
@@ -148,6 +149,7 @@ impl How {
         chunk_bytes: 64 << 20,
         block_bytes: 64 << 10,
         statement_rows_max: None,
+        format: ReadFormat::Decoded,
     };
 
     pub(crate) fn mode(mut self, mode: PrepareMode) -> Self {
@@ -190,7 +192,7 @@ impl Chunk<'_> {
                 table: &self.table.source,
                 bounds: self.bounds,
                 filter: None,
-                format: ReadFormat::Decoded,
+                format: self.how.format,
                 block_bytes: self.how.block_bytes,
             })
             .await?;

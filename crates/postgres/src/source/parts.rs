@@ -7,9 +7,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use whimbrel_connector::{Error, Piece, PieceVisitor, RawRows, RowBlock, RowRefusal, RowVisitor};
+use whimbrel_connector::{Error, LongCells, Piece, PieceVisitor, RowRefusal};
 use whimbrel_core::{Column, ColumnType, Value};
-use whimbrel_net::{BadRow, CellHead, CutAs, Found, RowFraming, RowScanner, ScanFault, Scanned};
+use whimbrel_net::{
+    BadRow, CellHead, CutAs, PartCells, RowFraming, RowScanner, ScanFault, ScannedPart,
+};
 
 use super::rows::{BINARY_HEADER, RowLayout};
 use crate::types::{NOT_TEXT, decode_cell};
@@ -73,7 +75,7 @@ impl PartReader {
         &mut self,
         block: &CopyBlock,
         layout: &Arc<RowLayout>,
-    ) -> Result<PgPart, Error> {
+    ) -> Result<ScannedPart<RowLayout>, Error> {
         let begins = block.message_count > 0;
         if begins == self.scanner.is_some() {
             return Err(layout.refuse_part(None, "it ends too early"));
@@ -97,8 +99,8 @@ impl PartReader {
         if scanner.is_over() {
             self.scanner = None;
         }
-        Ok(PgPart {
-            layout: Arc::clone(layout),
+        Ok(ScannedPart {
+            cells: Arc::clone(layout),
             begins,
             byte_count: block.bytes.len(),
             found,
@@ -115,10 +117,10 @@ impl PartReader {
 }
 
 fn cut(ty: &ColumnType) -> Option<CutAs> {
-    match ty {
-        ColumnType::Text { .. } => Some(CutAs::Text),
-        ColumnType::Blob { .. } => Some(CutAs::Bytes),
-        _ => None,
+    match LongCells::of(ty) {
+        LongCells::Texts => Some(CutAs::Text),
+        LongCells::Bytes => Some(CutAs::Bytes),
+        LongCells::None | LongCells::Whole => None,
     }
 }
 
@@ -152,68 +154,18 @@ impl RowLayout {
     }
 }
 
-/// A part of a row.
-pub(super) struct PgPart {
-    layout: Arc<RowLayout>,
-    begins: bool,
-    byte_count: usize,
-    found: Vec<Scanned>,
-}
-
-impl PgPart {
-    fn cell<'c>(&self, column: usize, cell: &'c Bytes) -> Result<Value<'c>, Error> {
-        let described = self.layout.columns().nth(column);
-        let described =
-            described.ok_or_else(|| self.layout.refuse_part(None, "it has more cells"))?;
+impl PartCells for RowLayout {
+    fn cell(&self, column: usize, cell: &Bytes, visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
+        let described = self.columns().nth(column);
+        let described = described.ok_or_else(|| self.refuse_part(None, "it has more cells"))?;
         let value = cell.get(LENGTH_BYTES..).unwrap_or_default();
-        decode_cell(&described.ty, value)
-            .map_err(|reason| self.layout.refuse_part(Some(column), reason))
-    }
-}
-
-impl RowBlock for PgPart {
-    fn row_count(&self) -> usize {
-        usize::from(self.begins)
-    }
-
-    fn byte_count(&self) -> usize {
-        self.byte_count
-    }
-
-    fn raw(&self) -> Option<RawRows<'_>> {
-        None
-    }
-
-    fn decode(&self, _: &mut RowVisitor<'_>) -> Result<(), Error> {
-        Err(Error::Fatal(
-            "a part of a row was asked to decode its rows".to_owned(),
+        let value = decode_cell(&described.ty, value);
+        visit(Piece::Cell(
+            value.map_err(|reason| self.refuse_part(Some(column), reason))?,
         ))
     }
 
-    fn is_part(&self) -> bool {
-        true
-    }
-
-    fn pieces(&self, visit: &mut PieceVisitor<'_>) -> Result<(), Error> {
-        for Scanned { column, what } in &self.found {
-            visit(match what {
-                Found::Null => Piece::Cell(Value::Null),
-                Found::Cell(cell) => Piece::Cell(self.cell(*column, cell)?),
-                Found::Begin(CutAs::Text, bytes) => Piece::Begin {
-                    of: Value::Text(""),
-                    bytes: *bytes,
-                },
-                Found::Begin(CutAs::Bytes, bytes) => Piece::Begin {
-                    of: Value::Bytes(&[]),
-                    bytes: *bytes,
-                },
-                Found::Part(CutAs::Bytes, part) => Piece::Part(Value::Bytes(part)),
-                Found::Part(CutAs::Text, part) => Piece::Part(Value::Text(
-                    std::str::from_utf8(part)
-                        .map_err(|_| self.layout.refuse_part(Some(*column), NOT_TEXT))?,
-                )),
-            })?;
-        }
-        Ok(())
+    fn not_text(&self, column: usize) -> Error {
+        self.refuse_part(Some(column), NOT_TEXT)
     }
 }

@@ -58,8 +58,8 @@ struct OpenChunk {
     bytes: u64,
     /// Each block is taken whole or not at all.
     sifts: bool,
-    /// Writes rows that go in pieces.
-    pieces: PieceWriter,
+    /// A row that has been begun and comes in parts.
+    pieces: Option<PieceWriter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +206,7 @@ impl PostgresLoader {
         open: &mut OpenChunk,
         block: &dyn RowBlock,
     ) -> Result<(), Error> {
+        open.check_between_rows()?;
         self.message.clear();
         let pieces = self.encode(open, block)?;
         let mut message = std::mem::take(&mut self.message);
@@ -283,7 +284,7 @@ impl PostgresLoader {
                 self.write_pieces(open, raw.bytes, &pieces).await?;
             }
             None if block.is_part() => self.write_part(open, block).await?,
-            None => match RowCursor::of(block.row_count(), block.byte_count()) {
+            None => match RowCursor::of(block) {
                 Some(cursor) => self.write_wide(open, block, cursor).await?,
                 None => self.write_encoded(open, block).await?,
             },
@@ -337,10 +338,11 @@ impl OpenChunk {
 
     fn refuse(&self, row: &[Value<'_>], index: usize, reason: &str) -> Error {
         let table = &self.table;
+        let name = table.columns.get(index);
         let mut refusal = RowRefusal::value(
             &table.source.name,
-            &table.columns[index].name,
-            row[index].kind(),
+            name.map_or("", |column| column.name.as_str()),
+            row.get(index).unwrap_or(&Value::Null).kind(),
             reason,
         );
         if reason == TOO_LONG {
@@ -394,7 +396,7 @@ impl Loader for PostgresLoader {
             rows: 0,
             bytes: 0,
             sifts: load.sifts,
-            pieces: PieceWriter::default(),
+            pieces: None,
         };
         self.message.clear();
         let begun = async {

@@ -30,7 +30,7 @@ use whimbrel_connector::{
     TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
-use whimbrel_core::{ChunkBounds, ColumnType, Engine, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
 
 use crate::connect::connect;
 use crate::errors::{general, of_table};
@@ -210,13 +210,7 @@ impl Target for PostgresTarget {
     }
 
     async fn takes_parts(&mut self, table: &TargetTable) -> Result<bool, Error> {
-        let is_cut =
-            |ty: &ColumnType| matches!(ty, ColumnType::Text { .. } | ColumnType::Blob { .. });
-        if !table
-            .columns
-            .iter()
-            .any(|column| is_cut(&column.source_type))
-        {
+        if !table.is_worth_parts() {
             return Ok(false);
         }
         let columns = self.known.columns(&mut self.connection, table).await?;

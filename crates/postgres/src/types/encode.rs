@@ -115,12 +115,12 @@ fn write_binary(value: &Value<'_>, ty: WireType, out: &mut Vec<u8>) -> Result<()
 /// Stands before a document in the binary form of `jsonb`.
 pub(crate) const JSONB_VERSION: u8 = 1;
 
-/// The bytes of a value whose binary form is the value itself (behind [`JSONB_VERSION`] in a `jsonb`): of any length, so that they may be written in
-/// pieces, behind [`check_plain`]. `None` for all others.
+/// The bytes of a value whose binary form is the value itself (behind [`JSONB_VERSION`] in a `jsonb`), or whose text, where the column takes no other
+/// form: of any length, so that they may be written in pieces, behind [`check_plain`]. `None` for all others.
 pub(crate) fn plain<'v>(value: &'v Value<'_>, ty: WireType) -> Option<&'v [u8]> {
     match (ty, value) {
         (
-            WireType::Text | WireType::Json | WireType::Jsonb,
+            WireType::Text | WireType::Json | WireType::Jsonb | WireType::Other,
             Value::Text(text) | Value::Json(text),
         ) => Some(text.as_bytes()),
         (WireType::Bytea, Value::Bytes(bytes)) => Some(bytes),

@@ -6,8 +6,8 @@
 //! row as it is for any other; a row that is refused when some of it has been sent, or whose parts come to an end before its last cell, is rolled
 //! back with its chunk.
 
-use whimbrel_connector::{Error, Piece, RowBlock, RowCursor};
-use whimbrel_core::{ColumnType, Value};
+use whimbrel_connector::{Error, LongCells, Piece, RowBlock, RowCursor};
+use whimbrel_core::Value;
 
 use super::super::layout::Layout;
 use super::{Cut, OpenChunk};
@@ -27,13 +27,19 @@ pub(super) struct PieceWriter {
     is_over: bool,
 }
 
-/// Whether rows may come in parts: long cells are written as they are, whatever else they hold.
+/// Whether rows may come in parts: cells that are cut are written as they are, whatever else they hold.
 pub(in super::super) fn takes_parts(layout: &Layout) -> bool {
-    layout.slots.iter().all(|slot| match slot.source_type {
-        ColumnType::Text { .. } => slot.kind == SlotKind::Text,
-        ColumnType::Blob { .. } => slot.kind == SlotKind::Bytes,
-        _ => true,
-    })
+    layout
+        .slots
+        .iter()
+        .all(|slot| match LongCells::of(&slot.source_type) {
+            LongCells::Texts => matches!(
+                slot.kind,
+                SlotKind::Text | SlotKind::JsonText | SlotKind::Native
+            ),
+            LongCells::Bytes => matches!(slot.kind, SlotKind::Bytes | SlotKind::Geometry),
+            LongCells::None | LongCells::Whole => true,
+        })
 }
 
 impl OpenChunk {
@@ -45,9 +51,11 @@ impl OpenChunk {
         mut cursor: RowCursor,
     ) -> Result<(), Error> {
         self.end_last(connection).await?;
-        let mut writer = PieceWriter::default();
-        while !writer.is_over {
+        let (mut writer, mut is_over) = (PieceWriter::default(), false);
+        while !is_over {
             self.drop_text();
+            // Unless the row says otherwise.
+            is_over = true;
             let (layout, text) = (&self.layout, &mut self.text);
             let may_cut = |place: usize, value: &Value<'_>| {
                 let slot = layout.slots.get(place);
@@ -55,13 +63,15 @@ impl OpenChunk {
             };
             block.decode(&mut |row| {
                 layout.check_width(row)?;
-                cursor
-                    .next(row, &may_cut, &mut |piece| {
-                        writer.write(piece, layout, row, text)
-                    })
-                    .map(drop)
+                is_over = cursor.next(row, &may_cut, &mut |piece| {
+                    writer.write(piece, layout, row, text)
+                })?;
+                Ok(())
             })?;
             self.send(connection, self.text.len()).await?;
+        }
+        if !writer.is_over {
+            return Err(self.ended_early());
         }
         self.end_row(connection, writer).await?;
         self.total.byte_count += block.byte_count() as u64;
@@ -114,11 +124,15 @@ impl OpenChunk {
     pub(super) fn check_between_rows(&self) -> Result<(), Error> {
         match self.pieces {
             None => Ok(()),
-            Some(_) => Err(Error::Fatal(format!(
-                "a row of table {} ended before its last cell",
-                self.layout.source
-            ))),
+            Some(_) => Err(self.ended_early()),
         }
+    }
+
+    fn ended_early(&self) -> Error {
+        let source = &self.layout.source;
+        Error::Fatal(format!(
+            "a row of table {source} ended before its last cell"
+        ))
     }
 }
 
@@ -181,3 +195,6 @@ impl PieceWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

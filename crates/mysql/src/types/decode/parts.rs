@@ -1,6 +1,7 @@
 //! Rows whose bytes are taken apart as they come.
 
-use whimbrel_core::{Column, ColumnType, Value};
+use whimbrel_connector::LongCells;
+use whimbrel_core::{Column, Value};
 use whimbrel_net::{CellHead, CutAs, RowFraming};
 
 use super::{Cell, RowDecoder, decode_cell, shift};
@@ -17,13 +18,13 @@ pub(crate) struct BinaryRow {
 impl RowDecoder {
     /// How the cells of a row are found in its bytes.
     pub(crate) fn framing<'a>(&self, columns: impl Iterator<Item = &'a Column>) -> BinaryRow {
-        let cuts = columns
-            .zip(&self.cells)
-            .map(|(column, cell)| match (&column.ty, cell) {
-                (ColumnType::Text { .. }, Cell::Text) => Some(CutAs::Text),
-                (ColumnType::Blob { .. }, Cell::Bytes) => Some(CutAs::Bytes),
+        let cuts = columns.zip(&self.cells).map(|(column, cell)| {
+            match (LongCells::of(&column.ty), cell) {
+                (LongCells::Texts, Cell::Text | Cell::Json) => Some(CutAs::Text),
+                (LongCells::Bytes, Cell::Bytes) => Some(CutAs::Bytes),
                 _ => None,
-            });
+            }
+        });
         BinaryRow {
             cuts: cuts.collect(),
             cells: self.cells.clone(),

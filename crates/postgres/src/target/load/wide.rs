@@ -5,8 +5,10 @@
 //! rows, which is that of rows it saw the end of, is compared with ours before the commit. A row that is refused when some of it has been sent, or
 //! whose parts come to an end before its last cell, ends the COPY by CopyFail, and the chunk is rolled back with it.
 
-use whimbrel_connector::{Error, Piece, RefusalKind, RowBlock, RowCursor, RowRefusal, TargetTable};
-use whimbrel_core::{ColumnType, Value, write_text};
+use whimbrel_connector::{
+    Error, LongCells, Piece, RefusalKind, RowBlock, RowCursor, RowRefusal, TargetTable,
+};
+use whimbrel_core::{Value, write_text};
 
 use super::super::ActualColumn;
 use super::{OpenChunk, PostgresLoader, cut};
@@ -15,14 +17,19 @@ use crate::types::{
     encode_text, escape, plain,
 };
 
-/// Whether the rows of a table may come in parts: its long cells are written as they are, whatever else they hold.
+/// Whether the rows of a table may come in parts: its cells that are cut are written as they are, whatever else they hold.
 pub(in super::super) fn takes_parts(table: &TargetTable, columns: &[ActualColumn]) -> bool {
     let planned = table.columns.iter().map(|column| &column.source_type);
-    planned.zip(columns).all(|(from, to)| match from {
-        ColumnType::Text { .. } => to.wire == WireType::Text && to.limit == Limit::None,
-        ColumnType::Blob { .. } => to.wire == WireType::Bytea,
-        _ => true,
-    })
+    planned
+        .zip(columns)
+        .all(|(from, to)| match LongCells::of(from) {
+            LongCells::Texts => {
+                let is_plain = matches!(to.wire, WireType::Text | WireType::Json | WireType::Other);
+                is_plain && to.limit == Limit::None
+            }
+            LongCells::Bytes => to.wire == WireType::Bytea,
+            LongCells::None | LongCells::Whole => true,
+        })
 }
 
 impl PostgresLoader {
@@ -34,11 +41,12 @@ impl PostgresLoader {
         mut cursor: RowCursor,
     ) -> Result<(), Error> {
         self.begin_row(open).await?;
-        let mut is_over = false;
+        let (mut writer, mut is_over) = (PieceWriter::default(), false);
         while !is_over {
             self.start_message();
-            let mut writer = std::mem::take(&mut open.pieces);
             let message = &mut self.message;
+            // Unless the row says otherwise.
+            is_over = true;
             block.decode(&mut |row| {
                 let next = cursor.next(
                     row,
@@ -52,10 +60,13 @@ impl PostgresLoader {
                 is_over = next?;
                 Ok(())
             })?;
-            open.pieces = writer;
             self.send_message(open).await?;
         }
-        Ok(())
+        if writer.is_over {
+            Ok(())
+        } else {
+            Err(open.ended_early())
+        }
     }
 
     /// Writes a part of a row.
@@ -64,18 +75,21 @@ impl PostgresLoader {
         open: &mut OpenChunk,
         block: &dyn RowBlock,
     ) -> Result<(), Error> {
-        if block.row_count() > 0 {
+        let mut writer = if block.row_count() > 0 {
             self.begin_row(open).await?;
-        }
+            PieceWriter::default()
+        } else {
+            let begun = open.pieces.take();
+            begun.ok_or_else(|| Error::Fatal("a part of a row that was not begun".to_owned()))?
+        };
         self.start_message();
-        let mut writer = std::mem::take(&mut open.pieces);
         let message = &mut self.message;
         block.pieces(&mut |piece| {
             writer
                 .write(piece, open, message)
                 .map_err(|reason| writer.refuse(open, piece, reason))
         })?;
-        open.pieces = writer;
+        open.pieces = (!writer.is_over).then_some(writer);
         self.send_message(open).await
     }
 
@@ -114,26 +128,38 @@ impl OpenChunk {
 
     /// Checks that no row has been begun that is not over.
     pub(super) fn check_between_rows(&self) -> Result<(), Error> {
-        if self.pieces.column == 0 && !self.pieces.is_cutting {
-            return Ok(());
+        match self.pieces {
+            None => Ok(()),
+            Some(_) => Err(self.ended_early()),
         }
-        Err(Error::Fatal(format!(
-            "a row of table {} ended before its last cell",
-            self.table.source.name
-        )))
+    }
+
+    fn ended_early(&self) -> Error {
+        let source = &self.table.source.name;
+        Error::Fatal(format!(
+            "a row of table {source} ended before its last cell"
+        ))
     }
 }
 
-/// Writes a row piece by piece, and then the next.
+/// Writes a row piece by piece.
 #[derive(Debug, Default)]
 pub(super) struct PieceWriter {
     /// The next cell, or the one whose parts are being written.
     column: usize,
-    is_cutting: bool,
-    /// Bytes that are still to come of that cell.
-    left: usize,
+    cutting: Option<Cutting>,
     /// The cells of the key that were written, as text.
     key: Vec<(usize, String)>,
+    is_over: bool,
+}
+
+/// A cell whose parts are being written.
+#[derive(Debug)]
+struct Cutting {
+    /// Bytes that are still to come.
+    left: usize,
+    /// Somebody had it whole, and it was looked at.
+    is_checked: bool,
 }
 
 impl PieceWriter {
@@ -164,17 +190,26 @@ impl PieceWriter {
                 self.begin_cell(is_binary, columns.len(), out)?;
                 column.limit.check(&of)?;
                 begin(&of, bytes, column.wire, is_binary, out)?;
-                (self.is_cutting, self.left) = (true, bytes);
+                let whole = plain(&of, column.wire);
+                self.cutting = Some(Cutting {
+                    left: bytes,
+                    is_checked: whole.is_some_and(|whole| whole.len() == bytes),
+                });
             }
             Piece::Part(part) => {
                 let bytes = plain(&part, column.wire).ok_or("it comes in parts")?;
-                self.left = self
+                let cutting = self.cutting.as_mut();
+                let cutting = cutting.ok_or("it has a part and no beginning")?;
+                cutting.left = cutting
                     .left
                     .checked_sub(bytes.len())
                     .ok_or("it has more bytes than it said")?;
-                check_part(&part)?;
+                if !cutting.is_checked {
+                    // All that can be told of a part alone.
+                    check_plain(&part, WireType::Text)?;
+                }
                 write(bytes, &part, is_binary, out);
-                if self.left == 0 {
+                if cutting.left == 0 {
                     self.end_cell(is_binary, columns.len(), out);
                 }
             }
@@ -188,7 +223,7 @@ impl PieceWriter {
         columns: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Refused> {
-        if self.is_cutting {
+        if self.cutting.is_some() {
             return Err("the cell before it lacks bytes");
         }
         if is_binary && self.column == 0 {
@@ -202,14 +237,11 @@ impl PieceWriter {
     }
 
     fn end_cell(&mut self, is_binary: bool, columns: usize, out: &mut Vec<u8>) {
-        self.is_cutting = false;
+        self.cutting = None;
         self.column += 1;
-        if self.column == columns {
-            if !is_binary {
-                out.push(b'\n');
-            }
-            self.column = 0;
-            self.key.clear();
+        self.is_over = self.column == columns;
+        if self.is_over && !is_binary {
+            out.push(b'\n');
         }
     }
 
@@ -265,11 +297,6 @@ fn begin(
         out.extend_from_slice(b"\\\\x");
     }
     Ok(())
-}
-
-/// What can be told of a part alone; of the whole it was told before, where somebody had it.
-fn check_part(part: &Value<'_>) -> Result<(), Refused> {
-    check_plain(part, WireType::Text)
 }
 
 fn write(bytes: &[u8], part: &Value<'_>, is_binary: bool, out: &mut Vec<u8>) {
