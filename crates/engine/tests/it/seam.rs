@@ -512,3 +512,37 @@ async fn a_part_is_written_down_right_behind_what_came_before_it() {
     assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
     assert_equal(&pair, &["orders", "items", "events"], "after the cut");
 }
+
+/// A part of a transaction is at the target, and the resume is to end before that transaction.
+#[tokio::test(start_paused = true)]
+async fn a_part_becomes_whole_though_the_task_is_to_end_before_it() {
+    let pair = pair(false);
+    let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {}).await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    let limit_us = now_us();
+    while now_us() <= limit_us {
+        std::hint::spin_loop();
+    }
+    let mut once = resumed();
+    once.load.retry.retries_max = 0;
+    let faults = Faults::at(Call::Define, 1, When::After, 1);
+    let cut = follow(&pair, &once, &faults, async |_| {
+        pair.source.transact(defining(&pair));
+    })
+    .await;
+    cut.unwrap_err();
+    let whole = pair.source.get(&name("items")).unwrap();
+    pair.source.transact(vec![insert("items", 600)]);
+    let spec = CdcSpec {
+        stop_at: Some(StopTime::Commit(limit_us)),
+        ..resumed()
+    };
+    let outcome = follow(&pair, &spec, &Faults::none(), async |_| {
+        std::future::pending::<()>().await;
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::CommitTime);
+    assert_equal(&pair, &["orders"], "whole");
+    let items = pair.target.get(&name("items")).unwrap();
+    assert_eq!(items.rows.len(), whole.rows.len(), "and nothing behind it");
+}

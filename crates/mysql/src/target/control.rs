@@ -117,6 +117,7 @@ async fn claim_locked(connection: &mut Connection, task: &str) -> Result<TaskFen
             .execute(&format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"))
             .await?;
     }
+    rename_checkpoints(connection).await?;
     for sql in tables(connection.engine()) {
         connection.execute(&sql).await?;
     }
@@ -141,6 +142,20 @@ async fn claim_locked(connection: &mut Connection, task: &str) -> Result<TaskFen
             .ok_or_else(|| WireError::protocol("an epoch that is no number"))?,
         holder: row.text(1).to_owned(),
     })
+}
+
+/// Gives the checkpoints of an earlier version the name that they have now: users may have a table of the other name, with other columns.
+async fn rename_checkpoints(connection: &mut Connection) -> Result<(), WireError> {
+    let are_there = format!(
+        "SELECT 1 FROM information_schema.columns \
+         WHERE table_schema = '{DATABASE}' AND table_name = 'awsdms_txn_state' AND column_name = 'epoch'"
+    );
+    if connection.row(&are_there).await?.is_some() {
+        let rename =
+            format!("RENAME TABLE {DATABASE}.awsdms_txn_state TO {DATABASE}.awsdms_checkpoint");
+        connection.execute(&rename).await?;
+    }
+    Ok(())
 }
 
 /// Adds what tables of earlier versions lack.

@@ -1,9 +1,11 @@
 //! The record of a load at the target, and its fence.
 
-use whimbrel_connector::{Error, LoadRecord, Target, TargetTable, TaskFence};
+use whimbrel_connector::control_tables::{ControlWrite, TXN_STATE};
+use whimbrel_connector::{Checkpoint, Error, LoadRecord, Target, TargetTable, TaskFence};
 use whimbrel_core::{ChunkBounds, ChunkId, Position};
+use whimbrel_testkit::Server;
 
-use crate::support::{Chunk, ENGINES, How, Pair};
+use crate::support::{Chunk, ENGINES, How, Pair, connector};
 
 const SETUP: &str =
     "create table t (id int primary key, n int); insert into t values (1, 1), (2, 2), (3, 3)";
@@ -220,5 +222,42 @@ async fn an_older_epoch_is_refused_everywhere() {
             "epochs are never handed out twice"
         );
         again.forget(&later).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_an_earlier_version_wrote_is_found() {
+    for engine in ENGINES {
+        let server = Server::private(engine).unwrap();
+        let database = server.database("earlier").unwrap();
+        let checkpoint = Checkpoint::at(Position::new("binlog.000001:4"));
+        let text = checkpoint.to_text("task");
+        database
+            .sql(&format!(
+                "create database awsdms_control;
+                 create table awsdms_control.awsdms_txn_state (task_name varchar(128) not null primary key, epoch bigint not null,
+                   state_time datetime(6) not null, checkpoint mediumtext not null);
+                 insert into awsdms_control.awsdms_txn_state values ('task', 1, now(), '{text}')"
+            ))
+            .unwrap();
+        for _ in 0..2 {
+            let mut target = connector(&database.url()).target().await.unwrap();
+            let fence = target.claim("task").await.unwrap();
+            let found = target.checkpoint(&fence).await.unwrap();
+            assert_eq!(found.as_ref(), Some(&checkpoint), "{engine}");
+            // Users have theirs under the earlier name.
+            let write = ControlWrite {
+                table: &TXN_STATE,
+                replaces: Vec::new(),
+                rows: Vec::new(),
+            };
+            target.write_control(None, &write).await.unwrap();
+        }
+        let columns = "select group_concat(column_name order by ordinal_position) from information_schema.columns where table_name = 'awsdms_txn_state'";
+        let columns = database.sql(columns).unwrap();
+        assert_eq!(
+            columns.trim(),
+            "SERVER_NAME,TASK_NAME,STATE_TIME,CHECKPOINT"
+        );
     }
 }
