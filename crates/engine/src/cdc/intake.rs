@@ -201,10 +201,21 @@ impl Follower<'_> {
         self.ahead.take_if(|ahead| stream.has_reached(place, ahead));
     }
 
+    /// Whether the transaction at hand is an empty one in front of that of which the target has a part: a server may tell it the second time and not the first (one of others in a stream of
+    /// transactions in progress). Its place must not take that of the part, as in [`Self::idle`].
+    fn is_in_front_of_part(&self) -> bool {
+        self.again.is_awaited() && self.applied_before > 0 && self.changes_in_transaction == 0
+    }
+
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {
         let is_past_limit = self.is_past_limit(Some(committed_at_us));
         if is_past_limit && !self.has_defined() {
             return self.end_at_limit();
+        }
+        if self.is_in_front_of_part() {
+            self.is_in_transaction = false;
+            self.waiting_since.close(committed_at_us, self.has_part());
+            return self.pass(&*place);
         }
         self.again.come();
         if self.changes_in_transaction > 0 {

@@ -19,7 +19,7 @@ use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
 use super::{CdcOutcome, Run, is_of, unless_stopped};
-use crate::{RunError, TableState};
+use crate::{RunError, TableErrorPolicy, TableState};
 
 /// Why the changes of a table are gone that would join at a place behind its view.
 const OLDER: &str = "its rows are older than the place from which the log is kept";
@@ -253,6 +253,8 @@ impl<'a> Run<'a> {
                 .record(&changes, &checkpoint)
                 .await
                 .map_err(RunError::Target)?;
+            // Once it is written down: a resume does not meet it again.
+            self.check_lost(&changes)?;
         }
         followed.retain(|record| {
             let state = record.follow.as_ref();
@@ -316,6 +318,23 @@ impl<'a> Run<'a> {
             }));
         }
         changes
+    }
+
+    /// Ends the task where its policy says so of tables that are in error now.
+    fn check_lost(&self, changes: &[RecordChange]) -> Result<(), RunError> {
+        let lost = changes.iter().find_map(|change| match change {
+            RecordChange::Put { table, state } => Some((table, state.suspended.as_ref()?)),
+            _ => None,
+        });
+        let Some((table, reason)) = lost else {
+            return Ok(());
+        };
+        if self.spec.load.on_table_error == TableErrorPolicy::StopTask {
+            return Err(RunError::Table(format!(
+                "table {table}: {reason}; load the table again"
+            )));
+        }
+        self.spec.load.check_tables_in_error(self.progress)
     }
 
     /// A table that is another one by now, and into which other tasks write too, cannot be loaded: its rows of before are among theirs.

@@ -410,44 +410,49 @@ async fn names_that_are_exchanged_are_right_wherever_the_task_is_cut() {
     assert!(struck > 20, "only {struck} faults struck");
 }
 
-/// The target has a part of a transaction, and the source tells nothing but where it is for long.
+/// The target has a part of a transaction, and the source tells a place in front of it: where it is, for long, or an empty transaction that it had left out.
 #[tokio::test(start_paused = true)]
 async fn a_place_in_front_of_a_part_does_not_take_its_place() {
-    let pair = pair(false);
-    // What comes twice shows where there is no key.
-    let mut events = MemoryTable {
-        table: numbered("events", 0, 77),
-        ..table("events", 0)
-    };
-    events.table.primary_key.clear();
-    pair.source.put(events);
-    let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {}).await;
-    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
-    let mut once = resumed();
-    once.load.retry.retries_max = 0;
-    let faults = Faults::at(Call::Define, 1, When::After, 1);
-    let cut = follow(&pair, &once, &faults, async |_| {
-        let mut changes = vec![insert("events", 1)];
-        changes.extend(defining(&pair));
-        pair.source.transact(changes);
-    })
-    .await;
-    cut.unwrap_err();
-    assert_eq!(faults.struck(), 1);
-    // Three tables, and the place.
-    pair.source.tell_in_pieces(1, 4);
-    // Where the place was written down, what comes next would write the part down again.
-    let faults = Faults::at(Call::ApplyCommit, 2, When::Before, 1);
-    let cut = follow(&pair, &once, &faults, async |_| {
-        tokio::time::sleep(Duration::from_mins(1)).await;
-        pair.source.tell_in_pieces(1, usize::MAX);
-    })
-    .await;
-    cut.unwrap_err();
-    assert_eq!(faults.struck(), 1);
-    let outcome = follow(&pair, &resumed(), &Faults::none(), async |_| {}).await;
-    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
-    assert_equal(&pair, &["orders", "items", "events"], "after both");
+    for is_empty_one in [false, true] {
+        let pair = pair(false);
+        // What comes twice shows where there is no key.
+        let mut events = MemoryTable {
+            table: numbered("events", 0, 77),
+            ..table("events", 0)
+        };
+        events.table.primary_key.clear();
+        pair.source.put(events);
+        let outcome = follow(&pair, &cdc(), &Faults::none(), async |_| {}).await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        let mut once = resumed();
+        once.load.retry.retries_max = 0;
+        let faults = Faults::at(Call::Define, 1, When::After, 1);
+        let cut = follow(&pair, &once, &faults, async |_| {
+            let mut changes = vec![insert("events", 1)];
+            changes.extend(defining(&pair));
+            pair.source.transact(changes);
+        })
+        .await;
+        cut.unwrap_err();
+        assert_eq!(faults.struck(), 1);
+        if is_empty_one {
+            pair.source.tell_empty_before_last();
+        }
+        // Three tables, and the place.
+        pair.source.tell_in_pieces(1, 4);
+        // Where the place was written down, what comes next would write the part down again.
+        let faults = Faults::at(Call::ApplyCommit, 2, When::Before, 1);
+        let cut = follow(&pair, &once, &faults, async |_| {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            pair.source.tell_in_pieces(1, usize::MAX);
+        })
+        .await;
+        cut.unwrap_err();
+        assert_eq!(faults.struck(), 1);
+        let outcome = follow(&pair, &resumed(), &Faults::none(), async |_| {}).await;
+        assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+        assert_equal(&pair, &["orders", "items", "events"], "after both");
+    }
 }
 
 /// Behind the wanted end comes a transaction that begins with a definition, and is not whole yet when all up to the end is applied.

@@ -362,7 +362,8 @@ pub(super) fn in_part(
     held_back: &[RecordChange],
     renamed: &[(TableName, TableName)],
 ) -> Vec<RecordChange> {
-    let mut changes = Vec::new();
+    // What goes is in front: another of them may have got the name.
+    let (mut changes, mut puts) = (Vec::new(), Vec::new());
     for change in held_back {
         let RecordChange::Put { table, state } = change else {
             continue;
@@ -378,7 +379,7 @@ pub(super) fn in_part(
                 name = from;
             }
         }
-        changes.push(RecordChange::Put {
+        puts.push(RecordChange::Put {
             table: table.clone(),
             state: FollowState {
                 suspended_in_part: true,
@@ -386,6 +387,7 @@ pub(super) fn in_part(
             },
         });
     }
+    changes.extend(puts);
     changes
 }
 
