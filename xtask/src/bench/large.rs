@@ -109,6 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let default = tree().join("bench/RESULTS-LARGE.md");
     let output = args.output.clone().unwrap_or(default);
     let mut text = head(args);
+    let mut failed = Vec::new();
     for case in cases {
         let name = case.name();
         eprintln!("{name}");
@@ -128,11 +129,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 eprintln!("{name}: {error:#}");
                 let line = format!("| {name} | failed: {error} | | | |\n");
                 text.push_str(&line);
+                failed.push(name);
             }
         }
         report::write(&output, &text)?;
     }
     println!("written to {}", output.display());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
