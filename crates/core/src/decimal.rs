@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::digits::{append_front, four_digits, write_unsigned};
+
 /// An exact decimal number, or one of PostgreSQL's three special ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decimal<'a> {
@@ -150,41 +152,36 @@ impl DecimalDigits<'_> {
         if self.negative {
             out.push(b'-');
         }
+        let digits = |index| four_digits(self.group(index).into());
         let weight = i32::from(self.weight);
         if weight < 0 {
             out.push(b'0');
         } else {
-            for index in 0..=weight {
-                let digits = four_digits(self.group(index));
-                let skip = if index == 0 { leading_zeros(digits) } else { 0 };
-                out.extend_from_slice(&digits[skip..]);
-            }
+            append_number(digits(0), out);
+        }
+        for index in 1..=weight {
+            append_front(&digits(index), 4, out);
         }
         if self.scale > 0 {
             out.push(b'.');
             let mut left = usize::from(self.scale);
             let mut index = weight + 1;
             while left > 0 {
-                let digits = four_digits(self.group(index));
-                let take = left.min(4);
-                out.extend_from_slice(&digits[..take]);
-                left -= take;
+                let count = left.min(4);
+                append_front(&digits(index), count, out);
+                left -= count;
                 index += 1;
             }
         }
     }
 }
-fn four_digits(group: u16) -> [u8; 4] {
-    let digit = |divisor: u16| b'0' + (group / divisor % 10) as u8;
-    [digit(1000), digit(100), digit(10), digit(1)]
-}
 
-/// How many leading zeros to leave out; the last digit always stays.
-fn leading_zeros(digits: [u8; 4]) -> usize {
-    digits[..3]
-        .iter()
-        .take_while(|&&digit| digit == b'0')
-        .count()
+/// Appends the digits without leading zeros; the last always stays.
+fn append_number(digits: [u8; 4], out: &mut Vec<u8>) {
+    let zeros = digits[..3].iter().take_while(|&&digit| digit == b'0');
+    let skipped = zeros.count();
+    let shown = u32::from_be_bytes(digits) << (8 * skipped);
+    append_front(&shown.to_be_bytes(), 4 - skipped, out);
 }
 
 fn write_groups_of_text(text: &str, out: &mut Vec<u8>) -> Result<(), InvalidDecimal> {
@@ -300,22 +297,18 @@ impl ShortDecimal {
         if self.unscaled < 0 {
             out.push(b'-');
         }
-        let scale = usize::from(self.scale);
-        let mut digits = [b'0'; SHORT_DIGITS + 1];
-        let mut at = digits.len();
-        let mut rest = self.unscaled.unsigned_abs();
-        while rest > 0 {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
+        let unscaled = self.unscaled.unsigned_abs();
+        let scale = u32::from(self.scale);
+        if scale == 0 {
+            write_unsigned(unscaled, out);
+            return;
         }
-        let point = digits.len() - scale;
-        // At least one digit before the point.
-        out.extend_from_slice(&digits[at.min(point - 1)..point]);
-        if scale > 0 {
-            out.push(b'.');
-            out.extend_from_slice(&digits[point..]);
-        }
+        let power = 10_u64.pow(scale);
+        write_unsigned(unscaled / power, out);
+        // The digit before the fraction, which keeps its zeros, becomes the point.
+        let point = out.len();
+        write_unsigned(unscaled % power + power, out);
+        out[point] = b'.';
     }
 }
 

@@ -9,6 +9,7 @@ mod chunk;
 pub mod clock;
 mod column;
 mod decimal;
+pub mod digits;
 mod engine;
 pub mod mapping;
 pub mod objects;

@@ -26,31 +26,35 @@ pub struct CivilDate {
 impl CivilDate {
     /// The date that lies `days` after 2000-01-01.
     ///
-    /// Counts in 400-year eras from 0000-03-01, where the leap day is the last day of a year.
+    /// Counts in 400-year eras from 0000-03-01, where the leap day is the last day of a year. Within an era, divisions are
+    /// multiplications, after "Euclidean affine functions and their application to calendar algorithms" (Neri and Schneider, 2022).
     #[expect(
         clippy::cast_possible_truncation,
         reason = "each remainder is bounded by its divisor"
     )]
-    #[expect(
-        clippy::cast_sign_loss,
-        reason = "Euclidean remainders are not negative"
-    )]
+    #[inline]
     pub fn from_days(days: i32) -> Self {
+        const DAYS_OF_ERA: i64 = 146_097;
+        /// 2^32 / 1461 (four years), rounded up, for quarters of days.
+        const YEARS: u64 = 2_939_745;
         let shifted = i64::from(days) + 730_425;
-        let era = shifted.div_euclid(146_097);
-        let day_of_era = shifted.rem_euclid(146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u8;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        } as u8;
-        let year = (year_of_era + era * 400 + i64::from(month <= 2)) as i32;
-        Self { year, month, day }
+        let era = shifted.div_euclid(DAYS_OF_ERA);
+        let quarters = shifted.rem_euclid(DAYS_OF_ERA) as u32 * 4 + 3;
+        let century = quarters / DAYS_OF_ERA as u32;
+        let years = YEARS * u64::from((quarters % DAYS_OF_ERA as u32) | 3);
+        let year_of_era = century * 100 + (years >> 32) as u32;
+        let day_of_year = years as u32 / YEARS as u32 / 4;
+        // Months, from March on, in the upper half.
+        let months = day_of_year * 2141 + 197_913;
+        let is_next_year = day_of_year >= 306;
+        let month = (months >> 16) as u8 - if is_next_year { 12 } else { 0 };
+        let day = ((months & 0xFFFF) / 2141 + 1) as u8;
+        let year = i64::from(year_of_era) + era * 400 + i64::from(is_next_year);
+        Self {
+            year: year as i32,
+            month,
+            day,
+        }
     }
 
     /// Days after 2000-01-01. `None` when month or day are out of range.

@@ -29,14 +29,22 @@ pub enum TableState {
     Error,
     /// It is gone at the source.
     Dropped,
+    /// A rule names it, and there was no such table at the source when the run began, or none that the user may see.
+    Missing,
 }
+
+/// Of a table that is [`TableState::Missing`].
+pub(crate) const MISSING: &str = "no such table is at the source, or the user may not see it; correct the rule that names it (names are case-sensitive, and views are selected by table-type view), or grant the user SELECT on it";
 
 const NOT_SELECTED: &str = "the table mappings do not select the table any more: its rows at the target stay as they are; add a rule that selects it to load it";
 
 impl TableState {
     /// Whether nothing more happens to the table in this load.
     pub fn is_over(self) -> bool {
-        matches!(self, Self::Completed | Self::Error | Self::Dropped)
+        matches!(
+            self,
+            Self::Completed | Self::Error | Self::Dropped | Self::Missing
+        )
     }
 
     /// The state's text in the API.
@@ -47,7 +55,7 @@ impl TableState {
             Self::Completed => "Table completed",
             Self::Cancelled => "Table cancelled",
             Self::Error => "Table error",
-            Self::Dropped => "Table does not exist",
+            Self::Dropped | Self::Missing => "Table does not exist",
         }
     }
 }
@@ -419,6 +427,21 @@ impl Progress {
         let entry = inner.tables.entry(name.clone());
         let entry = entry.or_insert_with(|| TableProgress::new(0));
         entry.message = Some(format!("not loaded yet: {why}"));
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
+    /// Lists tables that are named and not there.
+    pub(crate) fn miss(&self, tables: &BTreeSet<TableName>) {
+        let mut inner = self.lock();
+        for name in tables {
+            let missing = || TableProgress {
+                state: TableState::Missing,
+                message: Some(MISSING.to_owned()),
+                ..TableProgress::new(0)
+            };
+            inner.tables.entry(name.clone()).or_insert_with(missing);
+        }
         drop(inner);
         self.changed.notify_waiters();
     }

@@ -198,6 +198,9 @@ impl FullLoadSpec {
         table: &Table,
         target: &dyn Target,
     ) -> Result<TargetTable, Error> {
+        if let Some(why) = &table.hidden {
+            return Err(Error::table(&table.name, why));
+        }
         let name = self.shaper().target_name(&table.name)?;
         self.shaper().plan(target, table, name, self.keys)
     }

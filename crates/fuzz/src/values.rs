@@ -91,6 +91,7 @@ pub(crate) fn table() -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
+        hidden: None,
         notes: Vec::new(),
     }
 }

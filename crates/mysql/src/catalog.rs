@@ -4,6 +4,7 @@ mod computed;
 mod keys;
 mod objects;
 mod partitions;
+mod sight;
 mod storage;
 mod unlogged;
 
@@ -19,6 +20,7 @@ use whimbrel_core::{Column, Engine, Generation, Table, TableName};
 use crate::quote;
 use crate::types::CatalogType;
 use crate::wire::{Connection, TextRow, WireError};
+use sight::Sight;
 
 /// The database that holds our own records at a target.
 pub(crate) const CONTROL_DATABASE: &str = "awsdms_control";
@@ -147,9 +149,11 @@ async fn described(
         [only] => Scope::Table(&only.name.clone()),
         _ => Scope::User,
     };
+    let sight = Sight::of_user(connection).await?;
     let mut columns = columns_of(connection, scope).await?;
     let mut keys = keys::primary_keys(connection, scope).await?;
     for table in &mut tables {
+        table.hidden = sight.obstacle(connection, &table.name).await?;
         let found = columns.remove(&table.name).unwrap_or_default();
         table.columns = found.iter().map(CatalogColumn::column).collect();
         keys::set(table, &keys.remove(&table.name).unwrap_or_default());
@@ -199,6 +203,7 @@ fn bare_table(engine: Engine, row: &TextRow) -> Table {
             .number(3)
             .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
         outside_snapshot: unversioned.map(storage::outside_snapshot),
+        hidden: None,
         notes: unversioned.map(storage::note).into_iter().collect(),
     }
 }

@@ -1,5 +1,7 @@
 //! `--dry-run`: the plan and the SQL. The plan is printed as comments, so that the whole is a script.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use whimbrel_connector::{Error, RawFormat, Snapshot, Target, TargetTable};
 use whimbrel_core::TableName;
@@ -74,7 +76,8 @@ pub(super) async fn run(
         let script = as_script(survey, heading, &entries);
         print(&(script + &planned_objects::script(&objects)));
     }
-    let has_errors = entries.iter().any(|entry| entry.planned.target.is_err());
+    let is_complete = survey.plan.unmatched.names.is_empty();
+    let has_errors = entries.iter().any(|entry| entry.planned.target.is_err()) || !is_complete;
     Ok(if has_errors {
         Exit::Incomplete
     } else {
@@ -128,6 +131,15 @@ fn as_script(survey: &Survey, heading: &Heading, entries: &[Entry<'_>]) -> Strin
             let name = &entry.planned.source.name;
             parts.push(comment(&format!("error: {name}: {message}")));
         }
+    }
+    let unmatched = &survey.plan.unmatched;
+    for name in &unmatched.names {
+        parts.push(comment(&format!(
+            "error: {name}: no such table is at the source, or the user may not see it"
+        )));
+    }
+    for pattern in &unmatched.patterns {
+        parts.push(comment(&format!("note: no table matches {pattern}")));
     }
     let noted = entries.iter().flat_map(Entry::notes);
     parts.extend(notes::lines(noted).iter().map(|note| comment(note)));
@@ -211,7 +223,13 @@ fn as_json(survey: &Survey, heading: &Heading, entries: &[Entry<'_>]) -> Value {
         "jobs": heading.jobs,
         "types": types,
         "tables": tables,
+        "missing": texts(&survey.plan.unmatched.names),
+        "unmatched_patterns": texts(&survey.plan.unmatched.patterns),
     })
+}
+
+fn texts(names: &BTreeSet<TableName>) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

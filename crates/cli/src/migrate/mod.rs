@@ -15,6 +15,7 @@ use whimbrel_connector::{Connector, Feeding, KeyPolicy, in_background};
 use whimbrel_core::TableName;
 use whimbrel_engine::{
     FullLoadSpec, Progress, ProgressSnapshot, RetryPolicy, RunError, StartKind, TableErrorPolicy,
+    TableState,
 };
 
 use crate::address::{Address, End};
@@ -203,7 +204,8 @@ fn conclude(
     }
     let (exit, failure) = match ended {
         Ok(Outcome::Done { tables_errored }) => {
-            incomplete(tables_errored, snapshot.objects_failed())
+            let missing = snapshot.count(TableState::Missing);
+            incomplete((tables_errored, missing), snapshot.objects_failed())
         }
         Ok(Outcome::Stopped) => {
             let help = if has_begun { RESUME_HELP } else { BEGIN_HELP };
@@ -236,18 +238,28 @@ fn conclude(
 }
 
 /// What is left to be done at the end of a run that went through.
-fn incomplete(tables_errored: usize, objects_failed: usize) -> (Exit, Option<Failure>) {
+fn incomplete(
+    (tables_errored, tables_missing): (usize, usize),
+    objects_failed: usize,
+) -> (Exit, Option<Failure>) {
     let things = crate::format::things;
-    let (message, help) = match (tables_errored, objects_failed) {
-        (0, 0) => return (Exit::Done, None),
-        (0, objects) => (
+    let (message, help) = match (tables_errored, tables_missing, objects_failed) {
+        (0, 0, 0) => return (Exit::Done, None),
+        (0, 0, objects) => (
             format!(
                 "all rows are there, but {} could not be made",
                 things(objects, "object")
             ),
             "mend the cause and run the statement that is shown, or run the same command with --resume: rows and objects that are there stay as they are",
         ),
-        (tables, _) => (
+        (0, missing, _) => (
+            format!(
+                "{} that --tables names could not be found at the source",
+                things(missing, "table")
+            ),
+            "correct the name, or grant the user SELECT on it; then run the command again, or one for this table alone",
+        ),
+        (tables, _, _) => (
             format!("{} could not be migrated", things(tables, "table")),
             "mend the cause, then run the same command with --resume: tables that are done stay as they are",
         ),

@@ -82,7 +82,7 @@ impl Display for Bars {
             if table.state != TableState::FullLoad {
                 self.remove(name);
             }
-            if table.state == TableState::Error {
+            if matches!(table.state, TableState::Error | TableState::Missing) {
                 let message = table.message.as_deref().unwrap_or("unknown error");
                 self.screen.print(&format!("table {name}: {message}\n"));
             }

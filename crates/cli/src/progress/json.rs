@@ -144,7 +144,9 @@ pub(crate) fn finished(
 ) {
     let outcome = match exit {
         Exit::Done => "complete",
-        Exit::Incomplete if snapshot.count(TableState::Error) == 0 => "objects_in_error",
+        Exit::Incomplete if snapshot.count(TableState::Error) > 0 => "tables_in_error",
+        Exit::Incomplete if snapshot.count(TableState::Missing) > 0 => "tables_missing",
+        Exit::Incomplete if snapshot.objects_failed() > 0 => "objects_in_error",
         Exit::Incomplete => "tables_in_error",
         Exit::Interrupted => "interrupted",
         Exit::Usage | Exit::Connection | Exit::Failed => "failed",
@@ -171,6 +173,7 @@ fn counts(snapshot: &ProgressSnapshot) -> Value {
         "completed": snapshot.count(TableState::Completed),
         "loading": snapshot.count(TableState::FullLoad),
         "error": snapshot.count(TableState::Error),
+        "missing": snapshot.count(TableState::Missing),
     })
 }
 
@@ -183,6 +186,7 @@ fn state_name(state: TableState) -> &'static str {
         TableState::Cancelled => "cancelled",
         TableState::Error => "error",
         TableState::Dropped => "dropped",
+        TableState::Missing => "missing",
     }
 }
 

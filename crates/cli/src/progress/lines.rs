@@ -67,7 +67,7 @@ fn change(name: &TableName, table: &TableProgress) -> Option<String> {
                 format::duration(time)
             )),
         )),
-        TableState::Error => Some(format!(
+        TableState::Error | TableState::Missing => Some(format!(
             "{name}: error: {}\n",
             table.message.as_deref().unwrap_or("unknown")
         )),

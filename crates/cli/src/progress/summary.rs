@@ -134,6 +134,7 @@ fn state(state: TableState) -> &'static str {
         TableState::Completed => "done",
         TableState::Error => "error",
         TableState::Dropped => "gone",
+        TableState::Missing => "not there",
     }
 }
 

@@ -69,6 +69,7 @@ fn table(engine: Engine) -> TargetTable {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
+            hidden: None,
             notes: Vec::new(),
         },
         shaped: None,

@@ -62,6 +62,7 @@ fn described(fixture: &Fixture) -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
+        hidden: None,
         notes: Vec::new(),
     }
 }

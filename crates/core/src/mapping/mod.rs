@@ -28,6 +28,7 @@ mod selection;
 mod table_rules;
 mod table_settings;
 mod transformation;
+mod unmatched;
 
 pub use conversion::{Conversion, ConversionError, Converted};
 pub use data_type::{DataType, TypeName, is_lob, type_word};
@@ -45,6 +46,7 @@ pub use selection::TableKind;
 pub use table_rules::{Origin, TableRules, TargetColumn, TargetKey};
 pub use table_settings::{LobMode, ParallelLoad, Ranges};
 pub use transformation::KeyOrigin;
+pub use unmatched::{Inclusions, Unmatched};
 
 use crate::{Column, TableName};
 use acting::Use;

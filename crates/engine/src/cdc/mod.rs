@@ -65,7 +65,7 @@ pub use spec::{
 
 use crate::data_errors::Tally;
 use crate::feeding;
-use crate::full_load::{unfollowable, views_of};
+use crate::full_load::{Found, unfollowable};
 use crate::hold::Hold;
 use crate::objects::{Building, Built, Stage};
 use crate::retry::Headway;
@@ -225,8 +225,7 @@ impl Run<'_> {
         if let Some(wait) = self.spec.running_wait {
             log.wait_for_running(wait);
         }
-        self.check_views(&mut *source, start).await?;
-        let mut tables = self.tables(&mut *source).await?;
+        let mut tables = self.tables(&mut *source, start).await?;
         match start {
             CdcStart::Resume => {
                 let taken = self.check_begun(&mut *log, &mut *target, &tables).await?;
@@ -295,33 +294,21 @@ impl Run<'_> {
         }
     }
 
-    async fn tables(&self, source: &mut dyn Source) -> Result<Vec<Table>, RunError> {
-        let mappings = &self.spec.load.mappings;
-        let tables = source
-            .tables(&|name| mappings.selects(name))
-            .await
-            .map_err(RunError::Source)?;
-        if tables.is_empty() && self.spec.load.fails_without_tables {
+    async fn tables(
+        &self,
+        source: &mut dyn Source,
+        start: &CdcStart,
+    ) -> Result<Vec<Table>, RunError> {
+        let found = Found::at(source, &self.spec.load.mappings).await;
+        let found = found.map_err(RunError::Source)?;
+        check_views(&found.views, start)?;
+        if found.tables.is_empty() && self.spec.load.fails_without_tables {
             return Err(RunError::NoTables);
         }
-        Ok(tables)
-    }
-
-    /// No log tells what changes in a view. One that came to be later is no reason to end what is under way.
-    async fn check_views(&self, source: &mut dyn Source, start: &CdcStart) -> Result<(), RunError> {
-        let views = views_of(source, &self.spec.load.mappings).await;
-        match views.map_err(RunError::Source)?.first() {
-            Some(view) if matches!(start, CdcStart::Resume) => {
-                warn!(view = %view.name, "a view that the table mappings select is not followed");
-                Ok(())
-            }
-            Some(view) => Err(RunError::Table(format!(
-                "the table mappings select views, {} for one, and no log tells what changes in a view; select tables alone (table-type table), or load the \
-                 views by a task that does not follow changes",
-                view.name
-            ))),
-            None => Ok(()),
+        if !self.spec.loads && matches!(start, CdcStart::Fresh { .. }) {
+            self.progress.miss(&found.unmatched.names);
         }
+        Ok(found.tables)
     }
 
     /// A run that begins anew: clears what an earlier one left, has the log kept, and writes the first checkpoint.
@@ -400,8 +387,8 @@ impl Run<'_> {
             return Ok((tables.to_vec(), Vec::new()));
         }
         // Those that were found before the log was kept may have been altered before it was.
-        let mut now = self.tables(source).await?;
-        now.retain(|table| tables.iter().any(|known| known.name == table.name));
+        let is_known = |name: &TableName| tables.iter().any(|known| known.name == *name);
+        let now = source.tables(&is_known).await.map_err(RunError::Source)?;
         let altered = log.altered_since(&now, from).await;
         Ok((now, altered.map_err(RunError::Source)?))
     }
@@ -673,5 +660,21 @@ fn adopt(table: Table) -> RecordChange {
             has_joined: true,
             ..FollowState::loaded(table)
         },
+    }
+}
+
+/// No log tells what changes in a view. One that came to be later is no reason to end what is under way.
+fn check_views(views: &[Table], start: &CdcStart) -> Result<(), RunError> {
+    match views.first() {
+        Some(view) if matches!(start, CdcStart::Resume) => {
+            warn!(view = %view.name, "a view that the table mappings select is not followed");
+            Ok(())
+        }
+        Some(view) => Err(RunError::Table(format!(
+            "the table mappings select views, {} for one, and no log tells what changes in a view; select tables alone (table-type table), or load the \
+             views by a task that does not follow changes",
+            view.name
+        ))),
+        None => Ok(()),
     }
 }

@@ -40,8 +40,8 @@ mod sift;
 mod subtask;
 
 pub use apart::{are_one_database, check_ends_are_apart};
+pub(crate) use plan::{Found, unfollowable};
 pub use plan::{LoadPlan, PlannedTable, plan_full_load};
-pub(crate) use plan::{unfollowable, views_of};
 pub use segments::Split;
 
 use std::collections::{BTreeSet, HashSet};

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
-use whimbrel_core::mapping::{TableKind, TableMappings};
+use whimbrel_core::mapping::{TableKind, TableMappings, Unmatched};
 use whimbrel_core::{Table, TableName};
 
 use super::segments::Split;
@@ -31,6 +31,8 @@ pub struct LoadPlan {
     pub tables: Vec<PlannedTable>,
     /// Types to be made first on a target of the same engine.
     pub types: Vec<TypeDefinition>,
+    /// Rules that find nothing at the source.
+    pub unmatched: Unmatched,
 }
 
 impl LoadPlan {
@@ -55,11 +57,12 @@ pub async fn plan_full_load(
     spec: &FullLoadSpec,
 ) -> Result<LoadPlan, RunError> {
     // All of the task, though some of them alone may be loaded: none of these may take the place of another at the target.
-    let is_of_task = |name: &TableName| spec.mappings.selects(name);
-    let tables = source.tables(&is_of_task).await;
-    let mut tables = tables.map_err(RunError::Source)?;
-    let views = views_of(source, &spec.mappings).await;
-    let views = views.map_err(RunError::Source)?;
+    let found = Found::at(source, &spec.mappings).await;
+    let Found {
+        mut tables,
+        views,
+        unmatched,
+    } = found.map_err(RunError::Source)?;
     let are_views: HashSet<TableName> = views.iter().map(|view| view.name.clone()).collect();
     tables.extend(views);
     tables.sort_by_key(|table| {
@@ -91,6 +94,7 @@ pub async fn plan_full_load(
     Ok(LoadPlan {
         tables: planned,
         types,
+        unmatched,
     })
 }
 
@@ -132,16 +136,40 @@ async fn plan_one(
     })
 }
 
-/// The views that rules ask for.
-pub(crate) async fn views_of(
-    source: &mut dyn Source,
-    mappings: &TableMappings,
-) -> Result<Vec<Table>, Error> {
-    if !mappings.asks_for_views() {
-        return Ok(Vec::new());
+/// What table mappings find at a source.
+pub(crate) struct Found {
+    /// Its tables that are selected.
+    pub(crate) tables: Vec<Table>,
+    /// Its views that are selected.
+    pub(crate) views: Vec<Table>,
+    /// What finds nothing.
+    pub(crate) unmatched: Unmatched,
+}
+
+impl Found {
+    pub(crate) async fn at(
+        source: &mut dyn Source,
+        mappings: &TableMappings,
+    ) -> Result<Self, Error> {
+        let inclusions = mappings.watched_inclusions();
+        let selects = |name: &TableName, kind: TableKind| {
+            inclusions.see(name, kind);
+            mappings.selects_kind(name, kind)
+        };
+        let selects_table = |name: &TableName| selects(name, TableKind::Table);
+        let tables = source.tables(&selects_table).await?;
+        let views = if mappings.asks_for_views() {
+            let selects_view = |name: &TableName| selects(name, TableKind::View);
+            source.views(&selects_view).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Self {
+            tables,
+            views,
+            unmatched: inclusions.unmatched(),
+        })
     }
-    let is_selected = |name: &TableName| mappings.selects_kind(name, TableKind::View);
-    source.views(&is_selected).await
 }
 
 /// Refuses a table that is to be loaded and then followed, when nobody can tell which changes the loaded rows hold.

@@ -33,6 +33,13 @@ impl Layout {
     /// # Errors
     /// A column that the target lacks, or one that only the target has; or a rule that does not fit the table.
     pub(crate) fn of(source: &Table, target: &Table, shaper: Shaper<'_>) -> Result<Self, String> {
+        let hidden = |end: &str, table: &Table| {
+            let why = table.hidden.as_ref()?;
+            Some(format!("at the {end}: {why}"))
+        };
+        if let Some(why) = hidden("source", source).or_else(|| hidden("target", target)) {
+            return Err(why);
+        }
         let shape = shaper.of(source).map_err(table_message)?;
         let wanted = shape.as_ref().map_or(source, |shape| shape.table());
         let target_columns: Vec<_> = target.loaded_columns().collect();

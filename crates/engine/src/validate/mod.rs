@@ -17,7 +17,8 @@ use whimbrel_connector::{Connector, Error, Snapshot, Source};
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::{Table, TableName};
 
-use crate::full_load::views_of;
+use crate::full_load::Found;
+use crate::progress::MISSING;
 use crate::shaping::Shaper;
 use crate::{RunError, Shaping};
 use compare::compare_table;
@@ -121,10 +122,13 @@ pub async fn validate(
     let (from, to) = tokio::join!(source.source(), target.source());
     let mut from = from.map_err(RunError::Source)?;
     let mut to = to.map_err(RunError::Target)?;
-    let selects = |name: &TableName| spec.mappings.selects(name);
-    let mut tables = from.tables(&selects).await.map_err(RunError::Source)?;
-    let views = views_of(&mut *from, &spec.mappings).await;
-    tables.extend(views.map_err(RunError::Source)?);
+    let found = Found::at(&mut *from, &spec.mappings).await;
+    let Found {
+        mut tables,
+        views,
+        unmatched,
+    } = found.map_err(RunError::Source)?;
+    tables.extend(views);
     if tables.is_empty() {
         return Err(RunError::NoTables);
     }
@@ -141,6 +145,7 @@ pub async fn validate(
         .await
         .map_err(RunError::Target)?;
 
+    let count = names.len() + unmatched.names.len();
     let mut reports = Vec::new();
     for (index, table) in source_end.tables.iter().enumerate() {
         if stop.is_cancelled() {
@@ -148,23 +153,31 @@ pub async fn validate(
         }
         let name = &names[index];
         let counterpart = target_end.tables.iter().find(|table| table.name == *name);
-        let done =
-            match counterpart.map(|counterpart| Layout::of(table, counterpart, spec.shaper())) {
-                Some(Ok(layout)) => {
-                    let compared = compare_table(&source_end, &target_end, layout, spec);
-                    tokio::select! {
-                        () = stop.cancelled() => break,
-                        compared = compared => match compared {
-                            Ok(compared) => compared,
-                            Err(error) => not_comparable(table, name, unreadable(error)?),
-                        },
-                    }
+        let done = match counterpart
+            .map(|counterpart| Layout::of(table, counterpart, spec.shaper()))
+        {
+            Some(Ok(layout)) => {
+                let compared = compare_table(&source_end, &target_end, layout, spec);
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    compared = compared => match compared {
+                        Ok(compared) => compared,
+                        Err(error) => not_comparable(&table.name, name, unreadable(error)?),
+                    },
                 }
-                Some(Err(reason)) => not_comparable(table, name, reason),
-                None => not_comparable(table, name, "the target has no such table".to_owned()),
-            };
-        report(index, names.len(), &done);
+            }
+            Some(Err(reason)) => not_comparable(&table.name, name, reason),
+            None => not_comparable(&table.name, name, "the target has no such table".to_owned()),
+        };
+        report(index, count, &done);
         reports.push(done);
+    }
+    if !stop.is_cancelled() {
+        for name in &unmatched.names {
+            let done = not_comparable(name, &spec.target_name(name)?, MISSING.to_owned());
+            report(reports.len(), count, &done);
+            reports.push(done);
+        }
     }
     Ok(reports)
 }
@@ -207,9 +220,9 @@ fn of_one_table(error: Error) -> Result<String, Error> {
     }
 }
 
-fn not_comparable(table: &Table, target: &TableName, reason: String) -> TableReport {
+fn not_comparable(source: &TableName, target: &TableName, reason: String) -> TableReport {
     TableReport {
-        source: table.name.clone(),
+        source: source.clone(),
         target: target.clone(),
         source_row_count: 0,
         target_row_count: 0,

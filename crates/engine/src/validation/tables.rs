@@ -253,14 +253,17 @@ impl Entry {
         let is_loaded_again = self.reload_count != table.reload_count;
         self.reload_count = table.reload_count;
         let was_in_error = self.is_in_error;
-        self.is_in_error = matches!(table.state, TableState::Error | TableState::Dropped);
+        self.is_in_error = matches!(
+            table.state,
+            TableState::Error | TableState::Dropped | TableState::Missing
+        );
         match table.state {
             TableState::BeforeLoad | TableState::FullLoad | TableState::Cancelled => {
                 self.is_loaded_here = true;
                 self.begin_anew(ValidationState::PendingValidation);
                 self.stage = Stage::Loads;
             }
-            TableState::Error | TableState::Dropped => {
+            TableState::Error | TableState::Dropped | TableState::Missing => {
                 if self.shown.state != ValidationState::TableError {
                     self.begin_anew(ValidationState::TableError);
                 }
@@ -447,6 +450,7 @@ mod tests {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
+            hidden: None,
             notes: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 //! Cells end with a tab, rows with a line feed, NULL is `\N`. Inside cells, backslash, tab, line feed and zero are escaped, so
 //! that a bare line feed always ends a row.
 
+use whimbrel_core::digits::{append_front, four_digits, two_digits, write_unsigned};
 use whimbrel_core::{
     Bits, CivilDate, ColumnType, DAYS_1970_TO_2000, Date, Decimal, MICROS_PER_DAY,
     MICROS_PER_SECOND, Time, Timestamp, Value, json_repeats_names, write_text,
@@ -41,15 +42,15 @@ pub(crate) fn encode_cell(
         (_, Value::Null) => return Err("the column does not take NULL"),
         (_, Value::NotSent) => return Err("the source did not send it"),
         (SlotKind::Text, Value::Text(text)) => match slot.source_type {
-            ColumnType::Char { .. } => escape(text.trim_end_matches(' ').as_bytes(), out),
+            ColumnType::Char { .. } => escape(without_end_spaces(text), out),
             _ => escape(text.as_bytes(), out),
         },
         (SlotKind::Int | SlotKind::Decimal, Value::Int(number)) => put_int(*number, out),
-        (SlotKind::Int | SlotKind::Decimal, Value::UInt(number)) => put_uint(*number, out),
+        (SlotKind::Int | SlotKind::Decimal, Value::UInt(number)) => write_unsigned(*number, out),
         (SlotKind::Int | SlotKind::Decimal, Value::Bool(flag)) => out.push(b'0' + u8::from(*flag)),
         (SlotKind::Decimal, Value::Decimal(number)) => put_decimal(number, out)?,
         (SlotKind::Int, Value::Decimal(number)) => put_whole_decimal(number, out)?,
-        (SlotKind::Int, Value::Bits(bits)) => put_uint(bits_number(bits)?, out),
+        (SlotKind::Int, Value::Bits(bits)) => write_unsigned(bits_number(bits)?, out),
         (SlotKind::Float32 | SlotKind::Float64, _) => {
             put_float(value, slot.kind == SlotKind::Float32, out)?;
         }
@@ -147,10 +148,19 @@ pub(crate) fn escape(mut bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Most cells are short: a plain loop beats a call into a search routine.
+/// Most cells are short: plain loops beat a call into a search routine, and the compiler makes one comparison of a block.
 #[inline]
 fn next_special(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&byte| is_special(byte))
+    const BLOCK: usize = 16;
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let has_special = |block: &[u8; BLOCK]| {
+        let specials = block.iter().map(|&byte| is_special(byte));
+        specials.fold(false, |found, is_special| found | is_special)
+    };
+    let found = blocks.iter().position(has_special);
+    let start = found.map_or(bytes.len() - rest.len(), |index| index * BLOCK);
+    let at = bytes[start..].iter().position(|&byte| is_special(byte))?;
+    Some(start + at)
 }
 
 #[inline]
@@ -183,32 +193,11 @@ fn put_as_text(value: &Value<'_>, out: &mut Vec<u8>) {
     escape(&text, out);
 }
 
-fn put_uint(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
-}
-
 fn put_int(number: i64, out: &mut Vec<u8>) {
     if number < 0 {
         out.push(b'-');
     }
-    put_uint(number.unsigned_abs(), out);
-}
-
-/// The number with leading zeros up to `width` digits.
-fn put_padded(number: u64, width: u32, out: &mut Vec<u8>) {
-    for place in (0..width).rev() {
-        out.push(b'0' + (number / 10_u64.pow(place) % 10) as u8);
-    }
+    write_unsigned(number.unsigned_abs(), out);
 }
 
 fn put_decimal(number: &Decimal<'_>, out: &mut Vec<u8>) -> Result<(), &'static str> {
@@ -301,12 +290,18 @@ fn put_bits(value: &Value<'_>, length: u32, out: &mut Vec<u8>) -> Result<(), &'s
 }
 
 fn put_char(text: &str, source: &ColumnType, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    let trimmed = text.trim_end_matches(' ');
+    let trimmed = without_end_spaces(text);
     if trimmed.len() != text.len() && !matches!(source, ColumnType::Char { .. }) {
         return Err("the column would drop its trailing spaces");
     }
-    escape(trimmed.as_bytes(), out);
+    escape(trimmed, out);
     Ok(())
+}
+
+fn without_end_spaces(text: &str) -> &[u8] {
+    let bytes = text.as_bytes();
+    let last = bytes.iter().rposition(|&byte| byte != b' ');
+    last.map_or(&[], |last| &bytes[..=last])
 }
 
 fn put_label(text: &str, labels: &[String], out: &mut Vec<u8>) -> Result<(), &'static str> {
@@ -344,36 +339,37 @@ fn put_date(date: Date, out: &mut Vec<u8>) -> Result<(), &'static str> {
             (year, month, day)
         }
     };
-    let year = u64::try_from(year)
+    let year = u32::try_from(year)
         .ok()
         .filter(|year| *year <= 9999)
         .ok_or(OUT_OF_CALENDAR)?;
-    put_padded(year, 4, out);
-    out.push(b'-');
-    put_padded(month.into(), 2, out);
-    out.push(b'-');
-    put_padded(day.into(), 2, out);
+    let [y1, y2, y3, y4] = four_digits(year);
+    let ([m1, m2], [d1, d2]) = (two_digits(month.into()), two_digits(day.into()));
+    out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]);
     Ok(())
 }
 
 /// A clock's time, or a duration in hours, with the digits that the column keeps.
 fn put_clock(micros: u64, digits: u8, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let per_second = MICROS_PER_SECOND.unsigned_abs();
-    let (seconds, fraction) = (micros / per_second, micros % per_second);
-    let hours = seconds / 3600;
-    put_padded(hours, if hours > 99 { 3 } else { 2 }, out);
-    out.push(b':');
-    put_padded(seconds / 60 % 60, 2, out);
-    out.push(b':');
-    put_padded(seconds % 60, 2, out);
-    let dropped = 10_u64.pow(6 - u32::from(digits.min(6)));
-    if fraction % dropped != 0 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a duration of TIME has few seconds, and there are fewer microseconds than a million"
+    )]
+    let (seconds, fraction) = ((micros / per_second) as u32, (micros % per_second) as u32);
+    let (hours, minutes) = (seconds / 3600, two_digits(seconds / 60 % 60));
+    if hours > 99 {
+        out.push(b'0' + (hours / 100 % 10) as u8);
+    }
+    let ([h1, h2], [m1, m2], [s1, s2]) = (two_digits(hours), minutes, two_digits(seconds % 60));
+    out.extend_from_slice(&[h1, h2, b':', m1, m2, b':', s1, s2]);
+    let shown = digits.min(6);
+    if fraction % 10_u32.pow(6 - u32::from(shown)) != 0 {
         return Err(TOO_PRECISE);
     }
     if fraction != 0 {
-        out.push(b'.');
-        put_padded(fraction, 6, out);
-        out.truncate(out.len() - usize::from(6 - digits.min(6)));
+        let ([f1, f2], [f3, f4, f5, f6]) = (two_digits(fraction / 10_000), four_digits(fraction));
+        append_front(&[b'.', f1, f2, f3, f4, f5, f6], 1 + usize::from(shown), out);
     }
     Ok(())
 }
@@ -410,9 +406,9 @@ fn put_time(time: Time, digits: u8, out: &mut Vec<u8>) -> Result<(), &'static st
 
 /// Four digits: the servers take shorter ones for years of this century.
 fn put_year(year: i64, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    match u64::try_from(year) {
+    match u32::try_from(year) {
         Ok(year @ (0 | 1901..=2155)) => {
-            put_padded(year, 4, out);
+            out.extend_from_slice(&four_digits(year));
             Ok(())
         }
         _ => Err("the column holds 0 and the years 1901 to 2155"),

@@ -367,6 +367,7 @@ fn assembled(
         row_estimate: before.row_estimate,
         byte_estimate: before.byte_estimate,
         outside_snapshot: None,
+        hidden: None,
         notes: before.notes.clone(),
     }
 }
@@ -411,6 +412,7 @@ mod tests {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
+            hidden: None,
             notes: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ pub(crate) const NOT_TEXT: &str = "bytes that are no text in UTF-8, which a data
 /// Reads one cell of `COPY BINARY`. The error says what is wrong with its bytes.
 ///
 /// Columns of [`ColumnType::Native`] and enums must come as text (the reader casts the former).
+#[inline]
 pub(crate) fn decode_cell<'a>(ty: &ColumnType, bytes: &'a [u8]) -> Result<Value<'a>, &'static str> {
     Ok(match ty {
         ColumnType::Bool => Value::Bool(fixed::<1>(bytes)? != [0]),

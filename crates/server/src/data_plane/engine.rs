@@ -687,7 +687,9 @@ fn table_state(state: whimbrel_engine::TableState) -> TableState {
         whimbrel_engine::TableState::Completed => TableState::Completed,
         whimbrel_engine::TableState::Cancelled => TableState::Cancelled,
         whimbrel_engine::TableState::Error => TableState::Error,
-        whimbrel_engine::TableState::Dropped => TableState::DoesNotExist,
+        whimbrel_engine::TableState::Dropped | whimbrel_engine::TableState::Missing => {
+            TableState::DoesNotExist
+        }
     }
 }
 

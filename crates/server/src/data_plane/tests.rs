@@ -55,6 +55,7 @@ fn keyless(rows: i64) -> MemoryTable {
             key_prefixes: Vec::new(),
             row_estimate: None,
             outside_snapshot: None,
+            hidden: None,
             notes: Vec::new(),
             byte_estimate: None,
         },

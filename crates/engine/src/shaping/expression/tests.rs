@@ -35,6 +35,7 @@ fn table() -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
+        hidden: None,
         notes: Vec::new(),
     }
 }

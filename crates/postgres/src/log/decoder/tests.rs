@@ -56,6 +56,7 @@ fn known() -> Known {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
+            hidden: None,
             notes: Vec::new(),
         }),
         is_key: vec![true],

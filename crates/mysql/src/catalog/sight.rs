@@ -1,0 +1,66 @@
+//! Whether the user sees tables whole. The catalog lists only columns on which the user has a privilege, and says nothing of the others.
+
+use std::collections::HashSet;
+
+use whimbrel_core::TableName;
+
+use crate::quote;
+use crate::wire::{Connection, WireError};
+
+/// The user of a session as the catalog names who has privileges.
+const GRANTEE: &str = "(SELECT concat(quote(left(u, length(u) - length(h) - 1)), '@', quote(h)) \
+     FROM (SELECT current_user() AS u, substring_index(current_user(), '@', -1) AS h) AS me)";
+
+/// Where a privilege on more than a table lets the user see all columns; elsewhere the server is asked.
+pub(super) enum Sight {
+    /// Everywhere.
+    Whole,
+    /// In these databases.
+    Databases(HashSet<String>),
+}
+
+impl Sight {
+    /// Looks for the user's privileges. Those of roles are not among them: who has these alone has each table asked for.
+    pub(super) async fn of_user(connection: &mut Connection) -> Result<Self, WireError> {
+        let granted = |of: &str, on: &str| {
+            format!(
+                "SELECT {of} FROM information_schema.{on} WHERE privilege_type = 'SELECT' AND grantee = {GRANTEE}"
+            )
+        };
+        let everywhere = connection.rows(&granted("1", "user_privileges")).await?;
+        if !everywhere.is_empty() {
+            return Ok(Self::Whole);
+        }
+        let databases = granted("table_schema", "schema_privileges");
+        let databases = connection.rows(&databases).await?;
+        // As patterns. One that stands for several names is equal to none, and the tables there are asked for.
+        let names = databases.iter().map(|row| row.text(0).replace("\\_", "_"));
+        Ok(Self::Databases(names.collect()))
+    }
+
+    /// Why not all of a table's columns are seen, with the remedy; `None`: they are.
+    pub(super) async fn obstacle(
+        &self,
+        connection: &mut Connection,
+        table: &TableName,
+    ) -> Result<Option<String>, WireError> {
+        match self {
+            Self::Whole => return Ok(None),
+            Self::Databases(names) if names.contains(&table.schema) => return Ok(None),
+            Self::Databases(_) => {}
+        }
+        let quoted = quote::table(table);
+        match connection
+            .rows(&format!("SELECT * FROM {quoted} LIMIT 0"))
+            .await
+        {
+            Err(WireError::Server(error)) if error.is_denied() => Ok(Some(format!(
+                "the user may not read all of its columns ({}); GRANT SELECT ON {quoted} to the user, or exclude the table",
+                error.message
+            ))),
+            // Or it is gone, or a view of something that is.
+            Ok(_) | Err(WireError::Server(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
