@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conftest import wait_until
-from resources import describe_task, mappings_of, refused, start, table_statistics, wait_for_task
+from resources import describe_task, events_of, mappings_of, refused, start, table_statistics, wait_for_task
 from test_changes import arrives, pair, remove, stop  # noqa: F401
 from test_full_load import PAIRS
 
@@ -127,3 +127,29 @@ def test_an_expression_that_cannot_be_evaluated_is_told_by_its_table(dms, pair):
     wait_until(lambda: describe_task(dms, task)["Status"] in ("stopped", "failed"), 90, "the task is over")
     states = {name: table["TableState"] for name, table in table_statistics(dms, task).items()}
     assert states == {"a": "Table error", "b": "Table completed"}
+
+
+@pytest.mark.parametrize("kind", ["full-load", "full-load-and-cdc"])
+def test_a_table_that_a_rule_names_and_that_is_not_there_is_told(dms, pair, kind):
+    explicit = {
+        "rule-type": "selection",
+        "rule-id": "8",
+        "rule-name": "8",
+        "rule-action": "explicit",
+        "object-locator": {"schema-name": pair.schema, "table-name": "late"},
+    }
+    task = pair.task(MigrationType=kind, TableMappings=ruled(pair.schema, explicit))
+    start(dms, task)
+    states = lambda: {name: table["TableState"] for name, table in table_statistics(dms, task).items()}
+    told = {"a": "Table completed", "b": "Table completed", "late": "Table does not exist"}
+    wait_until(lambda: states() == told, 90, "the others are loaded, and it is told")
+    assert any(f"{pair.schema}.late: no such table" in text for text in events_of(dms, task))
+    if kind == "full-load":
+        wait_for_task(dms, task, "stopped")
+        assert "late: no such table" in describe_task(dms, task)["LastFailureMessage"]
+    else:
+        pair.source.sql(f"create table {pair.schema}.late (id int primary key); insert into {pair.schema}.late values (7)")
+        arrives(pair, "late", "7\n", "id")
+        wait_until(lambda: states()["late"] == "Table completed", 60, "the table has come")
+        stop(dms, task)
+    remove(dms, task)

@@ -341,7 +341,7 @@ impl Progress {
         self.changed.notified().await;
     }
 
-    /// Lists the tables of a load, and no others. Those that an earlier attempt has completed stay as they are.
+    /// Lists the tables of a load, and no others but those that are missing. Those that an earlier attempt has completed stay as they are.
     pub(crate) fn begin(&self, tables: Vec<Listed>) {
         let mut inner = self.lock();
         let mut before = std::mem::take(&mut inner.tables);
@@ -349,6 +349,8 @@ impl Progress {
             let old = before.remove(&table.name);
             inner.tables.insert(table.name.clone(), table.entry(old));
         }
+        before.retain(|_, table| table.state == TableState::Missing);
+        inner.tables.append(&mut before);
         drop(inner);
         self.changed.notify_waiters();
     }

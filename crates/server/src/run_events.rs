@@ -33,10 +33,19 @@ pub(crate) fn alarm(task: &ReplicationTask, alarm: &Alarm) -> Event {
     task_event(task, "state change", &text)
 }
 
-/// A table went into error.
+/// Whether something is the matter with the table that users have to see to. Not with one that was dropped, which is no error.
+pub(crate) fn is_amiss(table: &TableStatistics) -> bool {
+    match table.state {
+        TableState::Error => true,
+        TableState::DoesNotExist => table.error.is_some(),
+        _ => false,
+    }
+}
+
+/// A table went into error, or is named and not there.
 pub(crate) fn table_failed(task: &ReplicationTask, table: &TableStatistics) -> Event {
     let mut text = error_of(table);
-    if task.migration_type != MigrationType::Cdc {
+    if table.state == TableState::Error && task.migration_type != MigrationType::Cdc {
         text.push_str(
             ". When the cause is removed, resume-processing loads the table again, and reload-target all tables.",
         );
@@ -76,10 +85,8 @@ pub(crate) async fn conclude(
 
 /// The tables in error as the failure message of a task that has stopped all the same; `None` when there are none.
 fn failure_message<'a>(tables: impl IntoIterator<Item = &'a TableStatistics>) -> Option<String> {
-    let failed: Vec<&TableStatistics> = tables
-        .into_iter()
-        .filter(|table| table.state == TableState::Error)
-        .collect();
+    let failed: Vec<&TableStatistics> =
+        tables.into_iter().filter(|table| is_amiss(table)).collect();
     if failed.is_empty() {
         return None;
     }

@@ -328,7 +328,7 @@ impl Watcher {
             };
             task_statistics::apply_validation(&mut new, validation.known, asked, now);
             transaction.put(&new).await?;
-            if new.state == TableState::Error && new.error != error_before {
+            if run_events::is_amiss(&new) && new.error != error_before {
                 let event = run_events::table_failed(task, &new);
                 transaction.create(&event).await?;
             }

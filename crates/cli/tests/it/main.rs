@@ -16,6 +16,7 @@ mod full_disk;
 mod interrupted;
 mod memory;
 mod migrations;
+mod missing;
 mod objects;
 mod prefix_keys;
 mod random;

@@ -65,7 +65,7 @@ pub use spec::{
 
 use crate::data_errors::Tally;
 use crate::feeding;
-use crate::full_load::{Found, unfollowable};
+use crate::full_load::{Found, tell_unmatched, unfollowable};
 use crate::hold::Hold;
 use crate::objects::{Building, Built, Stage};
 use crate::retry::Headway;
@@ -305,8 +305,8 @@ impl Run<'_> {
         if found.tables.is_empty() && self.spec.load.fails_without_tables {
             return Err(RunError::NoTables);
         }
-        if !self.spec.loads && matches!(start, CdcStart::Fresh { .. }) {
-            self.progress.miss(&found.unmatched.names);
+        if matches!(start, CdcStart::Fresh { .. }) {
+            tell_unmatched(&found.unmatched, &self.spec.load, self.progress);
         }
         Ok(found.tables)
     }

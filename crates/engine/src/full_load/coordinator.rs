@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     Connector, Error, LoadRecord, ReadFormat, Snapshot, Source, Target, TargetTable, TaskFence,
 };
-use whimbrel_core::mapping::Unmatched;
 use whimbrel_core::objects::ScriptTime;
 use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName, clock};
 
@@ -20,14 +19,14 @@ use super::LoadOutcome;
 use super::conclude::{cancel_open, conclude};
 use super::feeder::Feeder;
 use super::outage::Retries;
-use super::plan::{LoadPlan, plan_full_load};
+use super::plan::{LoadPlan, plan_full_load, tell_unmatched};
 use super::segments::Split;
 use super::settle::settle;
 use super::subtask::Subtask;
 use crate::feeding;
 use crate::hold::Hold;
 use crate::objects::{Groundwork, OpenTable};
-use crate::progress::{Listed, MISSING};
+use crate::progress::Listed;
 use crate::shaping::Shaped;
 use crate::{FullLoadSpec, Progress, RunError, StartKind, TableErrorPolicy, TableState};
 
@@ -85,9 +84,8 @@ impl Attempt<'_> {
         let listed: Vec<Listed> = listed.collect();
         let Some(joining) = &self.spec.joining else {
             self.progress.begin(listed);
-            // What is followed may have been dropped since it was loaded, as the log tells.
-            if !self.spec.is_followed || matches!(self.start, StartKind::Fresh) {
-                self.tell_unmatched(&plan.unmatched);
+            if !self.spec.is_followed && !self.has_listed.swap(true, Ordering::Relaxed) {
+                tell_unmatched(&plan.unmatched, self.spec, self.progress);
             }
             return;
         };
@@ -97,21 +95,6 @@ impl Attempt<'_> {
         let again = joining.is_later && !self.has_listed.swap(true, Ordering::Relaxed);
         self.progress.begin_beside(listed, again);
         self.progress.gone(&gone, again, &self.spec.mappings);
-    }
-
-    /// Lists what rules name and the source does not have, or does not show.
-    fn tell_unmatched(&self, unmatched: &Unmatched) {
-        let is_told = self.has_listed.swap(true, Ordering::Relaxed);
-        self.progress.miss(&unmatched.names);
-        if !is_told {
-            let task = &self.spec.task;
-            for name in &unmatched.names {
-                warn!(task, table = %name, "{MISSING}");
-            }
-            for pattern in &unmatched.patterns {
-                warn!(task, %pattern, "a rule includes tables by a pattern that no table of the source matches");
-            }
-        }
     }
 
     /// The plan of what is left to load.

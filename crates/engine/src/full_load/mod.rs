@@ -40,7 +40,7 @@ mod sift;
 mod subtask;
 
 pub use apart::{are_one_database, check_ends_are_apart};
-pub(crate) use plan::{Found, unfollowable};
+pub(crate) use plan::{Found, tell_unmatched, unfollowable};
 pub use plan::{LoadPlan, PlannedTable, plan_full_load};
 pub use segments::Split;
 

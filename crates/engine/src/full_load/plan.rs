@@ -1,12 +1,14 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
+use tracing::warn;
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
 use whimbrel_core::mapping::{TableKind, TableMappings, Unmatched};
 use whimbrel_core::{Table, TableName};
 
 use super::segments::Split;
-use crate::{FullLoadSpec, RunError};
+use crate::progress::MISSING;
+use crate::{FullLoadSpec, Progress, RunError};
 
 /// A table and what becomes of it.
 #[derive(Clone, Debug)]
@@ -170,6 +172,19 @@ impl Found {
             unmatched: inclusions.unmatched(),
         })
     }
+}
+
+/// Tells, once at the beginning of a run, what rules name and the source does not have, or does not show. Later such a table may have been
+/// dropped, as the log says.
+pub(crate) fn tell_unmatched(unmatched: &Unmatched, spec: &FullLoadSpec, progress: &Progress) {
+    let task = &spec.task;
+    for name in &unmatched.names {
+        warn!(task, table = %name, "{MISSING}");
+    }
+    for pattern in &unmatched.patterns {
+        warn!(task, %pattern, "a rule includes tables by a pattern that no table of the source matches");
+    }
+    progress.miss(&unmatched.names);
 }
 
 /// Refuses a table that is to be loaded and then followed, when nobody can tell which changes the loaded rows hold.
