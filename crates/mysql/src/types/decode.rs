@@ -137,13 +137,14 @@ impl RowDecoder {
             what: CUT_SHORT,
         })?;
         for (column, &cell) in self.cells.iter().enumerate() {
-            let value = if reader.is_null(column) {
-                Value::Null
-            } else {
-                decode_cell(cell, &mut reader.cells, shifted)
-                    .map_err(|what| BadCell { column, what })?
-            };
-            values.push(value);
+            if reader.is_null(column) {
+                values.push(Value::Null);
+                continue;
+            }
+            // Where it is made: one that is returned is copied, which for most cells is more work than reading them.
+            let take = |value| values.push(value);
+            decode_cell_to(cell, &mut reader.cells, shifted, take)
+                .map_err(|what| BadCell { column, what })?;
         }
         if reader.cells.is_empty() {
             Ok(())
@@ -312,35 +313,49 @@ fn skip(cell: Cell, reader: &mut Reader<'_>) -> Result<(), Malformed> {
     reader.bytes(length).map(|_| ())
 }
 
-#[inline]
 fn decode_cell<'a>(
     cell: Cell,
     reader: &mut Reader<'a>,
     shifted: &mut impl Iterator<Item = &'a [u8; 8]>,
 ) -> Result<Value<'a>, &'static str> {
-    let value = match cell {
-        Cell::Int8 => Value::Int(i8::from_le_bytes(fixed(reader)?).into()),
-        Cell::UInt8 => Value::UInt(u8::from_le_bytes(fixed(reader)?).into()),
-        Cell::Int16 => Value::Int(i16::from_le_bytes(fixed(reader)?).into()),
-        Cell::UInt16 => Value::UInt(u16::from_le_bytes(fixed(reader)?).into()),
-        Cell::Int32 => Value::Int(i32::from_le_bytes(fixed(reader)?).into()),
-        Cell::UInt32 => Value::UInt(u32::from_le_bytes(fixed(reader)?).into()),
-        Cell::Int64 => Value::Int(i64::from_le_bytes(fixed(reader)?)),
-        Cell::UInt64 => Value::UInt(u64::from_le_bytes(fixed(reader)?)),
-        Cell::Float32 => Value::Float32(f32::from_le_bytes(fixed(reader)?)),
-        Cell::Float64 => Value::Float64(f64::from_le_bytes(fixed(reader)?)),
-        Cell::Bytes => Value::Bytes(counted(reader)?),
-        Cell::Text => Value::Text(text(reader)?),
-        Cell::Json => Value::Json(text(reader)?),
-        Cell::Decimal => Value::Decimal(decimal(reader)?),
-        Cell::Uuid => Value::Uuid(uuid(text(reader)?)?),
-        Cell::Bits(length) => Value::Bits(bits(reader, length, shifted).map_err(cut_short)?),
-        Cell::Date => Value::Date(timestamp(reader).map_err(cut_short)?.date()),
-        Cell::Timestamp => Value::Timestamp(timestamp(reader).map_err(cut_short)?.timestamp()),
-        Cell::TimestampTz => Value::TimestampTz(timestamp(reader).map_err(cut_short)?.timestamp()),
-        Cell::Time => Value::Time(time(reader).map_err(cut_short)?),
-    };
-    Ok(value)
+    decode_cell_to(cell, reader, shifted, |value| value)
+}
+
+#[inline]
+fn decode_cell_to<'a, R>(
+    cell: Cell,
+    reader: &mut Reader<'a>,
+    shifted: &mut impl Iterator<Item = &'a [u8; 8]>,
+    take: impl FnOnce(Value<'a>) -> R,
+) -> Result<R, &'static str> {
+    Ok(match cell {
+        Cell::Int8 => take(Value::Int(i8::from_le_bytes(fixed(reader)?).into())),
+        Cell::UInt8 => take(Value::UInt(u8::from_le_bytes(fixed(reader)?).into())),
+        Cell::Int16 => take(Value::Int(i16::from_le_bytes(fixed(reader)?).into())),
+        Cell::UInt16 => take(Value::UInt(u16::from_le_bytes(fixed(reader)?).into())),
+        Cell::Int32 => take(Value::Int(i32::from_le_bytes(fixed(reader)?).into())),
+        Cell::UInt32 => take(Value::UInt(u32::from_le_bytes(fixed(reader)?).into())),
+        Cell::Int64 => take(Value::Int(i64::from_le_bytes(fixed(reader)?))),
+        Cell::UInt64 => take(Value::UInt(u64::from_le_bytes(fixed(reader)?))),
+        Cell::Float32 => take(Value::Float32(f32::from_le_bytes(fixed(reader)?))),
+        Cell::Float64 => take(Value::Float64(f64::from_le_bytes(fixed(reader)?))),
+        Cell::Bytes => take(Value::Bytes(counted(reader)?)),
+        Cell::Text => take(Value::Text(text(reader)?)),
+        Cell::Json => take(Value::Json(text(reader)?)),
+        Cell::Decimal => take(Value::Decimal(decimal(reader)?)),
+        Cell::Uuid => take(Value::Uuid(uuid(text(reader)?)?)),
+        Cell::Bits(length) => take(Value::Bits(
+            bits(reader, length, shifted).map_err(cut_short)?,
+        )),
+        Cell::Date => take(Value::Date(timestamp(reader).map_err(cut_short)?.date())),
+        Cell::Timestamp => take(Value::Timestamp(
+            timestamp(reader).map_err(cut_short)?.timestamp(),
+        )),
+        Cell::TimestampTz => take(Value::TimestampTz(
+            timestamp(reader).map_err(cut_short)?.timestamp(),
+        )),
+        Cell::Time => take(Value::Time(time(reader).map_err(cut_short)?)),
+    })
 }
 
 fn cut_short(Malformed: Malformed) -> &'static str {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use whimbrel_connector::{Error, RawFormat, RawRows, ReadFormat, RowBlock, RowRefusal, RowVisitor};
 use whimbrel_core::{Column, Table, Value};
 
-use crate::types::decode_cell;
+use crate::types::{decode_cell, decode_cell_to};
 use crate::wire::CopyBlock;
 
 /// Begins every binary COPY: signature, flags, length of an extension.
@@ -78,8 +78,8 @@ impl PgRows {
             };
             let (cell, tail) = rest.split_at_checked(length).ok_or_else(cut)?;
             rest = tail;
-            let value = decode_cell(&column.ty, cell);
-            values.push(value.map_err(|reason| self.refuse(Some(column), whole, reason))?);
+            decode_cell_to(&column.ty, cell, |value| values.push(value))
+                .map_err(|reason| self.refuse(Some(column), whole, reason))?;
         }
         if rest.is_empty() {
             Ok(())

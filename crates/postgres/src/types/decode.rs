@@ -9,54 +9,64 @@ pub(crate) const NOT_TEXT: &str = "bytes that are no text in UTF-8, which a data
 /// Reads one cell of `COPY BINARY`. The error says what is wrong with its bytes.
 ///
 /// Columns of [`ColumnType::Native`] and enums must come as text (the reader casts the former).
-#[inline]
 pub(crate) fn decode_cell<'a>(ty: &ColumnType, bytes: &'a [u8]) -> Result<Value<'a>, &'static str> {
+    decode_cell_to(ty, bytes, |value| value)
+}
+
+/// As [`decode_cell`], and hands the value over where it is made: one that is returned is copied, which for most cells is more work than reading
+/// them.
+#[inline]
+pub(crate) fn decode_cell_to<'a, R>(
+    ty: &ColumnType,
+    bytes: &'a [u8],
+    take: impl FnOnce(Value<'a>) -> R,
+) -> Result<R, &'static str> {
     Ok(match ty {
-        ColumnType::Bool => Value::Bool(fixed::<1>(bytes)? != [0]),
+        ColumnType::Bool => take(Value::Bool(fixed::<1>(bytes)? != [0])),
         ColumnType::Int {
             bits: 16,
             unsigned: false,
-        } => Value::Int(i16::from_be_bytes(fixed(bytes)?).into()),
+        } => take(Value::Int(i16::from_be_bytes(fixed(bytes)?).into())),
         ColumnType::Int {
             bits: 32,
             unsigned: false,
-        } => Value::Int(i32::from_be_bytes(fixed(bytes)?).into()),
+        } => take(Value::Int(i32::from_be_bytes(fixed(bytes)?).into())),
         ColumnType::Int {
             bits: 64,
             unsigned: false,
-        } => Value::Int(i64::from_be_bytes(fixed(bytes)?)),
+        } => take(Value::Int(i64::from_be_bytes(fixed(bytes)?))),
         ColumnType::Int {
             bits: 32,
             unsigned: true,
-        } => Value::UInt(u32::from_be_bytes(fixed(bytes)?).into()),
-        ColumnType::Decimal { .. } => Value::Decimal(decimal(bytes)?),
-        ColumnType::Float32 => Value::Float32(f32::from_be_bytes(fixed(bytes)?)),
-        ColumnType::Float64 => Value::Float64(f64::from_be_bytes(fixed(bytes)?)),
+        } => take(Value::UInt(u32::from_be_bytes(fixed(bytes)?).into())),
+        ColumnType::Decimal { .. } => take(Value::Decimal(decimal(bytes)?)),
+        ColumnType::Float32 => take(Value::Float32(f32::from_be_bytes(fixed(bytes)?))),
+        ColumnType::Float64 => take(Value::Float64(f64::from_be_bytes(fixed(bytes)?))),
         ColumnType::Char { .. }
         | ColumnType::Varchar { .. }
         | ColumnType::Text { .. }
         | ColumnType::Enum { .. }
-        | ColumnType::Native { .. } => Value::Text(text(bytes)?),
-        ColumnType::Blob { .. } => Value::Bytes(bytes),
-        ColumnType::Bit { .. } => bits(bytes)?,
-        ColumnType::Date => Value::Date(match i32::from_be_bytes(fixed(bytes)?) {
+        | ColumnType::Native { .. } => take(Value::Text(text(bytes)?)),
+        ColumnType::Blob { .. } => take(Value::Bytes(bytes)),
+        ColumnType::Bit { .. } => take(bits(bytes)?),
+        ColumnType::Date => take(Value::Date(match i32::from_be_bytes(fixed(bytes)?) {
             i32::MIN => Date::NegInfinity,
             i32::MAX => Date::Infinity,
             days => Date::Days(days),
-        }),
-        ColumnType::Time { .. } => Value::Time(Time {
+        })),
+        ColumnType::Time { .. } => take(Value::Time(Time {
             micros: i64::from_be_bytes(fixed(bytes)?),
-        }),
-        ColumnType::TimeTz { .. } => time_with_zone(bytes)?,
-        ColumnType::Timestamp { .. } => Value::Timestamp(timestamp(bytes)?),
-        ColumnType::TimestampTz { .. } => Value::TimestampTz(timestamp(bytes)?),
-        ColumnType::Interval => interval(bytes)?,
-        ColumnType::Json { binary: false } => Value::Json(text(bytes)?),
+        })),
+        ColumnType::TimeTz { .. } => take(time_with_zone(bytes)?),
+        ColumnType::Timestamp { .. } => take(Value::Timestamp(timestamp(bytes)?)),
+        ColumnType::TimestampTz { .. } => take(Value::TimestampTz(timestamp(bytes)?)),
+        ColumnType::Interval => take(interval(bytes)?),
+        ColumnType::Json { binary: false } => take(Value::Json(text(bytes)?)),
         ColumnType::Json { binary: true } => match bytes.split_first() {
-            Some((1, document)) => Value::Json(text(document)?),
+            Some((1, document)) => take(Value::Json(text(document)?)),
             _ => return Err("unknown version of jsonb"),
         },
-        ColumnType::Uuid => Value::Uuid(fixed(bytes)?),
+        ColumnType::Uuid => take(Value::Uuid(fixed(bytes)?)),
         ColumnType::Int { .. }
         | ColumnType::Binary { .. }
         | ColumnType::Varbinary { .. }

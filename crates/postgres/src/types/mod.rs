@@ -13,7 +13,7 @@ mod text;
 mod wire_type;
 
 pub(crate) use bounds::bounds;
-pub(crate) use decode::{NOT_TEXT, decode_cell};
+pub(crate) use decode::{NOT_TEXT, decode_cell, decode_cell_to};
 pub(crate) use encode::{
     JSONB_VERSION, Refused, TOO_LARGE, check_plain, encode_binary, encode_text,
     encode_text_parameter, escape, plain,
