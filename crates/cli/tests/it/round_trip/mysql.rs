@@ -148,6 +148,15 @@ pub(super) fn columns(engine: Engine) -> Vec<Column> {
             },
         ));
     }
+    if engine == Engine::Mariadb118 {
+        columns.push(column("vector(3)", BYTES, |r, _| {
+            format!(
+                "vec_fromtext('[{}, -0.5, {}]')",
+                r.of(-9..=9),
+                decimal(r, 3, 3)
+            )
+        }));
+    }
     columns
 }
 

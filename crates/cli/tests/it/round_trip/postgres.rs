@@ -308,6 +308,20 @@ fn others() -> Vec<Column> {
         column("pg_lsn", TEXT, |r, _| {
             format!("pg_lsn '{:X}/{:X}'", r.bits() >> 32, r.bits() >> 32)
         }),
+        column("txid_snapshot", TEXT, |r, _| {
+            let first = 1 + r.below(1000);
+            format!("txid_snapshot '{first}:{}:{first}'", first + 9)
+        }),
+        column("cid", TEXT, |r, _| format!("cid '{}'", r.bits() >> 32)),
+        column("int2vector", TEXT, |r, _| {
+            format!("int2vector '1 {} {}'", r.of(-9..=9), r.below(32_768))
+        }),
+        column("oidvector", TEXT, |r, _| {
+            format!("oidvector '23 {}'", r.bits() >> 32)
+        }),
+        column("refcursor", TEXT, |r, _| {
+            format!("refcursor 'c_{}'", r.below(99))
+        }),
         column("tsvector", TEXT, |r, _| {
             format!("setweight(to_tsvector('simple', {}), 'B')", words(r))
         }),
