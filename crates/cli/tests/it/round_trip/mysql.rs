@@ -151,9 +151,9 @@ pub(super) fn columns(engine: Engine) -> Vec<Column> {
     if engine == Engine::Mariadb118 {
         columns.push(column("vector(3)", BYTES, |r, _| {
             format!(
-                "vec_fromtext('[{}, -0.5, {}]')",
+                "vec_fromtext('[{}, -0.5, 0.{}]')",
                 r.of(-9..=9),
-                decimal(r, 3, 3)
+                r.below(1000)
             )
         }));
     }
