@@ -139,6 +139,18 @@ def run(dms, task, start_type="start-replication"):
     return describe_task(dms, task)
 
 
+@pytest.mark.parametrize("pair", PAIRS, indirect=True, ids="-to-".join)
+def test_columns_that_the_target_cannot_compute_are_told(dms, pair):
+    pair.source.sql(f"alter table {pair.schema}.a add column twice int generated always as (id * 2) stored")
+    task = pair.task()
+    run(dms, task)
+    assert pair.rows("a") == ROWS
+    told = [text for text in events_of(dms, task) if "twice" in text]
+    is_lost = pair.source.is_postgres != pair.target.is_postgres
+    assert len(told) == int(is_lost), told
+    assert all(f"Table {pair.schema}.a: not created at the target" in text for text in told)
+
+
 def test_a_second_start_replication_is_refused(dms, pair):
     task = pair.task()
     run(dms, task)

@@ -100,6 +100,16 @@ fn name(table: &TableReport) -> String {
 }
 
 fn as_text(table: &TableReport) -> String {
+    let mut text = verdict_text(table);
+    if !table.not_compared.is_empty() {
+        let columns = table.not_compared.join(", ");
+        writeln!(text, "           not compared, because the source computes them and the target does not have them: {columns}")
+            .expect("a String takes everything");
+    }
+    text
+}
+
+fn verdict_text(table: &TableReport) -> String {
     let name = name(table);
     match &table.verdict {
         Verdict::Equal => format!(
@@ -187,6 +197,7 @@ fn as_json(table: &TableReport) -> Value {
         "differences": differences,
         "has_more": has_more,
         "reason": reason,
+        "not_compared": table.not_compared,
     })
 }
 
@@ -237,11 +248,13 @@ mod tests {
                 ],
                 has_more: true,
             },
+            not_compared: vec!["sum".to_owned(), "both".to_owned()],
         };
         assert_eq!(
             as_text(&table),
             "different  a.t → b.t: 1,200 rows at the source, 1,199 at the target\n           \
-             (1): missing at the target\n           (2): other x, y\n           and more\n"
+             (1): missing at the target\n           (2): other x, y\n           and more\n           \
+             not compared, because the source computes them and the target does not have them: sum, both\n"
         );
         assert_eq!(exit(std::slice::from_ref(&table)), Exit::Incomplete);
         assert_eq!(exit(&[]), Exit::Done);

@@ -83,6 +83,8 @@ pub struct TableProgress {
     pub ended_at: Option<SystemTime>,
     /// Why it is in error.
     pub message: Option<String>,
+    /// Columns of the source that are not created at the target, because it cannot compute them.
+    pub not_created: Vec<String>,
     /// Changes applied in this run.
     pub changes: ChangeCounts,
     /// How often it was loaded again while others were followed.
@@ -99,6 +101,8 @@ pub(crate) struct Listed {
     pub(crate) record: Option<LoadRecord>,
     /// Nothing is left to do.
     pub(crate) is_completed: bool,
+    /// See [`TableProgress::not_created`].
+    pub(crate) not_created: Vec<String>,
 }
 
 impl Listed {
@@ -115,6 +119,7 @@ impl Listed {
         if self.is_completed {
             entry.state = TableState::Completed;
         }
+        entry.not_created.clone_from(&self.not_created);
         entry
     }
 }
@@ -141,6 +146,7 @@ impl TableProgress {
             started_at: None,
             ended_at: None,
             message: None,
+            not_created: Vec::new(),
             changes: ChangeCounts::default(),
             reload_count: 0,
             latencies_ms: None,
@@ -613,6 +619,7 @@ mod tests {
             row_estimate,
             record: None,
             is_completed: false,
+            not_created: Vec::new(),
         };
         progress.begin(vec![listed(name("a"), 10), listed(name("b"), 0)]);
         assert_eq!(progress.snapshot().percent(), 0);
@@ -634,6 +641,7 @@ mod tests {
                 row_estimate: 0,
                 record: None,
                 is_completed: false,
+                not_created: Vec::new(),
             };
             progress.begin_beside(vec![listed], true);
             progress.snapshot().tables[&table].reload_count

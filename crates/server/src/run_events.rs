@@ -53,6 +53,22 @@ pub(crate) fn table_failed(task: &ReplicationTask, table: &TableStatistics) -> E
     task_event(task, "failure", &text)
 }
 
+/// Columns of a table are left out.
+pub(crate) fn not_created(
+    task: &ReplicationTask,
+    table: &TableStatistics,
+    columns: &[String],
+) -> Event {
+    let text = format!(
+        "Table {}.{}: not created at the target, because the source computes them by expressions of its own: {}. What to do: have the target compute them (ALTER TABLE ... ADD COLUMN ... \
+         GENERATED ALWAYS AS), or select their values in a view and load that",
+        table.schema,
+        table.table,
+        columns.join(", ")
+    );
+    task_event(task, "state change", &text)
+}
+
 fn error_of(table: &TableStatistics) -> String {
     format!(
         "Table {}.{}: {}",

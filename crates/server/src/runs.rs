@@ -295,6 +295,7 @@ impl Watcher {
     ) -> Result<(), StoreError> {
         for (name, table) in &progress.tables {
             let before = self.written.tables.get(name);
+            let is_told = before.map_or(&[][..], |before| &before.not_created) == table.not_created;
             if table.reload_count > before.map_or(0, |before| before.reload_count) {
                 task.reloads.remove(name);
                 self.context.runs.reload_begun(&self.task_id, name);
@@ -328,6 +329,10 @@ impl Watcher {
             };
             task_statistics::apply_validation(&mut new, validation.known, asked, now);
             transaction.put(&new).await?;
+            if !is_told {
+                let event = run_events::not_created(task, &new, &table.not_created);
+                transaction.create(&event).await?;
+            }
             if run_events::is_amiss(&new) && new.error != error_before {
                 let event = run_events::table_failed(task, &new);
                 transaction.create(&event).await?;

@@ -159,6 +159,7 @@ mod tests {
             started_at: Some(EpochMs(50)),
             ended_at: None,
             message: None,
+            not_created: Vec::new(),
             applied: ChangeCounts::default(),
             captured: ChangeCounts::default(),
             reload_count: 0,

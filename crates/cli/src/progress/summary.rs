@@ -193,6 +193,7 @@ mod tests {
             started_at: Some(started_at),
             ended_at: Some(started_at + Duration::from_secs(2)),
             message: Some("the row is too long".to_owned()),
+            not_created: Vec::new(),
             changes: whimbrel_engine::ChangeCounts::default(),
             latencies_ms: None,
             reload_count: 0,

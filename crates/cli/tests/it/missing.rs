@@ -146,3 +146,26 @@ fn a_table_whose_columns_are_hidden_is_in_error() {
         ends.source.sql(&format!("drop user {user}")).unwrap();
     }
 }
+
+#[test]
+fn columns_that_the_target_does_not_compute_are_said_not_to_be_compared() {
+    for (from, to) in [
+        (Engine::Postgres15, Engine::Mysql97),
+        (Engine::Mariadb1011, Engine::Postgres15),
+        (Engine::Mysql97, Engine::Mysql97),
+    ] {
+        let ends = Ends::between(from, to, "computed");
+        let sql = "create table t (id int primary key, twice int generated always as (id * 2) stored); insert into t (id) values (4)";
+        ends.source.sql(sql).unwrap();
+        ends.run_well("migrate", &[]);
+        let text = ends.run_well("validate", &[]).out;
+        let json = ends.run_well("validate", &["--json"]).event("table");
+        if from == to {
+            assert!(!text.contains("twice"), "{text}");
+            assert_eq!(json["not_compared"], serde_json::json!([]));
+        } else {
+            assert!(text.contains("does not have them: twice"), "{text}");
+            assert_eq!(json["not_compared"], serde_json::json!(["twice"]));
+        }
+    }
+}

@@ -74,12 +74,15 @@ impl Attempt<'_> {
 
     /// Shows the tables of the plan, as far as the target has them.
     fn list(&self, plan: &LoadPlan, records: &HashMap<TableName, LoadRecord>) {
-        let planned = plan.tables.iter().map(|table| &table.source);
-        let listed = planned.map(|table| Listed {
-            name: table.name.clone(),
-            row_estimate: table.row_estimate.unwrap_or(0),
-            record: records.get(&table.name).cloned(),
-            is_completed: self.is_completed(&table.name, records),
+        let listed = plan.tables.iter().map(|planned| {
+            let table = &planned.source;
+            Listed {
+                name: table.name.clone(),
+                row_estimate: table.row_estimate.unwrap_or(0),
+                record: records.get(&table.name).cloned(),
+                is_completed: self.is_completed(&table.name, records),
+                not_created: planned.not_created(self.target.engine()),
+            }
         });
         let listed: Vec<Listed> = listed.collect();
         let Some(joining) = &self.spec.joining else {

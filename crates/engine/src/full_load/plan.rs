@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use tracing::warn;
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
 use whimbrel_core::mapping::{TableKind, TableMappings, Unmatched};
-use whimbrel_core::{Table, TableName};
+use whimbrel_core::{Engine, Table, TableName};
 
 use super::segments::Split;
 use crate::progress::MISSING;
@@ -21,6 +21,21 @@ pub struct PlannedTable {
     pub split: Split,
     /// It is no table at the source, but a view.
     pub is_view: bool,
+}
+
+impl PlannedTable {
+    /// The columns that the source computes and a target of this engine is not given.
+    pub(crate) fn not_created(&self, target: Engine) -> Vec<String> {
+        if self.source.engine == target {
+            return Vec::new();
+        }
+        let computed = self
+            .source
+            .columns
+            .iter()
+            .filter(|column| !column.is_loaded());
+        computed.map(|column| column.name.clone()).collect()
+    }
 }
 
 const FOLLOWED_VIEW: &str = "it is a view, and no log tells what changes in it; exclude it, or load it by a task that does not follow changes";

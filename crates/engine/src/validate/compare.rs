@@ -65,6 +65,7 @@ pub(super) async fn compare_table(
         source_row_count: compared.source_row_count,
         target_row_count: compared.target_row_count,
         verdict,
+        not_compared: layout.not_at_target,
     })
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Layout {
     /// Places of the key's columns among `columns`; all columns for a table without a key.
     pub(crate) key: Vec<usize>,
     pub(crate) has_key: bool,
+    /// Columns that the source computes and the target does not have.
+    pub(crate) not_at_target: Vec<String>,
 }
 
 impl Layout {
@@ -33,12 +35,10 @@ impl Layout {
     /// # Errors
     /// A column that the target lacks, or one that only the target has; or a rule that does not fit the table.
     pub(crate) fn of(source: &Table, target: &Table, shaper: Shaper<'_>) -> Result<Self, String> {
-        let hidden = |end: &str, table: &Table| {
-            let why = table.hidden.as_ref()?;
-            Some(format!("at the {end}: {why}"))
-        };
-        if let Some(why) = hidden("source", source).or_else(|| hidden("target", target)) {
-            return Err(why);
+        for (end, table) in [("source", source), ("target", target)] {
+            if let Some(why) = &table.hidden {
+                return Err(format!("at the {end}: {why}"));
+            }
         }
         let shape = shaper.of(source).map_err(table_message)?;
         let wanted = shape.as_ref().map_or(source, |shape| shape.table());
@@ -84,6 +84,7 @@ impl Layout {
         let key = key.unwrap_or_default();
         let has_key = !key.is_empty();
         let made_width = wanted.loaded_columns().count();
+        let not_at_target = computed_at_source(wanted, target);
         Ok(Self {
             source: source.clone(),
             target: target.clone(),
@@ -99,8 +100,20 @@ impl Layout {
             target_places,
             places_found,
             has_key,
+            not_at_target,
         })
     }
+}
+
+/// The names of columns that the source computes and the target does not have.
+fn computed_at_source(source: &Table, target: &Table) -> Vec<String> {
+    let is_absent = |name: &str| {
+        let mut columns = target.columns.iter();
+        !columns.any(|column| column.name.eq_ignore_ascii_case(name))
+    };
+    let computed = source.columns.iter().filter(|column| !column.is_loaded());
+    let absent = computed.filter(|column| is_absent(&column.name));
+    absent.map(|column| column.name.clone()).collect()
 }
 
 /// The error's text without the table's name in front.

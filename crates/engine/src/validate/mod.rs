@@ -56,6 +56,8 @@ pub struct TableReport {
     pub target_row_count: u64,
     /// The outcome.
     pub verdict: Verdict,
+    /// Columns that the source computes and the target does not have: they are no part of the comparison.
+    pub not_compared: Vec<String>,
 }
 
 /// The outcome of a table's comparison.
@@ -227,6 +229,7 @@ fn not_comparable(source: &TableName, target: &TableName, reason: String) -> Tab
         source_row_count: 0,
         target_row_count: 0,
         verdict: Verdict::NotComparable(reason),
+        not_compared: Vec::new(),
     }
 }
 

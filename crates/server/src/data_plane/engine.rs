@@ -649,6 +649,7 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
             started_at: table.started_at.map(epoch_ms),
             ended_at: table.ended_at.map(epoch_ms),
             message: table.message.clone(),
+            not_created: table.not_created.clone(),
             applied: change_counts(&table.changes),
             captured: change_counts(&table.changes.captured()),
             reload_count: table.reload_count,

@@ -165,6 +165,8 @@ pub struct TableProgress {
     pub ended_at: Option<EpochMs>,
     /// Why it is in error.
     pub message: Option<String>,
+    /// Columns that are not created at the target, because it cannot compute them.
+    pub not_created: Vec<String>,
     /// Changes applied in this run.
     pub applied: ChangeCounts,
     /// Changes captured in this run: those applied, and those that the target refused or that met no row.

@@ -108,6 +108,7 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
             started_at: Some(EpochMs(5)),
             ended_at: None,
             message: None,
+            not_created: Vec::new(),
             applied: ChangeCounts::default(),
             captured: ChangeCounts::default(),
             reload_count: 0,
