@@ -11,6 +11,7 @@ mod prepare;
 mod reports;
 mod sessions;
 mod stall;
+mod vectors;
 mod verdict;
 
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ use crate::errors::of_table;
 use crate::options::Options;
 use crate::types::{self, plan_columns};
 use crate::wire::{Connection, Purpose};
+use vectors::{has_vectors, without_vectors};
 
 const LOOKING: &str = "look at the columns of the target table of";
 
@@ -137,8 +139,11 @@ impl Target for MysqlTarget {
         name: TableName,
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error> {
-        let (columns, column_notes) = plan_columns(source, self.engine(), keys);
+        let (mut columns, column_notes) = plan_columns(source, self.engine(), keys);
         let mut notes = [source.notes.clone(), column_notes].concat();
+        if self.engine() == Engine::MariaDb && !has_vectors(self.connection.version()) {
+            notes.extend(without_vectors(source, &mut columns));
+        }
         if columns.is_empty() {
             return Err(Error::table(
                 &source.name,
