@@ -258,10 +258,11 @@ impl<'a> RowView<'a> {
     fn hash(&mut self, row: &[Value<'_>], columns: impl Iterator<Item = usize>) -> RowHash {
         let (layout, side) = (self.layout, self.side);
         self.hasher.hash(columns.map(|column| {
-            (
-                &row[Self::place(layout, side, column)],
-                &layout.columns[column].1,
-            )
+            let ty = match side {
+                Side::Source => &layout.source_types[column],
+                Side::Target => &layout.columns[column].1,
+            };
+            (&row[Self::place(layout, side, column)], ty)
         }))
     }
 

@@ -12,8 +12,10 @@ pub(crate) struct Layout {
     pub(crate) target: Table,
     /// Some rows of the source alone are compared, and get another shape before.
     pub(crate) shape: Option<Arc<Shaped>>,
-    /// For each column that is compared: its name at the target, and the type that both ends' cells are hashed under.
+    /// For each column that is compared: its name at the target, and the type that the target's cells are hashed under.
     pub(crate) columns: Vec<(String, ColumnType)>,
+    /// For each of them, the type that the source's cells are hashed under.
+    pub(crate) source_types: Vec<ColumnType>,
     /// For each of them, its place in the source's rows, once they have their shape.
     pub(crate) made_places: Vec<usize>,
     /// How many cells those have.
@@ -51,7 +53,7 @@ impl Layout {
                     .position(|column| column.name.eq_ignore_ascii_case(name))
             })
         };
-        let mut columns = Vec::new();
+        let (mut columns, mut source_types) = (Vec::new(), Vec::new());
         let mut target_places = Vec::new();
         let mut made_places = Vec::new();
         let mut places_found = Vec::new();
@@ -67,6 +69,7 @@ impl Layout {
             made_places.push(made);
             let at_target = &target_columns[place].ty;
             columns.push((column.name.clone(), common_type(&column.ty, at_target)));
+            source_types.push(column.ty.clone());
             target_places.push(place);
         }
         if target_columns.len() > places_found.len() {
@@ -95,6 +98,7 @@ impl Layout {
                 (0..columns.len()).collect()
             },
             columns,
+            source_types,
             made_places,
             made_width,
             target_places,
@@ -166,7 +170,8 @@ impl Layout {
     }
 }
 
-/// Padding counts only where both ends keep it.
+/// Padding counts only where both ends keep it: what the target fills up, or gives up, is none of the source's. Spaces of a source that keeps
+/// them are values, and are missed where the target has given them up.
 fn common_type(source: &ColumnType, target: &ColumnType) -> ColumnType {
     match target {
         ColumnType::Char { .. } => target.clone(),

@@ -30,7 +30,7 @@ use whimbrel_connector::{
     TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
-use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
+use whimbrel_core::{ChunkBounds, ColumnType, Engine, Position, Table, TableName};
 
 use crate::connect::connect;
 use crate::errors::{general, of_table};
@@ -88,6 +88,12 @@ impl ActualColumn {
         column.is_text_only =
             column.wire == WireType::Other || column.reads_binary_otherwise(connection);
         column
+    }
+
+    /// The column, for values of a source's column of this type.
+    fn for_source(mut self, ty: &ColumnType) -> Self {
+        self.limit = self.limit.for_source(ty);
+        self
     }
 
     /// Servers before 17 read the binary form of an infinite interval as a very long one; as text they refuse it.

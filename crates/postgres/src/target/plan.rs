@@ -159,7 +159,7 @@ pub(super) async fn actual_columns(
                 ),
             )
         })?;
-        columns.push(ActualColumn::new(native, connection));
+        columns.push(ActualColumn::new(native, connection).for_source(&planned.source_type));
     }
     Ok(columns)
 }

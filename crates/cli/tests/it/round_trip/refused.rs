@@ -184,3 +184,77 @@ fn documents_that_repeat_names_are_refused_by_columns_that_keep_one() {
         names_that_repeat_are_refused(from, ty, to, kept);
     }
 }
+
+/// A column that was there before, what it is at the source, a value that it holds, one that it would cut without a word, and what the error says.
+const NARROWER: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "interval day to minute",
+        "interval",
+        "'1 day 02:03'",
+        "'1 day 02:03:04.5'",
+        "smaller",
+    ),
+    (
+        "interval year to month",
+        "interval",
+        "'1 year 2 mons'",
+        "'1 day'",
+        "smaller",
+    ),
+    ("interval day", "interval", "'3 days'", "'25:00'", "smaller"),
+    ("char(10)", "text", "'abc'", "'abc '", "trailing spaces"),
+    ("char(10)", "varchar(20)", "''", "' '", "trailing spaces"),
+];
+
+#[test]
+fn what_a_column_of_postgres_would_cut_is_refused() {
+    let ends = Ends::between(Engine::Postgres15, Engine::Postgres18, "narrower");
+    let (mut source, mut target) = (String::new(), String::new());
+    for (index, (there, here, good, bad, _)) in NARROWER.iter().enumerate() {
+        let table = table(index);
+        writeln!(source, "create table {table} (id int primary key, v {here}); insert into {table} values (1, {good}), (7, {bad});").unwrap();
+        writeln!(
+            target,
+            "create table {table} (id int primary key, v {there});"
+        )
+        .unwrap();
+    }
+    ends.source.sql(&source).unwrap();
+    ends.target.sql(&target).unwrap();
+    let said = ends.run("migrate", &["--json", "--prepare", "truncate"]);
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    for (index, (there, .., why)) in NARROWER.iter().enumerate() {
+        let name = format!("public.{}", table(index));
+        let event = said
+            .events()
+            .into_iter()
+            .rfind(|event| event["event"] == "table" && event["table"] == *name);
+        let message = event.unwrap()["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(
+            message.contains(why) && message.contains("(7)"),
+            "{there}: {message}"
+        );
+    }
+    // What somebody else has cut there is found.
+    for (index, (_, _, good, bad, _)) in NARROWER.iter().enumerate() {
+        ends.target
+            .sql(&format!(
+                "insert into {0} values (1, {good}), (7, {bad})",
+                table(index)
+            ))
+            .unwrap();
+    }
+    let compared = ends.run("validate", &["--json"]);
+    for event in compared
+        .events()
+        .iter()
+        .filter(|event| event["event"] == "table")
+    {
+        assert_eq!(event["verdict"], "different", "{event}");
+        assert_eq!(event["differences"].as_array().unwrap().len(), 1, "{event}");
+        assert_eq!(event["differences"][0]["key"], "(7)", "{event}");
+    }
+}

@@ -185,7 +185,9 @@ impl Shape {
                     "computes it; make it an ordinary column, or leave it out with a transformation rule"
                 }
                 Some(row) => {
-                    self.columns.push(ShapeColumn::read(row, connection));
+                    let mut column = ShapeColumn::read(row, connection);
+                    column.actual = column.actual.for_source(&planned.source_type);
+                    self.columns.push(column);
                     continue;
                 }
             };
