@@ -149,8 +149,9 @@ const MARIADB_ONLY: &[&str] = &["uuid", "inet4", "inet6"];
 const HEAD: &str = "# What becomes of each type
 
 For each engine as a source: the type of the column that a load creates at each engine as a target. Values arrive exactly, or the row is
-refused with an error that names the table, the key, the column and the kind of value; two things alone are kept in another form of the same value: the negative zero of floating point, which MariaDB
-keeps as zero, and white space and the order of names in documents, which MySQL's `json` and PostgreSQL's `jsonb` do not keep. Between two servers of one engine columns keep their exact types,
+refused with an error that names the table, the key, the column and the kind of value; three things alone are kept in another form of the same value: the negative zero of floating point, which MariaDB
+keeps as zero; white space and the order of names in documents, which MySQL's `json` and PostgreSQL's `jsonb` do not keep; and what MySQL's `json` holds beyond JSON, which leaves the server as text (decimals
+become doubles, dates, times and bytes strings). Between two servers of one engine columns keep their exact types,
 and columns that the source computes are computed at the target too; elsewhere these are left out, and a note says so.
 
 Where a note stands below a table, a target's type does not hold every value of the source's, or holds it in another form. Types that only

@@ -26,6 +26,8 @@ const DECIMAL_SCALE_MAX: u32 = 30;
 /// MariaDB makes a zero of it whatever statement writes it, bound or in words (seen on 10.11); MySQL keeps it (seen on 9.7). Both compare them as equal.
 const NEGATIVE_ZERO: &str =
     "the negative zero among floating-point numbers arrives as zero, because MariaDB keeps none";
+const JSON_AS_TEXT: &str = "documents travel as text, as every client of the server reads them: a DECIMAL in one arrives as a double of the same value, or is refused where there is none, and dates, times \
+     and bytes in one arrive as the strings that the server writes for them";
 /// The most labels of a SET.
 const SET_LABELS_MAX: usize = 64;
 
@@ -43,7 +45,11 @@ pub(crate) fn plan_columns(
             // A type that rules change is known by what it holds alone.
             native_type(&column.ty, target)
         } else if source.engine == target {
-            Planned::fixed(column.native.clone())
+            let same = Planned::fixed(column.native.clone());
+            match column.ty {
+                ColumnType::Json { binary: true } => same.noted(JSON_AS_TEXT),
+                _ => same,
+            }
         } else if source.engine != Engine::Postgres {
             translate(column, target)
         } else {

@@ -160,6 +160,59 @@ fn arrives(from: Engine, to: Engine) {
     assert!(said.out.contains("1 equal"), "{said:?}");
 }
 
+/// What `json` of MySQL holds beyond JSON: the server tells it to nobody but as text.
+#[test]
+fn values_in_documents_of_mysql_keep_what_the_server_writes() {
+    let ends = Ends::between(Engine::Mysql97, Engine::Mysql97, "documents");
+    ends.source
+        .sql(
+            "create table t (id int primary key, doc json); insert into t values
+             (1, json_object('v', cast(1.10 as decimal(10, 2)))), (2, json_object('v', cast('2015-01-15' as date))),
+             (3, json_object('v', cast('23:24:25' as time))), (4, json_object('v', timestamp'2015-01-15 23:24:25.123456')),
+             (5, json_object('v', cast('abc' as binary))), (6, json_object('v', cast(0.1 as decimal(30, 30))));
+             create table refused (id int primary key, doc json);
+             insert into refused values (7, json_array(cast('0.1234567890123456789' as decimal(20, 19))))",
+        )
+        .unwrap();
+    let said = ends.run("migrate", &["--json"]);
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    let start = said.event("start");
+    assert!(
+        start.to_string().contains("documents travel as text"),
+        "{start}"
+    );
+    let is_refused = |event: &serde_json::Value| {
+        event["state"] == "error"
+            && event["message"]
+                .as_str()
+                .unwrap()
+                .contains("number that the column would round")
+    };
+    assert!(said.events().iter().any(is_refused), "{said:?}");
+    let read = |at: &TestDatabase, what: &str| {
+        at.sql(&format!("select {what} from t order by id"))
+            .unwrap()
+    };
+    let types = "json_type(json_extract(doc, '$.v'))";
+    assert_eq!(
+        read(&ends.source, types).lines().collect::<Vec<_>>(),
+        ["DECIMAL", "DATE", "TIME", "DATETIME", "BLOB", "DECIMAL"]
+    );
+    assert_eq!(
+        read(&ends.target, types).lines().collect::<Vec<_>>(),
+        ["DOUBLE", "STRING", "STRING", "STRING", "STRING", "DOUBLE"]
+    );
+    let texts = "json_unquote(json_extract(doc, '$.v'))";
+    let (here, there) = (read(&ends.source, texts), read(&ends.target, texts));
+    let pairs = here.lines().zip(there.lines()).enumerate();
+    for (index, (here, there)) in pairs {
+        match index {
+            0 | 5 => assert_eq!(here.parse::<f64>(), there.parse::<f64>()),
+            _ => assert_eq!(here, there),
+        }
+    }
+}
+
 macro_rules! pairs {
     ($($name:ident: $from:ident, $to:ident;)*) => {
         $(#[test]
