@@ -13,6 +13,7 @@ mod crash;
 mod ends;
 mod follow;
 mod full_disk;
+mod hostile_names;
 mod interrupted;
 mod memory;
 mod migrations;
