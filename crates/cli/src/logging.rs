@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use whimbrel_core::visible_lines;
 
 use crate::args::{LogArgs, LogFormat};
 use crate::failure::Failure;
@@ -21,10 +22,10 @@ impl Screen {
         &self.bars
     }
 
-    /// Prints a text above the bars.
+    /// Prints a text above the bars: characters that would do something to a terminal are escapes.
     pub(crate) fn print(&self, text: &str) {
         // A standard error that nobody reads is no reason to fail.
-        drop(self.write_all(text.as_bytes()));
+        drop(self.write_all(visible_lines(text).as_bytes()));
     }
 
     fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
