@@ -189,6 +189,7 @@ mod tests {
             error_row_count: 0,
             byte_count: 1 << 20,
             row_estimate: 0,
+            byte_estimate: 0,
             chunk_count: 1,
             chunks_done: 0,
             started_at: Some(started_at),
