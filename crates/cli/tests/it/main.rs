@@ -24,6 +24,7 @@ mod round_trip;
 mod rules;
 mod service;
 mod shaping;
+mod told;
 mod types_page;
 mod validations;
 mod wide;
