@@ -114,6 +114,24 @@ def test_an_instance_lies_in_a_zone_of_its_group(dms):
     assert make_instance(dms)["AvailabilityZone"] == first
 
 
+def test_a_standby_that_comes_later_lies_in_a_zone_of_the_group_too(dms):
+    identifier = unique("group")
+    make(dms, identifier, ["subnet-1", "subnet-2", "subnet-3"])
+    zones = {subnet["SubnetIdentifier"]: subnet["SubnetAvailabilityZone"]["Name"] for subnet in find(dms, identifier)[0]["Subnets"]}
+    instance, _ = [
+        make_instance(dms, ReplicationSubnetGroupIdentifier=identifier, AvailabilityZone=zones[subnet])
+        for subnet in ("subnet-1", "subnet-3")
+    ]
+    # Which leaves the first zone and the last.
+    dms.modify_replication_subnet_group(ReplicationSubnetGroupIdentifier=identifier, SubnetIds=["subnet-1", "subnet-3"])
+    arn = instance["ReplicationInstanceArn"]
+    dms.modify_replication_instance(ReplicationInstanceArn=arn, MultiAZ=True, ApplyImmediately=True)
+    of_instance = [{"Name": "replication-instance-arn", "Values": [arn]}]
+    dms.get_waiter("replication_instance_available").wait(Filters=of_instance, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    changed = dms.describe_replication_instances(Filters=of_instance)["ReplicationInstances"][0]
+    assert (changed["AvailabilityZone"], changed["SecondaryAvailabilityZone"]) == (zones["subnet-1"], zones["subnet-3"])
+
+
 def test_a_subnet_in_use_keeps_its_zone(dms):
     identifier = unique("group")
     make(dms, identifier, ["subnet-1", "subnet-2"])

@@ -236,6 +236,18 @@ def test_a_login_in_a_secrets_manager_fails_the_connection_test(dms):
     assert "Secrets Manager" in failure_of(dms, made)
 
 
+@pytest.mark.parametrize("login", [{"ServerName": "h"}, {"Username": "u"}, {"Password": "p"}])
+def test_a_secrets_manager_and_a_login_beside_it_are_refused(dms, login):
+    secret = {
+        "SecretsManagerSecretId": "arn:aws:secretsmanager:eu-central-1:000000000000:secret:x",
+        "SecretsManagerAccessRoleArn": "arn:aws:iam::000000000000:role/x",
+    }
+    with refused("InvalidParameterCombinationException", "password"):
+        dms.create_endpoint(
+            EndpointIdentifier=unique("secret"), EndpointType="source", EngineName="postgres", PostgreSQLSettings=secret, **login
+        )
+
+
 def test_a_specific_database_must_be_named(dms):
     settings = {"EngineName": "mysql", "DatabaseName": "", "MySQLSettings": {"TargetDbType": "specific-database"}}
     with refused("InvalidParameterCombinationException", "DatabaseName"):

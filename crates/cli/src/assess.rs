@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
+use whimbrel_core::visible;
 use whimbrel_engine::FullLoadSpec;
 use whimbrel_engine::assess::{Assessment, Outcome, Severity, Values, assess};
 
@@ -101,7 +102,7 @@ fn as_text(made: &[Assessment]) -> String {
 fn tell(text: &mut String, one: &Assessment) -> std::fmt::Result {
     writeln!(text, "{}: {}", one.outcome().name(), one.check.name)?;
     for finding in &one.findings {
-        let (object, message) = (&finding.object, &finding.message);
+        let (object, message) = (visible(&finding.object), &finding.message);
         write!(
             text,
             "  {object}: {message}\n    help: {}\n",

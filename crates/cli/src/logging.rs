@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use whimbrel_core::visible_lines;
 
 use crate::args::{LogArgs, LogFormat};
 use crate::failure::Failure;
@@ -21,10 +23,10 @@ impl Screen {
         &self.bars
     }
 
-    /// Prints a text above the bars.
+    /// Prints a text above the bars: characters that would do something to a terminal are escapes.
     pub(crate) fn print(&self, text: &str) {
         // A standard error that nobody reads is no reason to fail.
-        drop(self.write_all(text.as_bytes()));
+        drop(self.write_all(visible_lines(text).as_bytes()));
     }
 
     fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
@@ -58,17 +60,24 @@ impl<'a> MakeWriter<'a> for Screen {
     }
 }
 
+/// What is logged. A word alone has to be a level: the library takes any other for the name of a part of the program, and logs nothing else.
+fn filter(directives: &str) -> Result<EnvFilter, Failure> {
+    let refused = |why: String| {
+        Failure::usage(format!("--log-level {directives} is not understood: {why}")).with_help(
+            "use off, error, warn, info, debug or trace, or directives such as warn,whimbrel_engine=debug",
+        )
+    };
+    let mut words = directives.split(',').map(str::trim);
+    let is_level = |word: &str| word.is_empty() || word.parse::<LevelFilter>().is_ok();
+    if let Some(word) = words.find(|word| !word.contains(['=', '[']) && !is_level(word)) {
+        return Err(refused(format!("{word} is no level")));
+    }
+    EnvFilter::try_new(directives).map_err(|error| refused(error.to_string()))
+}
+
 /// Starts the log. `default` is what is logged when the user says nothing.
 pub(crate) fn start(args: &LogArgs, default: &str, screen: &Screen) -> Result<(), Failure> {
-    let directives = args.log_level.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failure::usage(format!(
-            "--log-level {directives} is not understood: {error}"
-        ))
-        .with_help(
-            "use error, warn, info, debug or trace, or directives such as whimbrel_engine=debug",
-        )
-    })?;
+    let filter = filter(args.log_level.as_deref().unwrap_or(default))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(screen.clone());
@@ -84,4 +93,36 @@ pub(crate) fn start(args: &LogArgs, default: &str, screen: &Screen) -> Result<()
             format!("the log cannot be started: {error}"),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_with_those_that_are() {
+        for taken in [
+            "off",
+            "WARN",
+            "info",
+            "",
+            "warn,whimbrel_engine=debug",
+            "hyper[{x}]=trace, error",
+        ] {
+            assert!(filter(taken).is_ok(), "{taken}");
+        }
+        for refused in [
+            "nonsense",
+            "warning",
+            "warn,whimbrel_engine",
+            "whimbrel_engine=loud",
+        ] {
+            let failure = filter(refused).unwrap_err().text();
+            assert!(
+                failure.contains(&format!("--log-level {refused} is not understood"))
+                    && failure.contains("use off, error, warn, info, debug or trace"),
+                "{failure}"
+            );
+        }
+    }
 }

@@ -32,9 +32,8 @@ use logging::Screen;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A table that fails is shown by the display, and so is an alarm; that the engine logs them too would say it twice.
-const QUIET_LOG: &str =
-    "warn,whimbrel_engine::full_load::coordinator=off,whimbrel_engine::cdc::log_watch=off";
+/// A table that fails is shown by the display, and so is an alarm, and the summary lists objects; that the engine logs them too would say it twice.
+const QUIET_LOG: &str = "warn,whimbrel_engine::full_load::coordinator=off,whimbrel_engine::cdc::log_watch=off,whimbrel_engine::objects::told=off";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()

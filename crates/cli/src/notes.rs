@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, visible};
 
 use crate::format;
 
@@ -28,7 +28,9 @@ pub(crate) fn lines<'a>(notes: impl IntoIterator<Item = (&'a TableName, &'a str)
 
 fn names(tables: &[&TableName]) -> String {
     let named = tables.iter().take(NAMED_MAX);
-    let named: Vec<String> = named.map(ToString::to_string).collect();
+    let named: Vec<String> = named
+        .map(|name| visible(&name.to_string()).into_owned())
+        .collect();
     let named = named.join(", ");
     match tables.len().saturating_sub(NAMED_MAX) {
         0 => named,

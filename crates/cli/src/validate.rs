@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
+use whimbrel_core::{shown_key, visible};
 use whimbrel_engine::validate::{
     Difference, DifferenceKind, TableReport, ValidateSpec, Verdict, validate,
 };
@@ -92,11 +93,12 @@ fn exit(reports: &[TableReport]) -> Exit {
 }
 
 fn name(table: &TableReport) -> String {
-    if table.source == table.target {
+    let name = if table.source == table.target {
         table.source.to_string()
     } else {
         format!("{} → {}", table.source, table.target)
-    }
+    };
+    visible(&name).into_owned()
 }
 
 fn as_text(table: &TableReport) -> String {
@@ -139,11 +141,13 @@ fn verdict_text(table: &TableReport) -> String {
 }
 
 fn difference_text(difference: &Difference) -> String {
-    let key = &difference.key;
+    let key = shown_key(&difference.key);
     match &difference.kind {
         DifferenceKind::MissingAtTarget => format!("{key}: missing at the target"),
         DifferenceKind::ExtraAtTarget => format!("{key}: only at the target"),
-        DifferenceKind::Changed { columns } => format!("{key}: other {}", columns.join(", ")),
+        DifferenceKind::Changed { columns } => {
+            format!("{key}: other {}", visible(&columns.join(", ")))
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use thiserror::Error;
-use whimbrel_core::{Table, TableName, Value, ValueKind, write_text};
+use whimbrel_core::{Table, TableName, Value, ValueKind, shown_key, visible, write_text};
 
 /// Why a connection could not be made. The kinds are those that a connection test tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +55,11 @@ pub enum RefusalKind {
 
 /// A row that the target refused, or that cannot be written for it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("table {table}{}{}: {reason}", .key.as_deref().map(|k| format!(", key {k}")).unwrap_or_default(), .column.as_deref().map(|c| format!(", column {c}")).unwrap_or_default())]
+#[error("table {}{}{}: {reason}", shown_name(.table), .key.as_deref().map(|k| format!(", key {}", shown_key(k))).unwrap_or_default(), .column.as_deref().map(|c| format!(", column {}", visible(c))).unwrap_or_default())]
 pub struct RowRefusal {
     /// The table at the source.
     pub table: TableName,
-    /// The row's key as `(a, b)`, if the table has one and the row could be found.
+    /// The row's key as `(a, b)`, if the table has one and the row could be found: all of it. The message has as much as a line bears.
     pub key: Option<String>,
     /// The column, when a single one is to blame.
     pub column: Option<String>,
@@ -98,6 +98,10 @@ impl RowRefusal {
     }
 }
 
+fn shown_name(table: &TableName) -> String {
+    visible(&table.to_string()).into_owned()
+}
+
 /// A row's key as `(a, b)`; `None` where the table has none or a cell of it is not told.
 fn key_text(table: &Table, cells: &[Value<'_>]) -> Option<String> {
     let key = table.key_in_row();
@@ -116,7 +120,7 @@ fn key_text(table: &Table, cells: &[Value<'_>]) -> Option<String> {
 
 /// Something wrong with one table: the others go on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("table {table}: {message}")]
+#[error("table {}: {message}", shown_name(.table))]
 pub struct TableFault {
     /// The table at the source.
     pub table: TableName,
@@ -208,5 +212,32 @@ impl Error {
 impl From<RowRefusal> for Error {
     fn from(refusal: RowRefusal) -> Self {
         Self::Row(Box::new(refusal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_row_on_one_line_of_bounded_length_and_keeps_the_key() {
+        let key = format!("(a\u{1b}[31mRED\nline2{})", "x".repeat(150_000));
+        let table = TableName::new("s", "t\rdrop");
+        let mut refusal = RowRefusal::value(&table, "c\nd", Value::Text("").kind(), "why");
+        refusal.key = Some(key.clone());
+        let message = refusal.to_string();
+        assert!(
+            message.starts_with("table s.t\\rdrop, key (a\\u{1b}[31mRED\\nline2xxx"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with(
+                "x… and 149817 more characters, column c\\nd: the target cannot hold this text: why"
+            ),
+            "{message}"
+        );
+        assert_eq!(refusal.key, Some(key));
+        let fault = Error::table(&table, "gone").to_string();
+        assert_eq!(fault, "table s.t\\rdrop: gone");
     }
 }

@@ -368,6 +368,11 @@ pub trait Target: Send {
         Ok(Vec::new())
     }
 
+    /// Whether the target has something on record that was put aside for the task and is not made again.
+    async fn has_put_aside(&mut self, _fence: &TaskFence) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// Brings a table into the state before its load, and records its chunks as open: the record is the last thing written,
     /// so that a table with a record is a prepared table.
     ///

@@ -16,6 +16,7 @@ pub mod objects;
 mod position;
 mod secret;
 pub mod settings;
+mod shown;
 mod table;
 mod temporal;
 mod text;
@@ -29,6 +30,7 @@ pub use decimal::{Decimal, DecimalDigits, InvalidDecimal, ShortDecimal};
 pub use engine::Engine;
 pub use position::{Position, RECOVERY_PREFIX};
 pub use secret::Secret;
+pub use shown::{shown_key, visible, visible_lines};
 pub use table::{Partition, Table, TableName};
 pub use temporal::{
     CivilDate, DAYS_1970_TO_2000, Date, Interval, MICROS_PER_DAY, MICROS_PER_SECOND, Time,

@@ -1,4 +1,9 @@
 //! Changes that were left out, in words for `awsdms_apply_exceptions`: a statement that does the same, as far as it can be told.
+//!
+//! A person may run it, on any engine. So a name or a value never ends before its quotes do, whether the server takes a backslash for an escape
+//! (MySQL and MariaDB) or for itself (PostgreSQL): where that matters PostgreSQL's own forms for escapes are written, which the others refuse.
+
+use std::borrow::Cow;
 
 use whimbrel_connector::{ApplyException, Error, RowAt, SingleChange, SingleKind, TargetTable};
 use whimbrel_core::{TableName, Value, write_text};
@@ -51,13 +56,13 @@ fn without_row(change: &SingleChange<'_>) -> String {
     };
     format!(
         "{verb} {} (a row for which a rule finds no value)",
-        change.table.name
+        table_name(&change.table.name)
     )
 }
 
 fn statement(change: &SingleChange<'_>) -> Result<String, Error> {
     let table = change.table;
-    let name = &table.name;
+    let name = &table_name(&table.name);
     Ok(match change.kind {
         SingleKind::Insert { after } => insert_of(name, &cells(change, after)?),
         SingleKind::Update { before, after } => {
@@ -82,15 +87,42 @@ fn statement(change: &SingleChange<'_>) -> Result<String, Error> {
 pub(crate) fn insert(table: &TargetTable, row: &[Value<'_>]) -> String {
     let names = table.columns.iter().map(|column| column.name.as_str());
     let cells: Vec<Cell<'_>> = names.zip(row.iter().map(in_words)).collect();
-    insert_of(&table.name, &cells)
+    insert_of(&table_name(&table.name), &cells)
 }
 
-fn insert_of(name: &TableName, cells: &[Cell<'_>]) -> String {
+fn table_name(name: &TableName) -> String {
+    if name.schema.is_empty() {
+        return identifier(&name.name).into_owned();
+    }
+    format!("{}.{}", identifier(&name.schema), identifier(&name.name))
+}
+
+/// Plain names stand without quotes, as every engine takes them.
+fn identifier(name: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(quoted(name, "U&", '"'))
+}
+
+/// Within quotes; `escaping` stands before those that have backslashes in them, each of which is doubled then.
+fn quoted(text: &str, escaping: &str, quote: char) -> String {
+    let doubled = text.replace(quote, &format!("{quote}{quote}"));
+    if text.contains('\\') {
+        format!("{escaping}{quote}{}{quote}", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("{quote}{doubled}{quote}")
+    }
+}
+
+fn insert_of(name: &str, cells: &[Cell<'_>]) -> String {
     let sent = cells
         .iter()
         .filter_map(|(name, value)| Some((name, value.as_ref()?)));
-    let (names, values): (Vec<&str>, Vec<&str>) =
-        sent.map(|(name, value)| (*name, value.as_str())).unzip();
+    let (names, values): (Vec<Cow<'_, str>>, Vec<&str>) = sent
+        .map(|(name, value)| (identifier(name), value.as_str()))
+        .unzip();
     format!(
         "INSERT INTO {name} ({}) VALUES ({})",
         names.join(", "),
@@ -141,7 +173,11 @@ fn in_words(value: &Value<'_>) -> Option<String> {
             let text = String::from_utf8_lossy(&text);
             let short: String = text.chars().take(VALUE_CHARS).collect();
             let cut = if short.len() < text.len() { "…" } else { "" };
-            Some(format!("'{}{cut}'", short.replace('\'', "''")))
+            // Hexadecimal digits behind one backslash: no escape of theirs ends the text.
+            if matches!(value, Value::Bytes(_)) {
+                return Some(format!("'{short}{cut}'"));
+            }
+            Some(quoted(&(short + cut), "E", '\''))
         }
     }
 }
@@ -154,6 +190,30 @@ fn condition(table: &TargetTable, cells: &[Cell<'_>]) -> String {
 }
 
 fn pairs<'c, 't: 'c>(cells: impl Iterator<Item = &'c Cell<'t>>, between: &str) -> String {
-    let sent = cells.filter_map(|(name, value)| Some(format!("{name} = {}", value.as_ref()?)));
+    let sent = cells
+        .filter_map(|(name, value)| Some(format!("{} = {}", identifier(name), value.as_ref()?)));
     sent.collect::<Vec<String>>().join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_do_not_end_before_their_quotes_on_any_engine() {
+        let table = TableName::new("shop", "zz\rdrop table victim; --");
+        assert_eq!(table_name(&table), "shop.\"zz\rdrop table victim; --\"");
+        assert_eq!(
+            table_name(&TableName::new("shop", "Orders_1")),
+            "shop.Orders_1"
+        );
+        assert_eq!(identifier("a\\\"b"), "U&\"a\\\\\"\"b\"");
+        let text = |value| in_words(&value).unwrap();
+        assert_eq!(text(Value::Text("it's")), "'it''s'");
+        assert_eq!(
+            text(Value::Text("\\'; drop table victim; -- ")),
+            "E'\\\\''; drop table victim; -- '"
+        );
+        assert_eq!(text(Value::Bytes(&[0, 255])), "'\\x00ff'");
+    }
 }

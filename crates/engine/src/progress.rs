@@ -36,6 +36,12 @@ pub enum TableState {
 /// Of a table that is [`TableState::Missing`].
 pub(crate) const MISSING: &str = "no such table is at the source, or the user may not see it; correct the rule that names it (names are case-sensitive, and views are selected by table-type view), or grant the user SELECT on it";
 
+/// The parts of a table in which [`TableProgress::parts_read`] counts.
+const PARTS: u128 = 1_000_000;
+
+/// What a row takes at the source until the first rows tell: it only weighs tables of unknown row counts against each other and others.
+const ROW_BYTES_ASSUMED: u128 = 100;
+
 const NOT_SELECTED: &str = "the table mappings do not select the table any more: its rows at the target stay as they are; add a rule that selects it to load it";
 
 impl TableState {
@@ -73,6 +79,8 @@ pub struct TableProgress {
     pub error_row_count: u64,
     /// About how many rows there are in all; 0 when unknown.
     pub row_estimate: u64,
+    /// About how many bytes they take at the source; 0 when unknown.
+    pub byte_estimate: u64,
     /// Chunks of the plan; 0 before it is planned.
     pub chunk_count: u32,
     /// Chunks committed.
@@ -97,6 +105,7 @@ pub struct TableProgress {
 pub(crate) struct Listed {
     pub(crate) name: TableName,
     pub(crate) row_estimate: u64,
+    pub(crate) byte_estimate: u64,
     /// What the target records of it.
     pub(crate) record: Option<LoadRecord>,
     /// Nothing is left to do.
@@ -111,7 +120,10 @@ impl Listed {
         let mut entry = match shown {
             // It knows when it was loaded, which no record does.
             Some(shown) if self.is_completed => shown,
-            _ => TableProgress::new(self.row_estimate),
+            _ => TableProgress {
+                byte_estimate: self.byte_estimate,
+                ..TableProgress::new(self.row_estimate)
+            },
         };
         if let Some(record) = &self.record {
             entry.show(record);
@@ -134,6 +146,38 @@ impl TableProgress {
         self.chunks_done = u32::try_from(done.count()).unwrap_or(u32::MAX);
     }
 
+    /// About how many rows there are in all, at least those that came. Where the catalog does not tell (PostgreSQL, of a table that was never
+    /// analysed), they are to the rows that came as the table is to the part of it that is read.
+    fn row_count_expected(&self) -> u128 {
+        let row_count = u128::from(self.row_count);
+        let by_size = || {
+            let unread = u128::from(self.byte_estimate) / ROW_BYTES_ASSUMED;
+            row_count
+                .saturating_mul(PARTS)
+                .checked_div(self.parts_read())
+                .filter(|_| row_count > 0)
+                .unwrap_or(unread)
+        };
+        let expected = match self.row_estimate {
+            0 => by_size(),
+            estimate => u128::from(estimate),
+        };
+        expected.max(row_count).max(1)
+    }
+
+    /// How much of the table is read, in [`PARTS`]: by bytes, or by the chunks that are done where they tell more. Rows take more room at a server than
+    /// on their way.
+    fn parts_read(&self) -> u128 {
+        let parts = |done, all| {
+            (u128::from(done) * PARTS)
+                .checked_div(u128::from(all))
+                .unwrap_or(0)
+        };
+        let by_bytes = parts(self.byte_count, self.byte_estimate);
+        let by_chunks = parts(self.chunks_done.into(), self.chunk_count.into());
+        by_bytes.max(by_chunks).min(PARTS)
+    }
+
     fn new(row_estimate: u64) -> Self {
         Self {
             state: TableState::BeforeLoad,
@@ -141,6 +185,7 @@ impl TableProgress {
             error_row_count: 0,
             byte_count: 0,
             row_estimate,
+            byte_estimate: 0,
             chunk_count: 0,
             chunks_done: 0,
             started_at: None,
@@ -298,23 +343,25 @@ impl ProgressSnapshot {
         changes.map(|c| c.inserts + c.updates + c.deletes).sum()
     }
 
-    /// 0 to 100: by rows where they are estimated, by tables otherwise; 100 only when no table is left to load.
+    /// 0 to 100: by rows, whose number is taken from the size of the table where it is not estimated; a table of unknown size counts as a row until its
+    /// rows come. 100 only when no table is left to load, and 0 only when nothing is done.
     pub fn percent(&self) -> u8 {
         if !self.tables.is_empty() && self.tables.values().all(|table| table.state.is_over()) {
             return 100;
         }
         let (mut done, mut all) = (0_u128, 0_u128);
         for table in self.tables.values() {
-            let estimate = u128::from(table.row_estimate.max(table.row_count).max(1));
-            all += estimate;
+            let expected = table.row_count_expected();
+            all += expected;
             done += if table.state.is_over() {
-                estimate
+                expected
             } else {
                 u128::from(table.row_count)
             };
         }
         let percent = (done * 100).checked_div(all).unwrap_or(0);
-        u8::try_from(percent.min(99)).unwrap_or(99)
+        let least = u128::from(done > 0);
+        u8::try_from(percent.clamp(least, 99)).unwrap_or(99)
     }
 }
 
@@ -617,6 +664,7 @@ mod tests {
         let listed = |name: TableName, row_estimate| Listed {
             name,
             row_estimate,
+            byte_estimate: 0,
             record: None,
             is_completed: false,
             not_created: Vec::new(),
@@ -632,6 +680,38 @@ mod tests {
     }
 
     #[test]
+    fn percent_goes_by_size_where_rows_are_not_estimated() {
+        let progress = Progress::new();
+        let name = TableName::new("s", "t");
+        let listed = Listed {
+            name: name.clone(),
+            row_estimate: 0,
+            byte_estimate: 1_000_000,
+            record: None,
+            is_completed: false,
+            not_created: Vec::new(),
+        };
+        progress.begin(vec![listed]);
+        let percent_at = |rows, bytes, chunks| {
+            progress.update(&name, |table| {
+                table.state = TableState::FullLoad;
+                (table.row_count, table.byte_count) = (rows, bytes);
+                (table.chunks_done, table.chunk_count) = (chunks, 4);
+            });
+            progress.snapshot().percent()
+        };
+        assert_eq!(percent_at(0, 0, 0), 0);
+        assert_eq!(percent_at(1, 10, 0), 1);
+        assert_eq!(percent_at(10_000, 100_000, 0), 10);
+        assert_eq!(percent_at(10_000, 100_000, 1), 25);
+        assert_eq!(percent_at(200_000, 2_000_000, 3), 99);
+        // Stopped, it keeps what is committed.
+        assert_eq!(percent_at(10_000, 100_000, 1), 25);
+        progress.update(&name, |table| table.state = TableState::Cancelled);
+        assert_eq!(progress.snapshot().percent(), 25);
+    }
+
+    #[test]
     fn a_load_that_breaks_off_and_begins_anew_counts_once() {
         let progress = Progress::new();
         let table = TableName::new("s", "t");
@@ -639,6 +719,7 @@ mod tests {
             let listed = Listed {
                 name: table.clone(),
                 row_estimate: 0,
+                byte_estimate: 0,
                 record: None,
                 is_completed: false,
                 not_created: Vec::new(),

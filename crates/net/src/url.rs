@@ -120,7 +120,7 @@ fn tls_mode(name: &str) -> Result<TlsMode, String> {
         "verify-ca" => Ok(TlsMode::VerifyCa),
         "verify-full" => Ok(TlsMode::VerifyFull),
         _ => Err(format!(
-            "has sslmode={name}; use none, require, verify-ca or verify-full"
+            "has sslmode={name}; use disable (or none), require, verify-ca or verify-full"
         )),
     }
 }
@@ -169,7 +169,14 @@ mod tests {
             ("other://a:canary@b/c", "must begin with test://"),
             ("test://:canary@h/c", "must name a user: test://USER"),
             ("test://a:canary@/c", "empty host"),
-            ("test://a:canary@h/c?sslmode=prefer", "use none, require"),
+            (
+                "test://a:canary@h/c?sslmode=prefer",
+                "use disable (or none), require, verify-ca",
+            ),
+            (
+                "test://a:canary@h/c?sslmode=allow",
+                "use disable (or none), require",
+            ),
             ("test://a:canary@h/c?x=1", "unknown parameter x"),
             (
                 "test://a:canary@h/c?connect_timeout=0",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use whimbrel_connector::{Error, RawFormat, Snapshot, Target, TargetTable};
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, visible};
 use whimbrel_engine::{FullLoadSpec, PlannedTable, RunError, plan_objects};
 
 use super::survey::Survey;
@@ -12,7 +12,7 @@ use super::{Heading, planned_objects};
 use crate::failure::{Exit, Failure};
 use crate::format;
 use crate::notes;
-use crate::output::{print, print_json};
+use crate::output::{print_json, print_script};
 use crate::progress::aligned;
 
 /// One table of the plan.
@@ -74,7 +74,7 @@ pub(super) async fn run(
         print_json(&plan);
     } else {
         let script = as_script(survey, heading, &entries);
-        print(&(script + &planned_objects::script(&objects)));
+        print_script(&(script + &planned_objects::script(&objects)));
     }
     let is_complete = survey.plan.unmatched.names.is_empty();
     let has_errors = entries.iter().any(|entry| entry.planned.target.is_err()) || !is_complete;
@@ -150,7 +150,7 @@ fn as_script(survey: &Survey, heading: &Heading, entries: &[Entry<'_>]) -> Strin
     }
     for entry in entries.iter().filter(|entry| !entry.sql.is_empty()) {
         parts.push("\n".to_owned());
-        parts.push(comment(&entry.planned.source.name.to_string()));
+        parts.push(comment(&visible(&entry.planned.source.name.to_string())));
         parts.extend(entry.sql.iter().map(|sql| statement(sql)));
     }
     parts.concat()
@@ -169,6 +169,7 @@ fn row(entry: &Entry<'_>) -> [String; 5] {
         Ok(target) if target.name != source.name => format!("{} -> {}", source.name, target.name),
         _ => source.name.to_string(),
     };
+    let label = visible(&label).into_owned();
     let unknown = || "?".to_owned();
     [
         label,
@@ -179,9 +180,10 @@ fn row(entry: &Entry<'_>) -> [String; 5] {
     ]
 }
 
-/// A text as comments: a name with a line end in it must not end the comment.
+/// A text as comments. Nothing in it may end the comment before its line does: psql also takes a carriage return for an end.
 pub(super) fn comment(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| format!("-- {line}\n")).collect();
+    let lines = text.lines().map(|line| format!("-- {}\n", visible(line)));
+    let lines: Vec<String> = lines.collect();
     lines.concat()
 }
 
@@ -239,6 +241,11 @@ mod tests {
     #[test]
     fn names_cannot_end_their_comment_and_statements_end_once() {
         assert_eq!(comment("a\ndrop table b"), "-- a\n-- drop table b\n");
+        assert_eq!(comment("a\rdrop table b"), "-- a\\rdrop table b\n");
+        assert_eq!(
+            comment("a\u{85}b\u{2028}c\u{2029}d\u{b}e"),
+            "-- a\\u{85}b\\u{2028}c\\u{2029}d\\u{b}e\n"
+        );
         assert_eq!(statement("CREATE TYPE x;\n"), "CREATE TYPE x;\n");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, visible};
 use whimbrel_engine::{FollowProgress, TableProgress, TableState};
 
 use super::rate::Speed;
@@ -58,7 +58,7 @@ impl Bars {
                 return;
             }
             let bar = hidden_bar().with_style(self.style.clone());
-            bar.set_prefix(fitted(&name.to_string()));
+            bar.set_prefix(fitted(&visible(&name.to_string())));
             let bar = self.bars().insert_before(&self.overall, bar);
             self.tables.insert(name.clone(), bar);
         }
@@ -84,7 +84,9 @@ impl Display for Bars {
             }
             if matches!(table.state, TableState::Error | TableState::Missing) {
                 let message = table.message.as_deref().unwrap_or("unknown error");
-                self.screen.print(&format!("table {name}: {message}\n"));
+                let name = name.to_string();
+                self.screen
+                    .print(&format!("table {}: {message}\n", visible(&name)));
             }
         }
         for (name, table) in &view.snapshot.tables {

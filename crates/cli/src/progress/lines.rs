@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use whimbrel_core::TableName;
+use whimbrel_core::{TableName, visible};
 use whimbrel_engine::{TableProgress, TableState};
 
 use super::bars::overall_message;
@@ -57,6 +57,7 @@ impl Display for Lines {
 }
 
 fn change(name: &TableName, table: &TableProgress) -> Option<String> {
+    let name = visible(&name.to_string()).into_owned();
     match table.state {
         TableState::Completed => Some(format!(
             "{name}: done, {} rows, {}{}\n",

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use whimbrel_connector::objects::{Review, Unconverted};
+use whimbrel_core::visible;
 use whimbrel_engine::{ObjectProgress, ObjectResult, ObjectState, ProgressSnapshot};
 
 use crate::format;
@@ -42,13 +43,13 @@ pub(super) fn message(snapshot: &ProgressSnapshot) -> Option<String> {
     Some(format!(
         "{done}/{} objects  {}",
         objects.total,
-        running.join(", ")
+        visible(&running.join(", "))
     ))
 }
 
 /// What a result is worth a line for: what failed, and what took a while.
 pub(super) fn line(result: &ObjectResult) -> Option<String> {
-    let what = format!("{} {}", result.kind.singular(), result.name);
+    let what = titled(result.kind.singular(), &result.name);
     match &result.state {
         ObjectState::Failed(why) => Some(format!("{what}: error: {why}\n")),
         ObjectState::Waits(why) => Some(format!("{what}: not made: {why}\n")),
@@ -58,6 +59,11 @@ pub(super) fn line(result: &ObjectResult) -> Option<String> {
         )),
         ObjectState::Made | ObjectState::Kept => None,
     }
+}
+
+/// What an object is and what it is called, on one line.
+fn titled(what: &str, name: &str) -> String {
+    format!("{what} {}", visible(name))
 }
 
 /// The lines of the summary: how many were made, and what is left to a person.
@@ -85,19 +91,19 @@ pub(super) fn summary(objects: &ObjectProgress) -> Vec<String> {
         first = format!("{first}, {count} {what}");
     }
     let mut lines = vec![first];
-    lines.extend(
-        objects.failures().map(|(result, why)| {
-            format!("error: {} {}: {why}", result.kind.singular(), result.name)
-        }),
-    );
+    lines.extend(objects.failures().map(|(result, why)| {
+        format!(
+            "error: {}: {why}",
+            titled(result.kind.singular(), &result.name)
+        )
+    }));
     lines.extend(objects.results.iter().filter_map(|result| {
         let ObjectState::Waits(why) = &result.state else {
             return None;
         };
         Some(format!(
-            "not made: {} {}: {why}",
-            result.kind.singular(),
-            result.name
+            "not made: {}: {why}",
+            titled(result.kind.singular(), &result.name)
         ))
     }));
     lines.extend(objects.unconverted.iter().flat_map(unconverted));
@@ -106,8 +112,8 @@ pub(super) fn summary(objects: &ObjectProgress) -> Vec<String> {
         .iter()
         .filter_map(|result| Some((result, result.note.as_ref()?)));
     for (result, note) in noted {
-        let (kind, name) = (result.kind.singular(), &result.name);
-        lines.push(format!("note: {kind} {name}: {note}"));
+        let what = titled(result.kind.singular(), &result.name);
+        lines.push(format!("note: {what}: {note}"));
         lines.extend(result.review.iter().flat_map(|review| reviewed(review)));
     }
     lines
@@ -132,8 +138,9 @@ pub(crate) fn review_json(review: &Review) -> Value {
 /// An object that is not made: why, and what to begin from.
 pub(crate) fn unconverted(object: &Unconverted) -> Vec<String> {
     let mut lines = vec![format!(
-        "not made: {} {}: {}",
-        object.what, object.name, object.reason
+        "not made: {}: {}",
+        titled(&object.what, &object.name),
+        object.reason
     )];
     let statement = object
         .statement

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use whimbrel_core::{TableName, clock};
+use whimbrel_core::{TableName, clock, visible};
 use whimbrel_engine::{ChangeCounts, FollowProgress, ProgressSnapshot, TableProgress, TableState};
 
 use crate::format;
@@ -59,7 +59,8 @@ pub(crate) fn summary(
     }
     for (name, table) in &snapshot.tables {
         if let Some(message) = &table.message {
-            line(&mut text, &format!("error: {name}: {message}"));
+            let name = name.to_string();
+            line(&mut text, &format!("error: {}: {message}", visible(&name)));
         }
     }
     let of_table = |(name, facts)| notes_of(name, facts);
@@ -114,6 +115,7 @@ fn row(name: &TableName, table: &TableProgress, facts: Option<&TableFacts>) -> [
         Some(target) if target != name => format!("{name} → {target}"),
         _ => name.to_string(),
     };
+    let label = visible(&label).into_owned();
     let time = time_of(table);
     let rows_before = facts.map_or(0, |facts| facts.rows_before);
     let row_count = table.row_count.saturating_sub(rows_before);
@@ -188,6 +190,7 @@ mod tests {
             error_row_count: 0,
             byte_count: 1 << 20,
             row_estimate: 0,
+            byte_estimate: 0,
             chunk_count: 1,
             chunks_done: 0,
             started_at: Some(started_at),

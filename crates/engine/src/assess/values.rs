@@ -6,7 +6,7 @@
 use whimbrel_connector::{
     Bounds, Concern, Error, Findings, Measured, Misfit, Source, Target, TargetTable,
 };
-use whimbrel_core::Engine;
+use whimbrel_core::{Engine, shown_key};
 
 use super::Values;
 use super::needs::needed;
@@ -95,18 +95,12 @@ async fn cut(
     Ok(shown(misfits, Some(&shape)))
 }
 
-/// A key is told in as many characters.
-const KEY_CHARS_MAX: usize = 200;
-
-/// Without keys that rules hide, and with a part of long ones.
+/// Without keys that rules hide, and with as much of the others as a line bears.
 fn shown(mut misfits: Vec<Misfit>, shape: Option<&Shaped>) -> Vec<Misfit> {
     let is_hidden = shape.is_some_and(Shaped::hides_key);
     for misfit in &mut misfits {
         let key = misfit.key.take().filter(|_| !is_hidden);
-        misfit.key = key.map(|key| match key.char_indices().nth(KEY_CHARS_MAX) {
-            Some((end, _)) => format!("{}…", &key[..end]),
-            None => key,
-        });
+        misfit.key = key.map(|key| shown_key(&key).into_owned());
     }
     misfits
 }

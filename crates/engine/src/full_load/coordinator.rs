@@ -79,6 +79,7 @@ impl Attempt<'_> {
             Listed {
                 name: table.name.clone(),
                 row_estimate: table.row_estimate.unwrap_or(0),
+                byte_estimate: table.byte_estimate.unwrap_or(0),
                 record: records.get(&table.name).cloned(),
                 is_completed: self.is_completed(&table.name, records),
                 not_created: planned.not_created(self.target.engine()),

@@ -30,10 +30,7 @@ pub(super) async fn settle(
     let mut is_refused = false;
     // What constrains rows waits until no more changes follow.
     if tables_errored > 0 {
-        warn!(
-            task = fence.task,
-            "foreign keys and views that were put aside at the target come back once its tables are loaded, or when the task is forgotten"
-        );
+        tell_put_aside(fence, target).await;
     } else if !attempt.spec.is_followed {
         let refused = tokio::select! {
             () = attempt.stop.cancelled() => return Ok(LoadOutcome::Stopped),
@@ -67,6 +64,18 @@ pub(super) async fn settle(
         "full load finished"
     );
     Ok(outcome)
+}
+
+/// Says where something of the target stays away because tables are in error. The load has ended either way, so a target that does not tell ends nothing.
+async fn tell_put_aside(fence: &TaskFence, target: &mut dyn Target) {
+    match target.has_put_aside(fence).await {
+        Ok(false) => {}
+        Ok(true) => warn!(
+            task = fence.task,
+            "foreign keys, views and triggers that were put aside at the target come back once its tables are loaded, or when the task is forgotten"
+        ),
+        Err(error) => debug!(task = fence.task, %error, "it cannot be said what was put aside"),
+    }
 }
 
 /// Removes the record, which has no use any more: everything is loaded. So nothing is amiss where it stays, but where the target was put back

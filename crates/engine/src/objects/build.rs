@@ -12,7 +12,7 @@ use whimbrel_core::objects::ObjectKind;
 
 use super::before::stand_aside;
 use super::worker::{Denied, Group, Worker};
-use super::{ObjectResult, ObjectState, plan_objects};
+use super::{ObjectResult, ObjectState, TOLD, plan_objects};
 use crate::{FullLoadSpec, Progress, RunError, TableState};
 
 /// What stands for all objects where nobody knows which there are.
@@ -136,6 +136,7 @@ impl Building<'_> {
     fn tell_unconverted(&self, unconverted: &[Unconverted]) {
         for left in unconverted {
             warn!(
+                target: TOLD,
                 task = self.fence.task,
                 object = left.name,
                 kind = left.what,
@@ -225,7 +226,7 @@ impl Building<'_> {
         }) else {
             return false;
         };
-        warn!(task = self.fence.task, object = step.name, table = %lacking, "the object is not made, because the table is not loaded");
+        warn!(target: TOLD, task = self.fence.task, object = step.name, table = %lacking, "the object is not made, because the table is not loaded");
         self.progress.object_ends(ObjectResult {
             kind: step.kind,
             name: step.name.clone(),

@@ -27,6 +27,9 @@ use whimbrel_core::objects::{ObjectKind, Scripted};
 
 use crate::{FullLoadSpec, RunError, plan_full_load};
 
+/// Under this name is logged what the results of a run tell too: whoever shows them leaves it out of the log.
+const TOLD: &str = "whimbrel_engine::objects::told";
+
 /// Plans the objects of all tables of a task. Writes nothing.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use whimbrel_connector::{Connector, Error, Target, TaskFence};
 use whimbrel_core::TableName;
 use whimbrel_core::objects::ObjectKind;
 
-use super::{ObjectResult, ObjectState};
+use super::{ObjectResult, ObjectState, TOLD};
 use crate::{Progress, RunError};
 
 /// Steps that one worker makes one after another.
@@ -166,6 +166,7 @@ impl Worker {
         match &state {
             ObjectState::Failed(why) => {
                 error!(
+                    target: TOLD,
                     task = self.fence.task,
                     object = step.name,
                     kind = step.kind.singular(),
@@ -175,6 +176,7 @@ impl Worker {
             }
             ObjectState::Waits(why) => {
                 warn!(
+                    target: TOLD,
                     task = self.fence.task,
                     object = step.name,
                     kind = step.kind.singular(),

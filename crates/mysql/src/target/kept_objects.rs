@@ -85,6 +85,21 @@ pub(super) async fn noted_by(
         .map_err(|error| general(error, "look for triggers that were put aside"))
 }
 
+/// Whether a trigger is noted that was put aside for the task.
+pub(super) async fn is_any_noted(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM {DATABASE}.{NAME} WHERE task_name = {} LIMIT 1",
+        literal(&fence.task)
+    );
+    let found = connection.row(&sql).await;
+    found
+        .map(|row| row.is_some())
+        .map_err(|error| general(error, "look for triggers that were put aside"))
+}
+
 /// What a user runs who gives up a trigger.
 pub(super) fn remove_sql(database: &str, name: &str) -> String {
     format!(

@@ -302,6 +302,10 @@ impl Target for MysqlTarget {
         self.clean_up(restored).await
     }
 
+    async fn has_put_aside(&mut self, fence: &TaskFence) -> Result<bool, Error> {
+        kept_objects::is_any_noted(&mut self.connection, fence).await
+    }
+
     async fn create_types(&mut self, _: &[TypeDefinition]) -> Result<(), Error> {
         // Types belong to columns here.
         Ok(())

@@ -304,8 +304,14 @@ fn without_end_spaces(text: &str) -> &[u8] {
     last.map_or(&[], |last| &bytes[..=last])
 }
 
+/// The server itself writes index 0 only where its SQL mode is not strict, and with a warning that a value was lost.
+const EMPTY_LABEL: &str = "it is empty, which is none of the column's labels: MySQL and MariaDB keep it (index 0) in place of a value that was none; give such rows a label or NULL at the source, or leave them out by a filter";
+
 fn put_label(text: &str, labels: &[String], out: &mut Vec<u8>) -> Result<(), &'static str> {
     if !labels.iter().any(|label| label == text) {
+        if text.is_empty() {
+            return Err(EMPTY_LABEL);
+        }
         return Err("it is none of the column's labels");
     }
     escape(text.as_bytes(), out);

@@ -646,6 +646,18 @@ pub(super) async fn restore_all(
     Ok(refused)
 }
 
+/// Whether anything that was put aside for the task is still noted.
+pub(super) async fn has_put_aside(
+    connection: &mut Connection,
+    fence: &TaskFence,
+) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT FROM awsdms_control.awsdms_kept_key WHERE task_name = $1)
+      OR EXISTS (SELECT FROM awsdms_control.awsdms_kept_object WHERE task_name = $1)";
+    let rows = connection.query_with(sql, &[Some(&fence.task)]).await;
+    let rows = rows.map_err(|error| general(error, "look for what was put aside"))?;
+    Ok(rows.first().and_then(|row| cell(row, 0)) == Some("t"))
+}
+
 async fn forget_in_transaction(
     connection: &mut Connection,
     fence: &TaskFence,

@@ -312,6 +312,10 @@ impl Target for PostgresTarget {
         control::restore_all(&mut self.connection, fence).await
     }
 
+    async fn has_put_aside(&mut self, fence: &TaskFence) -> Result<bool, Error> {
+        control::has_put_aside(&mut self.connection, fence).await
+    }
+
     async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error> {
         self.name(fence).await?;
         control::forget(&mut self.connection, fence).await

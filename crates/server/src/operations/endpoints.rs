@@ -18,7 +18,7 @@ use self::wire::to_wire;
 use super::{certificates, tags};
 use crate::arn::{ArnKind, random_id};
 use crate::context::Context;
-use crate::endpoint_config::{new_attempt, parse_attributes};
+use crate::endpoint_config::{PASSWORD, new_attempt, parse_attributes};
 use crate::engine_catalog::{self, engine_names};
 use crate::fault::{self, Fault, invalid_state, invalid_value};
 use crate::identifier;
@@ -160,7 +160,9 @@ fn check(endpoint: &Endpoint) -> Result<(), Fault> {
                 )));
             }
         }
-        if uses_secrets_manager && login.iter().any(|(_, value)| value.is_some()) {
+        let has_password = endpoint.secrets.contains_key(PASSWORD);
+        let has_login = has_password || login.iter().any(|(_, value)| value.is_some());
+        if uses_secrets_manager && has_login {
             return Err(fault::invalid_combination(
                 "A Secrets Manager secret and a server name, user name or password cannot both be given".to_owned(),
             ));

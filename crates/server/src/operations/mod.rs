@@ -23,6 +23,7 @@ pub(crate) use instances::pending;
 #[cfg(test)]
 pub(crate) use instances::window;
 pub(crate) use service::Service;
+pub(crate) use subnet_groups::standby_zone;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -2,8 +2,8 @@
 
 use whimbrel_model as model;
 use whimbrel_store::{
-    EpochMs, ReplicationInstance, Resource as _, Stored, Subnet, SubnetGroup, SubnetGroupId,
-    TagSet, Transaction,
+    EpochMs, ReplicationInstance, Resource as _, StoreError, Stored, Subnet, SubnetGroup,
+    SubnetGroupId, TagSet, Transaction,
 };
 
 use super::tags;
@@ -266,6 +266,24 @@ async fn find(
     found.ok_or_else(|| {
         fault::not_found(format!("Replication Subnet Group {identifier} not found."))
     })
+}
+
+/// Another zone than an instance's own that its group covers: that of its standby. `None`: there is none.
+pub(crate) async fn standby_zone(
+    context: &Context,
+    transaction: &mut dyn Transaction,
+    instance: &ReplicationInstance,
+) -> Result<Option<String>, StoreError> {
+    let name = instance.subnet_group.as_str();
+    let covered: Vec<String> = if name == DEFAULT_GROUP {
+        zones(&context.home.region).to_vec()
+    } else {
+        let group = transaction.find::<SubnetGroup>(name).await?;
+        let subnets = group.into_iter().flat_map(|group| group.value.subnets);
+        subnets.map(|subnet| subnet.availability_zone).collect()
+    };
+    let mut zones = zones(&context.home.region).into_iter();
+    Ok(zones.find(|zone| *zone != instance.availability_zone && covered.contains(zone)))
 }
 
 /// The group that an instance names.

@@ -13,7 +13,7 @@ use whimbrel_store::{
 use super::{PassError, Reconciler};
 use crate::context::Context;
 use crate::events::instance_event;
-use crate::operations::pending;
+use crate::operations::{pending, standby_zone};
 
 pub(crate) struct Instances(pub(crate) Arc<Context>);
 
@@ -70,7 +70,8 @@ impl Instances {
         let Some(mut stored) = stored.filter(|stored| stored.version == seen.version) else {
             return Ok(());
         };
-        pending::apply(&mut stored);
+        let standby = standby_zone(&self.0, &mut *transaction, &stored).await?;
+        pending::apply(&mut stored, standby);
         stored.status = InstanceStatus::Available;
         transaction.replace(&stored).await?;
         transaction

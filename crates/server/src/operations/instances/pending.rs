@@ -79,8 +79,8 @@ fn begin(instance: &mut ReplicationInstance, changes: PendingModification) -> bo
     true
 }
 
-/// Puts the changes that are being applied into force.
-pub(crate) fn apply(instance: &mut ReplicationInstance) {
+/// Puts the changes that are being applied into force; `standby`: the zone of a standby, should the instance get one.
+pub(crate) fn apply(instance: &mut ReplicationInstance, standby: Option<String>) {
     let changes = std::mem::take(&mut instance.applying);
     if let Some(class) = changes.class {
         instance.class = class;
@@ -90,16 +90,7 @@ pub(crate) fn apply(instance: &mut ReplicationInstance) {
     }
     if let Some(multi_az) = changes.multi_az {
         instance.multi_az = multi_az;
-        let zone = &instance.availability_zone;
-        let other = |zone: &str| {
-            format!(
-                "{}{}",
-                &zone[..zone.len() - 1],
-                if zone.ends_with('b') { 'a' } else { 'b' }
-            )
-        };
-        instance.secondary_availability_zone =
-            (multi_az && zone.is_ascii() && !zone.is_empty()).then(|| other(zone));
+        instance.secondary_availability_zone = standby.filter(|_| multi_az);
     }
     if let Some(version) = changes.engine_version {
         instance.engine_version = version;

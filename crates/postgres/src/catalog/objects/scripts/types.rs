@@ -8,6 +8,7 @@ use super::Scope;
 use crate::quote::literal;
 use crate::wire::{Connection, WireError};
 
+/// Left out are those that nothing but tables uses, none of which is migrated: they come with these tables.
 const TYPES: &str = "
 select t.oid::regtype::text, case t.typtype when 'c' then 'composite type' when 'e' then 'enum' when 'd' then 'domain' when 'r' then 'range type' else 'type' end,
   case t.typtype
@@ -30,6 +31,12 @@ from pg_type t join pg_namespace n on n.oid = t.typnamespace left join pg_class 
 where n.nspname in ($2) and (t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and c.relkind = 'c' or t.typtype = 'b' and t.typelem = 0)
   and not exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = t.oid and d.deptype in ('e', 'i'))
   and not exists (select from pg_attribute a where a.attrelid = any($1) and a.attnum > 0 and a.atttypid in (t.oid, t.typarray))
+  and (not exists (select from pg_attribute a join pg_class r on r.oid = a.attrelid where r.relkind in ('r', 'p') and a.attnum > 0 and a.atttypid in (t.oid, t.typarray))
+    or exists (
+      select from pg_depend d where d.refclassid = 'pg_type'::regclass and d.refobjid in (t.oid, t.typarray) and d.deptype <> 'i'
+      and not (d.classid = 'pg_class'::regclass and exists (select from pg_class r where r.oid = d.objid and r.relkind in ('r', 'p') and r.oid <> all($1)))
+      and not (d.classid = 'pg_attrdef'::regclass and exists (select from pg_attrdef f where f.oid = d.objid and f.adrelid <> all($1)))
+      and not (d.classid = 'pg_constraint'::regclass and exists (select from pg_constraint k where k.oid = d.objid and k.conrelid <> 0 and k.conrelid <> all($1)))))
 order by t.oid";
 
 pub(super) async fn read(
