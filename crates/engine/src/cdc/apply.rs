@@ -67,6 +67,14 @@ pub(super) enum Controlled {
     },
 }
 
+/// What becomes of a table with the transaction at hand.
+#[derive(Clone, Debug)]
+struct HeldBack {
+    change: RecordChange,
+    /// So many tables had got another name in it by then.
+    renamed_before: usize,
+}
+
 /// Applies batches over one applier.
 pub(super) struct BatchWriter {
     applier: Box<dyn Applier>,
@@ -85,8 +93,8 @@ pub(super) struct BatchWriter {
     newly_suspended: Vec<(TableName, String)>,
     /// What is written down when the source's transaction is whole. Where a definition commits a part of it, the part must be found with
     /// the tables as they were at its beginning.
-    held_back: Vec<RecordChange>,
-    /// Tables that have another name since, with that.
+    held_back: Vec<HeldBack>,
+    /// Tables that have another name since, with that, in their order.
     renamed: Vec<(TableName, TableName)>,
 }
 
@@ -161,13 +169,19 @@ impl BatchWriter {
         {
             self.renamed.push((table.clone(), to.clone()));
         }
-        self.held_back.extend_from_slice(records);
+        let renamed_before = self.renamed.len();
+        let held_back = records.iter().cloned().map(|change| HeldBack {
+            change,
+            renamed_before,
+        });
+        self.held_back.extend(held_back);
         Ok(())
     }
 
     /// Commits what is whole.
     async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let held_back = std::mem::take(&mut self.held_back);
+        let held_back = std::mem::take(&mut self.held_back).into_iter();
+        let held_back: Vec<RecordChange> = held_back.map(|held| held.change).collect();
         self.renamed.clear();
         if !held_back.is_empty() {
             self.applier.record(&held_back).await?;

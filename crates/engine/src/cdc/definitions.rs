@@ -10,7 +10,14 @@
 //! the transaction is whole: without one of them the count would take changes of others for its own, and they would be lost. So no table leaves while the target has a part, whatever
 //! asks for it: a user who wants it loaded again, a gap, or that it is another table by now, under the same name, which is found when a stream is opened
 //! (then the stream is opened once more behind the transaction). One that is in error is followed on for the count alone
-//! ([`FollowState::suspended_in_part`]).
+//! ([`FollowState::suspended_in_part`]), until the transaction is whole: the next stream is opened without it, and its record says so before that.
+//!
+//! A stream goes on telling the changes of a table that has left, until it is opened again without it. So those are in the count of a transaction if and only if a stream that is opened
+//! in front of it tells them again: what is recorded of a table that left with an earlier transaction, or between two, is at the target before any part of this one, and its changes are
+//! not counted; what is recorded of one that leaves with this transaction is held back until that is whole (or says that it is followed for the count), and its changes are counted, those
+//! before it leaves and those behind. A batch of earlier transactions that leaves a table in error may be written when changes of this one have been read: those of the table are taken out of
+//! its count again, and of that of the definition that waits for the batch. No part of this transaction is at the target then, because parts are written behind everything before them. A
+//! definition of the table itself that waits there is not changed any more: what it records would say that the table is followed.
 //!
 //! A table that is loaded again is dropped at once, and its record goes with that. Where the target refuses the drop (a foreign key of another table
 //! points to it, say), the table stays and the record goes all the same, in the same transaction: from there on nothing is applied to the table, and
@@ -161,6 +168,24 @@ impl Barrier {
             Then::LoadAgain(_) => &self.wanted,
             Then::FollowAs(..) | Then::Leave(_) | Then::Reload(_) => &[],
         }
+    }
+
+    /// Whether a record of the table comes of it: that it is followed in another shape, or why it is not any more.
+    fn follows(&self, id: TableId) -> bool {
+        let is_put = |change: &RecordChange| matches!(change, RecordChange::Put { .. });
+        let records = self.work.as_ref().map(|(_, records)| records);
+        let is_of = match self.then {
+            Then::FollowAs(of, ..) | Then::Leave(of) => of == id,
+            Then::LoadAgain(_) | Then::Reload(_) => false,
+        };
+        is_of && records.is_some_and(|records| records.iter().any(is_put))
+    }
+
+    /// Nothing is to be done for the table any more, which is in error by now.
+    fn leave_out(&mut self, id: TableId) {
+        self.work = Some((Vec::new(), Vec::new()));
+        self.feeds = None;
+        self.then = Then::Leave(id);
     }
 
     /// The work, when everything before it is done. `checkpoint` is what is committed.
@@ -504,15 +529,35 @@ impl Follower<'_> {
         }
     }
 
-    /// The target has written down that the table is followed no more.
-    pub(super) fn suspended(&mut self, table: &TableName, reason: String) -> Result<(), Error> {
+    /// The target has written down that the table is followed no more, or does so with the transaction at hand.
+    pub(super) fn suspended(
+        &mut self,
+        table: &TableName,
+        reason: String,
+        is_of_open: bool,
+    ) -> Result<(), Error> {
         self.progress.update(table, |entry| {
             entry.state = TableState::Error;
             entry.message = Some(reason);
         });
-        self.tables
-            .find(table)
-            .map_or(Ok(()), |id| self.tables.leave(id))
+        let Some(id) = self.tables.find(table) else {
+            return Ok(());
+        };
+        let barrier = self.barrier.as_mut();
+        if let Some(barrier) = barrier.filter(|barrier| barrier.follows(id)) {
+            barrier.leave_out(id);
+        }
+        if is_of_open {
+            return self.tables.leave(id);
+        }
+        let counted = self.tables.has_left(id)?;
+        if self.is_in_transaction {
+            self.changes_in_transaction -= counted;
+            if let Some(barrier) = self.barrier.as_mut().filter(|barrier| !barrier.commits) {
+                barrier.changes_before -= counted;
+            }
+        }
+        Ok(())
     }
 
     /// Stops taking in events until this is done.

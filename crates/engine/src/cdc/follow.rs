@@ -70,6 +70,8 @@ pub(super) struct Follower<'a> {
     pub(super) is_in_transaction: bool,
     /// The target's transaction has what is no change of a row.
     pub(super) must_commit: bool,
+    /// The transaction of which the target got a piece last.
+    pub(super) piece_of: u64,
     /// The stream is to be opened again behind the transaction at hand.
     pub(super) reopens: bool,
     /// Tables of which changes are missing in the log.
@@ -218,9 +220,7 @@ impl Follower<'_> {
             return Some(Work::Batch(batch));
         }
         if self.collector.size().1 > 0 {
-            self.must_commit = true;
-            let piece = self.collector.take_piece(self.tables.shapes());
-            return Some(Work::Batch(piece));
+            return Some(Work::Batch(self.take_piece()));
         }
         let checkpoint = Checkpoint {
             kept_from: self.newcomers.kept_from.clone(),
@@ -248,9 +248,14 @@ impl Follower<'_> {
         if !self.is_full() {
             return None;
         }
-        // Once the transaction's end is there, it is not left open at the target.
+        Some(self.take_piece())
+    }
+
+    /// A piece of the transaction at hand. Once its end is there, it is not left open at the target.
+    fn take_piece(&mut self) -> Batch {
         self.must_commit = true;
-        Some(self.collector.take_piece(self.tables.shapes()))
+        self.piece_of = self.tables.number();
+        self.collector.take_piece(self.tables.shapes())
     }
 
     /// How long nothing need be done while nothing comes.
@@ -304,8 +309,10 @@ impl Follower<'_> {
         } = finished;
         match applied.map_err(RunError::Target)? {
             Done::Batch(counts, suspended) => {
+                let is_of_open = end.is_none() && self.piece_of == self.tables.number();
                 for (table, reason) in suspended {
-                    self.suspended(&table, reason).map_err(RunError::Source)?;
+                    let left = self.suspended(&table, reason, is_of_open);
+                    left.map_err(RunError::Source)?;
                     self.spec.load.check_tables_in_error(self.progress)?;
                 }
                 for (table, counts) in counts {

@@ -74,7 +74,7 @@ impl Follower<'_> {
     fn change(&mut self, table: TableId, kind: SingleKind) -> Result<(), RunError> {
         match self.tables.fate(table).map_err(RunError::Source)? {
             Fate::Apply(shape) => {
-                self.changes_in_transaction += 1;
+                self.count_change(table)?;
                 let was_applied = self.changes_in_transaction <= self.applied_before;
                 let on_truncate = self.spec.on_ddl.on_truncate;
                 let is_left_out = kind == SingleKind::Truncate && on_truncate == OnTruncate::Keep;
@@ -91,12 +91,19 @@ impl Follower<'_> {
                     return self.wish(table, shape, kind);
                 }
             }
-            Fate::Held => self.changes_in_transaction += 1,
+            Fate::Held => self.count_change(table)?,
             Fate::Redefine => {
                 self.waiting.push_front(change_event(table, kind));
                 self.redefine(table)?;
             }
         }
+        Ok(())
+    }
+
+    /// Counts a change of the transaction at hand by which a part of it is told: see [`super::definitions`].
+    fn count_change(&mut self, table: TableId) -> Result<(), RunError> {
+        let counts = self.tables.counts(table).map_err(RunError::Source)?;
+        self.changes_in_transaction += u64::from(counts);
         Ok(())
     }
 
@@ -202,9 +209,11 @@ impl Follower<'_> {
     }
 
     /// Whether the transaction at hand is an empty one in front of that of which the target has a part: a server may tell it the second time and not the first (one of others in a stream of
-    /// transactions in progress). Its place must not take that of the part, as in [`Self::idle`].
+    /// transactions in progress). Its place must not take that of the part, as in [`Self::idle`]. A transaction in which a definition changed is not empty, and that of the part
+    /// has changes or definitions: the last one that was begun comes again. Only where its table was left in error since, and nothing else is in the transaction, nothing of it
+    /// comes; the part is waited for until the next transaction with changes then, of which none counts as applied.
     fn is_in_front_of_part(&self) -> bool {
-        self.again.is_awaited() && self.applied_before > 0 && self.changes_in_transaction == 0
+        self.again.is_awaited() && self.changes_in_transaction == 0 && !self.must_commit
     }
 
     fn commit(&mut self, place: Arc<dyn LogPlace>, committed_at_us: i64) {

@@ -77,6 +77,7 @@ impl Follower<'_> {
             .or(reading_us.filter(|_| self.has_part()));
         let is_caught_up = since.has_reached_end
             && !self.is_in_transaction
+            && !self.again.is_awaited()
             && self.barrier.is_none()
             && oldest_waiting_us.is_none();
         self.progress.follow(|cdc| {

@@ -111,6 +111,7 @@ pub async fn run_cdc(
     let _watcher = LogWatcher::start(source, &spec.load.task, progress);
     let _stalls = StallWatcher::start(target, &spec.load.task, progress);
     let tally = Tally::default();
+    let mut lost_before = BTreeSet::new();
     loop {
         let mut run = Run {
             source,
@@ -123,6 +124,7 @@ pub async fn run_cdc(
             hold: &hold,
             faulted: None,
             tally: &tally,
+            lost_before: &mut lost_before,
         };
         let error = match run.once(&start).await {
             Ok(outcome) => return Ok(outcome),
@@ -195,6 +197,8 @@ struct Run<'a> {
     faulted: Option<(Checkpoint, BTreeSet<TableName>)>,
     /// Changes that were left out.
     tally: &'a Tally,
+    /// Tables that are loaded again because the log had been purged of their changes, and that have not joined since.
+    lost_before: &'a mut BTreeSet<TableName>,
 }
 
 /// What a stop does not wait for; `None` when it came first. What was under way at either end is given up with its connection, as in a crash.
@@ -521,15 +525,14 @@ impl Run<'_> {
         }
     }
 
-    /// What the target has of the task's tables, and from where on their log is needed.
-    async fn recorded(&self) -> Result<(TaskFence, Vec<LoadRecord>, Option<Position>), RunError> {
+    /// What the target has of the task's tables, and its checkpoint.
+    async fn recorded(&self) -> Result<(TaskFence, Vec<LoadRecord>, Option<Checkpoint>), RunError> {
         let mut target = self.target.target().await.map_err(RunError::Target)?;
         let fence = self.claim(&mut *target).await?;
         let records = target.load_records(&fence).await;
         let records = records.map_err(RunError::Target)?;
         let checkpoint = target.checkpoint(&fence).await.map_err(RunError::Target)?;
-        let from = checkpoint.map(|it| it.kept_from.unwrap_or(it.position));
-        Ok((fence, records, from))
+        Ok((fence, records, checkpoint))
     }
 
     /// Nothing is loaded before tables are followed again. What must not act beside the changes, such as triggers of the target, is put aside.
@@ -548,7 +551,8 @@ impl Run<'_> {
         log: &mut dyn ChangeLog,
         tables: &[Table],
     ) -> Result<LoadOutcome, RunError> {
-        let Some((fence, records, from)) = unless_stopped(self.stop, self.recorded()).await? else {
+        let recorded = unless_stopped(self.stop, self.recorded()).await?;
+        let Some((fence, records, checkpoint)) = recorded else {
             return Ok(LoadOutcome::Stopped);
         };
         let (loaded, missing): (Vec<&Table>, Vec<&Table>) = tables.iter().partition(|table| {
@@ -568,7 +572,10 @@ impl Run<'_> {
             record.is_finished && state.is_some_and(|state| state.has_joined)
         };
         let has_end = self.spec.end != CdcEnd::Never || self.spec.stop_at.is_some();
-        if !has_end && records.iter().any(has_joined) {
+        let has_part = checkpoint.as_ref().is_some_and(|it| !it.is_whole());
+        // The rest of the transaction may tell that one of them is followed under another name.
+        let waits_for_whole = has_part && self.spec.end != CdcEnd::AfterLoad;
+        if waits_for_whole || (!has_end && records.iter().any(has_joined)) {
             // Those that were followed before do not wait for them: see [`newcomers`].
             self.progress.expect(names());
             return self.resumed().await;
@@ -597,7 +604,7 @@ impl Run<'_> {
             },
             joining: Some(Joining {
                 is_later: false,
-                not_before: from,
+                not_before: checkpoint.map(|it| it.kept_from.unwrap_or(it.position)),
                 fence: Some(fence),
                 tables: missing,
                 completed: std::collections::HashSet::new(),

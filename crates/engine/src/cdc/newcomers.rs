@@ -21,17 +21,22 @@
 //! joined yet has nobody to wait: it goes on with its first load, and follows after it. One that ends by itself, with its load, with what came meanwhile or at some
 //! time, loads them first, and does not end before tables that are on their way have joined: at a time to stop nothing more is read, what was read is
 //! applied, and the stream is opened once more for those that were loaded, as far as the others have come.
+//!
+//! While the target has a part of a transaction nothing is wanted by what the source's catalog says: a table that the transaction renames is known by its old name
+//! until the rest of it has come again, and would be taken for a new one, to be loaded on top of its own rows. The stream is opened once more behind the transaction, and what is
+//! not loaded then is wanted as ever, with the log kept from the checkpoint that this takes. A crash in between finds the part again, or a whole checkpoint.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
-    Background, Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, TaskFence,
-    in_background,
+    Background, Connector, Error, LoadRecord, LogStart, PrepareMode, RunningWait, Source,
+    TaskFence, in_background,
 };
 use whimbrel_core::{Position, Table, TableName};
 
@@ -39,6 +44,10 @@ use super::CdcSpec;
 use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
 
+/// So long a table may be told by the log that others do not see yet.
+const LACKED_FOR: Duration = Duration::from_secs(30);
+/// Between looks whether they see it.
+const LACKED_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 /// How often tables are described whose definitions change at the same time.
 const DESCRIBED_MAX: u32 = 5;
 /// A change of a definition is over by then, as a rule.
@@ -291,8 +300,7 @@ async fn kept(
     }
     let (mut is_told, mut tries) = (false, 1);
     let kept = loop {
-        let captured = source.tables(&is_captured).await;
-        let captured = captured.map_err(RunError::Source)?;
+        let captured = seen(&mut *source, &is_captured, wanted).await?;
         match log.prepare(&captured).await {
             // However long it takes: nothing is wrong, and the others are followed meanwhile.
             Err(Error::Busy(message)) => {
@@ -301,11 +309,6 @@ async fn kept(
                 tokio::time::sleep(BUSY_WAIT).await;
             }
             Err(Error::Transient(_)) if tries < DESCRIBED_MAX => {
-                tries += 1;
-                tokio::time::sleep(DESCRIBED_AGAIN_AFTER).await;
-            }
-            // A log may tell of a table before others see it (PostgreSQL with a standby that its commits wait for), which is then not captured yet.
-            Ok(_) if lacks(wanted, &captured) && tries < DESCRIBED_MAX => {
                 tries += 1;
                 tokio::time::sleep(DESCRIBED_AGAIN_AFTER).await;
             }
@@ -322,9 +325,35 @@ async fn kept(
     Ok(kept)
 }
 
-fn lacks(wanted: &BTreeSet<TableName>, captured: &[Table]) -> bool {
-    let is_there = |name: &TableName| captured.iter().any(|table| table.name == *name);
-    !wanted.iter().all(is_there)
+/// The task's tables. A log may tell of one before others see it (PostgreSQL with a standby that its commits wait for): it is waited for, a while. Nobody would ask for it
+/// again before the next stream. One that is gone again looks the same.
+async fn seen(
+    source: &mut dyn Source,
+    is_captured: &(dyn Fn(&TableName) -> bool + Sync),
+    wanted: &BTreeSet<TableName>,
+) -> Result<Vec<Table>, RunError> {
+    let until = Instant::now() + LACKED_FOR;
+    let mut wait = DESCRIBED_AGAIN_AFTER;
+    loop {
+        let captured = source.tables(is_captured).await;
+        let captured = captured.map_err(RunError::Source)?;
+        let is_there = |name: &&TableName| captured.iter().any(|table| table.name == **name);
+        let lacking = wanted.iter().filter(|name| !is_there(name));
+        let lacking: Vec<String> = lacking.map(ToString::to_string).collect();
+        if lacking.is_empty() {
+            return Ok(captured);
+        }
+        if Instant::now() >= until {
+            let tables = lacking.join(", ");
+            warn!(
+                tables,
+                "the log told of tables that the source does not show; unless they are gone, they are loaded when the task goes on from its checkpoint again"
+            );
+            return Ok(captured);
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LACKED_AGAIN_AFTER_MAX);
+    }
 }
 
 fn tell_waiting(parts: &LoadParts, wanted: &BTreeSet<TableName>, why: &str, is_told: bool) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeLog, Checkpoint, Definition, Error, Feeding, FollowState, LoadRecord, Mutation,
@@ -34,7 +34,7 @@ struct Session {
     interrupted: Vec<LoadRecord>,
     /// Tables that were dropped and made again while nobody followed.
     made_anew: Vec<LoadRecord>,
-    /// Tables are loaded, or other ones by now, and wait until the target has no part of a transaction: then the stream is opened again.
+    /// Tables are loaded, other ones by now or nobody's yet, and wait until the target has no part of a transaction: then the stream is opened again.
     waits_for_whole: bool,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
 
     /// Opens a stream at the checkpoint, and takes in the tables that are loaded by now.
     async fn open(
-        &self,
+        &mut self,
         log: &mut dyn ChangeLog,
         until: Option<Position>,
     ) -> Result<(Follower<'a>, BatchWriter), RunError> {
@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         if let Some(control) = self.leftovers(&session, &selected, &*target)? {
             clear_away(&mut writer, &control).await?;
         }
-        let wanted = self.not_loaded(&session, selected);
+        let wanted = self.not_loaded(&mut session, selected);
         let checkpoint = session.checkpoint.clone();
         let (shapes, gaps) = shapes_and_gaps(log, &session.followed).await?;
         let ahead = ahead(&*log, &session.followed, &checkpoint.position)?;
@@ -160,6 +160,7 @@ impl<'a> Run<'a> {
             rows: None,
             is_in_transaction: false,
             must_commit: false,
+            piece_of: 0,
             reopens: false,
             gaps,
             waiting: VecDeque::new(),
@@ -181,10 +182,32 @@ impl<'a> Run<'a> {
     fn show_opened(&self, shapes: &[Table], session: &Session) {
         self.progress
             .add(shapes.iter().map(|table| table.name.clone()));
+        self.show_followed(shapes, session);
         self.show_suspended(&session.loaded);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(session.checkpoint.position.as_str().to_owned());
         });
+    }
+
+    /// Tables that are followed and shown in error: what left them in error was taken back with its transaction, and comes again or does not.
+    fn show_followed(&self, shapes: &[Table], session: &Session) {
+        let progress = self.progress.snapshot();
+        let is_suspended = |record: &LoadRecord| {
+            let state = record.follow.as_ref();
+            state.is_some_and(|state| state.suspended.is_some())
+        };
+        let is_in_error = |table: &&Table| {
+            let entry = progress.tables.get(&table.name);
+            let is_shown = entry.is_some_and(|entry| entry.state == TableState::Error);
+            let mut records = session.loaded.iter().filter(|record| is_suspended(record));
+            is_shown && !records.any(|record| record.table == table.name)
+        };
+        for table in shapes.iter().filter(is_in_error) {
+            self.progress.update(&table.name, |entry| {
+                entry.state = TableState::Completed;
+                entry.message = None;
+            });
+        }
     }
 
     /// The tables that are to be loaded while the others are followed.
@@ -218,7 +241,7 @@ impl<'a> Run<'a> {
 
     /// Takes tables in that have been loaded since the last stream: see [`super::newcomers`].
     async fn join(
-        &self,
+        &mut self,
         log: &mut dyn ChangeLog,
         target: &mut dyn Target,
         writer: &mut BatchWriter,
@@ -238,23 +261,29 @@ impl<'a> Run<'a> {
             .into_iter()
             .partition(|record| record.follow.as_ref().is_some_and(|state| state.has_joined));
         let waits_for_whole = !newcomers.is_empty() && !checkpoint.is_whole();
+        let counted = counted_no_more(&mut followed, &checkpoint);
+        if !counted.is_empty() {
+            let recorded = writer.record(&counted, &checkpoint).await;
+            recorded.map_err(RunError::Target)?;
+        }
         if !newcomers.is_empty() && !waits_for_whole {
-            let (changes, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
-                (self.lost(newcomers, &gap, &mut loaded), checkpoint.position)
+            let (lost, taken, from) = if let Some(gap) = self.gap(log, &checkpoint).await? {
+                let lost = self.lost(newcomers, &gap, &mut loaded);
+                (lost, Vec::new(), checkpoint.position)
             } else {
                 let (newcomers, older) = by_view(&*log, newcomers, &checkpoint)?;
-                let mut changes = self.lost(older, OLDER, &mut loaded);
+                let lost = self.lost(older, OLDER, &mut loaded);
+                self.lost_before
+                    .retain(|table| !newcomers.iter().any(|record| record.table == *table));
                 let (taken, from) = taken_in(&*log, &mut followed, newcomers, &checkpoint)?;
-                changes.extend(taken);
-                (changes, from)
+                (lost, taken, from)
             };
             checkpoint = Checkpoint::at(from);
-            writer
-                .record(&changes, &checkpoint)
-                .await
-                .map_err(RunError::Target)?;
+            let changes = [lost.as_slice(), &taken].concat();
+            let recorded = writer.record(&changes, &checkpoint).await;
+            recorded.map_err(RunError::Target)?;
             // Once it is written down: a resume does not meet it again.
-            self.check_lost(&changes)?;
+            self.check_lost(&lost)?;
         }
         followed.retain(|record| {
             let state = record.follow.as_ref();
@@ -289,9 +318,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Tables whose changes since their load are gone: they are loaded again where the task may do that, else they are in error. The others go on.
+    /// Tables whose changes since their load are gone: they are loaded again where the task may do that, else they are in error. The others go on. One that is lost
+    /// again before it has joined is in error too: its source purges the log faster than it loads, and would have it loaded for ever.
     fn lost(
-        &self,
+        &mut self,
         newcomers: Vec<LoadRecord>,
         gap: &str,
         loaded: &mut Vec<LoadRecord>,
@@ -299,12 +329,16 @@ impl<'a> Run<'a> {
         let mut changes = Vec::new();
         for mut record in newcomers {
             let table = record.table.clone();
-            let reason = format!("the changes made since its load began are gone: {gap}");
-            if self.spec.may_reload() {
-                info!(%table, reason, "the table is loaded again");
+            let mut reason = format!("the changes made since its load began are gone: {gap}");
+            let may_reload = self.spec.may_reload();
+            if may_reload && self.lost_before.insert(table.clone()) {
+                warn!(%table, reason, "the table is loaded again");
                 loaded.retain(|record| record.table != table);
                 changes.push(RecordChange::Remove { table });
                 continue;
+            }
+            if may_reload {
+                reason.push_str("; it was loaded again for that once already: have the source keep its log for longer than the table takes to load, and load the table again");
             }
             error!(%table, reason, "the table cannot join those that are followed");
             self.progress.add([table.clone()]);
@@ -408,7 +442,17 @@ impl<'a> Run<'a> {
     }
 
     /// Tables of the task that came to be while nobody looked. Those that could not be loaded are not tried again by themselves.
-    fn not_loaded(&self, session: &Session, selected: Vec<Table>) -> BTreeSet<TableName> {
+    fn not_loaded(&self, session: &mut Session, selected: Vec<Table>) -> BTreeSet<TableName> {
+        let wanted = self.lacking(session, selected);
+        if session.checkpoint.is_whole() || wanted.is_empty() {
+            return wanted;
+        }
+        // One of them may be followed under another name, which the rest of the transaction tells.
+        session.waits_for_whole = true;
+        BTreeSet::new()
+    }
+
+    fn lacking(&self, session: &Session, selected: Vec<Table>) -> BTreeSet<TableName> {
         let progress = self.progress.snapshot();
         let is_wanted = |table: &Table| {
             let entry = progress.tables.get(&table.name);
@@ -424,7 +468,7 @@ impl<'a> Run<'a> {
 async fn clear_away(writer: &mut BatchWriter, control: &Control) -> Result<(), RunError> {
     let done = writer.control(control).await.map_err(RunError::Target)?;
     if let Controlled::Refused { why, .. } = done {
-        tracing::warn!(
+        warn!(
             why,
             "what an interrupted load left of a table that is gone stays at the target"
         );
@@ -452,6 +496,18 @@ fn by_view(
         }
     }
     Ok((reaching, older))
+}
+
+/// Tables in error that were followed for the count of a part, which is whole by now. It is written down before a stream is opened without them: another part is counted without
+/// them, and would be told with them otherwise.
+fn counted_no_more(followed: &mut [LoadRecord], checkpoint: &Checkpoint) -> Vec<RecordChange> {
+    let is_counted = |record: &&mut LoadRecord| {
+        let state = record.follow.as_ref();
+        checkpoint.is_whole() && state.is_some_and(|state| state.suspended_in_part)
+    };
+    let counted = followed.iter_mut().filter(is_counted);
+    let changes = counted.filter_map(|record| put(record, |state| state.suspended_in_part = false));
+    changes.collect()
 }
 
 /// Takes loaded tables in, and answers from where the log is read again; what the others hold of it is noted.

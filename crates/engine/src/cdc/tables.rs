@@ -92,6 +92,10 @@ struct Entry {
     /// The transaction for which `fate` was found out.
     seen: u64,
     fate: Fate,
+    /// The transaction in which it left: what is recorded of that commits with it.
+    left_in: u64,
+    /// How many of its changes are in the count of which transaction.
+    counted: (u64, u64),
 }
 
 impl Entry {
@@ -138,6 +142,8 @@ impl StreamTables {
                 views,
                 seen: 0,
                 fate: Fate::Held,
+                left_in: 0,
+                counted: (0, 0),
             });
             made.shapes.push(Arc::new(shape));
         }
@@ -261,12 +267,53 @@ impl StreamTables {
         Ok(())
     }
 
-    /// From here on its changes are left out.
+    /// From here on its changes are left out. It leaves with the present transaction, or between two.
     pub(super) fn leave(&mut self, id: TableId) -> Result<(), Error> {
+        let number = self.number;
         let entry = self.entry(id)?;
+        if !entry.is_away {
+            entry.left_in = number;
+        }
         entry.is_away = true;
         entry.seen = 0;
         Ok(())
+    }
+
+    /// It has left with a transaction that lies before the present one. Answers how many of its changes are in the count of this one, where they do not belong.
+    pub(super) fn has_left(&mut self, id: TableId) -> Result<u64, Error> {
+        let number = self.number;
+        let entry = self.entry(id)?;
+        entry.is_away = true;
+        entry.seen = 0;
+        if entry.left_in == number {
+            entry.left_in = 0;
+        }
+        let (counted_in, counted) = std::mem::take(&mut entry.counted);
+        let is_told_again = entry.state.suspended_in_part;
+        Ok(if counted_in == number && !is_told_again {
+            counted
+        } else {
+            0
+        })
+    }
+
+    /// Counts a change in the present transaction, if that would be told again after a cut: the stream is opened without tables that left before. One that was left in error
+    /// in an earlier part is followed for the count.
+    pub(super) fn counts(&mut self, id: TableId) -> Result<bool, Error> {
+        let number = self.number;
+        let entry = self.entry(id)?;
+        if entry.is_away && entry.left_in != number && !entry.state.suspended_in_part {
+            return Ok(false);
+        }
+        let (counted_in, counted) = entry.counted;
+        let before = if counted_in == number { counted } else { 0 };
+        entry.counted = (number, before + 1);
+        Ok(true)
+    }
+
+    /// The number of the transaction that was begun last.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Whether its changes are left out for good, or until it is loaded.

@@ -17,6 +17,8 @@ mod full_load;
 mod interruptions;
 mod latency;
 mod log_watch;
+mod lost;
+mod parts;
 mod reloads;
 mod rules;
 mod seam;

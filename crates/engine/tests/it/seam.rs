@@ -14,11 +14,11 @@ use crate::cdc::{caught_up, cdc, follow};
 use crate::definitions::{pair, rows};
 use crate::support::{Pair, name, table};
 
-fn row(id: i64) -> Row {
+pub(crate) fn row(id: i64) -> Row {
     vec![Cell::Int(id), Cell::Text(format!("note {id}"))]
 }
 
-fn insert(table: &str, id: i64) -> MemoryChange {
+pub(crate) fn insert(table: &str, id: i64) -> MemoryChange {
     MemoryChange::Insert(name(table), row(id))
 }
 
@@ -31,7 +31,7 @@ fn numbered(table_name: &str, row_count: i64, id: u32) -> Table {
     made
 }
 
-fn longer(table: &Table) -> Table {
+pub(crate) fn longer(table: &Table) -> Table {
     let mut longer = table.clone();
     longer.columns.push(Column {
         name: "further".to_owned(),
@@ -45,14 +45,14 @@ fn longer(table: &Table) -> Table {
     longer
 }
 
-fn resumed() -> CdcSpec {
+pub(crate) fn resumed() -> CdcSpec {
     CdcSpec {
         start: CdcStart::Resume,
         ..cdc()
     }
 }
 
-fn assert_equal(pair: &Pair, tables: &[&str], place: &str) {
+pub(crate) fn assert_equal(pair: &Pair, tables: &[&str], place: &str) {
     for table in tables {
         let table = name(table);
         let (target, source) = (rows(&pair.target, &table), rows(&pair.source, &table));
@@ -60,7 +60,7 @@ fn assert_equal(pair: &Pair, tables: &[&str], place: &str) {
     }
 }
 
-fn state(progress: &Progress, table: &str) -> Option<TableState> {
+pub(crate) fn state(progress: &Progress, table: &str) -> Option<TableState> {
     let tables = progress.snapshot().tables;
     tables.get(&name(table)).map(|entry| entry.state)
 }
@@ -180,7 +180,7 @@ async fn a_table_that_is_loaded_again_leaves_no_part_of_a_transaction_with_a_wro
 }
 
 /// The rows of a table with one column more.
-trait Longer {
+pub(crate) trait Longer {
     fn longer(self) -> Self;
 }
 

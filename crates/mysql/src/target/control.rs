@@ -17,6 +17,9 @@ use crate::errors::general;
 use crate::quote::{self, literal};
 use crate::wire::{Connection, MyError, TextRow, WireError};
 
+/// The table of checkpoints, and its name in earlier versions, which a table for users has by now.
+const CHECKPOINTS: &str = "awsdms_checkpoint";
+const OLD_CHECKPOINTS: &str = "awsdms_txn_state";
 /// How long to wait for others who make or drop the control tables, in seconds.
 const LOCK_SECONDS: u32 = 60;
 /// How long to wait for a control table that is to be dropped, in seconds: the least that a server takes.
@@ -96,16 +99,19 @@ pub(super) async fn unlock(connection: &mut Connection) -> Result<(), Error> {
 
 pub(super) async fn claim(connection: &mut Connection, task: &str) -> Result<TaskFence, Error> {
     lock(connection).await?;
-    let claimed = claim_locked(connection, task).await;
+    let claimed = match rename_checkpoints(connection).await {
+        Ok(()) => claim_locked(connection, task).await.map_err(|error| {
+            general(
+                error,
+                "make the control tables and claim the task at the target",
+            )
+        }),
+        Err(error) => Err(error),
+    };
     if connection.is_ready() {
         unlock(connection).await?;
     }
-    claimed.map_err(|error| {
-        general(
-            error,
-            "make the control tables and claim the task at the target",
-        )
-    })
+    claimed
 }
 
 async fn claim_locked(connection: &mut Connection, task: &str) -> Result<TaskFence, WireError> {
@@ -117,7 +123,6 @@ async fn claim_locked(connection: &mut Connection, task: &str) -> Result<TaskFen
             .execute(&format!("CREATE DATABASE IF NOT EXISTS {DATABASE}"))
             .await?;
     }
-    rename_checkpoints(connection).await?;
     for sql in tables(connection.engine()) {
         connection.execute(&sql).await?;
     }
@@ -145,17 +150,45 @@ async fn claim_locked(connection: &mut Connection, task: &str) -> Result<TaskFen
 }
 
 /// Gives the checkpoints of an earlier version the name that they have now: users may have a table of the other name, with other columns.
-async fn rename_checkpoints(connection: &mut Connection) -> Result<(), WireError> {
-    let are_there = format!(
-        "SELECT 1 FROM information_schema.columns \
-         WHERE table_schema = '{DATABASE}' AND table_name = 'awsdms_txn_state' AND column_name = 'epoch'"
+/// Where an earlier version ran once more behind this one, both are there: the old one goes if nothing is in it, and nobody guesses which holds.
+async fn rename_checkpoints(connection: &mut Connection) -> Result<(), Error> {
+    let doing = |error| {
+        general(
+            error,
+            "give the checkpoints of an earlier version their name",
+        )
+    };
+    let are_there = |table: &str| {
+        format!(
+            "SELECT 1 FROM information_schema.columns \
+             WHERE table_schema = '{DATABASE}' AND table_name = '{table}' AND column_name = 'epoch'"
+        )
+    };
+    let mut is_there = async |table: &str| {
+        let row = connection.row(&are_there(table)).await;
+        row.map(|row| row.is_some()).map_err(doing)
+    };
+    let (is_old_there, is_new_there) = (
+        is_there(OLD_CHECKPOINTS).await?,
+        is_there(CHECKPOINTS).await?,
     );
-    if connection.row(&are_there).await?.is_some() {
-        let rename =
-            format!("RENAME TABLE {DATABASE}.awsdms_txn_state TO {DATABASE}.awsdms_checkpoint");
-        connection.execute(&rename).await?;
+    if !is_old_there {
+        return Ok(());
     }
-    Ok(())
+    let old = format!("{DATABASE}.{OLD_CHECKPOINTS}");
+    if !is_new_there {
+        let rename = format!("RENAME TABLE {old} TO {DATABASE}.{CHECKPOINTS}");
+        return connection.execute(&rename).await.map(drop).map_err(doing);
+    }
+    let any = format!("SELECT 1 FROM {old} LIMIT 1");
+    let any = connection.row(&any).await.map_err(doing)?;
+    if any.is_some() {
+        return Err(Error::Fatal(format!(
+            "{old} and {DATABASE}.{CHECKPOINTS} both hold checkpoints, because an earlier version ran behind this one; drop the one that no task goes on from"
+        )));
+    }
+    let dropped = connection.execute(&format!("DROP TABLE {old}")).await;
+    dropped.map(drop).map_err(doing)
 }
 
 /// Adds what tables of earlier versions lack.

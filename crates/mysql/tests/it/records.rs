@@ -261,3 +261,36 @@ async fn a_checkpoint_that_an_earlier_version_wrote_is_found() {
         );
     }
 }
+
+/// An earlier version that runs behind this one makes its table again, and this one meets both.
+#[tokio::test]
+async fn checkpoints_under_both_names_are_in_the_way_only_where_both_hold_some() {
+    for engine in ENGINES {
+        let server = Server::private(engine).unwrap();
+        let database = server.database("both").unwrap();
+        let mut target = connector(&database.url()).target().await.unwrap();
+        target.claim("task").await.unwrap();
+        database
+            .sql(
+                "create table awsdms_control.awsdms_txn_state (task_name varchar(128) not null primary key, epoch bigint not null,
+                   state_time datetime(6) not null, checkpoint mediumtext not null);
+                 insert into awsdms_control.awsdms_txn_state values ('task', 1, now(), 'p')",
+            )
+            .unwrap();
+        let mut target = connector(&database.url()).target().await.unwrap();
+        let refused = target.claim("task").await.unwrap_err().to_string();
+        assert!(
+            refused.contains("awsdms_control.awsdms_txn_state")
+                && refused.contains("awsdms_control.awsdms_checkpoint"),
+            "{engine}: {refused}"
+        );
+        database
+            .sql("delete from awsdms_control.awsdms_txn_state")
+            .unwrap();
+        let mut target = connector(&database.url()).target().await.unwrap();
+        target.claim("task").await.unwrap();
+        let there =
+            "select count(*) from information_schema.tables where table_name = 'awsdms_txn_state'";
+        assert_eq!(database.sql(there).unwrap().trim(), "0", "{engine}");
+    }
+}

@@ -16,11 +16,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use tracing::warn;
-use whimbrel_connector::{Error, RecordChange, RowRefusal, SingleKind};
+use whimbrel_connector::{Error, RowRefusal, SingleKind};
 use whimbrel_core::TableName;
 
 use super::super::batch::Batch;
-use super::{BatchWriter, Counts, SINGLES_AT_ONCE};
+use super::{BatchWriter, Counts, HeldBack, SINGLES_AT_ONCE};
 use crate::data_errors::Tally;
 use crate::exceptions;
 
@@ -31,7 +31,7 @@ const TRACED_MAX: usize = 200;
 pub(super) struct Left {
     suspended: HashSet<TableName>,
     newly_suspended: Vec<(TableName, String)>,
-    held_back: Vec<RecordChange>,
+    held_back: Vec<HeldBack>,
     tally: Tally,
 }
 

@@ -11,7 +11,7 @@ use super::super::RowPolicy;
 use super::super::batch::Batch;
 use super::super::fold::NetKind;
 use super::super::tables::StreamTable;
-use super::{BatchWriter, Counts, SINGLES_AT_ONCE};
+use super::{BatchWriter, Counts, HeldBack, SINGLES_AT_ONCE};
 use crate::data_errors::Class;
 use crate::exceptions;
 
@@ -357,22 +357,22 @@ impl BatchWriter {
 }
 
 /// Suspensions as they commit with a part of a transaction; they are written again when the transaction is whole. With each goes what is recorded of the table under the names that it
-/// had before in the same transaction, by which it would be followed on.
+/// had before in the same transaction, by which it would be followed on. A name that another table got later is none of those: that table is still followed by its record of before.
 pub(super) fn in_part(
-    held_back: &[RecordChange],
+    held_back: &[HeldBack],
     renamed: &[(TableName, TableName)],
 ) -> Vec<RecordChange> {
     // What goes is in front: another of them may have got the name.
     let (mut changes, mut puts) = (Vec::new(), Vec::new());
-    for change in held_back {
-        let RecordChange::Put { table, state } = change else {
+    for held in held_back {
+        let RecordChange::Put { table, state } = &held.change else {
             continue;
         };
         if state.suspended.is_none() {
             continue;
         }
         let mut name = table;
-        for (from, to) in renamed.iter().rev() {
+        for (from, to) in renamed[..held.renamed_before].iter().rev() {
             if to == name {
                 let table = from.clone();
                 changes.push(RecordChange::Remove { table });
@@ -404,4 +404,61 @@ pub(super) struct MissingRows {
     /// So many need not be there.
     pub(super) in_order: u64,
     pub(super) others: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::{Engine, Table};
+
+    use super::*;
+
+    fn name(table: &str) -> TableName {
+        TableName::new("s", table)
+    }
+
+    fn suspended(table: &str, renamed_before: usize) -> HeldBack {
+        let shape = Table {
+            engine: Engine::Postgres,
+            name: name(table),
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            hidden: None,
+            notes: Vec::new(),
+        };
+        let state = FollowState {
+            suspended: Some("refused".to_owned()),
+            ..FollowState::loaded(shape)
+        };
+        HeldBack {
+            change: RecordChange::Put {
+                table: name(table),
+                state,
+            },
+            renamed_before,
+        }
+    }
+
+    /// Two tables exchange their names; one of them is in error before that, or behind it.
+    #[test]
+    fn what_is_recorded_of_a_table_that_got_a_name_later_stays() {
+        let ring = [("a", "x"), ("b", "a"), ("x", "b")];
+        let renamed = ring.map(|(from, to)| (name(from), name(to)));
+        let removed = |held: HeldBack| {
+            let changes = in_part(&[held], &renamed).into_iter();
+            let removed = changes.filter_map(|change| match change {
+                RecordChange::Remove { table } => Some(table.name),
+                _ => None,
+            });
+            removed.collect::<Vec<String>>()
+        };
+        assert!(removed(suspended("a", 0)).is_empty());
+        assert_eq!(removed(suspended("x", 1)), ["a"]);
+        assert_eq!(removed(suspended("a", 3)), ["b"]);
+        assert_eq!(removed(suspended("b", 3)), ["x", "a"]);
+    }
 }
