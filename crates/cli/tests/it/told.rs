@@ -129,7 +129,7 @@ fn types_of_tables_that_are_not_migrated_are_not_listed() {
     let ends = [source.url(), target.url()];
     let words = ["migrate", &ends[0], &ends[1], "--tables", "public.mine"];
     let listed = run_well(&[&words[..], &["--objects", "tables"]].concat());
-    let lists = |name: &str| listed.out.contains(&format!(" {name}: "));
+    let lists = |name: &str| listed.out.contains(&format!(" public.{name}: "));
     assert!(!listed.out.contains("of_others"), "{listed:?}");
     assert!(
         lists("used_by_nobody") && lists("of_a_routine"),
