@@ -127,10 +127,24 @@ fn types_of_tables_that_are_not_migrated_are_not_listed() {
         )
         .unwrap();
     let ends = [source.url(), target.url()];
-    let said = run(&["migrate", &ends[0], &ends[1], "--tables", "public.mine"]);
-    let lists = |name: &str| said.out.contains(&format!(" {name}:"));
-    assert!(!said.out.contains("of_others"), "{said:?}");
-    for name in ["used_by_nobody", "of_a_routine", "part"] {
-        assert!(lists(name), "{name}: {said:?}");
+    let words = ["migrate", &ends[0], &ends[1], "--tables", "public.mine"];
+    let listed = run_well(&[&words[..], &["--objects", "tables"]].concat());
+    let lists = |name: &str| listed.out.contains(&format!(" public.{name}: "));
+    assert!(!listed.out.contains("of_others"), "{listed:?}");
+    assert!(
+        lists("used_by_nobody") && lists("of_a_routine"),
+        "{listed:?}"
+    );
+    // Nor are they made.
+    let said = run_well(&words);
+    for (name, is_there) in [
+        ("of_others", "f"),
+        ("domain_of_others", "f"),
+        ("used_by_nobody", "t"),
+        ("of_a_routine", "t"),
+        ("part", "t"),
+    ] {
+        let found = target.sql(&format!("select to_regtype('{name}') is not null"));
+        assert_eq!(found.unwrap(), format!("{is_there}\n"), "{name}: {said:?}");
     }
 }

@@ -8,7 +8,7 @@ use whimbrel_connector::{Error, PrepareMode, Source, Target, TaskFence};
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ScriptTime};
 
-use super::{ObjectResult, ObjectState, TOLD, plan_objects};
+use super::{ObjectResult, ObjectState, plan_objects};
 use crate::{FullLoadSpec, Progress, RunError};
 
 /// A table that is to be loaded: its name at either end, where it has one.
@@ -157,7 +157,6 @@ pub(super) async fn stand_aside(
 
 fn tell_acting(fence: &TaskFence, progress: &Progress, step: &ObjectStep, why: &str) {
     warn!(
-        target: TOLD,
         task = fence.task,
         object = step.name,
         why,

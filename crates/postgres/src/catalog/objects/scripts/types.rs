@@ -36,7 +36,7 @@ where n.nspname in ($2) and (t.typtype in ('e', 'd', 'r') or t.typtype = 'c' and
       select from pg_depend d where d.refclassid = 'pg_type'::regclass and d.refobjid in (t.oid, t.typarray) and d.deptype <> 'i'
       and not (d.classid = 'pg_class'::regclass and exists (select from pg_class r where r.oid = d.objid and r.relkind in ('r', 'p') and r.oid <> all($1)))
       and not (d.classid = 'pg_attrdef'::regclass and exists (select from pg_attrdef f where f.oid = d.objid and f.adrelid <> all($1)))
-      and not (d.classid = 'pg_constraint'::regclass and exists (select from pg_constraint k where k.oid = d.objid and k.conrelid <> 0 and k.conrelid <> all($1)))))
+      and not (d.classid = 'pg_constraint'::regclass and exists (select from pg_constraint k where k.oid = d.objid and (k.contypid = t.oid or k.conrelid <> 0 and k.conrelid <> all($1))))))
 order by t.oid";
 
 pub(super) async fn read(
