@@ -68,9 +68,21 @@ pub(crate) struct CatalogColumn {
     pub(crate) generation: Generation,
     /// In SQL; `None`: NULL.
     pub(crate) default: Option<String>,
+    /// `SELECT *` leaves it out.
+    pub(crate) is_invisible: bool,
 }
 
 impl CatalogColumn {
+    /// What a user should know of a column that tables made by a load do not have alike.
+    fn note(&self) -> Option<String> {
+        self.is_invisible.then(|| {
+            format!(
+                "column {}: it is INVISIBLE at the source, which a table made by a load does not keep",
+                self.name
+            )
+        })
+    }
+
     fn column(&self) -> Column {
         Column {
             name: self.name.clone(),
@@ -156,6 +168,9 @@ async fn described(
         table.hidden = sight.obstacle(connection, &table.name).await?;
         let found = columns.remove(&table.name).unwrap_or_default();
         table.columns = found.iter().map(CatalogColumn::column).collect();
+        table
+            .notes
+            .extend(found.iter().filter_map(CatalogColumn::note));
         keys::set(table, &keys.remove(&table.name).unwrap_or_default());
         complete_computed(connection, table).await?;
         let unsplittable = keys::note_unsplittable(connection, table).await?;
@@ -335,6 +350,7 @@ async fn columns_of(
             nullable: row.text(11) == "YES",
             generation: generation(&extra),
             default: default(engine, row.get(14), &extra),
+            is_invisible: extra.contains("INVISIBLE"),
         };
         columns.entry(table).or_default().push(column);
     }

@@ -85,6 +85,23 @@ fn plain_tables_pass_between_all_engines() {
 }
 
 #[test]
+fn columns_that_are_invisible_are_told() {
+    for engine in [Engine::Mysql97, Engine::Mariadb1011] {
+        let (source, target) = (database(engine), database(engine));
+        source
+            .sql("create table t (id int primary key, seen int, hidden int invisible default 3)")
+            .unwrap();
+        let assessed = Assessed::of(&source.url(), &target.url(), &[]);
+        let told = ["column hidden: it is INVISIBLE at the source"];
+        assessed.finds("types-changed", "note", &told);
+        assert!(!assessed.said.out.contains("column seen:"));
+        let said = run(&["migrate", "--json", &source.url(), &target.url()]);
+        assert_eq!(said.exit_code, Some(0), "{said:?}");
+        assert!(said.out.contains(told[0]), "{said:?}");
+    }
+}
+
+#[test]
 fn tables_of_postgres_that_a_mariadb_takes_in_part_are_told() {
     let (source, target) = (database(Engine::Postgres15), database(Engine::Mariadb1011));
     source

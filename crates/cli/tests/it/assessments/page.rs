@@ -48,8 +48,7 @@ Results are files in the service's data folder, readable by its user alone: `ass
 Checks have the names that the service has for them, where it has one. These of its names are none here, and are refused in `IncludeOnly` and `Exclude`, because what they ask does not matter here or is another check's:
 `full-lob-not-nullable-at-target` (large values are written with their rows), `mysql-check-max-statement-time` and `mysql-check-target-network-parameter` (connections set their own limits),
 `mysql-check-binlog-compression` (compressed logs are read), `postgres-check-pglogical` (pgoutput is used), `mysql-check-fk-target` (`all-check-secondary-constraints`),
-`mysql-check-table-storage-engine` (`source-tables-outside-snapshot`), `mysql-check-generated-columns`, `-auto-increment` (`types-changed`, `unsupported-objects`),
-`mysql-check-invisible-columns` (they are loaded like others, and are visible at the target),
+`mysql-check-table-storage-engine` (`source-tables-outside-snapshot`), `mysql-check-generated-columns`, `-invisible-columns` (`types-changed`), `-auto-increment` (`unsupported-objects`),
 `mysql-check-database-role`, `-aurora-read-only` (`all-check-target-read-replica`), `mysql-check-binlog-retention-time` (`mysql-check-expire-logs-days`), and those of batch apply, of data masking and of other engines.
 
 ## All checks

@@ -1,6 +1,7 @@
 //! Random values of every built-in type, from every engine to every engine. The servers are the judges: both write each
 //! value in one canonical form, and the forms are compared.
 
+mod documents;
 mod mysql;
 mod postgres;
 mod refused;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use whimbrel_testkit::Engine;
 
+use crate::charsets::names_the_row;
 use crate::ends::Ends;
 
 /// A type, a value that the target holds, one that it does not, and a word of the reason.
@@ -256,5 +257,28 @@ fn what_a_column_of_postgres_would_cut_is_refused() {
         assert_eq!(event["verdict"], "different", "{event}");
         assert_eq!(event["differences"].as_array().unwrap().len(), 1, "{event}");
         assert_eq!(event["differences"][0]["key"], "(7)", "{event}");
+    }
+}
+
+#[test]
+fn changes_that_a_column_of_postgres_would_cut_are_refused() {
+    for (there, here, good, bad, why) in NARROWER {
+        let ends = Ends::between(Engine::Postgres15, Engine::Postgres18, "narrower_changes");
+        ends.source
+            .sql(&format!(
+                "create table t (id int primary key, v {here}); insert into t values (1, {good})"
+            ))
+            .unwrap();
+        ends.target
+            .sql(&format!("create table t (id int primary key, v {there})"))
+            .unwrap();
+        let options = ["--prepare", "do-nothing", "--until-caught-up"];
+        ends.run_well("migrate", &options);
+        ends.source
+            .sql(&format!("insert into t values (7, {bad})"))
+            .unwrap();
+        let said = ends.run("migrate", &[&options[..], &["--resume"]].concat());
+        names_the_row(&said, "(7)", "v", why);
+        assert_eq!(ends.arrived("t"), 1, "{there}");
     }
 }
