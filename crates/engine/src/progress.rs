@@ -34,7 +34,7 @@ pub enum TableState {
 }
 
 /// Of a table that is [`TableState::Missing`].
-pub(crate) const MISSING: &str = "no such table is at the source, or the user may not see it; correct the rule that names it (names are case-sensitive, and views are selected by table-type view), or grant the user SELECT on it";
+pub(crate) const MISSING: &str = "no such table is at the source, or the user may not see it; correct the rule that names it (names are case-sensitive; views are selected by table-type view; partitions are loaded with their table; foreign and temporary tables and those of extensions are not loaded), or grant the user SELECT on it";
 
 /// The parts of a table in which [`TableProgress::parts_read`] counts.
 const PARTS: u128 = 1_000_000;
@@ -137,6 +137,11 @@ impl Listed {
 }
 
 impl TableProgress {
+    /// Whether its load is over, so that another one is a reload. One that is missing had none.
+    fn was_loaded(&self) -> bool {
+        self.state.is_over() && self.state != TableState::Missing
+    }
+
     /// Shows what is committed of a table.
     pub(crate) fn show(&mut self, record: &LoadRecord) {
         let done = record.chunks.iter().filter_map(|chunk| chunk.done);
@@ -414,7 +419,7 @@ impl Progress {
         for table in tables {
             let old = inner.tables.remove(&table.name);
             // One whose load breaks off and begins anew is still being loaded for the same time.
-            let is_reload = again && old.as_ref().is_some_and(|old| old.state.is_over());
+            let is_reload = again && old.as_ref().is_some_and(TableProgress::was_loaded);
             let before = old.as_ref().map_or(0, |old| old.reload_count);
             let changes = old.as_ref().map(|old| old.changes);
             let entry = TableProgress {
@@ -434,12 +439,13 @@ impl Progress {
         let mut inner = self.lock();
         for name in tables {
             let old = inner.tables.get(name);
-            let is_new_load = again && old.is_none_or(|old| old.state.is_over());
+            let is_new_load = again && old.is_none_or(TableProgress::was_loaded);
             let entry = inner.tables.entry(name.clone());
             let entry = entry.or_insert_with(|| TableProgress::new(0));
             entry.reload_count += u32::from(is_new_load);
             if mappings.selects_any(name) {
                 entry.state = TableState::Dropped;
+                entry.message = None;
             } else {
                 entry.state = TableState::Error;
                 entry.message = Some(NOT_SELECTED.to_owned());
@@ -457,6 +463,7 @@ impl Progress {
         }
         if let Some(gone) = inner.tables.get_mut(before) {
             gone.state = TableState::Dropped;
+            gone.message = None;
         }
         drop(inner);
         self.changed.notify_waiters();

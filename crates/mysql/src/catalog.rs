@@ -162,6 +162,9 @@ async fn described(
         _ => Scope::User,
     };
     let sight = Sight::of_user(connection).await?;
+    if sight.asks() {
+        connection.execute(LOCK_WAIT).await?;
+    }
     let mut columns = columns_of(connection, scope).await?;
     let mut keys = keys::primary_keys(connection, scope).await?;
     for table in &mut tables {
@@ -176,11 +179,20 @@ async fn described(
         let unsplittable = keys::note_unsplittable(connection, table).await?;
         table.notes.extend(unsplittable);
     }
+    if sight.asks() {
+        connection
+            .execute("SET SESSION lock_wait_timeout = DEFAULT")
+            .await?;
+    }
     // A table dropped since the first query has no columns any more. Nor has a view that cannot be read, which is told when it is.
     let are_views = types == VIEWS;
     tables.retain(|table| are_views || !table.columns.is_empty());
     Ok(tables)
 }
+
+/// How long whoever holds a table is waited for, where all of its servers' time would be too long.
+const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 60";
+const LOCK_WAIT_OVER: u16 = 1205;
 
 /// Waits until a definition of the table that is in the log is in the catalog too: a server may send its log before it has committed what
 /// is told there (MySQL, most of all where `rpl_semi_sync_source_wait_point = AFTER_SYNC` has it wait for a replica in between). Whoever
@@ -190,8 +202,6 @@ pub(crate) async fn wait_for_definition(
     table: &TableName,
 ) -> Result<(), WireError> {
     // Whoever holds the table for longer keeps the log of all others from being read.
-    const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 60";
-    const LOCK_WAIT_OVER: u16 = 1205;
     connection.execute(LOCK_WAIT).await?;
     let sql = format!("SELECT 1 FROM {} LIMIT 0", quote::table(table));
     match connection.rows(&sql).await {

@@ -329,7 +329,7 @@ impl Watcher {
             };
             task_statistics::apply_validation(&mut new, validation.known, asked, now);
             transaction.put(&new).await?;
-            if !is_told {
+            if !is_told && !table.not_created.is_empty() {
                 let event = run_events::not_created(task, &new, &table.not_created);
                 transaction.create(&event).await?;
             }

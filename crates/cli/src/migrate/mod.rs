@@ -254,7 +254,7 @@ fn incomplete(
         ),
         (0, missing, _) => (
             format!(
-                "{} that --tables names could not be found at the source",
+                "{} that the selection names could not be found at the source",
                 things(missing, "table")
             ),
             "correct the name, or grant the user SELECT on it; then run the command again, or one for this table alone",

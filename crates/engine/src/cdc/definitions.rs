@@ -475,8 +475,10 @@ impl Follower<'_> {
     }
 
     fn leave(&mut self, id: TableId, before: &StreamTable, definitions: Vec<Definition>) {
-        self.progress
-            .update(&before.name, |entry| entry.state = TableState::Dropped);
+        self.progress.update(&before.name, |entry| {
+            entry.state = TableState::Dropped;
+            entry.message = None;
+        });
         let records = vec![
             RecordChange::Remove {
                 table: before.name.clone(),

@@ -404,9 +404,15 @@ impl Run<'_> {
             let refused = self.spec.load.untellable(table);
             refused.err().and_then(of_table)
         });
+        let hidden = tables.iter().filter_map(|table| {
+            let (table, message) = (table.name.clone(), table.hidden.clone()?);
+            Some(TableFault { table, message })
+        });
+        // A load leaves out what it refuses by itself.
         let mut refused = unfollowable
             .filter(|_| self.spec.loads)
             .chain(untellable)
+            .chain(hidden.filter(|_| !self.spec.loads))
             .chain(told);
         let fault = refused.next()?;
         Some(RunError::Source(Error::Table(Box::new(fault))))

@@ -45,7 +45,7 @@ use crate::feeding;
 use crate::{FullLoadSpec, Joining, Progress, RunError, StartKind, TableState, run_full_load};
 
 /// So long a table may be told by the log that others do not see yet.
-const LACKED_FOR: Duration = Duration::from_secs(30);
+const LACKED_FOR: Duration = Duration::from_secs(10);
 /// Between looks whether they see it.
 const LACKED_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 /// How often tables are described whose definitions change at the same time.

@@ -283,6 +283,7 @@ impl<'a> Run<'a> {
             let recorded = writer.record(&changes, &checkpoint).await;
             recorded.map_err(RunError::Target)?;
             // Once it is written down: a resume does not meet it again.
+            self.lost_before.extend(removed(&lost));
             self.check_lost(&lost)?;
         }
         followed.retain(|record| {
@@ -331,7 +332,7 @@ impl<'a> Run<'a> {
             let table = record.table.clone();
             let mut reason = format!("the changes made since its load began are gone: {gap}");
             let may_reload = self.spec.may_reload();
-            if may_reload && self.lost_before.insert(table.clone()) {
+            if may_reload && !self.lost_before.contains(&table) {
                 warn!(%table, reason, "the table is loaded again");
                 loaded.retain(|record| record.table != table);
                 changes.push(RecordChange::Remove { table });
@@ -496,6 +497,14 @@ fn by_view(
         }
     }
     Ok((reaching, older))
+}
+
+/// The tables whose records are removed.
+fn removed(changes: &[RecordChange]) -> impl Iterator<Item = TableName> {
+    changes.iter().filter_map(|change| match change {
+        RecordChange::Remove { table } => Some(table.clone()),
+        _ => None,
+    })
 }
 
 /// Tables in error that were followed for the count of a part, which is whole by now. It is written down before a stream is opened without them: another part is counted without

@@ -1,7 +1,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use tracing::warn;
+use tracing::{info, warn};
 use whimbrel_connector::{Error, Source, TableFault, Target, TargetTable, TypeDefinition};
 use whimbrel_core::mapping::{TableKind, TableMappings, Unmatched};
 use whimbrel_core::{Engine, Table, TableName};
@@ -193,8 +193,9 @@ impl Found {
 /// dropped, as the log says.
 pub(crate) fn tell_unmatched(unmatched: &Unmatched, spec: &FullLoadSpec, progress: &Progress) {
     let task = &spec.task;
+    // Whoever watches is shown the tables.
     for name in &unmatched.names {
-        warn!(task, table = %name, "{MISSING}");
+        info!(task, table = %name, "{MISSING}");
     }
     for pattern in &unmatched.patterns {
         warn!(task, %pattern, "a rule includes tables by a pattern that no table of the source matches");

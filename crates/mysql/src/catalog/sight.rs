@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use whimbrel_core::TableName;
 
+use super::LOCK_WAIT_OVER;
 use crate::quote;
 use crate::wire::{Connection, WireError};
 
 /// The user of a session as the catalog names who has privileges.
-const GRANTEE: &str = "(SELECT concat(quote(left(u, length(u) - length(h) - 1)), '@', quote(h)) \
+const GRANTEE: &str = "(SELECT concat(quote(left(u, char_length(u) - char_length(h) - 1)), '@', quote(h)) \
      FROM (SELECT current_user() AS u, substring_index(current_user(), '@', -1) AS h) AS me)";
 
 /// Where a privilege on more than a table lets the user see all columns; elsewhere the server is asked.
@@ -38,6 +39,11 @@ impl Sight {
         Ok(Self::Databases(names.collect()))
     }
 
+    /// Whether the server is asked for some tables.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self, Self::Databases(_))
+    }
+
     /// Why not all of a table's columns are seen, with the remedy; `None`: they are.
     pub(super) async fn obstacle(
         &self,
@@ -58,6 +64,9 @@ impl Sight {
                 "the user may not read all of its columns ({}); GRANT SELECT ON {quoted} to the user, or exclude the table",
                 error.message
             ))),
+            Err(WireError::Server(error)) if error.code == LOCK_WAIT_OVER => Ok(Some(
+                "another session locks it, so that nobody can tell whether the user may read all of its columns; end that session, or start again later".to_owned(),
+            )),
             // Or it is gone, or a view of something that is.
             Ok(_) | Err(WireError::Server(_)) => Ok(None),
             Err(error) => Err(error),

@@ -270,6 +270,10 @@ pub(super) async fn modify(
     let mut endpoint = find(context, &mut *transaction, &message.endpoint_arn).await?;
     check_modifiable(&mut *transaction, &endpoint).await?;
     let before = endpoint.value.clone();
+    if settings::member(&endpoint, "SecretsManagerSecretId").is_some() {
+        // One that an earlier version took beside the secret, and that is of no use.
+        endpoint.secrets.remove(PASSWORD);
+    }
     if let Some(text) = message.endpoint_type {
         change_role(&mut *transaction, &mut endpoint, role(text.as_str())?).await?;
     }

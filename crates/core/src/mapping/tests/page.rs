@@ -234,7 +234,7 @@ fn page() -> String {
         }
     };
     let mut page = HEAD.to_owned();
-    page.push_str("| selection: `include`, `exclude`, `explicit`, `load-order` | acts | `exclude` wins, whatever the order of rules |\n");
+    page.push_str("| selection: `include`, `exclude`, `explicit`, `load-order` | acts | `exclude` wins, whatever the order of rules; a table that is named without `%` and is not there is told, as `Table does not exist` |\n");
     page.push_str("| transformation of schemas and tables: `rename`, `convert-…`, `add-…`, `remove-…` and `replace-…` of prefixes and suffixes | acts | |\n");
     for &(feature, rule, more) in ROWS {
         let more = if more.is_empty() {
