@@ -189,10 +189,17 @@ def free_port() -> int:
 
 def wait_until(condition, patience_s: float, what: str, explain=lambda: "") -> None:
     """Wait until `condition()` is true; `explain()` is added to the complaint if it never is."""
+    assert comes_true(condition, patience_s), f"waited in vain until {what}\n{explain()}"
+
+
+def comes_true(condition, patience_s: float) -> bool:
+    """Whether `condition()` is true before patience is at its end."""
     deadline = time.monotonic() + patience_s * SLOWNESS
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}\n{explain()}"
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(0.05)
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from conftest import wait_until
+from conftest import comes_true, wait_until
 from resources import Gate, connect, describe_task, endpoint_of, make_task, mappings_of, start, table_statistics
 from test_full_load import Pair, ROWS
 
@@ -12,6 +12,8 @@ PAIRS = [("postgres15", "mariadb1011"), ("mariadb1011", "postgres15"), ("mysql97
 # Of about 100 bytes.
 BIG_ROWS = 100_000
 MIDDLE_BYTES = 2_000_000
+# A state is told within a second.
+STATE_PATIENCE_S = 5
 IN_ORDER = {
     "rule-type": "selection",
     "rule-id": "2",
@@ -59,7 +61,12 @@ def halfway(dms, pair):
         )
         gate.hold_after(MIDDLE_BYTES)
         start(dms, task)
-        wait_until(gate.is_holding, 60, "the load is in the middle of its first table", lambda: describe_task(dms, task))
+        is_loading = lambda: table_statistics(dms, task).get("big", {}).get("TableState") == "Full load"
+        # What a server tells of its tables and its log passes before the first row, however much it is.
+        wait_until(gate.is_holding, 60, "answers are held back", lambda: describe_task(dms, task))
+        while not comes_true(is_loading, STATE_PATIENCE_S):
+            gate.hold_after(MIDDLE_BYTES)
+            wait_until(gate.is_holding, 60, "the load is in the middle of its first table", lambda: describe_task(dms, task))
         yield task, gate
         gate.hold_after(None)
 

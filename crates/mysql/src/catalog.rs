@@ -13,7 +13,7 @@ pub(crate) use self::objects::{ColumnText, is_same_text, schema_objects, shown_t
 pub(crate) use self::partitions::partitions;
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use whimbrel_core::{Column, Engine, Generation, Table, TableName};
 
@@ -101,15 +101,24 @@ impl CatalogColumn {
 enum Scope<'a> {
     /// All that are not the server's own.
     User,
+    /// Those of some databases.
+    Databases(&'a BTreeSet<String>),
     /// One.
     Table(&'a TableName),
 }
+
+/// More names than this make a statement longer than reading all is.
+const NAMED_DATABASES: usize = 1000;
 
 impl Scope<'_> {
     /// A condition on the columns that hold database and table.
     fn condition(self, database: &str, table: &str) -> String {
         match self {
-            Self::User => not_system(database),
+            Self::Databases(names) if names.len() <= NAMED_DATABASES => {
+                let names: Vec<String> = names.iter().map(|name| quote::literal(name)).collect();
+                format!("{database} IN ({})", names.join(", "))
+            }
+            Self::User | Self::Databases(_) => not_system(database),
             Self::Table(name) => format!(
                 "{database} = {} AND {table} = {}",
                 quote::literal(&name.schema),
@@ -141,26 +150,16 @@ async fn described(
     types: &str,
     is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
 ) -> Result<Vec<Table>, WireError> {
-    let sql = format!(
-        "SELECT table_schema, table_name, table_rows, data_length, engine FROM information_schema.tables \
-         WHERE table_type IN ({types}) AND {}",
-        not_system("table_schema")
-    );
-    let mut tables: Vec<Table> = connection
-        .rows(&sql)
-        .await?
-        .iter()
-        .map(|row| bare_table(connection.engine(), row))
-        .filter(|table| is_selected(&table.name))
-        .collect();
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    if tables.is_empty() {
-        return Ok(tables);
-    }
-    let scope = match tables.as_slice() {
-        [only] => Scope::Table(&only.name.clone()),
-        _ => Scope::User,
+    let names = selected_names(connection, types, is_selected).await?;
+    let databases = names.iter().map(|name| name.schema.clone()).collect();
+    let scope = match names.as_slice() {
+        [] => return Ok(Vec::new()),
+        [only] => Scope::Table(only),
+        _ => Scope::Databases(&databases),
     };
+    let mut tables = bare_tables(connection, types, scope).await?;
+    tables.retain(|table| names.binary_search(&table.name).is_ok());
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
     let sight = Sight::of_user(connection).await?;
     if sight.asks() {
         connection.execute(LOCK_WAIT).await?;
@@ -188,6 +187,39 @@ async fn described(
     let are_views = types == VIEWS;
     tables.retain(|table| are_views || !table.columns.is_empty());
     Ok(tables)
+}
+
+/// The names of the user's tables of some types that are selected, sorted. The server opens no table to tell them.
+async fn selected_names(
+    connection: &mut Connection,
+    types: &str,
+    is_selected: &(dyn for<'t> Fn(&'t TableName) -> bool + Sync),
+) -> Result<Vec<TableName>, WireError> {
+    let sql = format!(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN ({types}) AND {}",
+        not_system("table_schema")
+    );
+    let rows = connection.rows(&sql).await?;
+    let names = rows.iter().map(name_of);
+    let mut names: Vec<TableName> = names.filter(is_selected).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The tables without their columns. For how many rows and bytes they have the server opens each.
+async fn bare_tables(
+    connection: &mut Connection,
+    types: &str,
+    scope: Scope<'_>,
+) -> Result<Vec<Table>, WireError> {
+    let sql = format!(
+        "SELECT table_schema, table_name, table_rows, data_length, engine FROM information_schema.tables \
+         WHERE table_type IN ({types}) AND {}",
+        scope.condition("table_schema", "table_name")
+    );
+    let rows = connection.rows(&sql).await?;
+    let engine = connection.engine();
+    Ok(rows.iter().map(|row| bare_table(engine, row)).collect())
 }
 
 /// How long whoever holds a table is waited for, where all of its servers' time would be too long.
