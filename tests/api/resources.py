@@ -238,6 +238,10 @@ class Gate:
     def is_holding(self) -> bool:
         return self._bytes_left is not None and self._bytes_left <= 0
 
+    def has_mute(self) -> bool:
+        """Whether somebody waits for an answer that does not come."""
+        return bool(self._mute)
+
     def cut(self) -> None:
         """Ends what is open, without a word to either side."""
         for end in self._open:

@@ -58,15 +58,20 @@ def test_what_a_server_says_of_a_script_is_not_logged(own_whimbrel, servers):
 
 def test_a_test_that_was_under_way_ends_after_a_restart(own_whimbrel):
     dms = own_whimbrel.client()
-    instance, endpoint = make_instance(dms), make_endpoint(dms)
+    status = lambda: dms.describe_connections()["Connections"][0]["Status"]
+    server = Gate(leads_to=1)
+    server.open()
+    server.is_mute = True
+    instance, endpoint = make_instance(dms), make_endpoint(dms, ServerName="127.0.0.1", Port=server.port)
     dms.test_connection(
         ReplicationInstanceArn=instance["ReplicationInstanceArn"], EndpointArn=endpoint["EndpointArn"]
     )
+    wait_until(server.has_mute, 30, "the server is asked, and does not answer")
     own_whimbrel.kill()
     own_whimbrel.start()
-    wait_until(
-        lambda: dms.describe_connections()["Connections"][0]["Status"] == "failed", 60, "the test is over"
-    )
+    assert status() == "testing"
+    server.shut()
+    wait_until(lambda: status() == "failed", 90, "the test is over")
 
 
 def test_a_load_goes_on_by_itself_after_a_restart(own_whimbrel, servers):

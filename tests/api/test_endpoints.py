@@ -92,6 +92,8 @@ def test_tls_modes_are_those_of_the_engine(dms):
     with refused("InvalidParameterValueException"):
         make_endpoint(dms, EngineName="mysql", SslMode="require")
     assert make_endpoint(dms, SslMode="require")["SslMode"] == "require"
+    with refused("InvalidParameterValueException", "Valid values: none"):
+        make_endpoint(dms, "target", EngineName="kafka", SslMode="verify-full")
 
 
 def test_certificates_of_other_services_and_unknown_ones_are_refused(dms):
@@ -108,6 +110,7 @@ def test_filters_select_and_match_all_of_them(dms):
     assert [e["EndpointArn"] for e in find(dms, endpoint_arn=arns, endpoint_type=["target"])] == arns[1:]
     assert [e["EndpointArn"] for e in find(dms, endpoint_arn=arns, engine_name=["postgres"])] == arns[:1]
     assert [e["EndpointArn"] for e in find(dms, endpoint_id=[target["EndpointIdentifier"]])] == arns[1:]
+    assert [e["EndpointArn"] for e in find(dms, endpoint_arn=arns, engine_name=["MariaDB"])] == arns[1:]
     with refused("ResourceNotFoundFault", "No Endpoints found matching provided filters"):
         find(dms, endpoint_id=["nobody"])
 
@@ -128,6 +131,38 @@ def test_modification_changes_what_is_given_and_keeps_the_rest(dms):
         EndpointArn=made["EndpointArn"], ExactSettings=True, PostgreSQLSettings={"CaptureDdls": True}
     )["Endpoint"]
     assert "ExecuteTimeout" not in exact["PostgreSQLSettings"]
+
+
+def test_a_secret_takes_the_place_of_a_login_and_the_other_way_round(dms):
+    made = make_endpoint(dms)
+    arn = {"EndpointArn": made["EndpointArn"]}
+    secret = {"SecretsManagerSecretId": "a-secret", "SecretsManagerAccessRoleArn": "arn:aws:iam::123456789012:role/r"}
+    with refused("InvalidParameterCombinationException"):
+        dms.modify_endpoint(**arn, ServerName="localhost", PostgreSQLSettings=secret)
+    changed = dms.modify_endpoint(**arn, PostgreSQLSettings=secret)["Endpoint"]
+    assert not {"ServerName", "Username", "Port"} & (changed.keys() | changed["PostgreSQLSettings"].keys())
+    assert changed["PostgreSQLSettings"]["SecretsManagerSecretId"] == "a-secret"
+    login = {"ServerName": "localhost", "Username": "nobody", "Password": "planted-password-4"}
+    changed = dms.modify_endpoint(**arn, **login)["Endpoint"]
+    assert changed["ServerName"] == "localhost"
+    assert "SecretsManagerSecretId" not in changed["PostgreSQLSettings"]
+
+
+def test_servers_that_need_no_user(dms):
+    mongo = dms.create_endpoint(
+        EndpointIdentifier=unique("mongo"),
+        EndpointType="source",
+        EngineName="mongodb",
+        MongoDbSettings={"ServerName": "localhost", "Port": 27017, "AuthType": "no"},
+    )["Endpoint"]
+    assert (mongo["ServerName"], mongo["Port"]) == ("localhost", 27017)
+    redis = dms.create_endpoint(
+        EndpointIdentifier=unique("redis"),
+        EndpointType="target",
+        EngineName="redis",
+        RedisSettings={"ServerName": "localhost", "Port": 6379, "AuthType": "none"},
+    )["Endpoint"]
+    assert (redis["ServerName"], redis["RedisSettings"]["Port"]) == ("localhost", 6379)
 
 
 def test_a_deleted_endpoint_is_gone(dms):

@@ -72,10 +72,10 @@ pub struct Table {
     /// covers them.
     #[serde(default)]
     pub outside_snapshot: Option<String>,
-    /// Why not all of its columns are described, with the remedy. Such a table is neither loaded, nor followed, nor compared. `None` when
-    /// they are.
+    /// Why it cannot be migrated as it is described, with the remedy: not all of its columns are seen, or not all of its changes told any more. Such a table is neither
+    /// loaded, nor followed, nor compared. `None` when it can.
     #[serde(default)]
-    pub hidden: Option<String>,
+    pub obstacle: Option<String>,
     /// What a user should know of how it is read.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -97,6 +97,8 @@ pub struct TableProgress {
     pub changes: ChangeCounts,
     /// How often it was loaded again while others were followed.
     pub reload_count: u32,
+    /// How often a wish to have it loaded again was heard, whatever came of it.
+    pub reload_answer_count: u32,
     /// How old its last change was when it was received, and when it was visible at the target, in milliseconds.
     pub latencies_ms: Option<(u64, u64)>,
 }
@@ -137,9 +139,12 @@ impl Listed {
 }
 
 impl TableProgress {
-    /// Whether its load is over, so that another one is a reload. One that is missing had none.
-    fn was_loaded(&self) -> bool {
-        self.state.is_over() && self.state != TableState::Missing
+    /// Its load begins once more. What breaks off and begins anew is the same load; what was missing had none before.
+    fn begin_again(&mut self, before: TableState) {
+        if before.is_over() {
+            self.reload_answer_count += 1;
+            self.reload_count += u32::from(before != TableState::Missing);
+        }
     }
 
     /// Shows what is committed of a table.
@@ -199,6 +204,7 @@ impl TableProgress {
             not_created: Vec::new(),
             changes: ChangeCounts::default(),
             reload_count: 0,
+            reload_answer_count: 0,
             latencies_ms: None,
         }
     }
@@ -418,15 +424,15 @@ impl Progress {
         let mut inner = self.lock();
         for table in tables {
             let old = inner.tables.remove(&table.name);
-            // One whose load breaks off and begins anew is still being loaded for the same time.
-            let is_reload = again && old.as_ref().is_some_and(TableProgress::was_loaded);
-            let before = old.as_ref().map_or(0, |old| old.reload_count);
-            let changes = old.as_ref().map(|old| old.changes);
-            let entry = TableProgress {
-                changes: changes.unwrap_or_default(),
-                reload_count: before + u32::from(is_reload),
-                ..table.entry(old)
-            };
+            let mut entry = table.entry(old.clone());
+            if let Some(old) = old {
+                entry.changes = old.changes;
+                entry.reload_count = old.reload_count;
+                entry.reload_answer_count = old.reload_answer_count;
+                if again {
+                    entry.begin_again(old.state);
+                }
+            }
             inner.tables.insert(table.name, entry);
         }
         drop(inner);
@@ -438,11 +444,15 @@ impl Progress {
     pub(crate) fn gone(&self, tables: &BTreeSet<TableName>, again: bool, mappings: &TableMappings) {
         let mut inner = self.lock();
         for name in tables {
-            let old = inner.tables.get(name);
-            let is_new_load = again && old.is_none_or(TableProgress::was_loaded);
+            let before = inner.tables.get(name).map(|old| old.state);
             let entry = inner.tables.entry(name.clone());
             let entry = entry.or_insert_with(|| TableProgress::new(0));
-            entry.reload_count += u32::from(is_new_load);
+            if again {
+                entry.begin_again(before.unwrap_or(TableState::Completed));
+            }
+            if before == Some(TableState::Missing) {
+                continue;
+            }
             if mappings.selects_any(name) {
                 entry.state = TableState::Dropped;
                 entry.message = None;

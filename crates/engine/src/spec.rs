@@ -198,7 +198,7 @@ impl FullLoadSpec {
         table: &Table,
         target: &dyn Target,
     ) -> Result<TargetTable, Error> {
-        if let Some(why) = &table.hidden {
+        if let Some(why) = &table.obstacle {
             return Err(Error::table(&table.name, why));
         }
         let name = self.shaper().target_name(&table.name)?;

@@ -4,6 +4,7 @@ mod computed;
 mod keys;
 mod objects;
 mod partitions;
+mod rules;
 mod sight;
 mod storage;
 mod unlogged;
@@ -160,14 +161,10 @@ async fn described(
     let mut tables = bare_tables(connection, types, scope).await?;
     tables.retain(|table| names.binary_search(&table.name).is_ok());
     tables.sort_by(|a, b| a.name.cmp(&b.name));
-    let sight = Sight::of_user(connection).await?;
-    if sight.asks() {
-        connection.execute(LOCK_WAIT).await?;
-    }
+    look_at(connection, &mut tables).await?;
     let mut columns = columns_of(connection, scope).await?;
     let mut keys = keys::primary_keys(connection, scope).await?;
     for table in &mut tables {
-        table.hidden = sight.obstacle(connection, &table.name).await?;
         let found = columns.remove(&table.name).unwrap_or_default();
         table.columns = found.iter().map(CatalogColumn::column).collect();
         table
@@ -177,11 +174,6 @@ async fn described(
         complete_computed(connection, table).await?;
         let unsplittable = keys::note_unsplittable(connection, table).await?;
         table.notes.extend(unsplittable);
-    }
-    if sight.asks() {
-        connection
-            .execute("SET SESSION lock_wait_timeout = DEFAULT")
-            .await?;
     }
     // A table dropped since the first query has no columns any more. Nor has a view that cannot be read, which is told when it is.
     let are_views = types == VIEWS;
@@ -222,6 +214,25 @@ async fn bare_tables(
     Ok(rows.iter().map(|row| bare_table(engine, row)).collect())
 }
 
+/// Tells tables of which the user does not see all columns.
+async fn look_at(connection: &mut Connection, tables: &mut [Table]) -> Result<(), WireError> {
+    let sight = Sight::of_user(connection).await?;
+    if !sight.asks() {
+        return Ok(());
+    }
+    let usual = connection.row("SELECT @@lock_wait_timeout").await?;
+    connection.execute(LOCK_WAIT).await?;
+    for table in tables {
+        table.obstacle = sight.obstacle(connection, &table.name).await?;
+    }
+    let usual: Option<u64> = usual.and_then(|row| row.number(0));
+    let usual = usual.map_or("DEFAULT".to_owned(), |seconds| seconds.to_string());
+    connection
+        .execute(&format!("SET SESSION lock_wait_timeout = {usual}"))
+        .await?;
+    Ok(())
+}
+
 /// How long whoever holds a table is waited for, where all of its servers' time would be too long.
 const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 60";
 const LOCK_WAIT_OVER: u16 = 1205;
@@ -260,7 +271,7 @@ fn bare_table(engine: Engine, row: &TextRow) -> Table {
             .number(3)
             .map(|bytes: u64| bytes.max(SMALLEST_DATA_BYTES)),
         outside_snapshot: unversioned.map(storage::outside_snapshot),
-        hidden: None,
+        obstacle: None,
         notes: unversioned.map(storage::note).into_iter().collect(),
     }
 }

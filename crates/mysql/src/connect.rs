@@ -259,7 +259,7 @@ fn explain_server(options: &Options, error: &MyError) -> Cause {
         ),
         3159 => (
             Kind::NotAllowed,
-            "the server lets clients in only over TLS: set the SSL mode to require".to_owned(),
+            "the server lets clients in only over TLS: set the SSL mode to verify-ca, with the certificate of its authority (in a URL, sslmode=require does too)".to_owned(),
         ),
         1820 | 1862 | 3118 | 4151 => (
             Kind::NotAllowed,

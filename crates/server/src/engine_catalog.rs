@@ -115,11 +115,25 @@ pub(crate) fn has_login(engine_name: &str) -> bool {
     )
 }
 
-/// Whether the service offers the mode for the engine.
-pub(crate) fn allows_ssl_mode(engine: Engine, mode: SslMode) -> bool {
-    match engine {
-        Engine::Postgres => true,
-        Engine::MySql | Engine::MariaDb => mode != SslMode::Require,
+/// Whether the structure with an engine's own settings tells where its server is.
+pub(crate) fn tells_server(engine_name: &str) -> bool {
+    has_login(engine_name) || engine_name == "redis"
+}
+
+/// The modes that the service offers for the engine.
+pub(crate) fn ssl_modes(engine_name: &str) -> &'static [SslMode] {
+    const ALL: [SslMode; 4] = [
+        SslMode::None,
+        SslMode::Require,
+        SslMode::VerifyCa,
+        SslMode::VerifyFull,
+    ];
+    match (connects_to(engine_name), engine_name) {
+        (Some(Engine::MySql | Engine::MariaDb), _) => {
+            &[SslMode::None, SslMode::VerifyCa, SslMode::VerifyFull]
+        }
+        (_, "kafka" | "s3" | "dynamodb") => &[SslMode::None],
+        _ => &ALL,
     }
 }
 

@@ -8,7 +8,11 @@ use whimbrel_store::{NameToken, PageToken, Stored};
 use crate::fault::{Fault, invalid_value};
 
 /// Filters by identifiers that are kept in lower case, and found in any.
-const KEPT_IN_LOWER_CASE: [&str; 2] = ["replication-instance-id", "replication-subnet-group-id"];
+const KEPT_IN_LOWER_CASE: [&str; 3] = [
+    "engine-name",
+    "replication-instance-id",
+    "replication-subnet-group-id",
+];
 
 /// The filters of a request: all of them must match, each by any of its values.
 #[derive(Clone, Debug, Default)]

@@ -296,7 +296,7 @@ impl Watcher {
         for (name, table) in &progress.tables {
             let before = self.written.tables.get(name);
             let is_told = before.map_or(&[][..], |before| &before.not_created) == table.not_created;
-            if table.reload_count > before.map_or(0, |before| before.reload_count) {
+            if table.reload_answer_count > before.map_or(0, |before| before.reload_answer_count) {
                 task.reloads.remove(name);
                 self.context.runs.reload_begun(&self.task_id, name);
             }
@@ -333,7 +333,7 @@ impl Watcher {
                 let event = run_events::not_created(task, &new, &table.not_created);
                 transaction.create(&event).await?;
             }
-            if run_events::is_amiss(&new) && new.error != error_before {
+            if run_events::is_told(&new) && new.error != error_before {
                 let event = run_events::table_failed(task, &new);
                 transaction.create(&event).await?;
             }

@@ -163,6 +163,7 @@ mod tests {
             applied: ChangeCounts::default(),
             captured: ChangeCounts::default(),
             reload_count: 0,
+            reload_answer_count: 0,
         }
     }
 

@@ -200,6 +200,7 @@ mod tests {
             changes: whimbrel_engine::ChangeCounts::default(),
             latencies_ms: None,
             reload_count: 0,
+            reload_answer_count: 0,
         };
         let snapshot = ProgressSnapshot {
             tables: BTreeMap::from([(name.clone(), table)]),

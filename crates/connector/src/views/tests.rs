@@ -69,7 +69,7 @@ fn table(engine: Engine) -> TargetTable {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         },
         shaped: None,

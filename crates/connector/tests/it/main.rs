@@ -62,7 +62,7 @@ fn described(fixture: &Fixture) -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     }
 }

@@ -33,6 +33,7 @@
 //! on; a definition that takes a load ends the task behind everything before it, with the remedy, and a resume meets it again. A key that somebody makes
 //! while a load runs is not seen, nor is a table that stands still because it is in error.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{error, info};
@@ -653,6 +654,7 @@ impl Follower<'_> {
             error!(%table, error = why, "the table is not loaded again");
             self.progress.update(table, |entry| {
                 entry.message = Some(format!("not loaded again: {why}"));
+                entry.reload_answer_count += 1;
             });
         }
     }
@@ -668,9 +670,15 @@ impl Follower<'_> {
         let mut wanted = Vec::new();
         let (mut left, mut targets) = (Vec::new(), Vec::new());
         for table in self.spec.reloads.take() {
-            let is_on_its_way = self.newcomers.has(&table);
-            if is_on_its_way || !self.spec.load.mappings.selects(&table) {
-                info!(%table, is_on_its_way, "the table is not loaded again");
+            if self.newcomers.has(&table) {
+                info!(%table, "the table is being loaded as it is");
+                self.progress
+                    .update(&table, |entry| entry.reload_answer_count += 1);
+                continue;
+            }
+            if !self.spec.load.mappings.selects(&table) {
+                let mappings = &self.spec.load.mappings;
+                self.progress.gone(&BTreeSet::from([table]), true, mappings);
                 continue;
             }
             if let Some(id) = self.tables.find(&table) {

@@ -405,7 +405,7 @@ impl Run<'_> {
             refused.err().and_then(of_table)
         });
         let hidden = tables.iter().filter_map(|table| {
-            let (table, message) = (table.name.clone(), table.hidden.clone()?);
+            let (table, message) = (table.name.clone(), table.obstacle.clone()?);
             Some(TableFault { table, message })
         });
         // A load leaves out what it refuses by itself.

@@ -237,6 +237,8 @@ async fn load(
             parts.progress.update(&table, |entry| {
                 entry.state = TableState::Error;
                 entry.message = Some(message.clone());
+                // Perhaps it was to be loaded again.
+                entry.reload_answer_count += 1;
             });
         }
     }

@@ -147,7 +147,7 @@ mod tests {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         };
         let target = MemoryConnector::new(MemoryDatabase::new(), Faults::none());

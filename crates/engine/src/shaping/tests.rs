@@ -37,7 +37,7 @@ fn table(engine: Engine, columns: Vec<Column>) -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     }
 }

@@ -38,7 +38,7 @@ impl Layout {
     /// A column that the target lacks, or one that only the target has; or a rule that does not fit the table.
     pub(crate) fn of(source: &Table, target: &Table, shaper: Shaper<'_>) -> Result<Self, String> {
         for (end, table) in [("source", source), ("target", target)] {
-            if let Some(why) = &table.hidden {
+            if let Some(why) = &table.obstacle {
                 return Err(format!("at the {end}: {why}"));
             }
         }

@@ -322,6 +322,38 @@ async fn tables_are_loaded_again_while_the_others_are_followed() {
     }
 }
 
+/// Whoever asked waits until it is heard, whatever comes of it.
+#[tokio::test(start_paused = true)]
+async fn each_wish_for_a_reload_is_heard() {
+    let (pair, spec) = (pair(false), cdc());
+    let reloads = Arc::clone(&spec.reloads);
+    let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+        caught_up(&pair, progress).await;
+        let elsewhere = TableName::new("elsewhere", "t");
+        let is_heard = async |table: &TableName, times| loop {
+            let tables = progress.snapshot().tables;
+            if tables.get(table).map(|entry| entry.reload_answer_count) == Some(times) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        };
+        for times in 1..=3 {
+            // Perhaps it is still being loaded.
+            reloads.ask([name("orders")]);
+            is_heard(&name("orders"), times).await;
+            reloads.ask([elsewhere.clone()]);
+            is_heard(&elsewhere, times).await;
+        }
+        // It is selected, and not there.
+        let told = progress.snapshot().tables[&elsewhere].clone();
+        assert_eq!(told.state, TableState::Dropped);
+        caught_up(&pair, progress).await;
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    assert_equal(&pair, "asked again and again");
+}
+
 /// Where each definition commits what is before it, a part that is committed must be found with the tables as they were at the beginning.
 #[tokio::test(start_paused = true)]
 async fn a_transaction_of_two_definitions_that_is_cut_loses_nothing_of_what_came_between_them() {

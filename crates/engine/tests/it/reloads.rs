@@ -68,6 +68,36 @@ async fn a_table_that_is_gone_by_then_is_told_as_gone() {
     assert_eq!(tables[&name("items")].state, TableState::Completed);
 }
 
+/// Whoever asked waits until it is heard, whatever comes of it.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_never_there_is_asked_for_again() {
+    let (pair, progress) = (Pair::new(), Arc::default());
+    let spec = FullLoadSpec {
+        keeps_record: true,
+        mappings: TableMappings::of_patterns(
+            &["%", "late"].map(|table| ("shop".to_owned(), table.to_owned())),
+            &[],
+        ),
+        ..spec()
+    };
+    let source = connector(&pair.source, &Faults::none());
+    let target = connector(&pair.target, &Faults::none());
+    let stop = CancellationToken::new();
+    let load = RepeatedLoad::new(&source, &target, &spec, &progress, &stop);
+    load.load().await.unwrap();
+    let late = || progress.snapshot().tables[&name("late")].clone();
+    assert_eq!(late().state, TableState::Missing);
+    assert_eq!(late().reload_answer_count, 0);
+    load.load_again([name("late")].into()).await.unwrap();
+    assert_eq!(late().state, TableState::Missing);
+    assert_eq!(late().reload_answer_count, 1);
+    pair.source.put(table("late", 7));
+    load.load_again([name("late")].into()).await.unwrap();
+    assert_eq!(late().state, TableState::Completed);
+    assert_eq!((late().reload_answer_count, late().reload_count), (2, 0));
+    assert_eq!(pair.target.rows(&name("late")).unwrap().len(), 7);
+}
+
 /// What is asked for is said by name, and the mappings may be others by then.
 #[tokio::test(start_paused = true)]
 async fn a_table_that_the_mappings_select_no_more_is_not_told_as_gone() {

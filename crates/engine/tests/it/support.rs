@@ -61,7 +61,7 @@ pub(crate) fn table(table: &str, rows: i64) -> MemoryTable {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         },
         rows: rows.collect(),

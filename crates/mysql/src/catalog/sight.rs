@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use whimbrel_core::TableName;
 
-use super::LOCK_WAIT_OVER;
 use crate::quote;
-use crate::wire::{Connection, WireError};
+use crate::wire::{Connection, MyError, WireError};
 
 /// The user of a session as the catalog names who has privileges.
 const GRANTEE: &str = "(SELECT concat(quote(left(u, char_length(u) - char_length(h) - 1)), '@', quote(h)) \
      FROM (SELECT current_user() AS u, substring_index(current_user(), '@', -1) AS h) AS me)";
+
+/// "View references invalid table(s) or column(s) or function(s) or definer/invoker of view lack rights to use them".
+const VIEW_OF_WHAT_IS_GONE: u16 = 1356;
 
 /// Where a privilege on more than a table lets the user see all columns; elsewhere the server is asked.
 pub(super) enum Sight {
@@ -64,11 +66,23 @@ impl Sight {
                 "the user may not read all of its columns ({}); GRANT SELECT ON {quoted} to the user, or exclude the table",
                 error.message
             ))),
-            Err(WireError::Server(error)) if error.code == LOCK_WAIT_OVER => Ok(Some(
-                "another session locks it, so that nobody can tell whether the user may read all of its columns; end that session, or start again later".to_owned(),
-            )),
-            // Or it is gone, or a view of something that is.
-            Ok(_) | Err(WireError::Server(_)) => Ok(None),
+            Err(WireError::Server(error)) if error.is_transient() => {
+                let message = format!(
+                    "nobody can tell yet whether the user may read all columns of {quoted}: {}; if another session locks it, end that session",
+                    error.message
+                );
+                Err(WireError::Server(Box::new(MyError { message, ..*error })))
+            }
+            Ok(_) => Ok(None),
+            Err(WireError::Server(error))
+                if error.is_missing() || error.code == VIEW_OF_WHAT_IS_GONE =>
+            {
+                Ok(None)
+            }
+            Err(WireError::Server(error)) => Ok(Some(format!(
+                "nobody can tell whether the user may read all of its columns ({}); mend that, or exclude the table",
+                error.message
+            ))),
             Err(error) => Err(error),
         }
     }

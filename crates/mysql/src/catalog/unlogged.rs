@@ -2,15 +2,17 @@
 
 use whimbrel_core::{Engine, TableName};
 
+use super::name_of;
+use super::rules::Rules;
 use crate::wire::{Connection, WireError};
 
 const SQL: &str = "
-SELECT DISTINCT r.constraint_schema, r.table_name, k.referenced_table_schema, r.referenced_table_name
-FROM information_schema.referential_constraints r
-JOIN information_schema.key_column_usage k
-  ON k.constraint_schema = r.constraint_schema AND k.constraint_name = r.constraint_name AND k.table_name = r.table_name
-WHERE k.referenced_table_schema IS NOT NULL
-  AND (r.delete_rule NOT IN ('NO ACTION', 'RESTRICT') OR r.update_rule NOT IN ('NO ACTION', 'RESTRICT'))";
+SELECT DISTINCT k.table_schema, k.table_name, k.constraint_name, k.referenced_table_schema, k.referenced_table_name, r.delete_rule, r.update_rule
+FROM information_schema.key_column_usage k
+LEFT JOIN information_schema.referential_constraints r
+  ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
+WHERE k.referenced_table_name IS NOT NULL
+  AND (r.delete_rule IS NULL OR r.delete_rule NOT IN ('NO ACTION', 'RESTRICT') OR r.update_rule NOT IN ('NO ACTION', 'RESTRICT'))";
 /// "Unknown system variable".
 const NO_SUCH_SETTING: u16 = 1193;
 
@@ -36,10 +38,18 @@ pub(crate) async fn unlogged_keys(
             Err(error) => return Err(error),
         }
     }
-    let rows = connection.rows(SQL).await?;
-    let keys = rows.iter().map(|row| UnloggedKey {
-        table: TableName::new(row.text(0), row.text(1)),
-        cause: TableName::new(row.text(2), row.text(3)),
-    });
-    Ok(keys.collect())
+    let (mut rules, mut keys) = (Rules::default(), Vec::new());
+    for row in connection.rows(SQL).await? {
+        let (table, told) = (name_of(&row), (row.get(5), row.get(6)));
+        let rules = rules.of(connection, (&table, row.text(2)), told).await?;
+        if rules.is_some_and(|(on_delete, on_update)| acts(&on_delete) || acts(&on_update)) {
+            let cause = TableName::new(row.text(3), row.text(4));
+            keys.push(UnloggedKey { table, cause });
+        }
+    }
+    Ok(keys)
+}
+
+fn acts(rule: &str) -> bool {
+    !matches!(rule, "NO ACTION" | "RESTRICT")
 }

@@ -176,6 +176,16 @@ pub(super) async fn tells_old_rows(connection: &mut Connection) -> Result<bool, 
 }
 
 /// Refuses a table whose rows change without an event.
+/// Why the log does not tell every change of a table; `None` when it does.
+pub(super) async fn unsaid(
+    connection: &mut Connection,
+    table: &Table,
+) -> Result<Option<String>, Error> {
+    let keys = catalog::unlogged_keys(connection).await;
+    let keys = keys.map_err(|error| general(error, DOING))?;
+    Ok(changed_unsaid(table, &keys).map(|fault| fault.message))
+}
+
 fn changed_unsaid(table: &Table, keys: &[UnloggedKey]) -> Option<TableFault> {
     let key = keys.iter().find(|key| key.table == table.name)?;
     Some(TableFault {

@@ -137,7 +137,7 @@ fn table(engine: Engine) -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use whimbrel_core::{Position, Table, TableName};
 
 use super::ahead;
 use super::assembler::{Assembler, Need};
+use super::checks;
 use super::codec_charsets;
 use super::defaults::Defaults;
 use super::event::kind;
@@ -55,7 +56,11 @@ async fn ask(
     let is_it = |other: &TableName| *other == name;
     let tables = catalog::tables(&mut connection, &is_it).await;
     let tables = tables.map_err(|error| general(error, DESCRIBING))?;
-    let table = tables.into_iter().next();
+    let mut table = tables.into_iter().next();
+    if let Some(table) = &mut table {
+        let unsaid = checks::unsaid(&mut connection, table).await?;
+        table.obstacle = table.obstacle.take().or(unsaid);
+    }
     let is_ahead = ahead::is_defined_again(&options, &mut connection, &place, &name).await?;
     Ok((connection, table.filter(|_| !is_ahead)))
 }

@@ -32,7 +32,7 @@ pub(crate) fn rows(data: &[u8], visit: &mut RowVisitor<'_>) {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     };
     let decoder =

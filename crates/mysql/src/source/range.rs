@@ -240,7 +240,7 @@ mod tests {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         }
     }

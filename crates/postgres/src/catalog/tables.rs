@@ -292,7 +292,7 @@ fn bare_table(row: &TextRow, name: TableName) -> Result<(Table, TableDetail), Wi
         row_estimate,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     };
     let detail = TableDetail {

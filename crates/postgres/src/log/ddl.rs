@@ -63,7 +63,7 @@ impl DdlMessage {
                 row_estimate: None,
                 byte_estimate: None,
                 outside_snapshot: None,
-                hidden: None,
+                obstacle: None,
                 notes: Vec::new(),
             };
             let is_ours = |row: &&TextRow| row.first().cloned().flatten() == Some(oid.to_string());

@@ -105,7 +105,7 @@ fn known(relation: &RelationMessage) -> Known {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     };
     Known::Captured {

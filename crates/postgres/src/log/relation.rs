@@ -367,7 +367,7 @@ fn assembled(
         row_estimate: before.row_estimate,
         byte_estimate: before.byte_estimate,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: before.notes.clone(),
     }
 }
@@ -412,7 +412,7 @@ mod tests {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         }
     }

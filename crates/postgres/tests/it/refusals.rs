@@ -54,7 +54,7 @@ fn table_of(ty: ColumnType) -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     }
 }

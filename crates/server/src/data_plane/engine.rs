@@ -653,6 +653,7 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
             applied: change_counts(&table.changes),
             captured: change_counts(&table.changes.captured()),
             reload_count: table.reload_count,
+            reload_answer_count: table.reload_answer_count,
         };
         (name.clone(), progress)
     });

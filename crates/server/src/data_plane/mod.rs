@@ -173,6 +173,8 @@ pub struct TableProgress {
     pub captured: ChangeCounts,
     /// How often it was loaded again in this run.
     pub reload_count: u32,
+    /// How often this run heard that it is to be loaded again, whatever came of it.
+    pub reload_answer_count: u32,
 }
 
 /// How far a run is.

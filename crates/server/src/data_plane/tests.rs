@@ -55,7 +55,7 @@ fn keyless(rows: i64) -> MemoryTable {
             key_prefixes: Vec::new(),
             row_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
             byte_estimate: None,
         },

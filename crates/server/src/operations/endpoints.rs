@@ -146,7 +146,8 @@ async fn certificate(
 
 /// What must hold whatever an endpoint is made or changed by.
 fn check(endpoint: &Endpoint) -> Result<(), Fault> {
-    let uses_secrets_manager = settings::member(endpoint, "SecretsManagerSecretId").is_some();
+    let uses_secrets_manager = settings::member(endpoint, settings::SECRET_ID).is_some();
+    let needs_user = settings::member(endpoint, "AuthType").is_none_or(|kind| kind != "no");
     let login = [
         ("serverName", endpoint.server_name.as_deref()),
         ("userName", endpoint.username.as_deref()),
@@ -154,7 +155,8 @@ fn check(endpoint: &Endpoint) -> Result<(), Fault> {
     if engine_catalog::has_login(&endpoint.engine_name) {
         for (name, value) in login {
             let is_blank = value.is_none_or(|value| value.trim().is_empty());
-            if is_blank && !uses_secrets_manager {
+            let is_needed = name != "userName" || needs_user;
+            if is_blank && is_needed && !uses_secrets_manager {
                 return Err(invalid_value(format!(
                     "The parameter {name} must be provided and must not be blank."
                 )));
@@ -191,15 +193,19 @@ fn check(endpoint: &Endpoint) -> Result<(), Fault> {
             "The extra connection attribute {name} would be shown to whoever describes the endpoint: give it as a parameter or in the engine's settings"
         )));
     }
+    let modes = engine_catalog::ssl_modes(&endpoint.engine_name);
+    if !modes.contains(&endpoint.ssl_mode) {
+        let modes: Vec<&str> = modes.iter().map(|mode| mode.as_str()).collect();
+        return Err(invalid_value(format!(
+            "SslMode {} is not valid for the engine {}. Valid values: {}",
+            endpoint.ssl_mode,
+            endpoint.engine_name,
+            modes.join(", ")
+        )));
+    }
     let Some(engine) = engine_catalog::connects_to(&endpoint.engine_name) else {
         return Ok(());
     };
-    if !engine_catalog::allows_ssl_mode(engine, endpoint.ssl_mode) {
-        return Err(invalid_value(format!(
-            "SslMode {} is not valid for the engine {}",
-            endpoint.ssl_mode, endpoint.engine_name
-        )));
-    }
     if let Some(name) = attributes
         .keys()
         .find(|name| !engine_catalog::knows_attribute(engine, name))
@@ -270,7 +276,7 @@ pub(super) async fn modify(
     let mut endpoint = find(context, &mut *transaction, &message.endpoint_arn).await?;
     check_modifiable(&mut *transaction, &endpoint).await?;
     let before = endpoint.value.clone();
-    if settings::member(&endpoint, "SecretsManagerSecretId").is_some() {
+    if settings::member(&endpoint, settings::SECRET_ID).is_some() {
         // One that an earlier version took beside the secret, and that is of no use.
         endpoint.secrets.remove(PASSWORD);
     }

@@ -455,7 +455,7 @@ pub(super) async fn start_move(
     check_room(&instance, &transaction.list::<ReplicationTask>().await?)?;
     task_lifecycle::start_move(&mut task).map_err(|_| {
         invalid_state(format!(
-            "Replication Task cannot be moved, invalid state {}",
+            "Replication Task cannot be moved, invalid state {}. It must be at rest: stop it first",
             task.status
         ))
     })?;
@@ -475,7 +475,7 @@ pub(super) async fn delete(
     let mut task = find(context, &mut *transaction, &message.replication_task_arn).await?;
     task_lifecycle::delete(&mut task).map_err(|_| {
         invalid_state(format!(
-            "Replication Task cannot be deleted, invalid state {}",
+            "Replication Task cannot be deleted, invalid state {}. It must be at rest: stop it first",
             task.status
         ))
     })?;

@@ -45,7 +45,7 @@ pub(super) fn table(columns: &[(&str, ColumnType)]) -> Table {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     }
 }

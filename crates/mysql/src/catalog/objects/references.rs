@@ -4,13 +4,15 @@ use whimbrel_core::TableName;
 use whimbrel_core::objects::{ForeignKey, ReferenceAction};
 
 use super::Described;
+use crate::catalog::name_of;
+use crate::catalog::rules::Rules;
 use crate::wire::{Connection, TextRow, WireError};
 
 const FOREIGN_KEYS: &str = "\
 SELECT k.table_schema, k.table_name, k.constraint_name, k.column_name, k.referenced_table_schema, k.referenced_table_name, \
        k.referenced_column_name, r.delete_rule, r.update_rule \
 FROM information_schema.key_column_usage k \
-JOIN information_schema.referential_constraints r ON r.constraint_schema = k.constraint_schema \
+LEFT JOIN information_schema.referential_constraints r ON r.constraint_schema = k.constraint_schema \
   AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name \
 WHERE k.referenced_table_name IS NOT NULL AND k.table_schema IN ($1) \
 ORDER BY k.table_schema, k.table_name, k.constraint_name, k.ordinal_position";
@@ -19,8 +21,13 @@ pub(super) async fn read(
     connection: &mut Connection,
     described: &mut Described,
 ) -> Result<(), WireError> {
+    let mut rules = Rules::default();
     for row in described.rows(connection, FOREIGN_KEYS).await? {
-        let key = foreign_key(&row)?;
+        let (table, told) = (name_of(&row), (row.get(7), row.get(8)));
+        let Some(rules) = rules.of(connection, (&table, row.text(2)), told).await? else {
+            continue;
+        };
+        let key = foreign_key(&row, &rules)?;
         let Some(table) = described.table(&row) else {
             continue;
         };
@@ -36,14 +43,17 @@ pub(super) async fn read(
 }
 
 /// A key of one column; those that follow are added to it.
-fn foreign_key(row: &TextRow) -> Result<ForeignKey, WireError> {
+fn foreign_key(
+    row: &TextRow,
+    (on_delete, on_update): &(String, String),
+) -> Result<ForeignKey, WireError> {
     Ok(ForeignKey {
         name: row.text(2).to_owned(),
         columns: vec![row.text(3).to_owned()],
         referenced: TableName::new(row.text(4), row.text(5)),
         referenced_columns: vec![row.text(6).to_owned()],
-        on_delete: action(row.text(7))?,
-        on_update: action(row.text(8))?,
+        on_delete: action(on_delete)?,
+        on_update: action(on_update)?,
         on_delete_columns: Vec::new(),
         matches_full: false,
         deferral: None,

@@ -44,7 +44,7 @@ fn assembler(skips_to: u64) -> Assembler {
         row_estimate: None,
         byte_estimate: None,
         outside_snapshot: None,
-        hidden: None,
+        obstacle: None,
         notes: Vec::new(),
     };
     let parsed = Parsed::new(&Position::new("b.000001:4"), Engine::MySql).unwrap();

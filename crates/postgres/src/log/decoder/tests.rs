@@ -56,7 +56,7 @@ fn known() -> Known {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         }),
         is_key: vec![true],

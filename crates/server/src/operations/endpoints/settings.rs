@@ -14,6 +14,8 @@ use crate::fault::{Fault, invalid_combination, invalid_value};
 use crate::operations::json_object;
 
 /// The members that say where to sign in, in the order that [`super::wire`] fills them.
+/// The member that names the secret with a login.
+pub(super) const SECRET_ID: &str = "SecretsManagerSecretId";
 pub(super) const LOGIN: [&str; 4] = ["ServerName", "Port", "Username", "DatabaseName"];
 
 /// Members of settings that hold a secret.
@@ -82,6 +84,17 @@ impl Given {
         Self::take_apart(login, message.password.as_ref(), json_object(message))
     }
 
+    /// Whether a Secrets Manager secret is named, which holds a login.
+    fn names_secret(&self) -> bool {
+        let mut structures = self.structures.iter();
+        structures.any(|(_, structure)| structure.contains_key(SECRET_ID))
+    }
+
+    fn has_login(&self) -> bool {
+        let has_password = self.secrets.iter().any(|(path, _)| path == PASSWORD);
+        has_password || self.login.server_name.is_some() || self.login.username.is_some()
+    }
+
     fn take_apart(
         login: Login,
         password: Option<&model::SecretText>,
@@ -101,7 +114,6 @@ impl Given {
             if !member.ends_with("Settings") {
                 continue;
             }
-            let has_flat_login = member != "RedisSettings";
             for name in SECRETS {
                 let Some(Value::String(secret)) = structure.shift_remove(*name) else {
                     continue;
@@ -113,22 +125,25 @@ impl Given {
                 };
                 given.secrets.push((path, Secret::new(secret)));
             }
-            if has_flat_login {
-                given.login.take_from(&mut structure)?;
-            }
+            given.login.take_from(&mut structure)?;
             structure.retain(|_, value| !value.is_null());
             given.structures.push((member, structure));
         }
         Ok(given)
     }
 
-    /// Puts everything into the endpoint, secrets sealed.
+    /// Puts everything into the endpoint, secrets sealed. A login that is given takes the place of a Secrets Manager secret, and the other way round.
     pub(super) fn apply(
         self,
         context: &Context,
         endpoint: &mut Endpoint,
         mode: Mode,
     ) -> Result<(), Fault> {
+        match (self.names_secret(), self.has_login()) {
+            (true, false) => forget_login(endpoint),
+            (false, true) => forget_secret(endpoint),
+            _ => {}
+        }
         let own = engine_catalog::settings_member(&endpoint.engine_name);
         for (member, structure) in self.structures {
             if own != Some(member.as_str()) {
@@ -170,6 +185,21 @@ impl Given {
             }
         }
         Ok(())
+    }
+}
+
+fn forget_login(endpoint: &mut Endpoint) {
+    endpoint.server_name = None;
+    endpoint.port = None;
+    endpoint.username = None;
+    endpoint.secrets.remove(PASSWORD);
+}
+
+fn forget_secret(endpoint: &mut Endpoint) {
+    for settings in endpoint.settings.values_mut() {
+        for name in [SECRET_ID, "SecretsManagerAccessRoleArn"] {
+            settings.shift_remove(name);
+        }
     }
 }
 

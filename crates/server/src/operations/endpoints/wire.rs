@@ -36,12 +36,12 @@ pub(super) fn to_wire(context: &Context, endpoint: &Endpoint) -> Result<model::E
                 .map(|(member, settings)| (member.clone(), Value::Object(settings.clone()))),
         );
         if let Some(member) = engine_catalog::settings_member(&endpoint.engine_name) {
-            let has_login = engine_catalog::has_login(&endpoint.engine_name);
+            let tells_server = engine_catalog::tells_server(&endpoint.engine_name);
             let settings = members
                 .entry(member)
                 .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(settings) = settings
-                && has_login
+                && tells_server
             {
                 settings.extend(login);
             }

@@ -31,7 +31,7 @@ pub(in crate::operations) async fn modify(
     }
     task_lifecycle::modify(&mut task).map_err(|_| {
         invalid_state(format!(
-            "Replication Task cannot be modified, invalid state {}",
+            "Replication Task cannot be modified, invalid state {}. It must be at rest: stop it first",
             task.status
         ))
     })?;

@@ -112,6 +112,7 @@ fn progress(tables: &[(&str, TableState, i64)]) -> RunProgress {
             applied: ChangeCounts::default(),
             captured: ChangeCounts::default(),
             reload_count: 0,
+            reload_answer_count: 0,
         };
         (TableName::new("s", *name), table)
     });

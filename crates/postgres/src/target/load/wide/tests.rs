@@ -33,7 +33,7 @@ fn open(format: Format) -> OpenChunk {
             row_estimate: None,
             byte_estimate: None,
             outside_snapshot: None,
-            hidden: None,
+            obstacle: None,
             notes: Vec::new(),
         },
         shaped: None,

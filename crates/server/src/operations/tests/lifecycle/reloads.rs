@@ -42,7 +42,7 @@ async fn a_table_that_is_to_be_loaded_again_is_handed_to_the_run_once() {
     assert_eq!(asked, [TableName::new("s", "a")]);
     let mut again = progress(&[("a", TableState::FullLoad, 2)]);
     for table in again.tables.values_mut() {
-        table.reload_count = 1;
+        (table.reload_count, table.reload_answer_count) = (1, 1);
     }
     run.set_progress(again);
     let reloading = |page: &Value| {
@@ -54,7 +54,7 @@ async fn a_table_that_is_to_be_loaded_again_is_handed_to_the_run_once() {
         .await;
     let mut done = progress(&[("a", TableState::Completed, 9)]);
     for table in done.tables.values_mut() {
-        table.reload_count = 1;
+        (table.reload_count, table.reload_answer_count) = (1, 1);
     }
     run.set_progress(done);
     let is_done = |page: &Value| {
@@ -162,7 +162,7 @@ async fn a_load_ends_only_when_no_table_waits_to_be_loaded_again() {
     assert!(task.harness.data_plane.forgotten().is_empty());
     let mut again = progress(&[("a", TableState::Completed, 9)]);
     for table in again.tables.values_mut() {
-        table.reload_count = 1;
+        (table.reload_count, table.reload_answer_count) = (1, 1);
     }
     run.set_progress(again);
     run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));

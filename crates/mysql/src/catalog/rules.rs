@@ -1,0 +1,88 @@
+//! What foreign keys do when rows that they lead to go, or change their key.
+
+use std::collections::HashMap;
+
+use whimbrel_core::TableName;
+
+use crate::quote;
+use crate::wire::{Connection, WireError};
+
+/// The rules that the catalog tells of a key, or those in the statement that makes its table again. MariaDB shows the former only to users who
+/// may do more with the table than read it (MDEV-32500).
+#[derive(Default)]
+pub(super) struct Rules {
+    definitions: HashMap<TableName, Option<String>>,
+}
+
+impl Rules {
+    /// The rules for deletes and updates; `None` when the table is gone.
+    pub(super) async fn of(
+        &mut self,
+        connection: &mut Connection,
+        (table, key): (&TableName, &str),
+        told: (Option<&str>, Option<&str>),
+    ) -> Result<Option<(String, String)>, WireError> {
+        if let (Some(on_delete), Some(on_update)) = told {
+            return Ok(Some((on_delete.to_owned(), on_update.to_owned())));
+        }
+        if !self.definitions.contains_key(table) {
+            let definition = definition(connection, table).await?;
+            self.definitions.insert(table.clone(), definition);
+        }
+        let Some(definition) = &self.definitions[table] else {
+            return Ok(None);
+        };
+        let rules = in_definition(definition, key).ok_or_else(|| {
+            WireError::protocol(format!(
+                "the rules of foreign key {key} of {table} cannot be seen; GRANT REFERENCES ON {} to the user",
+                quote::table(table)
+            ))
+        })?;
+        Ok(Some(rules))
+    }
+}
+
+async fn definition(
+    connection: &mut Connection,
+    table: &TableName,
+) -> Result<Option<String>, WireError> {
+    let sql = format!("SHOW CREATE TABLE {}", quote::table(table));
+    match connection.row(&sql).await {
+        Ok(row) => Ok(row.map(|row| row.text(1).to_owned())),
+        Err(WireError::Server(error)) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The rules of a key in the statement that makes its table. What is not named is the default, RESTRICT.
+fn in_definition(definition: &str, key: &str) -> Option<(String, String)> {
+    let head = format!("\n  CONSTRAINT {} FOREIGN KEY (", quote::identifier(key));
+    let (_, behind) = definition.split_once(&head)?;
+    let line = behind.lines().next()?;
+    let (_, words) = line.trim_end_matches(',').rsplit_once(')')?;
+    let rule = |on: &str| {
+        let behind = words.split_once(on).map(|(_, behind)| behind);
+        let rules = ["CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION"];
+        let is_it = |rule: &&&str| behind.is_some_and(|behind| behind.starts_with(**rule));
+        rules.iter().find(is_it).unwrap_or(&"RESTRICT").to_string()
+    };
+    Some((rule(" ON DELETE "), rule(" ON UPDATE ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read_from_the_definition() {
+        let definition = "CREATE TABLE `t` (\n  `a` int(11) COMMENT ' ON DELETE CASCADE',\n  KEY `k` (`a`),\n  \
+             CONSTRAINT `one``)` FOREIGN KEY (`a`, `b)`) REFERENCES `p` (`x`, `y) ON DELETE CASCADE`) ON DELETE SET NULL ON UPDATE CASCADE,\n  \
+             CONSTRAINT `two` FOREIGN KEY (`a`) REFERENCES `q` (`x`)\n) ENGINE=InnoDB";
+        let rules = |key| in_definition(definition, key);
+        let told =
+            |on_delete: &str, on_update: &str| Some((on_delete.to_owned(), on_update.to_owned()));
+        assert_eq!(rules("one`)"), told("SET NULL", "CASCADE"));
+        assert_eq!(rules("two"), told("RESTRICT", "RESTRICT"));
+        assert_eq!(rules("three"), None);
+    }
+}
