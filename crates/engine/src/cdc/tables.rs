@@ -364,6 +364,7 @@ fn is_same(known: &Table, told: &Table) -> bool {
             } && (known.id.is_none() || told.id.is_none() || known.id == told.id)
         })
         && known.primary_key == told.primary_key
+        && known.obstacle == told.obstacle
 }
 
 /// The table without the numbers of its columns.

@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use encoding_rs::Encoding;
+
 use crate::wire::{Connection, WireError};
 
 /// How text is converted.
@@ -24,6 +26,35 @@ pub(super) enum Charset {
     Utf32,
     /// By the server's own table.
     Table(Arc<CodeTable>),
+}
+
+/// The form of a client's statements, by the number of its character set (that of its default collation, the same at all servers); `None` for UTF-8, ASCII, and sets that
+/// no library knows. Names are all that is read of a statement, so a library's tables do.
+pub(super) fn of_client(number: u16) -> Option<&'static Encoding> {
+    Some(match number {
+        1 => encoding_rs::BIG5,
+        7 => encoding_rs::KOI8_R,
+        8 => encoding_rs::WINDOWS_1252,
+        9 => encoding_rs::ISO_8859_2,
+        12 | 97 => encoding_rs::EUC_JP,
+        13 | 95 => encoding_rs::SHIFT_JIS,
+        16 => encoding_rs::ISO_8859_8,
+        18 => encoding_rs::WINDOWS_874,
+        19 => encoding_rs::EUC_KR,
+        22 => encoding_rs::KOI8_U,
+        24 | 28 => encoding_rs::GBK,
+        25 => encoding_rs::ISO_8859_7,
+        26 => encoding_rs::WINDOWS_1250,
+        30 => encoding_rs::WINDOWS_1254,
+        36 => encoding_rs::IBM866,
+        39 => encoding_rs::MACINTOSH,
+        41 => encoding_rs::ISO_8859_13,
+        51 => encoding_rs::WINDOWS_1251,
+        57 => encoding_rs::WINDOWS_1256,
+        59 => encoding_rs::WINDOWS_1257,
+        248 => encoding_rs::GB18030,
+        _ => return None,
+    })
 }
 
 /// Text that is not what its character set allows.

@@ -75,6 +75,24 @@ pub(super) enum ColumnWord {
     Rename(String, String),
 }
 
+impl ColumnWord {
+    /// The name of a column that comes.
+    pub(super) fn added(&self) -> Option<&str> {
+        match self {
+            Self::Add(name) => Some(name),
+            Self::Drop(_) | Self::Rename(..) => None,
+        }
+    }
+
+    /// The name of a column that goes.
+    pub(super) fn dropped(&self) -> Option<&str> {
+        match self {
+            Self::Drop(name) => Some(name),
+            Self::Add(_) | Self::Rename(..) => None,
+        }
+    }
+}
+
 /// What an alteration may say that gives no column another name, type or place.
 const HARMLESS: [&str; 34] = [
     "ALGORITHM",
@@ -266,7 +284,7 @@ impl Words<'_> {
         }
         let end = self
             .rest
-            .find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '$'))
+            .find(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !matches!(c, '_' | '$'))
             .unwrap_or(self.rest.len());
         let (name, after) = self.rest.split_at(end);
         self.rest = after;
@@ -343,7 +361,7 @@ impl Words<'_> {
 
     fn alter(&mut self) -> Statement {
         self.takes("ONLINE");
-        self.takes("IGNORE");
+        let leaves_rows_out = self.takes("IGNORE");
         if !self.takes("TABLE") {
             return Statement::Other;
         }
@@ -353,6 +371,8 @@ impl Words<'_> {
         };
         self.pass_over_wait();
         let mut alteration = Alteration::of(table);
+        // Rows that a new key or check does not take go without a word.
+        alteration.moves_rows = leaves_rows_out;
         loop {
             self.specification(&mut alteration);
             if !self.skip_specification() {

@@ -1,5 +1,6 @@
 //! The forms in which servers may write their logs: what they leave out, compress or add.
 
+use whimbrel_core::objects::ReferenceAction;
 use whimbrel_testkit::{Engine, Server, ServerOptions};
 
 use crate::log_support::{Seen, Tap, inserted, outline, updated};
@@ -96,6 +97,64 @@ async fn what_foreign_keys_change_is_captured_or_refused() {
         database.sql("update p set id = 2; delete from p").unwrap();
         let seen = tap.seen(&start.position).await;
         assert_eq!(outline(&seen), "(~~)(~-)", "{engine}");
+    }
+}
+
+/// MariaDB shows what foreign keys do only to users who may do more with a table than read it.
+#[tokio::test]
+async fn what_foreign_keys_change_is_refused_to_a_user_who_may_only_read() {
+    for engine in ENGINES.into_iter().filter(|engine| engine.is_mariadb()) {
+        let database = Server::get(engine).unwrap().database("log_reader").unwrap();
+        let name = database.name();
+        let user = &name[name.len().saturating_sub(30)..];
+        database
+            .sql(&format!(
+                "create table p (id int primary key);
+                 create table c (id int primary key, p int, foreign key (p) references p (id) on delete cascade);
+                 create table plain (id int primary key, p int, foreign key (p) references p (id));
+                 create user `{user}` identified by 'a-secret'; grant select on `{name}`.* to `{user}`;
+                 grant replication slave, binlog monitor, reload on *.* to `{user}`"
+            ))
+            .unwrap();
+        let url = database.url_as(user, "a-secret");
+        let mut tap = Tap::of(&url, name).await;
+        let start = tap.log.prepare(&tap.tables).await.unwrap();
+        assert_eq!(start.refused.len(), 1, "{:?}", start.refused);
+        assert_eq!(start.refused[0].table.name, "c");
+        let mut source = tap.connector.source().await.unwrap();
+        let tables = source.objects(&tap.tables).await.unwrap().tables;
+        let keys = tables.iter().flat_map(|table| &table.foreign_keys);
+        let rules: Vec<ReferenceAction> = keys.map(|key| key.on_delete).collect();
+        assert_eq!(rules, [ReferenceAction::Cascade, ReferenceAction::Restrict]);
+        database.sql(&format!("drop user `{user}`")).unwrap();
+    }
+}
+
+/// Statements are in the log as the client sent them.
+#[tokio::test]
+async fn statements_are_understood_in_any_character_set() {
+    for engine in ENGINES {
+        let server = server_with(engine, &[]);
+        let database = server.database("log_words").unwrap();
+        database
+            .sql("create table größe (id int primary key, a int, b int); create table ร้าน (id int primary key)")
+            .unwrap();
+        let mut tap = Tap::on(&database).await;
+        let start = tap.start().await;
+        database
+            .sql("truncate table ร้าน;
+                  set @told = 'truncate table größe'; set character_set_client = latin1, collation_connection = latin1_swedish_ci; prepare p from @told; execute p; set names utf8mb4;
+                  set @told = 'alter table größe modify a int after b'; set character_set_client = latin1, collation_connection = latin1_swedish_ci; prepare p from @told; execute p;")
+            .unwrap();
+        let seen = tap.seen(&start).await;
+        let truncated = seen.iter().filter_map(|seen| match seen {
+            Seen::Truncate(table) => Some(table.as_str()),
+            _ => None,
+        });
+        let truncated: Vec<&str> = truncated.collect();
+        assert_eq!(truncated, ["ร้าน", "größe"], "{engine}");
+        let is_told = |seen: &Seen| matches!(seen, Seen::Table(name, ..) if name == "größe");
+        assert!(seen.iter().any(is_told), "{engine}: {seen:?}");
     }
 }
 

@@ -293,6 +293,72 @@ fn columns_that_are_swapped_while_nobody_follows_keep_their_values_from_mariadb(
 
 /// The drop of the target's table, which its reload begins with, is refused while a foreign key points to it: the table is in error, the others go on,
 /// and once nobody refers to it any more it is loaded.
+/// MariaDB logs nothing of what a foreign key does to rows that refer to one that goes.
+#[test]
+fn a_table_that_gets_an_acting_key_is_in_error_and_the_others_go_on() {
+    let ends = Ends::between(Engine::Mariadb1011, Engine::Postgres15, "acting");
+    ends.source
+        .sql(
+            "create table p (id int primary key); create table c (id int primary key, p int);
+             insert into p values (1), (2); insert into c values (10, 1), (20, 2)",
+        )
+        .unwrap();
+    let options = ["--follow", "--json", "--objects", "tables"];
+    let mut following = Following::start(&ends, &options);
+    following.wait_until_caught_up();
+    ends.source
+        .sql(
+            "alter table c add constraint acting foreign key (p) references p (id) on delete cascade;
+             delete from p where id = 1; insert into p values (3)",
+        )
+        .unwrap();
+    following.wait_until("the other table goes on", |_| {
+        ends.target
+            .sql("select string_agg(id::text, ' ' order by id) from p")
+            .unwrap()
+            == "2 3\n"
+    });
+    let name = format!("{}.c", ends.source.name());
+    following.wait_until("the table is in error", |it| {
+        let is_in_error = |event: &serde_json::Value| {
+            event["event"] == "table"
+                && event["table"] == name.as_str()
+                && event["state"] == "error"
+                && event.to_string().contains("does not write those changes")
+        };
+        it.events().iter().any(is_in_error)
+    });
+    following.interrupt();
+    ends.run_well("forget", &[]);
+}
+
+/// What the words of a statement hide from who does not read its texts as the server does is read from the rows.
+#[test]
+fn columns_that_are_renamed_behind_an_odd_text_keep_their_values() {
+    for engine in [Engine::Mysql97, Engine::Mariadb1011] {
+        let ends = Ends::between(engine, Engine::Postgres15, "odd_text");
+        ends.source
+            .sql("create table t (id int primary key, a int, b int, d int); insert into t values (1, 2, 3, 4)")
+            .unwrap();
+        let mut following = Following::start(&ends, &["--follow", "--json"]);
+        following.wait_until_caught_up();
+        ends.source
+            .sql(
+                r#"alter table t modify a int comment "5\" disk", rename column b to c, modify d int comment "3\" disk"; insert into t values (2, 3, 4, 5);
+                   set sql_mode = 'NO_BACKSLASH_ESCAPES'; alter table t modify a int comment 'C:\', rename column d to e; insert into t values (3, 4, 5, 6)"#,
+            )
+            .unwrap();
+        wait_until_equal(&ends, &mut following, "the columns have other names");
+        let rows = ends
+            .target
+            .sql("select id, a, c, e from t order by id")
+            .unwrap();
+        assert_eq!(rows.lines().next(), Some("1\t2\t3\t4"), "{engine}");
+        following.interrupt();
+        ends.run_well("forget", &[]);
+    }
+}
+
 #[test]
 fn a_table_that_others_refer_to_is_in_error_and_the_others_go_on() {
     let referring = "alter table c add constraint refers foreign key (a) references a";

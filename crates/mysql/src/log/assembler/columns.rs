@@ -34,8 +34,29 @@ pub(super) fn carried(before: &Table, mut now: Table, words: &[ColumnWord]) -> T
     now
 }
 
+/// Whether the words tell what became of the columns: one that came and one that went may be the same under another name, which nobody can tell unless they
+/// name either.
+pub(super) fn are_explained(before: &Table, now: &Table, words: &[ColumnWord]) -> bool {
+    let has = |table: &Table, column: &Column| {
+        let mut others = table.columns.iter();
+        others.any(|other| other.id == column.id)
+    };
+    let is_named = |column: &Column, is_it: fn(&ColumnWord) -> Option<&str>| {
+        let mut names = words.iter().filter_map(is_it);
+        names.any(|name| is_same(name, &column.name))
+    };
+    let mut came = now.columns.iter().filter(|column| !has(before, column));
+    let mut went = before.columns.iter().filter(|column| !has(now, column));
+    came.all(|column| is_named(column, ColumnWord::added))
+        || went.all(|column| is_named(column, ColumnWord::dropped))
+}
+
+/// The servers compare names of columns without regard to case.
+fn is_same(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
 fn number_before(before: &Table, column: &Column, words: &[ColumnWord]) -> Option<u32> {
-    let is_same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
     let renamed = words.iter().find_map(|word| match word {
         ColumnWord::Rename(from, to) if is_same(to, &column.name) => Some(from.as_str()),
         _ => None,
@@ -81,6 +102,21 @@ mod tests {
             obstacle: None,
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn columns_that_may_be_renamed_unsaid_are_told() {
+        let before = numbered(table(&["a", "b"]));
+        let explained = |names: &[&str], words: &[ColumnWord]| {
+            are_explained(&before, &carried(&before, table(names), words), words)
+        };
+        let add = |name: &str| ColumnWord::Add(name.to_owned());
+        let drop = |name: &str| ColumnWord::Drop(name.to_owned());
+        assert!(!explained(&["a", "c"], &[]));
+        assert!(!explained(&["c", "d"], &[add("c"), drop("b")]));
+        assert!(explained(&["a", "c"], &[add("C"), drop("B")]));
+        assert!(explained(&["a"], &[]) && explained(&["a", "b", "c"], &[]));
+        assert!(explained(&["a", "b"], &[drop("b"), add("b")]));
     }
 
     fn numbers(table: &Table) -> Vec<u32> {

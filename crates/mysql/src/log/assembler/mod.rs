@@ -362,6 +362,10 @@ impl Assembler {
             return Ok(());
         }
         self.abandon()?;
+        // Within a statement each is needed; and there are as many at most as it has tables.
+        if self.maps.len() >= MAPS_MAX {
+            self.maps.clear();
+        }
         let head = Head::read(&mut self.reader, event).map_err(malformed)?;
         if !std::mem::replace(&mut self.has_read_gtid, true)
             && let (Some(gtid), Some(known)) = (&head.gtid, self.place.gtids.set())
@@ -575,6 +579,12 @@ impl Assembler {
             return;
         };
         let table = columns::carried(&captured.table, table, &words);
+        if !columns::are_explained(&captured.table, &table, &words) {
+            self.builder.events.push(LogEvent::Rewritten {
+                table: id,
+                why: "columns of it came and others went, and the words of the statement do not tell whether they are the same under other names".to_owned(),
+            });
+        }
         captured.defaults = None;
         if *captured.table != table {
             captured.table = Arc::new(table);

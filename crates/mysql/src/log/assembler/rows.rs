@@ -14,7 +14,7 @@ use super::super::inflate::event_part;
 use super::super::layout::{Form, Image, Layout};
 use super::super::place::Place;
 use super::super::table_map::{TableMap, table_id};
-use super::{Assembler, MAPS_MAX, Mapped, NO_TABLE, Need, malformed, number};
+use super::{Assembler, Mapped, NO_TABLE, Need, malformed, number};
 use crate::wire::{Malformed, Reader};
 
 impl Assembler {
@@ -42,9 +42,6 @@ impl Assembler {
                 }
             }
         };
-        if self.maps.len() >= MAPS_MAX {
-            self.maps.clear();
-        }
         let mapped = Mapped {
             body: body.to_vec(),
             target,

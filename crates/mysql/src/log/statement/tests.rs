@@ -36,6 +36,9 @@ fn definitions_name_their_tables() {
     let odd = altered("/* a */ alter /*!50100 table */ `a``b`.`t` drop x");
     assert_eq!(odd.table, name("a`b.t"));
     assert_eq!(odd.columns, [ColumnWord::Drop("x".into())]);
+    // What a new key does not take goes without a word.
+    assert!(altered("ALTER IGNORE TABLE t ADD UNIQUE (x)").moves_rows);
+    assert!(!altered("ALTER TABLE t ADD UNIQUE (x)").moves_rows);
     let renamed = altered("ALTER ONLINE IGNORE TABLE IF EXISTS s . t rename to u");
     assert_eq!(
         (renamed.table, renamed.renamed_to),
