@@ -8,7 +8,7 @@ use crate::quote;
 use crate::wire::{Connection, MyError, WireError};
 
 /// The user of a session as the catalog names who has privileges.
-const GRANTEE: &str = "(SELECT concat(quote(left(u, char_length(u) - char_length(h) - 1)), '@', quote(h)) \
+pub(super) const GRANTEE: &str = "(SELECT concat(quote(left(u, char_length(u) - char_length(h) - 1)), '@', quote(h)) \
      FROM (SELECT current_user() AS u, substring_index(current_user(), '@', -1) AS h) AS me)";
 
 /// "View references invalid table(s) or column(s) or function(s) or definer/invoker of view lack rights to use them".

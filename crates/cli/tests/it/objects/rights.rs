@@ -232,3 +232,37 @@ fn grants_of_mysql_are_on_no_other_database() {
 fn grants_of_mariadb_are_on_no_other_database() {
     grants_are_exact(Engine::Mariadb1011, Engine::Mysql97);
 }
+
+/// The servers tell some things only to users who may do more than read; nothing is left out in silence for that.
+#[test]
+fn what_a_reader_may_not_see_is_said() {
+    for engine in [Engine::Mysql97, Engine::Mariadb1011] {
+        let mut ends = Ends::between(engine, Engine::Postgres15, "reader");
+        let name = ends.source.name().to_owned();
+        let user = format!("r_{}", &name[name.len().saturating_sub(20)..]);
+        ends.source
+            .sql(&format!(
+                "create table p (id int primary key); create table c (id int primary key, p int, foreign key (p) references p (id) on delete cascade);
+                 create trigger acting before insert on c for each row set new.p = 1;
+                 create user {user} identified by 'a-secret'; grant select on {name}.* to {user}"
+            ))
+            .unwrap();
+        ends.source_url = ends.source.url_as(&user, "a-secret");
+        let said = ends.run_well("migrate", &["--dry-run"]);
+        for words in [
+            "\"p\" (\"id\") ON DELETE CASCADE".to_owned(),
+            "triggers, which the source's user may not see".to_owned(),
+            format!("GRANT TRIGGER ON `{name}`.* TO"),
+            format!("GRANT EXECUTE ON `{name}`.* TO"),
+        ] {
+            says(&said, &words);
+        }
+        ends.source
+            .sql(&format!("grant all on {name}.* to {user}"))
+            .unwrap();
+        let said = ends.run_well("migrate", &["--dry-run"]);
+        assert!(!said.out.contains("if there are any"), "{}", said.out);
+        assert!(said.out.contains("acting"), "{}", said.out);
+        ends.source.sql(&format!("drop user {user}")).unwrap();
+    }
+}

@@ -8,6 +8,7 @@ mod grants;
 mod named;
 mod order;
 mod shown;
+mod unseen;
 
 use std::collections::BTreeSet;
 
@@ -35,6 +36,8 @@ pub(super) async fn read(
         for shown in &shown::ALL {
             read_shown(connection, described, shown).await?;
         }
+        let unseen = unseen::kinds(connection, &database).await?;
+        described.objects.others.extend(unseen);
         grants::read(connection, described, &database).await?;
     }
     if let Some(own) = own {
