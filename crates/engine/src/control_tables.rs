@@ -204,7 +204,7 @@ impl Keeper {
 
     /// How far the target has the changes. It may lag behind: what was applied since comes again to a task that begins there.
     fn recovery(&self, snapshot: &ProgressSnapshot, now_us: i64) -> Option<ControlWrite> {
-        let checkpoint = snapshot.follow.as_ref()?.checkpoint.as_deref()?;
+        let checkpoint = snapshot.follow.as_ref()?.recovery.as_deref()?;
         let mut told = Position::new(checkpoint).recovery_checkpoint();
         if told.len() > RECOVERY_BYTES_MAX {
             told = Position::new(without_ids(checkpoint)).recovery_checkpoint();

@@ -215,6 +215,8 @@ impl TableProgress {
 pub struct FollowProgress {
     /// The position up to which changes are applied.
     pub checkpoint: Option<String>,
+    /// From where another task can go on: before the checkpoint while tables are being loaded whose changes behind this place are not applied.
+    pub recovery: Option<String>,
     /// Source transactions applied in this run.
     pub transaction_count: u64,
     /// Age of the last transaction when it was received, in milliseconds.

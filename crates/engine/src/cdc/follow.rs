@@ -369,6 +369,7 @@ impl Follower<'_> {
         let latency_ms = latency_ms(end.committed_at_us);
         self.progress.follow(|cdc| {
             cdc.checkpoint = Some(position.as_str().to_owned());
+            cdc.recovery = Some(needed_from.as_str().to_owned());
             cdc.transaction_count += transactions;
             if end.committed_at_us > 0 {
                 cdc.applied_at_us = Some(end.committed_at_us);

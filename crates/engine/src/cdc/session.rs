@@ -184,8 +184,14 @@ impl<'a> Run<'a> {
             .add(shapes.iter().map(|table| table.name.clone()));
         self.show_followed(shapes, session);
         self.show_suspended(&session.loaded);
+        let checkpoint = &session.checkpoint;
+        let recovery = checkpoint
+            .kept_from
+            .as_ref()
+            .unwrap_or(&checkpoint.position);
         self.progress.follow(|cdc| {
-            cdc.checkpoint = Some(session.checkpoint.position.as_str().to_owned());
+            cdc.checkpoint = Some(checkpoint.position.as_str().to_owned());
+            cdc.recovery = Some(recovery.as_str().to_owned());
         });
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use whimbrel_connector::Stall;
-use whimbrel_connector::memory::{Call, Faults};
-use whimbrel_engine::{Alarm, Progress, run_full_load};
+use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange};
+use whimbrel_engine::{Alarm, Progress, run_cdc, run_full_load};
 
-use crate::cdc::{cdc, follow, pair};
-use crate::support::{connector, spec};
+use crate::cdc::{caught_up, cdc, follow, pair};
+use crate::support::{connector, name, spec};
 
 fn stall(seconds: u64) -> Stall {
     Stall {
@@ -70,10 +71,49 @@ async fn a_target_from_which_nothing_is_wanted_is_not_asked() {
     let pair = pair();
     pair.target.tell_stall(Some(stall(9)));
     let outcome = follow(&pair, &cdc(), &Faults::none(), async |progress| {
-        crate::cdc::caught_up(&pair, progress).await;
+        caught_up(&pair, progress).await;
         looks(3).await;
         assert_eq!(told(progress), None);
     })
     .await;
     outcome.unwrap();
+}
+
+/// Another task that goes on from what users are shown has the changes of what was not loaded yet.
+#[tokio::test(start_paused = true)]
+async fn the_place_for_another_task_stays_in_front_of_what_is_loaded() {
+    let loaded = Faults::none();
+    let ends = pair();
+    let outcome = follow(&ends, &cdc(), &loaded, async |_| {}).await;
+    outcome.unwrap();
+    let (hung, is_hung) = oneshot::channel();
+    let nth = loaded.count(Call::Prepare) + 1;
+    let faults = Faults::none().and_hung(Call::Prepare, nth, || hung.send(()).unwrap());
+    let pair = pair();
+    let (source, target) = (
+        connector(&pair.source, &faults),
+        connector(&pair.target, &faults),
+    );
+    let (progress, stop) = (Arc::new(Progress::new()), CancellationToken::new());
+    let spec = cdc();
+    let run = run_cdc(&source, &target, &spec, &progress, &stop);
+    let watch = async {
+        caught_up(&pair, &progress).await;
+        let shown = || progress.snapshot().follow.unwrap();
+        let before = shown();
+        assert_eq!(before.recovery, before.checkpoint);
+        spec.reloads.ask([name("orders")]);
+        is_hung.await.unwrap();
+        let row = vec![Cell::Int(7000), Cell::Text("more".to_owned())];
+        let change = MemoryChange::Insert(name("items"), row);
+        pair.source.transact(vec![change]);
+        while shown().checkpoint == before.checkpoint {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(shown().recovery, before.recovery);
+    };
+    tokio::select! {
+        outcome = run => panic!("the load was to hang: {outcome:?}"),
+        () = watch => {}
+    }
 }

@@ -664,7 +664,7 @@ fn progress_of(snapshot: &ProgressSnapshot, is_cleared: bool) -> RunProgress {
         checkpoint: snapshot
             .follow
             .as_ref()
-            .and_then(|follow| follow.checkpoint.clone()),
+            .and_then(|follow| follow.recovery.clone()),
         interruption: snapshot.interruption.clone(),
         log_alarm: snapshot.log_alarm.clone(),
         target_alarm: snapshot.target_alarm.clone(),
