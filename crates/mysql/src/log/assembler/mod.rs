@@ -145,6 +145,8 @@ pub(super) struct Assembler {
     by_name: HashMap<TableName, usize>,
     schemas: HashSet<String>,
     maps: HashMap<u64, Mapped>,
+    /// The last rows ended their statement, so that no number of before is needed any more.
+    is_between_statements: bool,
     place: Place,
     /// Events before it are passed over, of a log that could not be read from the place itself.
     skips_to: u64,
@@ -202,6 +204,7 @@ impl Assembler {
             by_name,
             schemas,
             maps: HashMap::new(),
+            is_between_statements: true,
             skips_to: start.skips_to,
             is_new_file: false,
             place: start.place,
@@ -362,10 +365,6 @@ impl Assembler {
             return Ok(());
         }
         self.abandon()?;
-        // Within a statement each is needed; and there are as many at most as it has tables.
-        if self.maps.len() >= MAPS_MAX {
-            self.maps.clear();
-        }
         let head = Head::read(&mut self.reader, event).map_err(malformed)?;
         if !std::mem::replace(&mut self.has_read_gtid, true)
             && let (Some(gtid), Some(known)) = (&head.gtid, self.place.gtids.set())

@@ -14,12 +14,15 @@ use super::super::inflate::event_part;
 use super::super::layout::{Form, Image, Layout};
 use super::super::place::Place;
 use super::super::table_map::{TableMap, table_id};
-use super::{Assembler, Mapped, NO_TABLE, Need, malformed, number};
+use super::{Assembler, MAPS_MAX, Mapped, NO_TABLE, Need, malformed, number};
 use crate::wire::{Malformed, Reader};
 
 impl Assembler {
     /// Says which table a number stands for.
     pub(super) fn table_map(&mut self, body: &[u8]) -> Result<Need, Error> {
+        if std::mem::take(&mut self.is_between_statements) && self.maps.len() >= MAPS_MAX {
+            self.maps.clear();
+        }
         let map = TableMap::parse(body).map_err(malformed)?;
         if self
             .maps
@@ -80,7 +83,8 @@ impl Assembler {
     pub(super) fn rows(&mut self, form: RowsForm, event: &Event) -> Result<Need, Error> {
         let body = event.body();
         let mut reader = Reader::new(body);
-        let id = head(&mut reader, form).map_err(malformed)?;
+        let (id, ends_statement) = head(&mut reader, form).map_err(malformed)?;
+        self.is_between_statements = ends_statement;
         let Some(mapped) = self.maps.get_mut(&id) else {
             if id == NO_TABLE {
                 return Ok(Need::Nothing);
@@ -165,15 +169,17 @@ fn check_defaults(image: &Image, defaults: &Defaults) -> Result<(), Error> {
 }
 
 /// The number of the rows' table; what follows it is passed over.
-fn head(reader: &mut Reader<'_>, form: RowsForm) -> Result<u64, Malformed> {
+/// The table's number, and whether the statement ends with these rows.
+fn head(reader: &mut Reader<'_>, form: RowsForm) -> Result<(u64, bool), Malformed> {
+    const STATEMENT_ENDS: u16 = 1;
     let id = table_id(reader)?;
-    reader.u16()?;
+    let flags = reader.u16()?;
     if form.has_extra {
         // The length counts itself.
         let extra = usize::from(reader.u16()?).checked_sub(2);
         reader.bytes(extra.ok_or(Malformed)?)?;
     }
-    Ok(id)
+    Ok((id, flags & STATEMENT_ENDS != 0))
 }
 
 impl Mapped {

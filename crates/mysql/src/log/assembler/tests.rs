@@ -124,6 +124,32 @@ fn rows_become_a_transaction_with_its_end() {
     assert_eq!(text, "[Int(5), Null, Null]");
 }
 
+/// A statement names all of its tables before its rows.
+#[test]
+fn numbers_are_forgotten_between_statements_alone() {
+    let mut assembler = begun();
+    let named = |number: u16, assembler: &mut Assembler| {
+        let number = number.to_le_bytes();
+        let map = [
+            &[
+                number[0], number[1], 0, 0, 0, 0, 1, 0, 1, b'x', 0, 1, b't', 0,
+            ][..],
+            &[3, 3, 245, 252, 2, 4, 1, 0b111],
+        ]
+        .concat();
+        assembler.event(&event(kind::TABLE_MAP, &map)).unwrap();
+    };
+    for number in 8..8 + u16::try_from(MAPS_MAX).unwrap() {
+        named(number, &mut assembler);
+    }
+    let rows = [&ROWS_HEAD[..], &[0b111, 0b110, 5, 0, 0, 0]].concat();
+    assembler.event(&event(kind::WRITE_ROWS, &rows)).unwrap();
+    assert!(assembler.maps.len() > MAPS_MAX);
+    named(8, &mut assembler);
+    named(9999, &mut assembler);
+    assert!(assembler.maps.len() <= 2, "{}", assembler.maps.len());
+}
+
 #[test]
 fn what_lies_before_a_place_beyond_four_gigabytes_is_passed_over() {
     let mut assembler = assembler(5 << 30);
