@@ -17,6 +17,7 @@
 //! The rows of a prepared transaction are read again from the log when its `XA COMMIT` comes; see `prepared`.
 
 mod columns;
+mod maps;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -36,15 +37,13 @@ use super::event::{Header, RowsForm, kind};
 use super::feed::{Event, bad};
 use super::gtid::{Gtid, GtidReader};
 use super::head::Head;
-use super::layout::{Image, Layout};
 use super::place::{FileId, LogFile, Place, widen};
 use super::statement::ColumnWord;
 use crate::wire::{Malformed, Reader};
 
+use self::maps::Maps;
 pub(super) use self::words::{statement_of, xa_id};
 
-/// Numbers of tables that are remembered; servers give out new ones without end.
-const MAPS_MAX: usize = 4096;
 /// The number in an event that only ends a statement.
 const NO_TABLE: u64 = 0x00FF_FFFF;
 
@@ -82,14 +81,6 @@ struct Captured {
     is_told: bool,
     /// It was dropped or renamed.
     is_gone: bool,
-}
-
-/// A number of the log for a table.
-struct Mapped {
-    body: Vec<u8>,
-    /// Which captured table, and how its rows lie; `None` for others.
-    target: Option<(TableId, Arc<Layout>)>,
-    images: Vec<Arc<Image>>,
 }
 
 /// Where the `Begin` of a transaction is.
@@ -144,9 +135,7 @@ pub(super) struct Assembler {
     captured: Vec<Captured>,
     by_name: HashMap<TableName, usize>,
     schemas: HashSet<String>,
-    maps: HashMap<u64, Mapped>,
-    /// The last rows ended their statement, so that no number of before is needed any more.
-    is_between_statements: bool,
+    maps: Maps,
     place: Place,
     /// Events before it are passed over, of a log that could not be read from the place itself.
     skips_to: u64,
@@ -203,8 +192,7 @@ impl Assembler {
             captured: captured.collect(),
             by_name,
             schemas,
-            maps: HashMap::new(),
-            is_between_statements: true,
+            maps: Maps::default(),
             skips_to: start.skips_to,
             is_new_file: false,
             place: start.place,
@@ -589,8 +577,7 @@ impl Assembler {
             captured.table = Arc::new(table);
             captured.is_told = false;
         }
-        self.maps
-            .retain(|_, mapped| !matches!(&mapped.target, Some((other, _)) if *other == id));
+        self.maps.forget(id);
         self.tell(index);
     }
 }

@@ -14,21 +14,15 @@ use super::super::inflate::event_part;
 use super::super::layout::{Form, Image, Layout};
 use super::super::place::Place;
 use super::super::table_map::{TableMap, table_id};
-use super::{Assembler, MAPS_MAX, Mapped, NO_TABLE, Need, malformed, number};
+use super::maps::Mapped;
+use super::{Assembler, NO_TABLE, Need, malformed, number};
 use crate::wire::{Malformed, Reader};
 
 impl Assembler {
     /// Says which table a number stands for.
     pub(super) fn table_map(&mut self, body: &[u8]) -> Result<Need, Error> {
-        if std::mem::take(&mut self.is_between_statements) && self.maps.len() >= MAPS_MAX {
-            self.maps.clear();
-        }
         let map = TableMap::parse(body).map_err(malformed)?;
-        if self
-            .maps
-            .get(&map.id)
-            .is_some_and(|known| known.body == body)
-        {
+        if self.maps.says(map.id, body) {
             return Ok(Need::Nothing);
         }
         let target = match self.find_logged(&map) {
@@ -84,8 +78,7 @@ impl Assembler {
         let body = event.body();
         let mut reader = Reader::new(body);
         let (id, ends_statement) = head(&mut reader, form).map_err(malformed)?;
-        self.is_between_statements = ends_statement;
-        let Some(mapped) = self.maps.get_mut(&id) else {
+        let Some(mapped) = self.maps.of_rows(id, ends_statement) else {
             if id == NO_TABLE {
                 return Ok(Need::Nothing);
             }

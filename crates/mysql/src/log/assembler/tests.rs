@@ -5,6 +5,7 @@ use whimbrel_core::{Column, ColumnType, Generation, Position};
 use super::super::event::Header;
 use super::super::gtid::GtidTrack;
 use super::super::place::Parsed;
+use super::maps::MAPS_MAX;
 use super::*;
 
 fn column(name: &str, ty: ColumnType, native: &str) -> Column {
