@@ -466,3 +466,20 @@ async fn a_table_that_was_altered_is_looked_at_again() {
         rig.applier.rollback().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_change_without_any_value_of_its_row_is_refused() {
+    let script = "create table t (a int); insert into t values (1), (2)";
+    let mut rig = Rig::new(ENGINES[0], script).await;
+    let nothing = || vec![Value::NotSent];
+    for change in [Do::Delete(nothing()), Do::Update(nothing(), vec![int(5)])] {
+        rig.begin().await;
+        let error = rig.single(vec![("t", change)]).await.unwrap_err();
+        let Error::Table(fault) = error else {
+            panic!("{error:?}");
+        };
+        assert!(fault.message.contains("REPLICA IDENTITY"), "{fault:?}");
+        rig.applier.rollback().await.unwrap();
+    }
+    assert_eq!(rig.shown("select count(*), sum(a) from t"), "2\t3");
+}
