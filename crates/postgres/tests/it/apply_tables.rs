@@ -483,3 +483,58 @@ async fn a_change_without_any_value_of_its_row_is_refused() {
     }
     assert_eq!(rig.shown("select count(*), sum(a) from t"), "2\t3");
 }
+
+#[tokio::test]
+async fn changes_of_a_table_leave_alone_the_tables_that_inherit_from_it() {
+    for engine in ENGINES {
+        let script = "create table parent (id int primary key, v text);
+            create table child (primary key (id)) inherits (parent);
+            create table heap (id int, v text); create table heir () inherits (heap);
+            create table always (id int primary key, n int generated always as identity, v text);
+            create table ever () inherits (always);
+            insert into parent select i, 'p' from generate_series(1, 9) i; insert into child select i, 'c' from generate_series(1, 9) i;
+            insert into heir values (1, 'c'), (2, 'c'); insert into heap values (1, 'c'), (2, 'c');
+            insert into always (id, v) values (1, 'p'); insert into ever (id, n, v) values (1, 7, 'c')";
+        let mut rig = Rig::new(engine, script).await;
+        let row = |id, v| vec![int(id), text(v)];
+        rig.begin().await;
+        let counts = rig
+            .single(vec![
+                ("parent", Do::Delete(row(1, "p"))),
+                ("parent", Do::Set(row(2, "new"))),
+                ("parent", Do::Set(vec![int(3), Value::NotSent])),
+                ("heap", Do::Delete(row(1, "c"))),
+                ("heap", Do::Delete(row(1, "c"))),
+                ("heap", Do::Update(row(2, "c"), row(2, "new"))),
+                ("heap", Do::Update(row(2, "c"), row(2, "new"))),
+                ("always", Do::Set(vec![int(1), int(5), text("new")])),
+            ])
+            .await
+            .unwrap();
+        assert_eq!(counts, [1, 1, 1, 1, 0, 1, 0, 1]);
+        let partial = vec![int(6), Value::NotSent];
+        let count = rig
+            .net(
+                "parent",
+                vec![row(4, "p")],
+                vec![row(5, "new"), partial],
+                Vec::new(),
+            )
+            .await
+            .unwrap();
+        assert_eq!((count.deleted, count.updated), (1, 2));
+        rig.commit().await;
+        assert_eq!(
+            rig.shown("select string_agg(id || v, ' ' order by id) from only parent"),
+            "2new 3p 5new 6p 7p 8p 9p"
+        );
+        assert_eq!(rig.shown("select n, v from only always"), "5\tnew");
+        let inherited = "select (select count(*) from child where v = 'c'), (select count(*) from heir where v = 'c'), (select n from ever)";
+        assert_eq!(rig.shown(inherited), "9\t2\t7");
+        rig.begin().await;
+        rig.single(vec![("parent", Do::Truncate)]).await.unwrap();
+        rig.commit().await;
+        assert_eq!(rig.shown(inherited), "9\t2\t7");
+        assert_eq!(rig.shown("select count(*) from only parent"), "0");
+    }
+}

@@ -98,3 +98,24 @@ async fn a_preview_runs_as_it_is_printed() {
     }
     pair.same_table("s.t");
 }
+
+#[tokio::test]
+async fn a_table_that_is_emptied_leaves_alone_the_tables_that_inherit_from_it() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "inherits");
+        let source = "create table a_child (id int); create table parent (id int); create table part (id int) partition by range (id);
+            create table part_1 partition of part for values from (0) to (10);
+            insert into a_child values (1); insert into parent values (2), (3); insert into part values (4)";
+        pair.source.sql(source).unwrap();
+        let target = "create table parent (id int); create table a_child () inherits (parent); insert into parent values (9);
+            create table part (id int) partition by range (id);
+            create table part_1 partition of part for values from (0) to (10); insert into part values (9)";
+        pair.target.sql(target).unwrap();
+        pair.load(How::RAW.mode(PrepareMode::Truncate))
+            .await
+            .unwrap();
+        let shown = "select (select string_agg(id::text, ' ') from a_child), (select string_agg(id::text, ' ' order by id) from only parent),
+            (select string_agg(id::text, ' ') from part)";
+        assert_eq!(pair.target.sql(shown).unwrap(), "1\t2 3\t4\n");
+    }
+}

@@ -16,6 +16,8 @@ pub(super) struct Shape {
     pub(super) table: TargetTable,
     /// Schema and name, quoted.
     pub(super) name: String,
+    /// The same where rows are found: without those of tables that inherit from it, which are no rows of the table at the source.
+    pub(super) only: String,
     /// One for each column of `table`.
     pub(super) columns: Vec<ShapeColumn>,
     /// Quoted names of the target's further columns, without those that it computes.
@@ -111,7 +113,7 @@ fn query(name: &str) -> String {
          WHERE i.indrelid = {table} AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
            AND k.place <= i.indnkeyatts
          ORDER BY i.indisprimary DESC, i.indexrelid, k.place;
-         SELECT relkind <> 'p' AND reltuples >= {LARGE_ROWS} FROM pg_class WHERE oid = {table}"
+         SELECT relkind <> 'p' AND reltuples >= {LARGE_ROWS}, relkind = 'r' FROM pg_class WHERE oid = {table}"
     )
 }
 
@@ -149,9 +151,16 @@ impl Shape {
                 ),
             ));
         }
+        // Of a partitioned table all rows are those of its partitions.
+        let is_ordinary = size.first().is_some_and(|row| field(row, 1) == "t");
         let mut shape = Self {
             number,
             table: table.clone(),
+            only: if is_ordinary {
+                format!("ONLY {name}")
+            } else {
+                name.clone()
+            },
             name,
             columns: Vec::with_capacity(table.columns.len()),
             others: Vec::new(),

@@ -133,14 +133,14 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         if self.truncate == Truncate::ByDelete {
             for index in range {
-                let sql = format!("DELETE FROM {}", self.shapes[index].name);
+                let sql = format!("DELETE FROM {}", self.shapes[index].only);
                 applier.run(Step::Change(index), &sql)?;
             }
             return Ok(());
         }
         let first = range.start;
         let names: Vec<&str> = range
-            .map(|index| self.shapes[index].name.as_str())
+            .map(|index| self.shapes[index].only.as_str())
             .collect();
         applier.run(
             Step::Change(first),
