@@ -260,3 +260,26 @@ async fn tables_that_are_told_apart_by_computed_columns_are_refused_and_stay_wri
         log.remove().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_table_that_is_told_apart_by_all_its_columns_again_has_its_own_key() {
+    for engine in ENGINES {
+        let mut log = Captured::of(
+            engine,
+            "create table t (id int primary key, u int not null); create unique index t_u on t (u);
+             alter table t replica identity using index t_u;",
+        )
+        .await;
+        log.database
+            .sql(
+                "insert into t values (9, 9); alter table t replica identity full; drop index t_u;
+                 insert into t values (1, 5), (2, 5); delete from t where id = 1;",
+            )
+            .unwrap();
+        let end = log.log.end().await.unwrap();
+        let mut reader = log.open().await;
+        reader.until(&end).await.unwrap();
+        let shape = reader.shapes.last().unwrap();
+        assert_eq!(shape, "table t (id integer, u integer) by (id)", "{engine}");
+    }
+}
