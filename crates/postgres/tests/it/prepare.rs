@@ -119,3 +119,18 @@ async fn a_table_that_is_emptied_leaves_alone_the_tables_that_inherit_from_it() 
         assert_eq!(pair.target.sql(shown).unwrap(), "1\t2 3\t4\n");
     }
 }
+
+#[tokio::test]
+async fn a_constraint_that_old_rows_need_not_meet_is_not_asked_of_them() {
+    let pair = Pair::on(Engine::Postgres18, "not_valid");
+    pair.source
+        .sql(
+            "create table t (id int primary key, v int, w int not null); insert into t values (1, null, 1);
+             alter table t add constraint t_v not null v not valid",
+        )
+        .unwrap();
+    pair.load(How::RAW).await.unwrap();
+    assert_eq!(pair.target.sql("select * from t").unwrap(), "1\tNULL\t1\n");
+    let asked = "select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 't'::regclass and attnotnull and attnum > 0";
+    assert_eq!(pair.target.sql(asked).unwrap(), "id w\n");
+}
