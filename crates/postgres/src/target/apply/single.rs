@@ -223,6 +223,7 @@ impl Writer<'_> {
                 set.insert(column);
             }
         }
+        shape.check_set(set.columns())?;
         let find = self.find(old)?;
         let key = self.key(StatementKind::Update, set.clone(), find.as_ref());
         let prepared = self.statements.get(key, self.pipeline, || {
