@@ -56,6 +56,7 @@ from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.re
 order by t.depth, n.nspname collate \"C\", c.relname collate \"C\"";
 
 /// Columns with domains followed to their base type. `base` keeps the first modifier that a domain on the way sets.
+/// From version 18 on a column has `attnotnull` also where old rows may be NULL: its constraint is NOT VALID.
 /// The twelfth tells whether the binary form holds object ids of types, or does not exist, so that rows must travel as text.
 pub(crate) const COLUMNS: &str = "
 with recursive used as (
@@ -74,7 +75,8 @@ select a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod),
        || case when a.attgenerated <> '' then
             (select ' GENERATED ALWAYS AS (' || pg_get_expr(d.adbin, d.adrelid) || ')' || case a.attgenerated when 'v' then ' VIRTUAL' else ' STORED' end
              from pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum) else '' end,
-       a.attnotnull, a.attgenerated <> '', a.attidentity <> '',
+       a.attnotnull and not exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'n'
+         and k.conkey = array[a.attnum] and not k.convalidated), a.attgenerated <> '', a.attidentity <> '',
        bt.oid, b.modifier, format_type(bt.oid, null),
        case when bt.typtype = 'e' then
             (select json_agg(e.enumlabel order by e.enumsortorder)::text from pg_enum e where e.enumtypid = bt.oid) end,

@@ -10,7 +10,11 @@ use crate::quote;
 use crate::wire::{Connection, TextRow, WireError};
 
 /// The tables in `$1` with all their partitions. For each: the table that was asked for, whether it is that one, its own name, its
-/// kind and persistence, its replica identity, and the columns of the index that this identity stands on.
+/// kind and persistence, its replica identity, the columns of the index that this identity stands on, one of them that is generated,
+/// and whether the server lets it be published with FULL.
+///
+/// A generated column is not sent. From version 18 on the server refuses updates and deletes of a published table whose identity
+/// has one (`pub_contains_invalid_column`).
 const IDENTITIES: &str = "
 with recursive asked(schema, name) as (values $1), tree(root, oid) as (
   select c.oid, c.oid from asked a join pg_namespace n on n.nspname = a.schema
@@ -20,13 +24,16 @@ with recursive asked(schema, name) as (values $1), tree(root, oid) as (
   join pg_inherits i on i.inhparent = t.oid
 )
 select rn.nspname, r.relname, t.root = t.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,
-       (select json_agg(a.attname order by k.place)::text
-        from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
-        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-        where i.indrelid = c.oid and i.indisvalid and k.place <= i.indnkeyatts
-        and case c.relreplident when 'd' then i.indisprimary and i.indimmediate when 'i' then i.indisreplident else false end)
+       key.columns, key.generated, current_setting('server_version_num')::int < 180000
+         or not exists (select from pg_attribute g where g.attrelid = c.oid and g.attgenerated <> '' and not g.attisdropped)
 from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
-join pg_class r on r.oid = t.root join pg_namespace rn on rn.oid = r.relnamespace";
+join pg_class r on r.oid = t.root join pg_namespace rn on rn.oid = r.relnamespace
+cross join lateral (select json_agg(a.attname order by k.place)::text as columns,
+         min(a.attname::text) filter (where a.attgenerated <> '') as generated
+  from pg_index i cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
+  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+  where i.indrelid = c.oid and i.indisvalid and k.place <= i.indnkeyatts
+  and case c.relreplident when 'd' then i.indisprimary and i.indimmediate when 'i' then i.indisreplident else false end) key";
 
 /// How the rows of one relation are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +54,10 @@ struct Member {
     kind: char,
     is_logged: bool,
     identity: Identity,
+    /// A generated column of the key.
+    generated: Option<String>,
+    /// Whether it can be published with FULL.
+    takes_full: bool,
 }
 
 /// The identities of tables, by the name of the table.
@@ -90,6 +101,12 @@ impl Identities {
             let mut holders = members.iter().filter(|member| member.kind != 'p');
             holders.all(|member| member.identity == Identity::Full)
         })
+    }
+
+    /// Whether the table, with all that holds its rows, can be published with FULL.
+    pub(super) fn takes_full(&self, table: &TableName) -> bool {
+        let mut members = self.0.get(table).into_iter().flatten();
+        members.all(|member| member.takes_full)
     }
 
     /// Why a table cannot be captured, with the remedy.
@@ -137,7 +154,24 @@ impl Member {
                 "{what} is unlogged, so that its changes are in no log; run ALTER TABLE {name} SET LOGGED"
             ));
         }
-        let full = format!("run ALTER TABLE {name} REPLICA IDENTITY FULL");
+        let index = format!(
+            "make a unique index of NOT NULL columns that are not generated, if there is none, and run ALTER TABLE {name} REPLICA IDENTITY USING INDEX with its name"
+        );
+        if let Some(column) = &self.generated {
+            return Some(format!(
+                "the replica identity of {what} has the generated column {column}, which the log does not tell; {index}"
+            ));
+        }
+        if self.identity == Identity::Full && !self.takes_full {
+            return Some(format!(
+                "{what} has generated columns and REPLICA IDENTITY FULL, with which PostgreSQL 18 and later refuse each update and delete of a published table; {index}"
+            ));
+        }
+        let full = if self.takes_full {
+            format!("run ALTER TABLE {name} REPLICA IDENTITY FULL")
+        } else {
+            index
+        };
         match (&self.identity, root) {
             (Identity::None, _) => Some(format!(
                 "{what} has no primary key that could serve as its replica identity, so the log would not tell which rows are updated or deleted; {full}, or add a primary key"
@@ -174,6 +208,8 @@ fn member(row: &TextRow) -> Result<(TableName, Member), WireError> {
         kind: char_at(5).ok_or_else(missing)?,
         is_logged: char_at(6) == Some('p'),
         identity,
+        generated: text(9).map(str::to_owned),
+        takes_full: text(10) == Some("t"),
     };
     Ok((name(0).ok_or_else(missing)?, member))
 }
@@ -193,6 +229,8 @@ mod tests {
             kind: if is_root { 'p' } else { 'r' },
             is_logged: true,
             identity,
+            generated: None,
+            takes_full: true,
         };
         let name = TableName::new("s", "t");
         let members = vec![member(true, root), member(false, partition)];

@@ -44,6 +44,9 @@ SELECT c.oid, m.oid, m.xmin, m.prqual IS NOT NULL OR m.prattrs IS NOT NULL, p.pu
 FROM pg_class c JOIN pg_publication p ON p.pubname = $name LEFT JOIN pg_publication_rel m ON m.prpubid = p.oid AND m.prrelid = c.oid
 WHERE c.oid = ANY ($ids::oid[])";
 
+/// Whether there is a publication at all.
+const PUBLICATION: &str = "SELECT pubname FROM pg_publication WHERE pubname = $name";
+
 /// What is published of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
@@ -95,6 +98,14 @@ impl Member {
         (is_later(self.altered) || before.is_some_and(|before| before.altered != self.altered))
             .then_some("somebody altered the task's publication, which may have left out some kinds of changes since")
     }
+}
+
+/// Nothing is published any more. From version 18 on the server says so only when it comes to a change.
+async fn is_gone(connection: &mut Connection, name: &str) -> Result<bool, Error> {
+    let sql = PUBLICATION.replace("$name", &quote::literal(name));
+    let rows = connection.query(&sql).await;
+    let rows = rows.map_err(|error| general(error, "look for the publication of the task"))?;
+    Ok(rows.is_empty())
 }
 
 /// What is published of tables, by their ids.
@@ -149,7 +160,7 @@ pub(super) async fn gaps(
 /// Looks at the publication at times. Dropped, it ends.
 #[derive(Debug)]
 pub(super) struct MembersLook {
-    found: mpsc::Receiver<Vec<LogEvent>>,
+    found: mpsc::Receiver<Result<Vec<LogEvent>, Error>>,
     _looking: Background<()>,
 }
 
@@ -179,7 +190,10 @@ impl MembersLook {
     }
 
     /// Waits for tables with a gap. Dropping the call loses nothing.
-    pub(super) async fn next(&mut self) -> Vec<LogEvent> {
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] where the publication was dropped.
+    pub(super) async fn next(&mut self) -> Result<Vec<LogEvent>, Error> {
         match self.found.recv().await {
             Some(found) => found,
             None => std::future::pending().await,
@@ -192,16 +206,20 @@ async fn look(
     options: Arc<Options>,
     name: String,
     mut followed: HashMap<u32, (TableId, Known)>,
-    tell: mpsc::Sender<Vec<LogEvent>>,
+    tell: mpsc::Sender<Result<Vec<LogEvent>, Error>>,
 ) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let looked = match connect(&options).await {
-            Ok(mut connection) => members(&mut connection, &name, followed.keys().copied()).await,
-            Err(error) => Err(error.into()),
-        };
-        let members = match looked {
-            Ok(members) => members,
+        let members = match looked(&options, &name, &followed).await {
+            Ok(Some(members)) => members,
+            Ok(None) => {
+                let gone = Error::Fatal(format!(
+                    "the task's publication {name} was dropped at the source, which tells no changes since then; remove what the task left at the source, and start the task again from the beginning, so that it loads the tables"
+                ));
+                // Nobody listens once the stream was dropped.
+                drop(tell.send(Err(gone)).await);
+                return;
+            }
             Err(error) => {
                 tracing::info!(%error, "the publication of the task could not be looked at; it is looked at again in its time");
                 continue;
@@ -217,10 +235,24 @@ async fn look(
             }));
             gap.is_none()
         });
-        if !gaps.is_empty() && tell.send(gaps).await.is_err() {
+        if !gaps.is_empty() && tell.send(Ok(gaps)).await.is_err() {
             return;
         }
     }
+}
+
+/// What is published by now of the tables that are followed; `None`: there is no publication.
+async fn looked(
+    options: &Options,
+    name: &str,
+    followed: &HashMap<u32, (TableId, Known)>,
+) -> Result<Option<HashMap<u32, Member>>, Error> {
+    let mut connection = connect(options).await?;
+    if is_gone(&mut connection, name).await? {
+        return Ok(None);
+    }
+    let ids = followed.keys().copied();
+    members(&mut connection, name, ids).await.map(Some)
 }
 
 #[cfg(test)]

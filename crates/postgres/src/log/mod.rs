@@ -466,8 +466,8 @@ impl ChangeLog for PostgresLog {
         let faults = untold.map(|table| TableFault {
             table: table.name.clone(),
             message: format!(
-                "the log tells its rows before an update by their key alone, and rules of the table mappings ask for other columns of them; run ALTER TABLE {} REPLICA IDENTITY FULL at the source",
-                quote::table(&table.name)
+                "the log tells its rows before an update by their key alone, and rules of the table mappings ask for other columns of them; {}",
+                old_rows_remedy(table, &identities)
             ),
         });
         Ok(faults.collect())
@@ -647,6 +647,16 @@ async fn log_end(connection: &mut Connection) -> Result<Lsn, Error> {
     let rows = rows.map_err(|error| general(error, "find the end of the source's log"))?;
     slot::first_lsn(&rows)
         .ok_or_else(|| Error::Fatal("the source's log has no end that it tells".to_owned()))
+}
+
+/// What has the log tell all of a table's rows before an update.
+fn old_rows_remedy(table: &Table, identities: &Identities) -> String {
+    if identities.takes_full(&table.name) {
+        let name = quote::table(&table.name);
+        format!("run ALTER TABLE {name} REPLICA IDENTITY FULL at the source")
+    } else {
+        "leave these rules out: the source cannot tell more of a table with generated columns (PostgreSQL 18 and later)".to_owned()
+    }
 }
 
 /// The table with the key that its changes are told by.

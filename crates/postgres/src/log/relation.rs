@@ -115,16 +115,17 @@ impl Describer {
         let types = types_of(&mut connection, relation).await?;
         self.check_forms(relation, &types)?;
         let told = &*told;
+        let key = &self.keys[place];
         let table = if matches(told, &name, relation, &types) {
-            with_key(told, relation)
+            with_key(told, relation, Some(key))
         } else {
             let now = table_now(&mut connection, &name).await?;
             // What has the name by now may be another table that looks the same.
             let is_it =
                 |now: &Table| now.id == Some(relation.id) && matches(now, &name, relation, &types);
             match now.filter(is_it) {
-                Some(now) => with_key(&now, relation),
-                None => with_key(&assembled(told, name, relation, types), relation),
+                Some(now) => with_key(&now, relation, None),
+                None => with_key(&assembled(told, name, relation, types), relation, Some(key)),
             }
         };
         let news = news(told, &table, &self.keys[place], relation.identity);
@@ -300,13 +301,16 @@ fn is_same(known: &Table, table: &Table) -> bool {
         && known.primary_key == table.primary_key
 }
 
-/// The table with the key that its changes can be told by.
-fn with_key(table: &Table, relation: &RelationMessage) -> Table {
+/// The table with the key that its changes can be told by. Where rows are told by all their columns that is its primary key, which is
+/// `primary` unless the table has it already: the index that told them apart before may be gone, and its columns not be unique any more.
+fn with_key(table: &Table, relation: &RelationMessage, primary: Option<&Key>) -> Table {
     let keys = relation.columns.iter().filter(|column| column.is_key);
     let names: Vec<&str> = keys.map(|column| column.name.as_str()).collect();
     let mut table = table.clone();
     if relation.identity != b'f' {
         table.primary_key = key_by(&table, &names);
+    } else if let Some(primary) = primary {
+        table.primary_key = primary.within(&table).unwrap_or_default();
     }
     table
 }
@@ -455,12 +459,18 @@ mod tests {
     #[test]
     fn the_key_is_that_of_the_log() {
         let known = table(&["a", "b", "c"], &[1, 0]);
-        let key = |columns: &[(&str, bool)]| with_key(&known, &relation(columns).0).primary_key;
+        let key =
+            |columns: &[(&str, bool)]| with_key(&known, &relation(columns).0, None).primary_key;
         assert_eq!(key(&[("a", true), ("b", true), ("c", false)]), [1, 0]);
         assert_eq!(key(&[("a", false), ("b", false), ("c", true)]), [2]);
         let mut full = relation(&[("a", true), ("b", true), ("c", true)]).0;
         full.identity = b'f';
-        assert_eq!(with_key(&known, &full).primary_key, [1, 0]);
+        let primary = Key::of(&known);
+        assert_eq!(with_key(&known, &full, None).primary_key, [1, 0]);
+        let mut by_index = known.clone();
+        by_index.primary_key = vec![2];
+        let by_all = with_key(&by_index, &full, Some(&primary));
+        assert_eq!(by_all.primary_key, [1, 0]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl ChangeStream for PostgresStream {
                 Step::Starved => tokio::select! {
                     block = self.feed.next() => self.decoder.feed(block?),
                     found = found(&mut self.catalog) => return told(found),
-                    gaps = self.members.next() => return Ok(without_rows(gaps)),
+                    gaps = self.members.next() => return gaps.map(without_rows),
                 },
             }
         }

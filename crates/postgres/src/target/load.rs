@@ -402,7 +402,8 @@ impl Loader for PostgresLoader {
         let begun = async {
             control::check_fence(&mut self.connection, &self.fence, Held::Now).await?;
             if empties {
-                let sql = format!("TRUNCATE {}", quote::table(&load.table.name));
+                // No partitioned table is marked as emptied.
+                let sql = format!("TRUNCATE ONLY {}", quote::table(&load.table.name));
                 run(&mut self.connection, source, "empty", &sql).await?;
             }
             if load.sifts {

@@ -146,7 +146,13 @@ impl Preparation<'_> {
                 let names = (source, &table.name);
                 let which = InTheWay::All;
                 kept_keys::put_aside(connection, fence, names, self.planned, which).await?;
-                (format!("TRUNCATE {name}"), existing == Existing::Table)
+                // Tables that inherit from it may be loaded already; the rows of a partitioned table are those of its partitions.
+                let only = match existing {
+                    Existing::Partitioned => "",
+                    _ => "ONLY ",
+                };
+                let truncate = format!("TRUNCATE {only}{name}");
+                (truncate, existing == Existing::Table)
             }
             (PrepareMode::DoNothing, _) => (String::new(), false),
         };

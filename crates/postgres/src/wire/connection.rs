@@ -54,7 +54,8 @@ impl From<std::io::Error> for StartError {
 /// most of these at sign-in.
 ///
 /// Text forms depend on the first group. With `row_security` off, rows that a policy hides are an error instead of missing. A
-/// commit must be durable. Keepalives let the server notice within a minute that we are gone, and release our locks.
+/// commit must be durable. That a publication is gone is a mere warning, so warnings have to come. Keepalives let the server notice
+/// within a minute that we are gone, and release our locks.
 const SESSION: &str = "
 SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET extra_float_digits = 3;
 SET bytea_output = 'hex'; SET search_path = pg_catalog; SET xmloption = content; SET standard_conforming_strings = on;
@@ -62,7 +63,7 @@ SET row_security = off; SET default_transaction_read_only = off;
 SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
 SELECT set_config(name, 'on', false) FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off';
-SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 4; SET jit = off";
+SET client_min_messages = warning; SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 4; SET jit = off";
 
 /// Lets the server notice during a long statement that we are gone. Servers on some systems cannot, and refuse.
 const SESSION_WISHES: &str = "SET client_connection_check_interval = '2s'";

@@ -137,6 +137,49 @@ async fn a_publication_that_was_dropped_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_publication_that_was_dropped_is_an_error_where_warnings_are_kept_quiet() {
+    for engine in ENGINES {
+        let mut log = Captured::of(engine, TABLE).await;
+        let quiet = "do $$ begin execute format('alter database %I set client_min_messages = error', current_database()); end $$";
+        log.database.sql(quiet).unwrap();
+        let mut reader = log.open().await;
+        let name = "select pubname from pg_publication";
+        let name = log.database.sql(name).unwrap();
+        log.database
+            .sql(&format!(
+                "drop publication {name}; insert into t values (2, 'b')"
+            ))
+            .unwrap();
+        let end = log.log.end().await.unwrap();
+        assert_fatal(reader.until(&end).await, &["publication", name.trim()]);
+    }
+}
+
+#[tokio::test]
+async fn a_publication_that_was_dropped_is_noticed_before_the_next_change() {
+    let mut log = Captured::of(Engine::Postgres18, TABLE).await;
+    let loaded = [(log.tables[0].clone(), None)];
+    log.log.gaps(&loaded).await.unwrap();
+    let mut reader = log.open().await;
+    let name = "select pubname from pg_publication";
+    let name = log.database.sql(name).unwrap();
+    log.database
+        .sql(&format!("drop publication {name}"))
+        .unwrap();
+    // Nothing else of the log comes that could tell.
+    let dropped = async {
+        loop {
+            if let Err(error) = reader.block().await {
+                return error;
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_mins(2), dropped).await;
+    let error = error.expect("the publication was looked at");
+    assert_fatal::<()>(Err(error), &["publication", name.trim(), "load"]);
+}
+
+#[tokio::test]
 async fn a_slot_that_fell_too_far_behind_is_lost_and_says_so() {
     let settings = [
         ("max_slot_wal_keep_size", "2MB"),

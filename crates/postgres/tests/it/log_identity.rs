@@ -206,3 +206,80 @@ async fn partitions_that_tell_less_than_their_table_promises_are_refused() {
     assert_eq!(log.prepare(&found).await.unwrap().refused, []);
     log.remove().await.unwrap();
 }
+
+#[tokio::test]
+async fn tables_that_are_told_apart_by_computed_columns_are_refused_and_stay_writable() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "computed");
+        pair.source
+            .sql(
+                "create table by_key (a int not null, k int generated always as (a * 2) stored primary key);
+                 create table by_index (id int primary key, tenant int not null, g int generated always as (id * 2) stored not null);
+                 create unique index by_both on by_index (tenant, g); alter table by_index replica identity using index by_both;
+                 create table by_full (id int primary key, g int generated always as (id * 2) stored); alter table by_full replica identity full;
+                 create table good (id int primary key, g int generated always as (id * 2) stored);
+                 insert into by_key values (1), (2); insert into by_index values (1, 7), (2, 7);
+                 insert into by_full values (1), (2); insert into good values (1), (2);",
+            )
+            .unwrap();
+        let is_strict = engine == Engine::Postgres18;
+        if is_strict {
+            pair.source
+                .sql(
+                    "create table by_virtual (id int primary key, g int generated always as (id * 2) virtual);
+                     alter table by_virtual replica identity full; insert into by_virtual values (1), (2);",
+                )
+                .unwrap();
+        }
+        let found = tables(&*pair.from).await;
+        let mut log = pair.from.change_log(TASK).await.unwrap();
+        let prepared = log.prepare(&found).await.unwrap();
+        let mut expected = vec!["by_full", "by_index", "by_key", "by_virtual"];
+        expected.retain(|name| is_strict || !matches!(*name, "by_full" | "by_virtual"));
+        let refused = prepared.refused.iter();
+        let names: Vec<&str> = refused.map(|fault| fault.table.name.as_str()).collect();
+        assert_eq!(names, expected, "{engine}");
+        for TableFault { table, message } in &prepared.refused {
+            let is_full = matches!(&*table.name, "by_full" | "by_virtual");
+            assert!(
+                message.contains("REPLICA IDENTITY USING INDEX"),
+                "{message}"
+            );
+            assert!(message.contains("generated"), "{message}");
+            assert!(is_full || !message.contains("IDENTITY FULL"), "{message}");
+            // Published as they are, some of these would fail.
+            let sql = format!("delete from {}", table.name);
+            pair.source.sql(&sql).unwrap();
+        }
+        if is_strict {
+            let untold = log.old_rows_untold(&found).await.unwrap();
+            let good = untold.iter().find(|fault| fault.table.name == "good");
+            let message = &good.unwrap().message;
+            assert!(!message.contains("run ALTER TABLE"), "{message}");
+        }
+        log.remove().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_told_apart_by_all_its_columns_again_has_its_own_key() {
+    for engine in ENGINES {
+        let mut log = Captured::of(
+            engine,
+            "create table t (id int primary key, u int not null); create unique index t_u on t (u);
+             alter table t replica identity using index t_u;",
+        )
+        .await;
+        log.database
+            .sql(
+                "insert into t values (9, 9); alter table t replica identity full; drop index t_u;
+                 insert into t values (1, 5), (2, 5); delete from t where id = 1;",
+            )
+            .unwrap();
+        let end = log.log.end().await.unwrap();
+        let mut reader = log.open().await;
+        reader.until(&end).await.unwrap();
+        let shape = reader.shapes.last().unwrap();
+        assert_eq!(shape, "table t (id integer, u integer) by (id)", "{engine}");
+    }
+}

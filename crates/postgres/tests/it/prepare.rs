@@ -98,3 +98,39 @@ async fn a_preview_runs_as_it_is_printed() {
     }
     pair.same_table("s.t");
 }
+
+#[tokio::test]
+async fn a_table_that_is_emptied_leaves_alone_the_tables_that_inherit_from_it() {
+    for engine in ENGINES {
+        let pair = Pair::on(engine, "inherits");
+        let source = "create table a_child (id int); create table parent (id int); create table part (id int) partition by range (id);
+            create table part_1 partition of part for values from (0) to (10);
+            insert into a_child values (1); insert into parent values (2), (3); insert into part values (4)";
+        pair.source.sql(source).unwrap();
+        let target = "create table parent (id int); create table a_child () inherits (parent); insert into parent values (9);
+            create table part (id int) partition by range (id);
+            create table part_1 partition of part for values from (0) to (10); insert into part values (9)";
+        pair.target.sql(target).unwrap();
+        pair.load(How::RAW.mode(PrepareMode::Truncate))
+            .await
+            .unwrap();
+        let shown = "select (select string_agg(id::text, ' ') from a_child), (select string_agg(id::text, ' ' order by id) from only parent),
+            (select string_agg(id::text, ' ') from part)";
+        assert_eq!(pair.target.sql(shown).unwrap(), "1\t2 3\t4\n");
+    }
+}
+
+#[tokio::test]
+async fn a_constraint_that_old_rows_need_not_meet_is_not_asked_of_them() {
+    let pair = Pair::on(Engine::Postgres18, "not_valid");
+    pair.source
+        .sql(
+            "create table t (id int primary key, v int, w int not null); insert into t values (1, null, 1);
+             alter table t add constraint t_v not null v not valid",
+        )
+        .unwrap();
+    pair.load(How::RAW).await.unwrap();
+    assert_eq!(pair.target.sql("select * from t").unwrap(), "1\tNULL\t1\n");
+    let asked = "select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 't'::regclass and attnotnull and attnum > 0";
+    assert_eq!(pair.target.sql(asked).unwrap(), "id w\n");
+}

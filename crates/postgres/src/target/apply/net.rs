@@ -83,6 +83,10 @@ async fn put_together(
     shape: &Arc<Shape>,
     changes: NetChanges<'_>,
 ) -> Result<(), Error> {
+    if changes.updates.row_count() > 0 {
+        let columns = 0..shape.columns.len();
+        shape.check_set(columns.filter(|&column| !shape.is_key(column)))?;
+    }
     let has_joins = changes.deletes.row_count() + changes.updates.row_count() > 0;
     let needs_hash = has_joins && !shape.has_key_index;
     if needs_hash {

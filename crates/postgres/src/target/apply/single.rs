@@ -133,14 +133,14 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         if self.truncate == Truncate::ByDelete {
             for index in range {
-                let sql = format!("DELETE FROM {}", self.shapes[index].name);
+                let sql = format!("DELETE FROM {}", self.shapes[index].only);
                 applier.run(Step::Change(index), &sql)?;
             }
             return Ok(());
         }
         let first = range.start;
         let names: Vec<&str> = range
-            .map(|index| self.shapes[index].name.as_str())
+            .map(|index| self.shapes[index].only.as_str())
             .collect();
         applier.run(
             Step::Change(first),
@@ -198,7 +198,7 @@ impl Writer<'_> {
 
     fn delete(&mut self, old: &[Value<'_>]) -> Result<(), Error> {
         check_width(self.shape, old)?;
-        let find = self.find(old);
+        let find = self.find(old)?;
         let key = self.key(StatementKind::Delete, ColumnSet::default(), find.as_ref());
         let shape = Arc::clone(self.shape);
         let prepared = self.statements.get(key, self.pipeline, || match &find {
@@ -223,7 +223,8 @@ impl Writer<'_> {
                 set.insert(column);
             }
         }
-        let find = self.find(old);
+        shape.check_set(set.columns())?;
+        let find = self.find(old)?;
         let key = self.key(StatementKind::Update, set.clone(), find.as_ref());
         let prepared = self.statements.get(key, self.pipeline, || {
             let set = set.columns();
@@ -235,10 +236,10 @@ impl Writer<'_> {
         self.bind(&prepared, old, new)
     }
 
-    /// By what a row without a key is found.
-    fn find(&self, old: &[Value<'_>]) -> Option<Find> {
+    /// By what a row without a key is found. One of which nothing is known would be any row of the table.
+    fn find(&self, old: &[Value<'_>]) -> Result<Option<Find>, Error> {
         if !self.shape.table.primary_key.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut find = Find::default();
         for (column, value) in old.iter().enumerate() {
@@ -251,7 +252,11 @@ impl Writer<'_> {
             }
             find.columns.insert(column);
         }
-        Some(find)
+        if !old.is_empty() && old.iter().all(|value| matches!(value, Value::NotSent)) {
+            let message = "a change tells nothing of the row that it is about; give the table at the source a REPLICA IDENTITY of columns that are not generated, and load it again";
+            return Err(Error::table(&self.shape.table.source.name, message));
+        }
+        Ok(Some(find))
     }
 
     fn key(&self, kind: StatementKind, set: ColumnSet, find: Option<&Find>) -> StatementKey {

@@ -114,7 +114,7 @@ fn by_whole_row(shape: &Shape, row: &WholeRow<'_>, parameters: &mut Parameters) 
     Found {
         from: format!(
             "(SELECT w.tableoid AS o, w.ctid AS c FROM {} AS w WHERE {} LIMIT 1) AS f",
-            shape.name,
+            shape.only,
             conditions.join(" AND ")
         ),
         condition: "t.ctid = f.c AND t.tableoid = f.o".to_owned(),
@@ -161,7 +161,7 @@ pub(super) fn delete(shape: &Shape, row: Option<&WholeRow<'_>>) -> Statement {
     let mut parameters = Parameters::default();
     let Found { from, condition } = found(shape, row, &mut parameters);
     let using = joined("USING", &from);
-    let sql = format!("DELETE FROM {} AS t{using} WHERE {condition}", shape.name);
+    let sql = format!("DELETE FROM {} AS t{using} WHERE {condition}", shape.only);
     Statement::new(shape, sql, parameters, 0)
 }
 
@@ -180,7 +180,7 @@ pub(super) fn update(shape: &Shape, set: &[usize], row: Option<&WholeRow<'_>>) -
 /// Sets columns to expressions, in rows that are found.
 fn set_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> String {
     let Found { from, condition } = found;
-    let table = &shape.name;
+    let table = &shape.only;
     if values.is_empty() {
         let list = if from.is_empty() {
             String::new()
@@ -208,7 +208,7 @@ fn set_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> String {
 /// An UPDATE cannot set a column that is always an identity, so the row is taken out and put in again.
 fn replace_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> String {
     let Found { from, condition } = found;
-    let table = &shape.name;
+    let (table, only) = (&shape.name, &shape.only);
     let mut names: Vec<&str> = shape
         .columns
         .iter()
@@ -228,7 +228,7 @@ fn replace_sql(shape: &Shape, values: &[(usize, String)], found: &Found) -> Stri
     let columns = join((0..names.len()).map(|index| format!("c{index}")), ", ");
     let names = names.join(", ");
     format!(
-        "WITH gone AS (DELETE FROM {table} AS t{using} WHERE {condition} RETURNING {new}) \
+        "WITH gone AS (DELETE FROM {only} AS t{using} WHERE {condition} RETURNING {new}) \
          INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM gone"
     )
 }
@@ -315,7 +315,7 @@ pub(super) fn net_delete(shape: &Shape) -> Statement {
     let Found { from, condition } = batch(shape, &key, None);
     let sql = format!(
         "DELETE FROM {} AS t USING {from} WHERE {condition}",
-        shape.name
+        shape.only
     );
     batch_statement(shape, sql, key, None)
 }
