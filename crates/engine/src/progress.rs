@@ -447,15 +447,19 @@ impl Progress {
         let mut inner = self.lock();
         for name in tables {
             let before = inner.tables.get(name).map(|old| old.state);
+            let before = before.unwrap_or(TableState::Completed);
             let entry = inner.tables.entry(name.clone());
             let entry = entry.or_insert_with(|| TableProgress::new(0));
-            if again {
-                entry.begin_again(before.unwrap_or(TableState::Completed));
+            let is_selected = mappings.selects_any(name);
+            if again && is_selected {
+                entry.begin_again(before);
+            } else if again {
+                entry.reload_answer_count += 1;
             }
-            if before == Some(TableState::Missing) {
+            if before == TableState::Missing {
                 continue;
             }
-            if mappings.selects_any(name) {
+            if is_selected {
                 entry.state = TableState::Dropped;
                 entry.message = None;
             } else {

@@ -163,7 +163,7 @@ async fn fix_session(connection: &mut Connection, purpose: Purpose) -> Result<()
     );
     let (own, wishes): (&str, &[&str]) = match connection.engine() {
         Engine::MariaDb => (
-            ", SESSION max_statement_time = 0, SESSION idle_transaction_timeout = 0, \
+            ", SESSION max_statement_time = 0, SESSION sql_quote_show_create = 1, SESSION idle_transaction_timeout = 0, \
              SESSION idle_readonly_transaction_timeout = 0, SESSION idle_write_transaction_timeout = 0",
             &["explicit_defaults_for_timestamp = 1"],
         ),

@@ -42,11 +42,6 @@ pub(crate) fn is_amiss(table: &TableStatistics) -> bool {
     }
 }
 
-/// Whether there is something to tell of a table: something is amiss, or it goes on as it was though it was to be loaded again.
-pub(crate) fn is_told(table: &TableStatistics) -> bool {
-    is_amiss(table) || (table.state == TableState::Completed && table.error.is_some())
-}
-
 /// A table went into error, is named and not there, or is not loaded again.
 pub(crate) fn table_failed(task: &ReplicationTask, table: &TableStatistics) -> Event {
     let mut text = error_of(table);

@@ -296,7 +296,10 @@ impl Watcher {
         for (name, table) in &progress.tables {
             let before = self.written.tables.get(name);
             let is_told = before.map_or(&[][..], |before| &before.not_created) == table.not_created;
-            if table.reload_answer_count > before.map_or(0, |before| before.reload_answer_count) {
+            // Whoever asked is told why nothing comes of it, each time.
+            let is_answered =
+                table.reload_answer_count > before.map_or(0, |before| before.reload_answer_count);
+            if is_answered {
                 task.reloads.remove(name);
                 self.context.runs.reload_begun(&self.task_id, name);
             }
@@ -333,7 +336,8 @@ impl Watcher {
                 let event = run_events::not_created(task, &new, &table.not_created);
                 transaction.create(&event).await?;
             }
-            if run_events::is_told(&new) && new.error != error_before {
+            let is_news = run_events::is_amiss(&new) && new.error != error_before;
+            if is_news || (is_answered && new.error.is_some()) {
                 let event = run_events::table_failed(task, &new);
                 transaction.create(&event).await?;
             }

@@ -404,7 +404,7 @@ impl Run<'_> {
             let refused = self.spec.load.untellable(table);
             refused.err().and_then(of_table)
         });
-        let hidden = tables.iter().filter_map(|table| {
+        let obstructed = tables.iter().filter_map(|table| {
             let (table, message) = (table.name.clone(), table.obstacle.clone()?);
             Some(TableFault { table, message })
         });
@@ -412,7 +412,7 @@ impl Run<'_> {
         let mut refused = unfollowable
             .filter(|_| self.spec.loads)
             .chain(untellable)
-            .chain(hidden.filter(|_| !self.spec.loads))
+            .chain(obstructed.filter(|_| !self.spec.loads))
             .chain(told);
         let fault = refused.next()?;
         Some(RunError::Source(Error::Table(Box::new(fault))))

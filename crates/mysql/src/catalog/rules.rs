@@ -11,45 +11,63 @@ use crate::wire::{Connection, WireError};
 /// may do more with the table than read it (MDEV-32500).
 #[derive(Default)]
 pub(super) struct Rules {
-    definitions: HashMap<TableName, Option<String>>,
+    definitions: HashMap<TableName, Definition>,
+}
+
+/// What a key does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// At deletes and updates.
+    Told(String, String),
+    /// The user may not see it.
+    Unseen,
+    /// The key is not there any more.
+    Gone,
+}
+
+/// The statement that makes a table.
+enum Definition {
+    Seen(String),
+    Unseen,
+    Gone,
 }
 
 impl Rules {
-    /// The rules for deletes and updates; `None` when the table is gone.
     pub(super) async fn of(
         &mut self,
         connection: &mut Connection,
         (table, key): (&TableName, &str),
         told: (Option<&str>, Option<&str>),
-    ) -> Result<Option<(String, String)>, WireError> {
+    ) -> Result<Rule, WireError> {
         if let (Some(on_delete), Some(on_update)) = told {
-            return Ok(Some((on_delete.to_owned(), on_update.to_owned())));
+            return Ok(Rule::Told(on_delete.to_owned(), on_update.to_owned()));
         }
         if !self.definitions.contains_key(table) {
             let definition = definition(connection, table).await?;
             self.definitions.insert(table.clone(), definition);
         }
-        let Some(definition) = &self.definitions[table] else {
-            return Ok(None);
-        };
-        let rules = in_definition(definition, key).ok_or_else(|| {
-            WireError::protocol(format!(
-                "the rules of foreign key {key} of {table} cannot be seen; GRANT REFERENCES ON {} to the user",
-                quote::table(table)
-            ))
-        })?;
-        Ok(Some(rules))
+        Ok(match &self.definitions[table] {
+            Definition::Gone => Rule::Gone,
+            Definition::Unseen => Rule::Unseen,
+            // A key that is not there was dropped since the catalog told it.
+            Definition::Seen(definition) => in_definition(definition, key)
+                .map_or(Rule::Gone, |(on_delete, on_update)| {
+                    Rule::Told(on_delete, on_update)
+                }),
+        })
     }
 }
 
 async fn definition(
     connection: &mut Connection,
     table: &TableName,
-) -> Result<Option<String>, WireError> {
+) -> Result<Definition, WireError> {
     let sql = format!("SHOW CREATE TABLE {}", quote::table(table));
     match connection.row(&sql).await {
-        Ok(row) => Ok(row.map(|row| row.text(1).to_owned())),
-        Err(WireError::Server(error)) if error.is_missing() => Ok(None),
+        Ok(Some(row)) => Ok(Definition::Seen(row.text(1).to_owned())),
+        Ok(None) => Ok(Definition::Gone),
+        Err(WireError::Server(error)) if error.is_missing() => Ok(Definition::Gone),
+        Err(WireError::Server(error)) if !error.is_transient() => Ok(Definition::Unseen),
         Err(error) => Err(error),
     }
 }

@@ -24,8 +24,7 @@ pub(super) async fn check(
 ) -> Result<Vec<TableFault>, Error> {
     let mut faults = left_out(connection, tables).await?;
     replica::check_privilege(options).await?;
-    let keys = catalog::unlogged_keys(connection).await;
-    let keys = keys.map_err(|error| general(error, DOING))?;
+    let keys = unlogged_keys(connection, tables).await?;
     faults.extend(
         tables
             .iter()
@@ -120,8 +119,8 @@ pub(crate) async fn findings(
             "the binary log cannot be read, as other checks tell",
         );
     }
-    let keys = catalog::unlogged_keys(connection).await;
-    let unsaid = keys.map_err(|error| general(error, DOING)).map(|keys| {
+    let keys = unlogged_keys(connection, tables).await;
+    let unsaid = keys.map(|keys| {
         let unsaid = tables
             .iter()
             .filter_map(|table| changed_unsaid(table, &keys));
@@ -175,27 +174,44 @@ pub(super) async fn tells_old_rows(connection: &mut Connection) -> Result<bool, 
     Ok(image.is_none_or(|image| image == "FULL"))
 }
 
-/// Refuses a table whose rows change without an event.
+async fn unlogged_keys(
+    connection: &mut Connection,
+    tables: &[Table],
+) -> Result<Vec<UnloggedKey>, Error> {
+    let names = tables.iter().map(|table| &table.name).collect();
+    let keys = catalog::unlogged_keys(connection, Some(&names)).await;
+    keys.map_err(|error| general(error, DOING))
+}
+
 /// Why the log does not tell every change of a table; `None` when it does.
 pub(super) async fn unsaid(
     connection: &mut Connection,
     table: &Table,
 ) -> Result<Option<String>, Error> {
-    let keys = catalog::unlogged_keys(connection).await;
-    let keys = keys.map_err(|error| general(error, DOING))?;
+    let keys = unlogged_keys(connection, std::slice::from_ref(table)).await?;
     Ok(changed_unsaid(table, &keys).map(|fault| fault.message))
 }
 
+/// Refuses a table whose rows change without an event.
 fn changed_unsaid(table: &Table, keys: &[UnloggedKey]) -> Option<TableFault> {
     let key = keys.iter().find(|key| key.table == table.name)?;
-    Some(TableFault {
+    let refused = |message| TableFault {
         table: table.name.clone(),
-        message: format!(
-            "when rows of {} are deleted or change their key, its foreign key changes rows of it (CASCADE, SET NULL), and the server does not write those \
+        message,
+    };
+    if !key.is_seen {
+        return Some(refused(format!(
+            "it has a foreign key to {}, and the user may not see whether that changes rows of it (CASCADE, SET NULL), which the server would not write to its log; GRANT SELECT, REFERENCES ON {} \
+             to the user",
+            key.cause,
+            quote::table(&table.name)
+        )));
+    }
+    Some(refused(format!(
+        "when rows of {} are deleted or change their key, its foreign key changes rows of it (CASCADE, SET NULL), and the server does not write those \
              changes to its log; let the application make them and drop the action, or load the table without changes",
-            key.cause
-        ),
-    })
+        key.cause
+    )))
 }
 
 fn refusal(what: &str) -> Error {

@@ -56,13 +56,13 @@ async fn ask(
     let is_it = |other: &TableName| *other == name;
     let tables = catalog::tables(&mut connection, &is_it).await;
     let tables = tables.map_err(|error| general(error, DESCRIBING))?;
-    let mut table = tables.into_iter().next();
+    let is_ahead = ahead::is_defined_again(&options, &mut connection, &place, &name).await?;
+    let mut table = tables.into_iter().next().filter(|_| !is_ahead);
     if let Some(table) = &mut table {
         let unsaid = checks::unsaid(&mut connection, table).await?;
         table.obstacle = table.obstacle.take().or(unsaid);
     }
-    let is_ahead = ahead::is_defined_again(&options, &mut connection, &place, &name).await?;
-    Ok((connection, table.filter(|_| !is_ahead)))
+    Ok((connection, table))
 }
 
 /// What comes next.

@@ -128,7 +128,7 @@ impl Changed {
         }
         let mut connection = connect(&self.options, Purpose::Read).await?;
         let failed = |error: WireError| general(error, DOING);
-        let keys = catalog::unlogged_keys(&mut connection)
+        let keys = catalog::unlogged_keys(&mut connection, None)
             .await
             .map_err(failed)?;
         let ours: HashSet<&TableName> = self.tables.iter().map(|table| &table.name).collect();
@@ -310,6 +310,7 @@ mod tests {
         let key = |table: &str, cause: &str| UnloggedKey {
             table: name(table),
             cause: name(cause),
+            is_seen: true,
         };
         let keys = [
             key("lines", "orders"),
@@ -334,6 +335,7 @@ mod tests {
         let tree = UnloggedKey {
             table: name("tree"),
             cause: name("tree"),
+            is_seen: true,
         };
         let mut changed = HashMap::from([(name("tree"), Change::Beside)]);
         spread(&mut changed, &[tree]);

@@ -126,6 +126,27 @@ async fn what_foreign_keys_change_is_refused_to_a_user_who_may_only_read() {
         let keys = tables.iter().flat_map(|table| &table.foreign_keys);
         let rules: Vec<ReferenceAction> = keys.map(|key| key.on_delete).collect();
         assert_eq!(rules, [ReferenceAction::Cascade, ReferenceAction::Restrict]);
+        // What is hidden of one table keeps no other from being followed.
+        database
+            .sql(&format!(
+                "revoke select on `{name}`.* from `{user}`; grant select on plain to `{user}`; grant select (id, p) on c to `{user}`"
+            ))
+            .unwrap();
+        let mut tap = Tap::of(&url, name).await;
+        let start = tap.log.prepare(&tap.tables).await.unwrap();
+        let refused: Vec<&str> = start
+            .refused
+            .iter()
+            .map(|fault| fault.table.name.as_str())
+            .collect();
+        assert!(matches!(refused[..], [] | ["c"]), "{:?}", start.refused);
+        tap.connector
+            .source()
+            .await
+            .unwrap()
+            .objects(&tap.tables)
+            .await
+            .unwrap();
         database.sql(&format!("drop user `{user}`")).unwrap();
     }
 }

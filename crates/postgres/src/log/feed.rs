@@ -60,10 +60,10 @@ struct Queue {
 }
 
 impl Feed {
-    /// Starts to read. `server_timeout` is the time after which the server gives a silent reader up.
+    /// Starts to read what is published from behind what is confirmed. `server_timeout` is the time after which the server gives a silent reader up.
     pub(super) fn start(
         replication: Replication,
-        confirmed: Lsn,
+        (confirmed, publication): (Lsn, &str),
         server_timeout: Option<Duration>,
     ) -> Self {
         let (sender, blocks) = mpsc::unbounded_channel();
@@ -73,6 +73,7 @@ impl Feed {
             server_timeout.map_or(SILENCE_WITHOUT_LIMIT_MAX, |limit| limit.min(SILENCE_MAX));
         let pump = Pump {
             replication,
+            publication: publication.to_owned(),
             queue: Arc::clone(&queue),
             confirmed,
             status_every: STATUS_EVERY.min(silence_max / 4),
@@ -129,6 +130,8 @@ impl Feed {
 /// The reading end.
 struct Pump {
     replication: Replication,
+    /// Its name.
+    publication: String,
     queue: Arc<Queue>,
     confirmed: watch::Receiver<Lsn>,
     status_every: Duration,
@@ -236,7 +239,7 @@ impl Pump {
                 let other = timeout(self.silence_max, self.replication.take_other()).await;
                 let other = other.map_err(|_| self.silent())?;
                 if let Some(notice) = other.map_err(lost)? {
-                    check_notice(&notice)?;
+                    check_notice(&notice, &self.publication)?;
                 }
                 continue;
             }
@@ -327,9 +330,9 @@ fn status(received: u64, confirmed: Lsn, wants_answer: bool) -> Vec<u8> {
 }
 
 /// From version 18 on, a publication that is gone makes the server leave its changes out with a mere warning. Its words may be in any
-/// language; nothing else that the server says while it sends a log has this code.
-fn check_notice(notice: &ServerError) -> Result<(), Error> {
-    if notice.code == "55000" {
+/// language, but they name it; with the same code the server tells of standbys that it waits for.
+fn check_notice(notice: &ServerError, publication: &str) -> Result<(), Error> {
+    if notice.code == "55000" && notice.message.contains(publication) {
         return Err(Error::Fatal(format!(
             "read the source's log: {notice}; changes may be missing from here on: start the task again from the beginning"
         )));
@@ -400,10 +403,14 @@ mod tests {
             message: message.to_owned(),
             ..ServerError::default()
         };
-        let error = check_notice(&notice("55000", "skipped loading publication \"p\""));
-        assert!(matches!(error, Err(Error::Fatal(_))));
-        let error = check_notice(&notice("55000", "Publikation »p« wird übergangen"));
-        assert!(matches!(error, Err(Error::Fatal(_))));
-        assert!(check_notice(&notice("00000", "hello")).is_ok());
+        let ends = |code: &str, message: &str| {
+            let checked = check_notice(&notice(code, message), "of_a_task");
+            matches!(checked, Err(Error::Fatal(_)))
+        };
+        assert!(ends("55000", "skipped loading publication \"of_a_task\""));
+        assert!(ends("55000", "Publikation »of_a_task« wird übergangen"));
+        assert!(!ends("00000", "hello of_a_task"));
+        let standby = "replication slot \"standby\" specified in parameter \"synchronized_standby_slots\" does not have active_pid";
+        assert!(!ends("55000", standby));
     }
 }

@@ -306,7 +306,7 @@ impl PostgresLog {
                         witness,
                         is_two_phase: kept.is_two_phase,
                         // Nothing is confirmed before the task says so: tables that are loaded have the log kept from before this.
-                        feed: Feed::start(replication, kept.from, timeout_of(&rows)),
+                        feed: Feed::start(replication, (kept.from, &self.name), timeout_of(&rows)),
                     });
                 }
                 // Another reader was faster.

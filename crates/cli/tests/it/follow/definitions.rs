@@ -291,8 +291,6 @@ fn columns_that_are_swapped_while_nobody_follows_keep_their_values_from_mariadb(
     swapped(Engine::Mariadb1011, Engine::Mysql97);
 }
 
-/// The drop of the target's table, which its reload begins with, is refused while a foreign key points to it: the table is in error, the others go on,
-/// and once nobody refers to it any more it is loaded.
 /// MariaDB logs nothing of what a foreign key does to rows that refer to one that goes.
 #[test]
 fn a_table_that_gets_an_acting_key_is_in_error_and_the_others_go_on() {
@@ -359,6 +357,8 @@ fn columns_that_are_renamed_behind_an_odd_text_keep_their_values() {
     }
 }
 
+/// The drop of the target's table, which its reload begins with, is refused while a foreign key points to it: the table is in error, the others go on,
+/// and once nobody refers to it any more it is loaded.
 #[test]
 fn a_table_that_others_refer_to_is_in_error_and_the_others_go_on() {
     let referring = "alter table c add constraint refers foreign key (a) references a";

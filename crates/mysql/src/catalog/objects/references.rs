@@ -1,11 +1,12 @@
 //! Foreign keys.
 
 use whimbrel_core::TableName;
-use whimbrel_core::objects::{ForeignKey, ReferenceAction};
+use whimbrel_core::objects::{ForeignKey, OtherObject, ReferenceAction};
 
 use super::Described;
 use crate::catalog::name_of;
-use crate::catalog::rules::Rules;
+use crate::catalog::rules::{Rule, Rules};
+use crate::quote;
 use crate::wire::{Connection, TextRow, WireError};
 
 const FOREIGN_KEYS: &str = "\
@@ -23,11 +24,21 @@ pub(super) async fn read(
 ) -> Result<(), WireError> {
     let mut rules = Rules::default();
     for row in described.rows(connection, FOREIGN_KEYS).await? {
-        let (table, told) = (name_of(&row), (row.get(7), row.get(8)));
-        let Some(rules) = rules.of(connection, (&table, row.text(2)), told).await? else {
+        let (name, told) = (name_of(&row), (row.get(7), row.get(8)));
+        if described.table(&row).is_none() {
             continue;
+        }
+        let key = match rules.of(connection, (&name, row.text(2)), told).await? {
+            Rule::Told(on_delete, on_update) => foreign_key(&row, &on_delete, &on_update)?,
+            Rule::Gone => continue,
+            Rule::Unseen => {
+                let (key, others) = (unseen(&name, row.text(2)), &mut described.objects.others);
+                if !others.contains(&key) {
+                    others.push(key);
+                }
+                continue;
+            }
         };
-        let key = foreign_key(&row, &rules)?;
         let Some(table) = described.table(&row) else {
             continue;
         };
@@ -42,11 +53,19 @@ pub(super) async fn read(
     Ok(())
 }
 
+fn unseen(table: &TableName, key: &str) -> OtherObject {
+    OtherObject {
+        what: "foreign key whose actions the source's user may not see".to_owned(),
+        name: format!("{table}.{key}"),
+        native: Some(format!(
+            "GRANT SELECT, REFERENCES ON {} TO …",
+            quote::table(table)
+        )),
+    }
+}
+
 /// A key of one column; those that follow are added to it.
-fn foreign_key(
-    row: &TextRow,
-    (on_delete, on_update): &(String, String),
-) -> Result<ForeignKey, WireError> {
+fn foreign_key(row: &TextRow, on_delete: &str, on_update: &str) -> Result<ForeignKey, WireError> {
     Ok(ForeignKey {
         name: row.text(2).to_owned(),
         columns: vec![row.text(3).to_owned()],

@@ -161,7 +161,6 @@ fn check_defaults(image: &Image, defaults: &Defaults) -> Result<(), Error> {
     ))
 }
 
-/// The number of the rows' table; what follows it is passed over.
 /// The table's number, and whether the statement ends with these rows.
 fn head(reader: &mut Reader<'_>, form: RowsForm) -> Result<(u64, bool), Malformed> {
     const STATEMENT_ENDS: u16 = 1;

@@ -13,9 +13,9 @@ use crate::engine_catalog::{self, SettingType};
 use crate::fault::{Fault, invalid_combination, invalid_value};
 use crate::operations::json_object;
 
-/// The members that say where to sign in, in the order that [`super::wire`] fills them.
 /// The member that names the secret with a login.
 pub(super) const SECRET_ID: &str = "SecretsManagerSecretId";
+/// The members that say where to sign in, in the order that [`super::wire`] fills them.
 pub(super) const LOGIN: [&str; 4] = ["ServerName", "Port", "Username", "DatabaseName"];
 
 /// Members of settings that hold a secret.

@@ -4,13 +4,17 @@ use whimbrel_core::objects::OtherObject;
 
 use crate::catalog::sight::GRANTEE;
 use crate::quote::{identifier, literal};
-use crate::wire::{Connection, WireError};
+use crate::wire::{Connection, TextRow, WireError};
 
-/// With the privilege that shows them; what shows a routine is told for each in its own way too.
-const KINDS: [(&str, &str); 3] = [
-    ("triggers", "TRIGGER"),
-    ("events", "EVENT"),
-    ("functions and procedures", "EXECUTE"),
+/// With the privilege that shows them, on the database or everywhere, and those that do so only everywhere.
+const KINDS: [(&str, &str, &[&str]); 3] = [
+    ("triggers", "TRIGGER", &[]),
+    ("events", "EVENT", &[]),
+    (
+        "functions and procedures",
+        "EXECUTE",
+        &["SELECT", "SHOW_ROUTINE", "SHOW CREATE ROUTINE"],
+    ),
 ];
 
 /// The kinds of which the user cannot see any in a database, each with the remedy. The privileges of a role are not told by name, so nothing is said of a user
@@ -26,15 +30,20 @@ pub(super) async fn kinds(
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = {GRANTEE} \
-         UNION SELECT privilege_type FROM information_schema.schema_privileges WHERE grantee = {GRANTEE} AND {} LIKE table_schema",
+        "SELECT privilege_type, 1 FROM information_schema.user_privileges WHERE grantee = {GRANTEE} \
+         UNION SELECT privilege_type, 0 FROM information_schema.schema_privileges WHERE grantee = {GRANTEE} AND {} LIKE table_schema",
         literal(database)
     );
     let granted = connection.rows(&sql).await?;
-    let has = |privilege: &str| granted.iter().any(|row| row.text(0) == privilege);
-    let unseen = KINDS.iter().filter(|(_, privilege)| !has(privilege));
+    let shows = |row: &TextRow, privilege: &str, everywhere: &[&str]| {
+        row.text(0) == privilege || (row.text(1) == "1" && everywhere.contains(&row.text(0)))
+    };
+    let unseen = KINDS.iter().filter(|(_, privilege, everywhere)| {
+        let mut granted = granted.iter();
+        !granted.any(|row| shows(row, privilege, everywhere))
+    });
     Ok(unseen
-        .map(|(what, privilege)| OtherObject {
+        .map(|(what, privilege, _)| OtherObject {
             what: format!("{what}, which the source's user may not see, if there are any,"),
             name: format!("of {database}"),
             native: Some(format!(
