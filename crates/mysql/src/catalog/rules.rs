@@ -21,7 +21,7 @@ pub(super) enum Rule {
     Told(String, String),
     /// The user may not see it.
     Unseen,
-    /// The key is not there any more.
+    /// The table is not there any more.
     Gone,
 }
 
@@ -33,6 +33,7 @@ enum Definition {
 }
 
 impl Rules {
+    /// What a key of a table does. `told`: what the catalog says of deletes and updates.
     pub(super) async fn of(
         &mut self,
         connection: &mut Connection,
@@ -49,9 +50,9 @@ impl Rules {
         Ok(match &self.definitions[table] {
             Definition::Gone => Rule::Gone,
             Definition::Unseen => Rule::Unseen,
-            // A key that is not there was dropped since the catalog told it.
+            // Dropped since the catalog told it, or in a form that is not known: nobody is told that it does nothing.
             Definition::Seen(definition) => in_definition(definition, key)
-                .map_or(Rule::Gone, |(on_delete, on_update)| {
+                .map_or(Rule::Unseen, |(on_delete, on_update)| {
                     Rule::Told(on_delete, on_update)
                 }),
         })

@@ -130,7 +130,7 @@ impl Feed {
 /// The reading end.
 struct Pump {
     replication: Replication,
-    /// Its name.
+    /// The name of what is published.
     publication: String,
     queue: Arc<Queue>,
     confirmed: watch::Receiver<Lsn>,
