@@ -161,7 +161,7 @@ async fn described(
     let mut tables = bare_tables(connection, types, scope).await?;
     tables.retain(|table| names.binary_search(&table.name).is_ok());
     tables.sort_by(|a, b| a.name.cmp(&b.name));
-    look_at(connection, &mut tables).await?;
+    look_at(connection, &mut tables, types == VIEWS).await?;
     let mut columns = columns_of(connection, scope).await?;
     let mut keys = keys::primary_keys(connection, scope).await?;
     for table in &mut tables {
@@ -215,7 +215,11 @@ async fn bare_tables(
 }
 
 /// Tells tables of which the user does not see all columns.
-async fn look_at(connection: &mut Connection, tables: &mut [Table]) -> Result<(), WireError> {
+async fn look_at(
+    connection: &mut Connection,
+    tables: &mut [Table],
+    are_views: bool,
+) -> Result<(), WireError> {
     let sight = Sight::of_user(connection).await?;
     if !sight.asks() {
         return Ok(());
@@ -223,7 +227,7 @@ async fn look_at(connection: &mut Connection, tables: &mut [Table]) -> Result<()
     let usual = connection.row("SELECT @@lock_wait_timeout").await?;
     connection.execute(LOCK_WAIT).await?;
     for table in tables {
-        table.obstacle = sight.obstacle(connection, &table.name).await?;
+        table.obstacle = sight.obstacle(connection, &table.name, are_views).await?;
     }
     let usual: Option<u64> = usual.and_then(|row| row.number(0));
     let usual = usual.map_or("DEFAULT".to_owned(), |seconds| seconds.to_string());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tracing::warn;
 use whimbrel_core::TableName;
 
 use crate::quote;
@@ -68,7 +69,10 @@ async fn definition(
         Ok(Some(row)) => Ok(Definition::Seen(row.text(1).to_owned())),
         Ok(None) => Ok(Definition::Gone),
         Err(WireError::Server(error)) if error.is_missing() => Ok(Definition::Gone),
-        Err(WireError::Server(error)) if !error.is_transient() => Ok(Definition::Unseen),
+        Err(WireError::Server(error)) if !error.is_transient() => {
+            warn!(%table, %error, "the foreign keys of the table cannot be seen");
+            Ok(Definition::Unseen)
+        }
         Err(error) => Err(error),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use whimbrel_core::TableName;
+use whimbrel_core::{Engine, TableName};
 
 use crate::quote;
 use crate::wire::{Connection, MyError, WireError};
@@ -51,6 +51,7 @@ impl Sight {
         &self,
         connection: &mut Connection,
         table: &TableName,
+        is_view: bool,
     ) -> Result<Option<String>, WireError> {
         match self {
             Self::Whole => return Ok(None),
@@ -73,7 +74,8 @@ impl Sight {
                 );
                 Err(WireError::Server(Box::new(MyError { message, ..*error })))
             }
-            Ok(_) => Ok(None),
+            Ok(_) if is_view || connection.engine() == Engine::MySql => Ok(None),
+            Ok(_) => unseen_keys(connection, &quoted).await,
             Err(WireError::Server(error))
                 if error.is_missing() || error.code == VIEW_OF_WHAT_IS_GONE =>
             {
@@ -85,5 +87,20 @@ impl Sight {
             ))),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// MariaDB lists a table's keys to nobody who has privileges on its columns alone, be that all of them, nor shows such a user its definition.
+async fn unseen_keys(
+    connection: &mut Connection,
+    quoted: &str,
+) -> Result<Option<String>, WireError> {
+    match connection.row(&format!("SHOW CREATE TABLE {quoted}")).await {
+        Err(WireError::Server(error)) if error.is_denied() => Ok(Some(format!(
+            "the user may not see its keys ({}); GRANT SELECT ON {quoted} to the user, or exclude the table",
+            error.message
+        ))),
+        Ok(_) | Err(WireError::Server(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -12,7 +12,7 @@ const SQL: &str = "
 SELECT DISTINCT k.table_schema, k.table_name, k.constraint_name, k.referenced_table_schema, k.referenced_table_name, r.delete_rule, r.update_rule
 FROM information_schema.key_column_usage k
 LEFT JOIN information_schema.referential_constraints r
-  ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name
+  ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name AND $its
 WHERE k.referenced_table_name IS NOT NULL AND $of
   AND (r.delete_rule IS NULL OR r.delete_rule NOT IN ('NO ACTION', 'RESTRICT') OR r.update_rule NOT IN ('NO ACTION', 'RESTRICT'))";
 /// "Unknown system variable".
@@ -53,7 +53,13 @@ pub(crate) async fn unlogged_keys(
             Some(_) => Scope::Databases(&databases),
         },
     };
-    let sql = SQL.replace("$of", &scope.condition("k.table_schema", "k.table_name"));
+    // Servers open all tables of all databases for a side that is not named.
+    let sql = SQL
+        .replace("$of", &scope.condition("k.table_schema", "k.table_name"))
+        .replace(
+            "$its",
+            &scope.condition("r.constraint_schema", "r.table_name"),
+        );
     let (mut rules, mut keys) = (Rules::default(), Vec::new());
     for row in connection.rows(&sql).await? {
         let (table, told) = (name_of(&row), (row.get(5), row.get(6)));
