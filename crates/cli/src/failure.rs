@@ -131,6 +131,10 @@ impl From<RunError> for Failure {
                 Self::usage("there is nothing to resume: the target has no record of an unfinished migration of these URLs and tables")
                     .with_help("give the same URLs and table options as before, or start afresh without --resume")
             }
+            RunError::WasFollowed => {
+                Self::usage("this migration has followed its source: going on without that would call tables complete that lack the changes made since")
+                    .with_help("give --follow, or --until-caught-up to end once all changes so far are applied; or load afresh without --resume")
+            }
             RunError::FedByAnother { fed, .. } => {
                 let help = format!(
                     "end that task, with the source that it has and this target: whimbrel forget SOURCE TARGET --task {} (in a service: delete the replication task whose ARN ends so); or write into other tables, with --target-schema or --rename-schema; or, where each of them writes rows of its own, give all of them --shared-target-tables",

@@ -465,6 +465,11 @@ pub trait Target: Send {
         Ok(None)
     }
 
+    /// Whether the target has a checkpoint of the task, whoever holds that: an earlier run has followed the source. Writes nothing.
+    async fn has_checkpoint(&mut self, _task: &str) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// An applier with a connection of its own.
     ///
     /// # Errors

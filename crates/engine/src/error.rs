@@ -19,6 +19,12 @@ pub enum RunError {
         "there is nothing to resume: the target has no record of an unfinished load of this task; start it afresh"
     )]
     NothingToResume,
+    /// An earlier run has followed the source, and this one would go on without the changes since.
+    #[error(
+        "an earlier run of this task has followed its source: going on as a full load alone would call tables complete that lack the changes made since; \
+         go on as a task that follows, or load afresh"
+    )]
+    WasFollowed,
     /// Both ends are one database, and this table would be read and written at once.
     #[error(
         "source and target are the same database, and {0} would be read and written at once; name another target, or other names there \

@@ -23,25 +23,20 @@ pub(crate) async fn forget_at_ends(context: &Context, task: &ReplicationTask) ->
             return !error.is_transient();
         }
     };
-    let source = if task.migration_type == MigrationType::FullLoad {
-        None
-    } else {
-        match context.endpoint_config(&task.source_endpoint_id).await {
-            Ok(source) => Some(source),
-            Err(error) => {
-                let error_text = chain(&error);
-                warn!(task_id = %task.id, error = error_text, "the source may keep its log for the task");
-                return !error.is_transient();
-            }
+    let source = match context.endpoint_config(&task.source_endpoint_id).await {
+        Ok(source) => source,
+        Err(error) => {
+            let error_text = chain(&error);
+            warn!(task_id = %task.id, error = error_text, "the source may keep its log for the task");
+            return !error.is_transient();
         }
     };
-    let limit = time_limit(FORGET_TIMEOUT, &target);
-    let limit = source
-        .as_ref()
-        .map_or(limit, |source| time_limit(limit, source));
+    let limit = time_limit(time_limit(FORGET_TIMEOUT, &target), &source);
+    let follows = task.migration_type != MigrationType::FullLoad;
+    let ends = (&source, &target);
     let forgetting = context
         .data_plane
-        .forget_task(source.as_ref(), &target, task.id.as_str());
+        .forget_task(ends, task.id.as_str(), follows);
     let reason = match tokio::time::timeout(limit, forgetting).await {
         Ok(Ok(())) => return true,
         Ok(Err(failure)) => failure.to_string(),

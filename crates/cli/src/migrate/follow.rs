@@ -27,8 +27,8 @@ pub(super) enum Outcome {
     Done { tables_errored: usize },
     /// Interrupted while loading.
     Stopped,
-    /// Interrupted while following, which has no other end.
-    FollowingStopped,
+    /// Interrupted while following. `is_its_end`: it has no other; otherwise changes are missing that were asked for.
+    FollowingStopped { is_its_end: bool },
 }
 
 impl Mode {
@@ -70,6 +70,7 @@ pub(super) async fn run(
         }
         Mode::Follow { start, end } => (start, end),
     };
+    let is_its_end = end == CdcEnd::Never;
     let spec = CdcSpec {
         start,
         end,
@@ -84,7 +85,9 @@ pub(super) async fn run(
     let outcome = run_cdc(source, target, &spec, progress, stop).await?;
     let snapshot = progress.snapshot();
     Ok(match outcome {
-        CdcOutcome::Stopped if snapshot.follow.is_some() => Outcome::FollowingStopped,
+        CdcOutcome::Stopped if snapshot.follow.is_some() => {
+            Outcome::FollowingStopped { is_its_end }
+        }
         CdcOutcome::Stopped => Outcome::Stopped,
         CdcOutcome::Loaded
         | CdcOutcome::CaughtUp

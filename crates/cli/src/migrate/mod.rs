@@ -203,18 +203,19 @@ fn conclude(
         print(&summary(&snapshot, facts, elapsed));
     }
     let (exit, failure) = match ended {
-        Ok(Outcome::Done { tables_errored }) => {
-            let missing = snapshot.count(TableState::Missing);
-            incomplete((tables_errored, missing), snapshot.objects_failed())
-        }
+        Ok(Outcome::Done) => incomplete(&snapshot),
         Ok(Outcome::Stopped) => {
             let help = if has_begun { RESUME_HELP } else { BEGIN_HELP };
             screen.print(&format!("interrupted; {help}\n"));
             (Exit::Interrupted, None)
         }
-        Ok(Outcome::FollowingStopped) => {
+        Ok(Outcome::FollowingStopped { is_its_end: true }) => {
             screen.print(&format!("stopped; {FOLLOW_HELP}\n"));
-            (Exit::Done, None)
+            incomplete(&snapshot)
+        }
+        Ok(Outcome::FollowingStopped { is_its_end: false }) => {
+            screen.print(&format!("interrupted; {FOLLOW_HELP}\n"));
+            (Exit::Interrupted, None)
         }
         Err(error) => {
             let failure = Failure::from(error);
@@ -238,12 +239,14 @@ fn conclude(
 }
 
 /// What is left to be done at the end of a run that went through.
-fn incomplete(
-    (tables_errored, tables_missing): (usize, usize),
-    objects_failed: usize,
-) -> (Exit, Option<Failure>) {
+fn incomplete(snapshot: &ProgressSnapshot) -> (Exit, Option<Failure>) {
     let things = crate::format::things;
-    let (message, help) = match (tables_errored, tables_missing, objects_failed) {
+    let left = (
+        snapshot.count(TableState::Error),
+        snapshot.count(TableState::Missing),
+        snapshot.objects_failed(),
+    );
+    let (message, help) = match left {
         (0, 0, 0) => return (Exit::Done, None),
         (0, 0, objects) => (
             format!(

@@ -356,6 +356,10 @@ impl Target for MemoryTarget {
         })
     }
 
+    async fn has_checkpoint(&mut self, task: &str) -> Result<bool, Error> {
+        Ok(self.database.lock().checkpoints.contains_key(task))
+    }
+
     async fn applier(
         &mut self,
         fence: &TaskFence,

@@ -168,10 +168,7 @@ pub async fn forget_cdc(
     target: &Arc<dyn Connector>,
     task: &str,
 ) -> Result<Vec<KeyNotRestored>, RunError> {
-    let at_source = async {
-        let mut log = source.change_log(task).await?;
-        log.remove().await
-    };
+    let at_source = release_log(source, task);
     let at_target = async {
         let mut target = target.target().await?;
         let fence = target.claim(task).await?;
@@ -180,6 +177,15 @@ pub async fn forget_cdc(
     let (source, target) = tokio::join!(at_source, at_target);
     source.map_err(RunError::Source)?;
     target.map_err(RunError::Target)
+}
+
+/// Removes a task's hold on the log of its source.
+///
+/// # Errors
+/// Those of a source that cannot be reached, or refuses.
+pub async fn release_log(source: &Arc<dyn Connector>, task: &str) -> Result<(), Error> {
+    let mut log = source.change_log(task).await?;
+    log.remove().await
 }
 
 struct Run<'a> {

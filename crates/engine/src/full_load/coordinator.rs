@@ -23,6 +23,7 @@ use super::plan::{LoadPlan, plan_full_load, tell_unmatched};
 use super::segments::Split;
 use super::settle::settle;
 use super::subtask::Subtask;
+use crate::cdc::release_log;
 use crate::feeding;
 use crate::hold::Hold;
 use crate::objects::{Groundwork, OpenTable};
@@ -431,6 +432,10 @@ async fn claim(
     if needs_record && !target.knows(&spec.task).await.map_err(RunError::Target)? {
         return Err(RunError::NothingToResume);
     }
+    let was_followed = was_followed(target, attempt).await?;
+    if was_followed && matches!(attempt.start, StartKind::Resume { .. }) {
+        return Err(RunError::WasFollowed);
+    }
     let fence = match joining.and_then(|joining| joining.fence.clone()) {
         Some(fence) => fence,
         None => hold.claim(target, &spec.task).await?,
@@ -443,6 +448,11 @@ async fn claim(
             Ok((fence, HashMap::new()))
         }
         (StartKind::Fresh, None) => {
+            if was_followed {
+                // Before the checkpoint goes, which alone tells of it.
+                let released = release_log(attempt.source, &spec.task).await;
+                released.map_err(RunError::Source)?;
+            }
             target.clear(&fence).await.map_err(RunError::Target)?;
             Ok((fence, HashMap::new()))
         }
@@ -460,6 +470,19 @@ async fn claim(
             Ok((fence, by_name.collect()))
         }
     }
+}
+
+/// Whether an earlier run has followed the source, which this one does not. Found out before the task is taken from a worker that does.
+async fn was_followed(
+    target: &mut dyn Target,
+    attempt: &Attempt<'_>,
+) -> Result<bool, RunError> {
+    let spec = attempt.spec;
+    if spec.is_followed || spec.joining.is_some() {
+        return Ok(false);
+    }
+    let found = target.has_checkpoint(&spec.task).await;
+    found.map_err(RunError::Target)
 }
 
 /// An error's text for a table's entry, without the table's name in front.

@@ -201,6 +201,7 @@ pub(crate) fn unreadable(error: RunError) -> Result<String, RunError> {
         other @ (RunError::SameDatabase(_)
         | RunError::NoTables
         | RunError::NothingToResume
+        | RunError::WasFollowed
         | RunError::FedByAnother { .. }
         | RunError::SharedAndPrepared
         | RunError::Table(_)) => {

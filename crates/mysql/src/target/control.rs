@@ -686,6 +686,22 @@ pub(super) async fn checkpoint(
         .transpose()
 }
 
+/// Whether there is one, whoever holds the task. No task has one without its control table.
+pub(super) async fn has_checkpoint(
+    connection: &mut Connection,
+    task: &str,
+) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM {DATABASE}.awsdms_checkpoint WHERE task_name = {}",
+        literal(task)
+    );
+    match connection.row(&sql).await {
+        Ok(row) => Ok(row.is_some()),
+        Err(WireError::Server(error)) if error.is_missing() => Ok(false),
+        Err(error) => Err(general(error, "look for the task's checkpoint at the target")),
+    }
+}
+
 /// Removes the task's rows, and the tables when no task has rows then.
 pub(super) async fn forget(connection: &mut Connection, fence: &TaskFence) -> Result<(), Error> {
     lock(connection).await?;

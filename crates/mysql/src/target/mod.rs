@@ -381,6 +381,10 @@ impl Target for MysqlTarget {
         control::checkpoint(&mut self.connection, fence).await
     }
 
+    async fn has_checkpoint(&mut self, task: &str) -> Result<bool, Error> {
+        control::has_checkpoint(&mut self.connection, task).await
+    }
+
     async fn applier(
         &mut self,
         fence: &TaskFence,

@@ -429,6 +429,10 @@ impl Target for PostgresTarget {
         control::checkpoint(&mut self.connection, fence).await
     }
 
+    async fn has_checkpoint(&mut self, task: &str) -> Result<bool, Error> {
+        control::has_checkpoint(&mut self.connection, task).await
+    }
+
     async fn applier(
         &mut self,
         fence: &TaskFence,

@@ -22,7 +22,7 @@ use whimbrel_engine::{
     DataErrors, DdlPolicy, Escalation, FullLoadSpec, LoadExceptions, LoadOutcome, ObjectProgress,
     OnCut, OnTruncate, Progress, ProgressSnapshot, RepeatedLoad, RetryPolicy, RowPolicy, RunError,
     Shaping, StartKind, TableErrorPolicy, UnboundedNumbers, Validator, keep_control_tables,
-    run_cdc,
+    release_log, run_cdc,
 };
 use whimbrel_store::{ChangeCounts, EndpointRole, EpochMs, StopReason, TableState};
 
@@ -90,14 +90,20 @@ impl DataPlane for EngineDataPlane {
 
     async fn forget_task(
         &self,
-        followed: Option<&EndpointConfig>,
-        target: &EndpointConfig,
+        (source, target): (&EndpointConfig, &EndpointConfig),
         task: &str,
+        follows: bool,
     ) -> Result<(), ConnectionFailure> {
-        let (at_source, at_target) = tokio::join!(
-            self.forget_at_source(followed, task),
-            self.forget_at_target(target, task)
-        );
+        let followed = follows || self.has_checkpoint(target, task).await?;
+        let at_source = async {
+            if followed {
+                self.forget_at_source(source, task).await
+            } else {
+                Ok(())
+            }
+        };
+        let (at_source, at_target) =
+            tokio::join!(at_source, self.forget_at_target(target, task));
         at_source.and(at_target)
     }
 
@@ -157,17 +163,24 @@ pub(super) struct Signals {
 impl EngineDataPlane {
     async fn forget_at_source(
         &self,
-        followed: Option<&EndpointConfig>,
+        source: &EndpointConfig,
         task: &str,
     ) -> Result<(), ConnectionFailure> {
-        let Some(source) = followed else {
-            return Ok(());
-        };
         let remedy = "drop the task's replication slot and publication at the source, or its log is kept for ever";
         let failed = |error| failure(error, remedy);
         let connector = (self.make_connector)(source)?;
-        let mut log = connector.change_log(task).await.map_err(failed)?;
-        log.remove().await.map_err(failed)
+        release_log(&connector, task).await.map_err(failed)
+    }
+
+    async fn has_checkpoint(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<bool, ConnectionFailure> {
+        let failed = |error| failure(error, "see that the target can be reached");
+        let connector = (self.make_connector)(target)?;
+        let mut target = connector.target().await.map_err(failed)?;
+        target.has_checkpoint(task).await.map_err(failed)
     }
 
     async fn forget_at_target(

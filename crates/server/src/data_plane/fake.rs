@@ -165,9 +165,9 @@ impl DataPlane for FakeDataPlane {
 
     async fn forget_task(
         &self,
-        _followed: Option<&EndpointConfig>,
-        target: &EndpointConfig,
+        (_, target): (&EndpointConfig, &EndpointConfig),
         task: &str,
+        _follows: bool,
     ) -> Result<(), ConnectionFailure> {
         self.released().await;
         self.answer(target)?;

@@ -238,14 +238,14 @@ pub trait DataPlane: Send + Sync {
     ) -> Result<Vec<String>, ConnectionFailure>;
 
     /// Removes what runs of this task have recorded at the target beside the tables that they loaded, and what a task that follows
-    /// its source made there for it. Repeatable.
+    /// its source made there for it. Repeatable. `follows`: the task does; one that did before its type was modified is known by its checkpoint.
     ///
     /// May take long: the caller bounds it.
     async fn forget_task(
         &self,
-        followed: Option<&EndpointConfig>,
-        target: &EndpointConfig,
+        ends: (&EndpointConfig, &EndpointConfig),
         task: &str,
+        follows: bool,
     ) -> Result<(), ConnectionFailure>;
 
     /// Makes all checks of a task that apply, and writes nothing at either end. Repeatable.

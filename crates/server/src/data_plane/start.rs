@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use whimbrel_connector::{Connector, Error, Target, TaskFence};
-use whimbrel_engine::{FullLoadSpec, Progress, RunError, check_ends_are_apart};
+use whimbrel_engine::{FullLoadSpec, Progress, RunError, check_ends_are_apart, release_log};
 
 use super::{Clearance, RunMode};
 
@@ -76,31 +76,38 @@ impl Starting<'_> {
     async fn look(&self, held: &mut Option<TaskFence>) -> Result<Start, RunError> {
         // Before anything is claimed or cleared.
         check_ends_are_apart(self.source, self.target, self.load).await?;
-        self.claimed(held).await.map_err(RunError::Target)
-    }
-
-    async fn claimed(&self, held: &mut Option<TaskFence>) -> Result<Start, Error> {
         match self.mode {
-            RunMode::Fresh => {
-                let mut target = self.target.target().await?;
-                let fence = self.claim(&mut *target, held).await?;
-                target.clear(&fence).await?;
-                Ok(Start::Begin)
-            }
+            RunMode::Fresh => self.cleared(held).await,
             RunMode::Resume {
                 may_begin: true, ..
-            } if self.follows => {
-                let mut target = self.target.target().await?;
-                let fence = self.claim(&mut *target, held).await?;
-                let checkpoint = target.checkpoint(&fence).await?;
-                Ok(if checkpoint.is_some() {
-                    Start::GoOn
-                } else {
-                    Start::Begin
-                })
-            }
+            } if self.follows => self.found(held).await.map_err(RunError::Target),
             RunMode::Resume { .. } => Ok(Start::GoOn),
         }
+    }
+
+    async fn cleared(&self, held: &mut Option<TaskFence>) -> Result<Start, RunError> {
+        let target = self.target.target().await;
+        let mut target = target.map_err(RunError::Target)?;
+        let fence = self.claim(&mut *target, held).await;
+        let fence = fence.map_err(RunError::Target)?;
+        let checkpoint = target.has_checkpoint(self.task).await;
+        // The task may have followed its source before its type was modified.
+        if !self.follows && checkpoint.map_err(RunError::Target)? {
+            let released = release_log(self.source, self.task).await;
+            released.map_err(RunError::Source)?;
+        }
+        target.clear(&fence).await.map_err(RunError::Target)?;
+        Ok(Start::Begin)
+    }
+
+    async fn found(&self, held: &mut Option<TaskFence>) -> Result<Start, Error> {
+        let mut target = self.target.target().await?;
+        self.claim(&mut *target, held).await?;
+        Ok(if target.has_checkpoint(self.task).await? {
+            Start::GoOn
+        } else {
+            Start::Begin
+        })
     }
 
     async fn claim(
