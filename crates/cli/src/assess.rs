@@ -13,11 +13,21 @@ use crate::endpoint::connector;
 use crate::failure::{Exit, Failure};
 use crate::interrupt;
 use crate::logging::Screen;
-use crate::output::{print, print_json};
+use crate::output::{print, print_failed, print_json};
 use crate::selection::Selection;
 
 /// Runs the command.
 pub(crate) async fn run(args: &AssessArgs, screen: &Screen) -> Result<Exit, Failure> {
+    let made = make(args, screen).await;
+    if let Err(failure) = &made
+        && args.json
+    {
+        print_failed(failure);
+    }
+    made
+}
+
+async fn make(args: &AssessArgs, screen: &Screen) -> Result<Exit, Failure> {
     let source_file = args.passwords.source_password_file.as_deref();
     let target_file = args.passwords.target_password_file.as_deref();
     let source_address = Address::resolve(&args.source_url, End::Source, source_file)?;
@@ -37,7 +47,10 @@ pub(crate) async fn run(args: &AssessArgs, screen: &Screen) -> Result<Exit, Fail
     let target = connector(&target_address)?;
     let stop = interrupt::watch(screen, "\nstopping; Ctrl-C again ends at once\n")?;
     let made = tokio::select! {
-        () = stop.cancelled() => return Ok(Exit::Interrupted),
+        () = stop.cancelled() => {
+            return Err(Failure::new(Exit::Interrupted, "interrupted")
+                .with_help("nothing was changed; run the command again"));
+        }
         made = assess(&source, &target, &spec, values) => made,
     };
     if let Some(error) = made.unreachable {

@@ -1,6 +1,6 @@
 //! `whimbrel forget`.
 
-use whimbrel_connector::KeyNotRestored;
+use whimbrel_connector::{Connector, KeyNotRestored};
 use whimbrel_core::objects::ObjectKind;
 use whimbrel_engine::forget_cdc;
 
@@ -22,9 +22,14 @@ pub(crate) async fn run(args: &ForgetArgs) -> Result<Exit, Failure> {
     let source = connector(&source_address)?;
     let target = connector(&target_address)?;
     let task = args.task.as_ref().unwrap_or(&selection.task);
-    let refused = forget_cdc(&source, &target, task).await?;
-    if refused.is_empty() {
+    let forgotten = forget_cdc(&source, &target, task).await?;
+    let refused = forgotten.not_restored;
+    if refused.is_empty() && forgotten.was_known {
         print("forgotten: neither end keeps anything for this migration\n");
+        return Ok(Exit::Done);
+    }
+    if refused.is_empty() {
+        tell_unknown(&*source, task).await;
         return Ok(Exit::Done);
     }
     for key in &refused {
@@ -51,4 +56,25 @@ pub(crate) async fn run(args: &ForgetArgs) -> Result<Exit, Failure> {
         "mend the rows, or what is missing, and run whimbrel forget once more: foreign keys stay noted in awsdms_control.awsdms_kept_key, and other objects in \
          awsdms_control.awsdms_kept_object, until they are whole",
     ))
+}
+
+/// The name comes from the URLs and tables, so that a migration with others is still there.
+async fn tell_unknown(source: &dyn Connector, task: &str) {
+    print(&format!(
+        "nothing was kept for a migration named {task}\n  \
+         help: if one was to be forgotten, give the URLs and tables that it had, or its name with --task\n"
+    ));
+    match source.unread_logs().await {
+        Ok(unread_logs) => {
+            for unread in unread_logs {
+                print(&format!(
+                    "warning: {}\n  help: {}\n",
+                    unread.message, unread.remedy
+                ));
+            }
+        }
+        Err(error) => print(&format!(
+            "warning: the source does not tell for whom it keeps its log: {error}\n"
+        )),
+    }
 }

@@ -1,12 +1,16 @@
 //! Ctrl-C and SIGTERM: the first stops cleanly, the second ends at once.
 
 use std::process;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Exit, Failure};
 use crate::logging::Screen;
+
+/// How long the notice may take.
+const NOTICE_TIME: Duration = Duration::from_millis(200);
 
 /// Cancels the answer at the first signal, after printing `notice`.
 pub(crate) fn watch(screen: &Screen, notice: &'static str) -> Result<CancellationToken, Failure> {
@@ -25,7 +29,9 @@ pub(crate) fn watch(screen: &Screen, notice: &'static str) -> Result<Cancellatio
     #[expect(clippy::disallowed_methods, reason = "it lives as long as the process")]
     tokio::spawn(async move {
         either(&mut interrupts, &mut terminations).await;
-        screen.print(notice);
+        // Whoever reads the standard error may have stopped, which must keep neither signal from being heard.
+        let told = tokio::task::spawn_blocking(move || screen.print(notice));
+        drop(tokio::time::timeout(NOTICE_TIME, told).await);
         token.cancel();
         either(&mut interrupts, &mut terminations).await;
         process::exit(i32::from(Exit::Interrupted.code()));

@@ -8,7 +8,7 @@ use whimbrel_store::{AccessKey, Embedded, EpochMs, KeySource, Store, StoreError,
 
 use crate::args::{KeysArgs, KeysCommand};
 use crate::failure::{Exit, Failure};
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::progress::aligned;
 use crate::serve::{chain, explain_store};
 
@@ -40,7 +40,12 @@ async fn carry_out(
             return Ok(Err(failure.with_help("describe the key in other words")));
         }
         KeysCommand::Create { description, json } => {
-            created(&create_key(store, vault, description).await?, *json);
+            let pair = create_key(store, vault, description).await?;
+            created(&pair, *json);
+            if output::is_lost() {
+                remove_key(store, &pair.id).await?;
+                return Ok(Err(untold()));
+            }
         }
         KeysCommand::Delete { id } if remove_key(store, id).await? => {
             print(&format!("deleted {id}\n"));
@@ -94,6 +99,12 @@ fn created(pair: &KeyPair, is_json: bool) {
             pair.secret.expose()
         ));
     }
+}
+
+/// A secret is shown once, so a key whose secret nobody has read is of no use.
+fn untold() -> Failure {
+    let message = "the key cannot be written to the standard output, so none was made";
+    Failure::new(Exit::Failed, message).with_help("see to the place where the output goes, then run the command again")
 }
 
 /// A moment as programs and people write it, to the second.

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error, &arguments).into(),
     };
     let screen = Screen::default();
-    match run(&cli, &screen) {
+    match run(&cli, &screen).and_then(output::checked) {
         Ok(exit) => exit.into(),
         Err(failure) => {
             screen.print(&failure.text());

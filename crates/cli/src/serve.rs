@@ -12,7 +12,7 @@ use crate::args::ServeArgs;
 use crate::failure::{Exit, Failure};
 use crate::interrupt;
 use crate::logging::Screen;
-use crate::output::print;
+use crate::output::{self, print};
 
 const KEY_ID_VARIABLE: &str = "WHIMBREL_ADMIN_ACCESS_KEY_ID";
 const KEY_SECRET_VARIABLE: &str = "WHIMBREL_ADMIN_SECRET_ACCESS_KEY";
@@ -64,6 +64,11 @@ fn greet(args: &ServeArgs, server: &RunningServer) {
         server.address(),
         region = args.region,
     ));
+    if output::is_lost() {
+        tracing::error!(
+            "the administrator's key cannot be written to the standard output and is lost; stop the service and have another made: whimbrel keys create"
+        );
+    }
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -18,11 +18,21 @@ use crate::failure::{Exit, Failure};
 use crate::format;
 use crate::interrupt;
 use crate::logging::Screen;
-use crate::output::{print, print_json};
+use crate::output::{print, print_failed, print_json};
 use crate::selection::Selection;
 
 /// Runs the command.
 pub(crate) async fn run(args: &ValidateArgs, screen: &Screen) -> Result<Exit, Failure> {
+    let compared = compare(args, screen).await;
+    if let Err(failure) = &compared
+        && args.json
+    {
+        print_failed(failure);
+    }
+    compared
+}
+
+async fn compare(args: &ValidateArgs, screen: &Screen) -> Result<Exit, Failure> {
     let passwords = &args.passwords;
     let source_file = passwords.source_password_file.as_deref();
     let target_file = passwords.target_password_file.as_deref();
@@ -58,7 +68,10 @@ pub(crate) async fn run(args: &ValidateArgs, screen: &Screen) -> Result<Exit, Fa
     };
     spinner.finish_and_clear();
     let reports = match compared {
-        Err(_) | Ok(_) if stop.is_cancelled() => return Ok(Exit::Interrupted),
+        Err(_) | Ok(_) if stop.is_cancelled() => {
+            return Err(Failure::new(Exit::Interrupted, "interrupted")
+                .with_help("tables without a line were not compared; run the command again"));
+        }
         compared => compared?,
     };
     let exit = exit(&reports);

@@ -656,6 +656,13 @@ impl Progress {
         change(self.lock().objects.get_or_insert_default());
     }
 
+    /// Whether all rows of a table are there.
+    pub(crate) fn is_loaded(&self, table: &TableName) -> bool {
+        let tables = &self.lock().tables;
+        let state = tables.get(table).map(|table| table.state);
+        state == Some(TableState::Completed)
+    }
+
     /// Changes a table's entry and wakes the watchers.
     pub(crate) fn update(&self, table: &TableName, change: impl FnOnce(&mut TableProgress)) {
         self.count(table, change);

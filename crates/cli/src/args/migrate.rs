@@ -37,7 +37,7 @@ Examples:
   whimbrel migrate … --dry-run           what would be done, with the SQL; changes nothing
   whimbrel migrate … --resume            after an interruption: finished chunks are not read again
   whimbrel migrate … --follow            load, then apply changes as they are committed, until Ctrl-C
-  whimbrel migrate … --resume --follow   go on with that
+  whimbrel migrate … --resume --follow   go on with that; tables that were still being loaded start anew
   whimbrel migrate … --resume --until-caught-up    the last changes before the switch, then end
   whimbrel forget SOURCE TARGET          when it is over: lets the source drop its log
 ";

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use whimbrel_connector::{ApplySettings, Connector};
 use whimbrel_engine::{
-    CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RunError,
-    TableState, run_cdc, run_full_load,
+    CdcEnd, CdcOutcome, CdcSpec, CdcStart, FullLoadSpec, LoadOutcome, Progress, RunError, run_cdc,
+    run_full_load,
 };
 
 use crate::args::MigrateArgs;
@@ -23,8 +23,8 @@ pub(super) enum Mode {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All that was wanted is done.
-    Done { tables_errored: usize },
+    /// It came to its end.
+    Done,
     /// Interrupted while loading.
     Stopped,
     /// Interrupted while following. `is_its_end`: it has no other; otherwise changes are missing that were asked for.
@@ -64,7 +64,7 @@ pub(super) async fn run(
         Mode::LoadOnly => {
             let outcome = run_full_load(source, target, &load, progress, stop).await?;
             return Ok(match outcome {
-                LoadOutcome::Finished { tables_errored } => Outcome::Done { tables_errored },
+                LoadOutcome::Finished { .. } => Outcome::Done,
                 LoadOutcome::Stopped => Outcome::Stopped,
             });
         }
@@ -92,8 +92,6 @@ pub(super) async fn run(
         CdcOutcome::Loaded
         | CdcOutcome::CaughtUp
         | CdcOutcome::CommitTime
-        | CdcOutcome::ServerTime => Outcome::Done {
-            tables_errored: snapshot.count(TableState::Error),
-        },
+        | CdcOutcome::ServerTime => Outcome::Done,
     })
 }

@@ -35,8 +35,6 @@ const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
 const RETRY_WAIT_MAX: Duration = Duration::from_mins(1);
 
 const INTERRUPTED: &str = "\nstopping: open chunks are rolled back; Ctrl-C again ends at once\n";
-const RESUME_HELP: &str =
-    "the same command with --resume goes on: finished chunks are not read again";
 const BEGIN_HELP: &str = "no table was begun; run the same command again";
 
 const FOLLOW_HELP: &str = "the same command with --resume goes on after the last change that was applied; the source keeps its log until \
@@ -83,19 +81,19 @@ async fn migrate(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
     let stop = interrupt::watch(screen, INTERRUPTED)?;
     let survey = Survey::take(&migration.source, &migration.target, &migration.spec);
     let mut survey = tokio::select! {
-        () = stop.cancelled() => return Ok(Exit::Interrupted),
+        () = stop.cancelled() => return Err(interrupted_early()),
         survey = survey => survey?,
     };
     let source = (&migration.source_address, &migration.source);
     let target = (&migration.target_address, &migration.target);
     tokio::select! {
-        () = stop.cancelled() => return Ok(Exit::Interrupted),
+        () = stop.cancelled() => return Err(interrupted_early()),
         apart = survey.check_ends_are_apart(source, target) => apart?,
     }
     if args.dry_run {
         let dry_run = dry_run::run(&mut survey, &migration.spec, &migration.heading, args.json);
         return tokio::select! {
-            () = stop.cancelled() => Ok(Exit::Interrupted),
+            () = stop.cancelled() => Err(interrupted_early()),
             exit = dry_run => exit,
         };
     }
@@ -105,6 +103,11 @@ async fn migrate(args: &MigrateArgs, screen: &Screen) -> Result<Exit, Failure> {
     let facts = survey.facts();
     drop(survey);
     migration.load(args, facts, screen, stop).await
+}
+
+/// Nothing was written yet.
+fn interrupted_early() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted").with_help(BEGIN_HELP)
 }
 
 impl Migration {
@@ -205,7 +208,7 @@ fn conclude(
     let (exit, failure) = match ended {
         Ok(Outcome::Done) => incomplete(&snapshot),
         Ok(Outcome::Stopped) => {
-            let help = if has_begun { RESUME_HELP } else { BEGIN_HELP };
+            let help = if has_begun { resume_help(args) } else { BEGIN_HELP };
             screen.print(&format!("interrupted; {help}\n"));
             (Exit::Interrupted, None)
         }
@@ -221,7 +224,7 @@ fn conclude(
             let failure = Failure::from(error);
             let failure = match &failure.help {
                 Some(help) if has_begun && failure.exit == Exit::Connection => {
-                    let help = format!("{help}; then {RESUME_HELP}");
+                    let help = format!("{help}; then {}", resume_help(args));
                     failure.with_help(help)
                 }
                 _ => failure,
@@ -236,6 +239,15 @@ fn conclude(
         screen.print(&failure.text());
     }
     exit
+}
+
+/// What a resume spares. Where changes follow, a table is read in one view: its changes are told apart from its rows by that.
+fn resume_help(args: &MigrateArgs) -> &'static str {
+    if args.follows() {
+        "the same command with --resume goes on: tables that are complete are not read again, and those that were being loaded start anew"
+    } else {
+        "the same command with --resume goes on: finished chunks are not read again"
+    }
 }
 
 /// What is left to be done at the end of a run that went through.
@@ -276,6 +288,7 @@ fn spec(args: &MigrateArgs, selection: Selection) -> FullLoadSpec {
     spec.target_schema = selection.target_schema;
     spec.shaping = args.shape.shaping();
     spec.objects = args.objects.clone();
+    spec.is_followed = args.follows();
     spec.prepare = args.prepare.into();
     if args.shared_target_tables {
         spec.feeding = Feeding::Together;

@@ -98,7 +98,7 @@ fn progress_json(view: &View) -> Value {
         "tables": counts(snapshot),
         "running": running,
         "follow": snapshot.follow.as_ref().map(|follow| follow_json(view, follow)),
-        "objects": snapshot.objects.as_ref().map(objects::json),
+        "objects": snapshot.objects.as_ref().map(objects::counts_json),
     })
 }
 

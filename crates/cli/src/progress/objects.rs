@@ -169,8 +169,8 @@ pub(super) fn result_json(result: &ObjectResult) -> Value {
     })
 }
 
-/// The phase as a whole, as members of an event.
-pub(super) fn json(objects: &ObjectProgress) -> Value {
+/// How far the phase is, as members of an event that comes every second.
+pub(super) fn counts_json(objects: &ObjectProgress) -> Value {
     json!({
         "total": objects.total,
         "done": objects.results.len(),
@@ -178,8 +178,14 @@ pub(super) fn json(objects: &ObjectProgress) -> Value {
         "waiting": objects.waiting,
         "running": objects.running,
         "not_converted_count": objects.unconverted.len(),
-        "not_converted": objects.unconverted.iter().map(unconverted_json).collect::<Vec<_>>(),
     })
+}
+
+/// The phase as a whole, with the statements that are left to a person.
+pub(super) fn json(objects: &ObjectProgress) -> Value {
+    let mut event = counts_json(objects);
+    event["not_converted"] = objects.unconverted.iter().map(unconverted_json).collect();
+    event
 }
 
 /// An object that is not made, as a value.

@@ -157,9 +157,18 @@ pub async fn run_cdc(
     }
 }
 
+/// What forgetting a task came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The target had something of the task.
+    pub was_known: bool,
+    /// What of the target was put aside for it and is not whole again.
+    pub not_restored: Vec<KeyNotRestored>,
+}
+
 /// Removes what a task left behind: at the source its hold on the log, at the target its record and checkpoint.
 ///
-/// Answers the foreign keys of the target that were put aside and are not whole again.
+/// It may be repeated.
 ///
 /// # Errors
 /// That of the first end that cannot be reached; the other is cleaned all the same.
@@ -167,12 +176,18 @@ pub async fn forget_cdc(
     source: &Arc<dyn Connector>,
     target: &Arc<dyn Connector>,
     task: &str,
-) -> Result<Vec<KeyNotRestored>, RunError> {
+) -> Result<Forgotten, RunError> {
     let at_source = release_log(source, task);
     let at_target = async {
         let mut target = target.target().await?;
+        let was_known = target.knows(task).await?;
         let fence = target.claim(task).await?;
-        target.forget(&fence).await
+        let was_known = was_known || target.has_put_aside(&fence).await?;
+        let not_restored = target.forget(&fence).await?;
+        Ok(Forgotten {
+            was_known,
+            not_restored,
+        })
     };
     let (source, target) = tokio::join!(at_source, at_target);
     source.map_err(RunError::Source)?;

@@ -118,6 +118,7 @@ impl Building<'_> {
                 // What follows does not wait for objects; they are made when it ends.
                 Err(error) if stage == Stage::Resumed && !is_fenced(&error) => {
                     warn!(task = self.fence.task, %error, "objects of the tables wait until no more changes follow");
+                    self.progress.objects_break_off();
                     break;
                 }
                 Err(error) => return Err(error),
@@ -218,12 +219,8 @@ impl Building<'_> {
 
     /// Whether a table that it needs has no rows, or not all, or came after the load; then it is reported as not made.
     fn is_hopeless(&self, step: &ObjectStep) -> bool {
-        let tables = self.progress.snapshot().tables;
         let mut needed = step.table.iter().chain(&step.needs);
-        let Some(lacking) = needed.find(|name| {
-            let state = tables.get(name).map(|table| table.state);
-            state != Some(TableState::Completed)
-        }) else {
+        let Some(lacking) = needed.find(|table| !self.progress.is_loaded(table)) else {
             return false;
         };
         warn!(target: TOLD, task = self.fence.task, object = step.name, table = %lacking, "the object is not made, because the table is not loaded");

@@ -131,6 +131,16 @@ impl Progress {
         self.objects(|objects| objects.total = objects.total.saturating_sub(1));
     }
 
+    /// Those that are left wait until no more changes follow.
+    pub(super) fn objects_break_off(&self) {
+        self.objects(|objects| {
+            let left = objects.total.saturating_sub(objects.results.len());
+            objects.total -= left;
+            objects.waiting += left;
+            objects.running.clear();
+        });
+    }
+
     /// Counts a fault of the environment, and answers how many there were.
     pub(super) fn object_faults(&self) -> u32 {
         let mut count = 0;

@@ -40,7 +40,7 @@ impl Worker {
                     Some(target) => target,
                     None => self.connector.target().await.map_err(RunError::Target)?,
                 };
-                if !self.make_together(&mut *connected, steps).await? {
+                if !self.make_together(&mut connected, steps).await? {
                     for step in steps {
                         connected = self.make(connected, step).await?;
                     }
@@ -134,7 +134,7 @@ impl Worker {
     /// Makes several objects of one table at once. `false`: they are to be made one by one.
     async fn make_together(
         &self,
-        target: &mut dyn Target,
+        target: &mut Box<dyn Target>,
         steps: &[ObjectStep],
     ) -> Result<bool, RunError> {
         if steps.len() < 2 || steps.iter().any(|step| self.is_denied(step)) {
@@ -142,9 +142,15 @@ impl Worker {
         }
         let began = Instant::now();
         self.progress.object_begins(&steps[0].name);
-        let made = target.make_together(&self.fence, steps).await;
-        let Some(outcomes) = made.map_err(RunError::Target)? else {
-            return Ok(false);
+        let outcomes = match target.make_together(&self.fence, steps).await {
+            Ok(Some(outcomes)) => outcomes,
+            Ok(None) => return Ok(false),
+            // It lasts: each is tried, and told, by itself.
+            Err(Error::Transient(_)) if self.progress.object_faults() > self.faults_max => {
+                *target = self.connector.target().await.map_err(RunError::Target)?;
+                return Ok(false);
+            }
+            Err(error) => return Err(RunError::Target(error)),
         };
         for (step, outcome) in steps.iter().zip(outcomes) {
             let state = match outcome {

@@ -84,6 +84,18 @@ async fn caught_up_and_forgotten(from: Engine, to: Engine) {
     arena.steps(5);
     arena.wait_for_mark(&mut following);
     following.interrupt();
+    // A load alone would call the tables complete, and let go of the log.
+    let said = arena.ends.run("migrate", &["--json", "--resume"]);
+    assert_eq!(said.exit_code, Some(2), "{said:?}");
+    assert_refused(&said, &["has followed its source", "--until-caught-up"]);
+    assert_eq!(said.event("finished")["outcome"], "failed");
+    // Nor is a migration of other tables forgotten in its place.
+    let other = ["--exclude", "nothing.%"];
+    let said = arena.ends.run_well("forget", &other);
+    assert!(
+        said.out.contains("nothing was kept for a migration named"),
+        "{said:?}"
+    );
     arena.workload.may_truncate = true;
     arena.steps(10);
     let until = ["--json", "--resume", "--until-caught-up"];
@@ -107,7 +119,8 @@ async fn caught_up_and_forgotten(from: Engine, to: Engine) {
     let said = arena.ends.run("migrate", &until);
     assert_refused(&said, &["resume"]);
     // There is nothing left to forget.
-    arena.ends.run_well("forget", &[]);
+    let said = arena.ends.run_well("forget", &[]);
+    assert!(said.out.contains("nothing was kept"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,6 +210,94 @@ fn a_table_without_row_versions_is_refused_before_anything_starts() {
         ends.run_well("migrate", &["--until-caught-up"]);
         ends.run_well("forget", &[]);
     }
+}
+
+/// A target with a table that somebody has locked, so that what follows cannot come to its end.
+fn while_locked(ends: &Ends, run: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            ends.target
+                .sql("begin; lock table t in exclusive mode; select pg_sleep(600)")
+        });
+        let asleep =
+            "from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+        let count = format!("select count(*) {asleep}");
+        wait_until(|| ends.target.sql(&count).unwrap() == "1\n");
+        run();
+        let end = format!("select pg_terminate_backend(pid) {asleep}");
+        ends.target.sql(&end).unwrap();
+        holder.join().unwrap().unwrap_err();
+    });
+}
+
+#[test]
+fn what_is_interrupted_before_it_has_caught_up_is_no_success() {
+    let ends = Ends::between(Engine::Postgres15, Engine::Postgres18, "behind");
+    ends.source
+        .sql("create table t (id int primary key); insert into t values (1)")
+        .unwrap();
+    ends.run_well("migrate", &["--until-caught-up"]);
+    ends.source.sql("insert into t values (2)").unwrap();
+    let until = ["--json", "--resume", "--until-caught-up"];
+    while_locked(&ends, || {
+        let mut following = Following::start(&ends, &until);
+        following.wait_until("it follows", Following::is_following);
+        following.signal(Signal::SIGTERM);
+        let said = following.end();
+        assert_eq!(said.exit_code, Some(130), "{said:?}");
+        assert_eq!(said.event("finished")["outcome"], "interrupted");
+        assert!(said.err.contains("--resume"), "{said:?}");
+    });
+    assert_eq!(ends.arrived("t"), 1);
+    ends.run_well("migrate", &until);
+    assert_eq!(ends.arrived("t"), 2);
+    ends.run_well("forget", &[]);
+}
+
+#[test]
+fn a_load_alone_over_what_was_followed_gives_up_the_log() {
+    let ends = Ends::between(Engine::Postgres15, Engine::Postgres18, "alone");
+    ends.source
+        .sql("create table t (id int primary key); insert into t values (1)")
+        .unwrap();
+    ends.run_well("migrate", &["--until-caught-up"]);
+    assert_eq!(held(&ends).lines().count(), 2);
+    ends.source.sql("insert into t values (2)").unwrap();
+    ends.run_well("migrate", &[]);
+    assert_eq!((ends.arrived("t"), held(&ends)), (2, String::new()));
+}
+
+#[test]
+fn following_that_ends_with_a_table_in_error_is_incomplete() {
+    let ends = Ends::between(Engine::Postgres15, Engine::Postgres18, "in_error");
+    ends.source
+        .sql("create table t (id int primary key); create table u (id int primary key); insert into u values (1)")
+        .unwrap();
+    ends.target
+        .sql("create table u (id int primary key, missing int not null)")
+        .unwrap();
+    let options = ["--json", "--follow", "--prepare", "do-nothing"];
+    let mut following = Following::start(&ends, &options);
+    following.wait_until_caught_up();
+    following.signal(Signal::SIGINT);
+    let said = following.end();
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    assert_eq!(said.event("finished")["outcome"], "tables_in_error");
+    ends.run_well("forget", &[]);
+}
+
+#[test]
+fn a_dry_run_of_following_refuses_what_cannot_be_followed() {
+    let ends = Ends::between(Engine::Mariadb1011, Engine::Postgres15, "dry_follow");
+    ends.source
+        .sql("create table good (id int primary key); create table bad (id int primary key) engine = MyISAM")
+        .unwrap();
+    let said = ends.run("migrate", &["--dry-run", "--follow"]);
+    assert_eq!(said.exit_code, Some(1), "{said:?}");
+    assert!(
+        said.out.contains("-- error: ") && said.out.contains("MyISAM"),
+        "{said:?}"
+    );
 }
 
 fn server_with(engine: Engine, name: &str, value: &str) -> Server {
