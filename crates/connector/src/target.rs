@@ -243,6 +243,11 @@ pub trait Target: Send {
         keys: KeyPolicy,
     ) -> Result<TargetTable, Error>;
 
+    /// Whether names of tables that differ in case alone are one table here.
+    async fn folds_names(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// What each column of a planned table holds. `keeps_tables`: a table that is there is kept, so that its own columns are what counts.
     async fn bounds(
         &mut self,

@@ -1,6 +1,6 @@
 //! Names and keys that would do something to a terminal or a script if they got there as they are.
 
-use whimbrel_testkit::{Engine, Server, TestDatabase};
+use whimbrel_testkit::{Engine, Server, ServerOptions, TestDatabase};
 
 use crate::{run, run_well};
 
@@ -81,4 +81,48 @@ fn keys_and_names_reach_a_terminal_visible_and_cut() {
     );
     assert!(keys.contains(&format!("({})", "x".repeat(150_000))));
     assert!(compared.out.contains("public.bad\\u001b[31mname\\nline2"));
+}
+
+#[test]
+fn tables_whose_names_differ_in_case_alone_replace_each_other_nowhere() {
+    let source = database("case_s");
+    source
+        .sql(
+            "create schema shop; create table shop.\"Orders\" (id int primary key); insert into shop.\"Orders\" values (1);
+             create table shop.orders (id int primary key); insert into shop.orders values (2), (3)",
+        )
+        .unwrap();
+    for folds in ["0", "1"] {
+        let options = ServerOptions {
+            settings: vec![("lower-case-table-names".to_owned(), folds.to_owned())],
+            ..ServerOptions::default()
+        };
+        let server = Server::private_with(Engine::Mariadb1011, options).unwrap();
+        // To this server it is the source's own, or another.
+        server.sql("create database `Shop`").unwrap();
+        let url = server.url();
+        let (server_url, _) = url.rsplit_once('/').unwrap();
+        let words = ["migrate", &source.url(), server_url, "--tables", "shop.%"];
+        if folds == "1" {
+            let said = run(&words);
+            assert_eq!(said.exit_code, Some(1), "{said:?}");
+            assert!(said.err.contains("differ in case alone"), "{said:?}");
+            continue;
+        }
+        run_well(&words);
+        let rows = |table: &str| server.sql(&format!("select count(*) from shop.{table}"));
+        assert_eq!((rows("`Orders`").unwrap(), rows("orders").unwrap()), ("1\n".to_owned(), "2\n".to_owned()));
+    }
+}
+
+/// An option names one schema; a pattern of the same letters would take others with it.
+#[test]
+fn a_schema_is_renamed_by_exactly_its_name() {
+    let (source, target) = (database("exact_s"), database("exact_t"));
+    source
+        .sql("create schema db_1; create schema db01; create table db_1.a (id int primary key); create table db01.b (id int primary key)")
+        .unwrap();
+    run_well(&["migrate", &source.url(), &target.url(), "--rename-schema", "db_1=new"]);
+    let made = "select schemaname, tablename from pg_tables where tablename in ('a', 'b') order by 2";
+    assert_eq!(target.sql(made).unwrap(), "new\ta\ndb01\tb\n");
 }

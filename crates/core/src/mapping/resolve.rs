@@ -269,6 +269,8 @@ impl<'a> Resolver<'a> {
             Action::ChangeDataType(data_type) => Some(data_type.column_type()),
             _ => None,
         });
+        // What the server computes has the type that comes of it; a rule for many columns does not mean it.
+        let change = change.filter(|(rule, _)| column.is_loaded() || rule.locator.names_column());
         let mask = self.rule_for(column, |action| match action {
             Action::Mask(mask) => Some(*mask),
             _ => None,

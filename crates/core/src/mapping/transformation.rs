@@ -97,11 +97,18 @@ pub(super) struct Transformation {
 impl Locator {
     pub(super) fn of_schema(schema: &str) -> Self {
         Self {
-            schema: Pattern::new(schema),
+            schema: Pattern::exact(schema),
             table: None,
             column: None,
             data_type: None,
         }
+    }
+
+    /// Whether one column is meant, by its name.
+    pub(super) fn names_column(&self) -> bool {
+        self.column
+            .as_ref()
+            .is_some_and(|column| !column.has_wildcard())
     }
 
     pub(super) fn has_schema(&self, schema: &str) -> bool {

@@ -95,7 +95,8 @@ pub async fn plan_full_load(
         let is_view = are_views.contains(&table.name);
         planned.push(plan_one((source, target), spec, table, is_view).await?);
     }
-    refuse_shared_targets(&mut planned);
+    let folds_names = target.folds_names().await.map_err(RunError::Target)?;
+    refuse_shared_targets(&mut planned, folds_names);
     planned.retain(|table| spec.selects(&table.source.name));
     if planned.is_empty() && spec.fails_without_tables {
         return Err(RunError::NoTables);
@@ -213,27 +214,37 @@ pub(crate) fn unfollowable(table: &Table) -> Option<TableFault> {
 }
 
 /// Two source tables must not flow into one target table: the second to be prepared would wipe out the first.
-fn refuse_shared_targets(planned: &mut [PlannedTable]) {
+fn refuse_shared_targets(planned: &mut [PlannedTable], folds_names: bool) {
+    let place = |name: &TableName| {
+        if folds_names {
+            TableName::new(name.schema.to_lowercase(), name.name.to_lowercase())
+        } else {
+            name.clone()
+        }
+    };
     let mut sources: HashMap<TableName, Vec<TableName>> = HashMap::new();
     for table in planned.iter() {
         if let Ok(target) = &table.target {
-            sources
-                .entry(target.name.clone())
-                .or_default()
-                .push(table.source.name.clone());
+            let sharing = sources.entry(place(&target.name)).or_default();
+            sharing.push(table.source.name.clone());
         }
     }
     for table in planned {
         let Ok(target) = &table.target else { continue };
-        let sharing = &sources[&target.name];
+        let sharing = &sources[&place(&target.name)];
         if sharing.len() > 1 {
             let others: Vec<String> = sharing
                 .iter()
                 .filter(|name| **name != table.source.name)
                 .map(ToString::to_string)
                 .collect();
+            let why = if folds_names {
+                " (names that differ in case alone are one to this server)"
+            } else {
+                ""
+            };
             table.target = Err(format!(
-                "the target table {} would also receive {}; change the renaming rules so that each table has its own",
+                "the target table {} would also receive {}{why}; change the renaming rules so that each table has its own",
                 target.name,
                 others.join(", ")
             ));

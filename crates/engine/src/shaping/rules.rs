@@ -198,8 +198,14 @@ fn pick_of(
 
 /// What becomes of a column's cells.
 fn cell_of(table: &Table, source: &Column, column: &TargetColumn) -> Result<CellShape, Error> {
-    // A hash may need a longer type: what is hidden is of the type before it.
-    let to = column.retyped.as_ref().unwrap_or(&source.ty);
+    let text = ColumnType::Text { bytes_max: None };
+    let to = match (&column.retyped, column.mask) {
+        // A hash may need a longer type: what is hidden is of the type before it.
+        (Some(retyped), _) => retyped,
+        // It is one of the characters, to which spaces at the end do not belong.
+        (None, Some(Mask::Hash)) if matches!(source.ty, ColumnType::Char { .. }) => &text,
+        (None, _) => &source.ty,
+    };
     let make = if Conversion::keeps_all(&source.ty, to) {
         Make::Same
     } else {

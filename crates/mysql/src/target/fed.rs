@@ -21,7 +21,7 @@ const NOTING: &str = "note which tables the task feeds";
 
 /// Whether names that differ in case alone are one table of the server. The notes have such names in small letters; the server's own rules
 /// for other letters than those of ASCII are much like ours, and one collision too many is told to the user.
-async fn folds_case(connection: &mut Connection) -> Result<bool, WireError> {
+pub(super) async fn folds_case(connection: &mut Connection) -> Result<bool, WireError> {
     let row = connection.row("SELECT @@lower_case_table_names").await?;
     Ok(row.is_some_and(|row| row.text(0) != "0"))
 }

@@ -32,7 +32,7 @@ use self::loader::MysqlLoader;
 pub(crate) use self::stall::DiskWatch;
 use crate::catalog;
 use crate::connect::connect;
-use crate::errors::of_table;
+use crate::errors::{general, of_table};
 use crate::options::Options;
 use crate::types::{self, plan_columns};
 use crate::wire::{Connection, Purpose};
@@ -263,6 +263,11 @@ impl Target for MysqlTarget {
         self.mark(fence).await?;
         let noted = control::rebase(&mut self.connection, fence, table, planned_at).await;
         self.clean_up(noted).await
+    }
+
+    async fn folds_names(&mut self) -> Result<bool, Error> {
+        let folds = fed::folds_case(&mut self.connection).await;
+        folds.map_err(|error| general(error, "ask how the server compares names of tables"))
     }
 
     async fn fed_by_others(

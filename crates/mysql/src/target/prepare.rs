@@ -2,6 +2,7 @@ use whimbrel_connector::{Error, KeyPolicy, PrepareMode, TargetColumn, TargetTabl
 use whimbrel_core::{ChunkBounds, Engine, Position};
 
 use super::control::{self, Held};
+use super::fed::folds_case;
 use super::kept_objects;
 use super::run;
 use crate::catalog;
@@ -118,10 +119,9 @@ pub(super) async fn prepare(
     control::check_fence(connection, fence, Held::Now).await?;
     let source = &table.source.name;
     let failed = |error| of_table(error, source, "look for the target table");
-    let databases = catalog::databases(connection).await.map_err(failed)?;
-    if !databases
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(&table.name.schema))
+    if !has_database(connection, &table.name.schema)
+        .await
+        .map_err(failed)?
     {
         run(
             connection,
@@ -193,6 +193,16 @@ async fn check_kept(
     super::layout::Layout::read(connection, table)
         .await
         .map(drop)
+}
+
+/// Whether the server has a database of this name, which may be another to it than one in other case.
+async fn has_database(connection: &mut Connection, name: &str) -> Result<bool, WireError> {
+    let databases = catalog::databases(connection).await?;
+    if databases.iter().any(|database| database == name) {
+        return Ok(true);
+    }
+    let is_it = |database: &String| database.to_lowercase() == name.to_lowercase();
+    Ok(databases.iter().any(is_it) && folds_case(connection).await?)
 }
 
 /// Whether a table's storage engine has transactions, so that rows and what is recorded of them appear together.

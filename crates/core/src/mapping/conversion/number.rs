@@ -188,7 +188,8 @@ pub(super) fn to_float32<'v>(value: &Value<'_>) -> Result<Value<'v>, &'static st
                 reason = "what is lost is looked for"
             )]
             let single = *number as f32;
-            if f64::from(single).to_bits() != number.to_bits() {
+            let is_same = f64::from(single).to_bits() == number.to_bits();
+            if !is_same && single.to_string() != number.to_string() {
                 return Err(NOT_EXACT);
             }
             single

@@ -133,8 +133,8 @@ fn example_16_types_of_all_columns_of_one_type() {
     let change = json!({"rule-type": "transformation", "rule-id": 2, "rule-target": "column", "rule-action": "change-data-type",
         "object-locator": {"schema-name": "public", "table-name": "t", "column-name": "%", "data-type": "int4"},
         "data-type": {"type": "int8"}});
-    let source = table(&[("a", INT4), ("b", numeric(10, 2))]);
-    let rules = resolved(&[change], &source);
+    let mut source = table(&[("a", INT4), ("b", numeric(10, 2))]);
+    let rules = resolved(std::slice::from_ref(&change), &source);
     let types: Vec<_> = rules
         .columns
         .iter()
@@ -145,6 +145,12 @@ fn example_16_types_of_all_columns_of_one_type() {
         unsigned: false,
     };
     assert_eq!(types, [(int8, true), (numeric(10, 2), false)]);
+    // What the server computes is not meant.
+    source.columns[1].ty = INT4;
+    source.columns[1].generation = Generation::Computed;
+    let rules = resolved(&[change], &source);
+    let is_retyped: Vec<bool> = rules.columns.iter().map(|column| column.is_retyped).collect();
+    assert_eq!(is_retyped, [true, false]);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) enum Input {
         usage: Usage,
         /// Its type has no fractions, so that a division is one of whole numbers.
         is_whole: bool,
+        /// Spaces at the end of its values are none of their characters.
+        is_padded: bool,
     },
     /// What is known of the row's change.
     Header(Header),
@@ -86,6 +88,7 @@ impl Input {
                         }
                         _ => matches!(ty, Some(ColumnType::Int { .. })),
                     },
+                    is_padded: matches!(ty, Some(ColumnType::Char { .. })),
                 }
             }
         })
@@ -118,8 +121,13 @@ impl Input {
                 place,
                 usage,
                 is_whole,
+                is_padded,
             } => {
                 let value = row.get(*place).unwrap_or(&Value::Null);
+                let value = match value {
+                    Value::Text(text) if *is_padded => &Value::Text(text.trim_end_matches(' ')),
+                    value => value,
+                };
                 argument(value, *usage, *is_whole).ok_or_else(|| {
                     format!("column {name} has a number that is compared or computed with and that SQLite has not: one of too many digits, NaN or an infinity; CAST(${name} AS TEXT) is its text")
                 })
@@ -134,7 +142,7 @@ fn argument<'v>(value: &Value<'v>, usage: Usage, is_whole: bool) -> Option<Argum
         Value::Null | Value::NotSent => Argument::Null,
         Value::Bool(flag) => Argument::Integer(i64::from(flag)),
         Value::Int(number) => Argument::Integer(number),
-        Value::Float32(number) if !number.is_nan() => Argument::Real(f64::from(number)),
+        Value::Float32(number) if !number.is_nan() => Argument::Real(of_same_digits(number)),
         Value::Float64(number) if !number.is_nan() => Argument::Real(number),
         Value::UInt(number) if i64::try_from(number).is_ok() => {
             Argument::Integer(number.cast_signed())
@@ -153,6 +161,11 @@ fn argument<'v>(value: &Value<'v>, usage: Usage, is_whole: bool) -> Option<Argum
         Value::TimestampTz(moment) => Argument::Text(in_text(&Value::Timestamp(moment)).into()),
         ref other => Argument::Text(in_text(other).into()),
     })
+}
+
+/// The number whose shortest digits are those of a shorter one: 0.1 is 0.1, and not what four bytes hold in its place.
+fn of_same_digits(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
 }
 
 /// The number of SQLite that is this one: the floating-point number whose shortest digits are its own, or a whole one. Which of them is

@@ -90,7 +90,7 @@ impl Expression {
         }
         // A comment at the end goes on to the end of its line.
         sql.push_str("\n)");
-        let called = Sandbox::new()?.check(&sql)?;
+        let called = Sandbox::new(1)?.check(&sql)?;
         let indicates = called.contains(functions::INDICATOR);
         if indicates && inputs.iter().any(|input| !matches!(input, Input::Name(_))) {
             return Err(
@@ -122,7 +122,7 @@ impl Expression {
         };
         let mut scratch = Scratch::default();
         let cell = self
-            .evaluate(&mut Sandbox::new()?, event, &[], &mut scratch)
+            .evaluate(&mut Sandbox::new(1)?, event, &[], &mut scratch)
             .map_err(|_| "an operation_indicator whose characters fit the column's type")?;
         let mut flag = Vec::new();
         write_text(&cell.value(&scratch), &mut flag);
@@ -289,6 +289,9 @@ impl Expressions {
     fn sandbox(&self) -> Result<Sandbox, String> {
         let idle = self.idle.lock();
         let idle = idle.unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(Sandbox::new, Ok)
+        match idle {
+            Some(sandbox) => Ok(sandbox),
+            None => Sandbox::new(self.all.len()),
+        }
     }
 }

@@ -38,7 +38,7 @@ impl NameExpressions for EvaluatedNames {
         SANDBOX.with_borrow_mut(|kept| {
             let sandbox = match kept {
                 Some(sandbox) => sandbox,
-                none => none.insert(Sandbox::new()?),
+                none => none.insert(Sandbox::new(1)?),
             };
             evaluate(sandbox, &sql, &arguments)
         })

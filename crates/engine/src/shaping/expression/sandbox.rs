@@ -60,10 +60,16 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
+    /// A sandbox for so many expressions, each of which is prepared once.
+    ///
     /// # Errors
     /// SQLite's words, where there is no memory for it.
-    pub(super) fn new() -> Result<Self, String> {
-        Self::open().map_err(|error| error.to_string())
+    pub(super) fn new(expression_count: usize) -> Result<Self, String> {
+        let sandbox = Self::open().map_err(|error| error.to_string())?;
+        sandbox
+            .connection
+            .set_prepared_statement_cache_capacity(expression_count);
+        Ok(sandbox)
     }
 
     fn open() -> Result<Self, rusqlite::Error> {
