@@ -93,33 +93,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let programs = Programs::find(&contenders, args.with_peers)?;
     let mut servers = Servers::new(args.scale);
-    let mut outcomes = Vec::new();
-    let mut versions = Vec::new();
-    for case in cases {
-        servers.start(case.source, Role::Source)?;
-        servers.start(case.target, Role::Target)?;
-        for engine in [case.source, case.target] {
-            if !versions.iter().any(|(known, _)| *known == engine) {
-                let role = if engine == case.source {
-                    Role::Source
-                } else {
-                    Role::Target
-                };
-                versions.push((engine, version(servers.get(engine, role)?)?));
-            }
-        }
-        let outcome = measure(case, args.rounds, &contenders, &programs, &servers);
-        println!("{}", report::section(&outcome));
-        outcomes.push(outcome);
-    }
-    let text = report::document(args.scale, args.rounds, &versions, &outcomes);
+    let names = case_names();
     let output = args
         .output
         .clone()
         .unwrap_or_else(|| tree().join("bench/RESULTS.md"));
-    report::write(&output, &text)?;
-    println!("written to {}", output.display());
+    for case in cases {
+        let mut versions = Vec::new();
+        for (engine, role) in [(case.source, Role::Source), (case.target, Role::Target)] {
+            servers.start(engine, role)?;
+            if versions.iter().all(|(known, _)| *known != engine) {
+                versions.push((engine, version(servers.get(engine, role)?)?));
+            }
+        }
+        let outcome = measure(case, args.rounds, &contenders, &programs, &servers);
+        let measured = report::circumstances(args.rounds, args.scale, &versions);
+        println!("{}", report::section(&outcome, &measured));
+        // After each case, so that a run that is broken off has not measured for nothing.
+        let before = std::fs::read_to_string(&output).unwrap_or_default();
+        report::write(&output, &report::updated(&before, &names, &outcome, &measured))?;
+        println!("written to {}", output.display());
+    }
     Ok(())
+}
+
+fn case_names() -> Vec<&'static str> {
+    cases(&[]).iter().map(|case| case.name).collect()
 }
 
 fn cases(parts: &[String]) -> Vec<Case> {

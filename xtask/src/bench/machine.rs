@@ -1,6 +1,7 @@
 //! The machine a measurement ran on, in the words that matter for comparing and none that identify it.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 
 /// One line: processor, cores, memory, system.
@@ -15,6 +16,15 @@ pub(crate) fn description() -> String {
     format!(
         "{processor}, {cores} cores, {memory_gib} GiB of memory, {}",
         system.trim_matches('"')
+    )
+}
+
+/// The day, as the machine has it.
+pub(crate) fn date() -> String {
+    let told = Command::new("date").arg("+%F").output();
+    told.map_or_else(
+        |_| "an unknown day".to_owned(),
+        |told| String::from_utf8_lossy(&told.stdout).trim().to_owned(),
     )
 }
 

@@ -1,5 +1,6 @@
 //! Medians, ratios and the text of `bench/RESULTS.md`.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -10,44 +11,60 @@ use super::full_load::{Outcome, Score};
 use super::machine;
 use super::measure::Usage;
 
-/// The whole document.
-pub(crate) fn document(
-    scale: f64,
-    rounds: usize,
-    versions: &[(Engine, String)],
-    outcomes: &[Outcome],
-) -> String {
-    let versions: Vec<String> = versions
-        .iter()
-        .map(|(engine, version)| format!("{} {version}", engine.scheme()))
+/// What the figures of every case have in common.
+const ABOUT: &str = "# Full load, measured
+
+Written by `cargo x bench full-load`, case by case; run it to get the numbers of your machine, or `--case PART` to get those of some cases anew.
+
+- Servers run on the same machine as the tools, with `fsync` and its like on, buffers of 1 to 2 GB and the binary log on. Data: TPC-H.
+- Each number is the median of the rounds. In a round every contender has one turn, into an emptied target, and every row is counted afterwards. The ratio is the median \
+of the ratios to the floor of the same round. A tool that takes more than two and a half times as long as the floor has one turn only. Only numbers of one table compare: \
+neighbours on the machine move the same item by up to half from one hour to the next.
+- The floor is the engines' own clients in a pipe, see `xtask/src/bench/floors.rs`. Processor time and memory are those of the tool, without the servers; memory is that of its \
+largest process.
+";
+
+/// What stands before the name of a case.
+const HEADING: &str = "\n## ";
+
+/// The document with the section of one case made anew, and those of the others as they were, in the order of `cases`.
+pub(crate) fn updated(before: &str, cases: &[&str], outcome: &Outcome, measured: &str) -> String {
+    let name_of = |section: &str| section.lines().next().unwrap_or_default().to_owned();
+    let known: HashMap<String, &str> = before
+        .split(HEADING)
+        .skip(1)
+        .map(|section| (name_of(section), section.trim_end()))
         .collect();
-    let mut text = format!(
-        "# Full load, measured\n\n\
-         Written by `cargo x bench full-load`; run it to get the numbers of your machine.\n\n\
-         - Machine: {}.\n\
-         - Servers: {}, on the same machine as the tools, with `fsync` and its like on, buffers of 1 to 2 GB \
-           and the binary log on.\n\
-         - Data: TPC-H at scale {scale}.\n\
-         - Each number is the median of {rounds} rounds. In a round every contender has one turn, into an \
-           emptied target, and every row is counted afterwards. The ratio is the median of the ratios to \
-           the floor of the same round. A tool that takes more than two and a half times as long as the floor has \
-           one turn only. Only numbers of one table compare: neighbours on the machine \
-           move the same item by up to half from one hour to the next.\n\
-         - The floor is the engines' own clients in a pipe, see `xtask/src/bench/floors.rs`. Processor time \
-           and memory are those of the tool, without the servers; memory is that of its largest \
-           process.\n",
-        machine::description(),
-        versions.join(", "),
-    );
-    for outcome in outcomes {
-        text.push('\n');
-        text.push_str(&section(outcome));
+    let mut text = ABOUT.to_owned();
+    for case in cases {
+        if *case == outcome.case.name {
+            text.push('\n');
+            text.push_str(&section(outcome, measured));
+        } else if let Some(section) = known.get(*case) {
+            text.push_str(HEADING);
+            text.push_str(section);
+            text.push('\n');
+        }
     }
     text
 }
 
+/// When, where and how a case was measured.
+pub(crate) fn circumstances(rounds: usize, scale: f64, versions: &[(Engine, String)]) -> String {
+    let versions: Vec<String> = versions
+        .iter()
+        .map(|(engine, version)| format!("{} {version}", engine.scheme()))
+        .collect();
+    format!(
+        "Measured on {} in {rounds} rounds at scale {scale}: {}; {}",
+        machine::date(),
+        versions.join(", "),
+        machine::description(),
+    )
+}
+
 /// The table of one case.
-pub(crate) fn section(outcome: &Outcome) -> String {
+pub(crate) fn section(outcome: &Outcome, measured: &str) -> String {
     let case = &outcome.case;
     let keys = if case.keys {
         "with primary keys"
@@ -56,7 +73,7 @@ pub(crate) fn section(outcome: &Outcome) -> String {
     };
     let rows = thousands(outcome.row_count);
     let mut text = format!(
-        "## {}\n\n{rows} rows, {keys}.\n\n\
+        "## {}\n\n{rows} rows, {keys}. {measured}.\n\n\
          | tool | wall, s | of the floor | processor, s | µs a row | peak, MB | rounds, s |\n\
          |---|---:|---:|---:|---:|---:|---|\n",
         case.name
@@ -158,6 +175,7 @@ fn thousands(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::full_load::Case;
 
     fn score(contender: Contender, walls_s: &[f64]) -> Score {
         let usage = |wall_s: &f64| Usage {
@@ -170,6 +188,43 @@ mod tests {
             usages: walls_s.iter().map(usage).collect(),
             failure: None,
         }
+    }
+
+    fn outcome(name: &'static str, wall_s: f64) -> Outcome {
+        Outcome {
+            case: Case {
+                name,
+                source: Engine::Postgres15,
+                target: Engine::Postgres15,
+                tables: Vec::new(),
+                keys: false,
+            },
+            row_count: 1_000_000,
+            scores: vec![score(Contender::Floor, &[wall_s])],
+        }
+    }
+
+    #[test]
+    fn a_case_that_is_measured_anew_leaves_the_others_as_they_were() {
+        let cases = ["one", "two", "three"];
+        let of = |before: &str, name, wall_s| {
+            updated(before, &cases, &outcome(name, wall_s), "Measured today")
+        };
+        let first = of("", "three", 3.0);
+        let second = of(&first, "one", 1.0);
+        let third = of(&second, "three", 4.0);
+        let shown = |text: &str| -> Vec<String> {
+            let lines = text.lines();
+            let lines = lines.filter(|line| line.starts_with("## ") || line.starts_with("| floor"));
+            lines.map(|line| line.chars().take(13).collect()).collect()
+        };
+        assert_eq!(shown(&first), ["## three", "| floor | 3.0"]);
+        assert_eq!(
+            shown(&third),
+            ["## one", "| floor | 1.0", "## three", "| floor | 4.0"]
+        );
+        // What is written again is the same to the last character.
+        assert_eq!(of(&third, "three", 4.0), third);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::support::{
     INT4, TEXT, column_rule, filtered, names, numeric, read, refusal, resolved, settings, table,
     table_rule, varchar,
 };
-use crate::{ColumnType, TableName, Value};
+use crate::{ColumnType, Generation, TableName, Value};
 
 fn selection(rules: &[(&str, &str, &str)]) -> TableMappings {
     let rule = |(place, (action, schema, table)): (usize, &(&str, &str, &str))| {
