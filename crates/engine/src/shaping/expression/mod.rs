@@ -19,7 +19,7 @@ mod usage;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use whimbrel_core::mapping::{Conversion, Part, parts};
+use whimbrel_core::mapping::{Conversion, Part, parts, tokens};
 use whimbrel_core::{ColumnType, Table, TableName, Value, write_text};
 
 use super::cell::NoCell;
@@ -176,16 +176,42 @@ fn is_pure(text: &str, called: &BTreeSet<String>, inputs: &[Input]) -> bool {
     let calls = |names: &[&str]| names.iter().any(|name| called.contains(*name));
     let names_no_column = !inputs.iter().any(|input| input.place().is_some());
     let lower = text.to_lowercase();
-    let compact: String = lower.chars().filter(|c| !c.is_whitespace()).collect();
-    // A function of time without an argument, or of 'now', tells the present time.
-    let asks_now = lower.contains("now")
-        || names_no_column
-        || OF_TIME
-            .iter()
-            .any(|name| compact.contains(&format!("{name}()")));
+    // A function of time without a time, or of 'now', tells the present time.
+    let asks_now = lower.contains("now") || names_no_column || gives_no_time(&lower);
     let is_of_event = inputs.iter().any(|input| matches!(input, Input::Header(_)));
     let tells_now = calls(OF_TIME) && asks_now;
     !(is_of_event || tells_now || calls(IMPURE))
+}
+
+/// Whether a function of time is called without a time: with nothing, or with the form of its text alone.
+fn gives_no_time(lower: &str) -> bool {
+    let tokens: Vec<&str> = tokens(lower).collect();
+    let mut calls = tokens.windows(2).enumerate();
+    calls.any(|(place, call)| {
+        if call[1] != "(" || !OF_TIME.contains(&call[0]) {
+            return false;
+        }
+        let arguments = argument_count(&tokens[place + 2..]);
+        arguments == 0 || (call[0] == "strftime" && arguments == 1)
+    })
+}
+
+/// How many arguments stand before the parenthesis that closes them.
+fn argument_count(tokens: &[&str]) -> usize {
+    if tokens.first() == Some(&")") {
+        return 0;
+    }
+    let (mut depth, mut count) = (0_usize, 1);
+    for token in tokens {
+        match *token {
+            "(" => depth += 1,
+            ")" if depth == 0 => break,
+            ")" => depth -= 1,
+            "," if depth == 0 => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 impl Expressions {
