@@ -104,7 +104,8 @@ fn created(pair: &KeyPair, is_json: bool) {
 /// A secret is shown once, so a key whose secret nobody has read is of no use.
 fn untold() -> Failure {
     let message = "the key cannot be written to the standard output, so none was made";
-    Failure::new(Exit::Failed, message).with_help("see to the place where the output goes, then run the command again")
+    Failure::new(Exit::Failed, message)
+        .with_help("see to the place where the output goes, then run the command again")
 }
 
 /// A moment as programs and people write it, to the second.

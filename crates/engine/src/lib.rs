@@ -25,7 +25,8 @@ mod validation;
 
 pub use cdc::{
     ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcOutcome, CdcSpec, CdcStart, ChangeCounts,
-    DdlPolicy, Forgotten, LeftOut, OnTruncate, Reloads, RowPolicy, StopTime, forget_cdc, release_log, run_cdc,
+    DdlPolicy, Forgotten, LeftOut, OnTruncate, Reloads, RowPolicy, StopTime, forget_cdc,
+    release_log, run_cdc,
 };
 pub use control_tables::{ControlTables, keep_control_tables};
 pub use data_errors::{DataErrors, Escalation};

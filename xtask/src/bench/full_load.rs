@@ -111,7 +111,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{}", report::section(&outcome, &measured));
         // After each case, so that a run that is broken off has not measured for nothing.
         let before = std::fs::read_to_string(&output).unwrap_or_default();
-        report::write(&output, &report::updated(&before, &names, &outcome, &measured))?;
+        report::write(
+            &output,
+            &report::updated(&before, &names, &outcome, &measured),
+        )?;
         println!("written to {}", output.display());
     }
     Ok(())

@@ -208,7 +208,11 @@ fn conclude(
     let (exit, failure) = match ended {
         Ok(Outcome::Done) => incomplete(&snapshot),
         Ok(Outcome::Stopped) => {
-            let help = if has_begun { resume_help(args) } else { BEGIN_HELP };
+            let help = if has_begun {
+                resume_help(args)
+            } else {
+                BEGIN_HELP
+            };
             screen.print(&format!("interrupted; {help}\n"));
             (Exit::Interrupted, None)
         }

@@ -111,7 +111,10 @@ fn tables_whose_names_differ_in_case_alone_replace_each_other_nowhere() {
         }
         run_well(&words);
         let rows = |table: &str| server.sql(&format!("select count(*) from shop.{table}"));
-        assert_eq!((rows("`Orders`").unwrap(), rows("orders").unwrap()), ("1\n".to_owned(), "2\n".to_owned()));
+        assert_eq!(
+            (rows("`Orders`").unwrap(), rows("orders").unwrap()),
+            ("1\n".to_owned(), "2\n".to_owned())
+        );
     }
 }
 
@@ -122,7 +125,14 @@ fn a_schema_is_renamed_by_exactly_its_name() {
     source
         .sql("create schema db_1; create schema db01; create table db_1.a (id int primary key); create table db01.b (id int primary key)")
         .unwrap();
-    run_well(&["migrate", &source.url(), &target.url(), "--rename-schema", "db_1=new"]);
-    let made = "select schemaname, tablename from pg_tables where tablename in ('a', 'b') order by 2";
+    run_well(&[
+        "migrate",
+        &source.url(),
+        &target.url(),
+        "--rename-schema",
+        "db_1=new",
+    ]);
+    let made =
+        "select schemaname, tablename from pg_tables where tablename in ('a', 'b') order by 2";
     assert_eq!(target.sql(made).unwrap(), "new\ta\ndb01\tb\n");
 }

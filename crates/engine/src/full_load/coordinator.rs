@@ -473,10 +473,7 @@ async fn claim(
 }
 
 /// Whether an earlier run has followed the source, which this one does not. Found out before the task is taken from a worker that does.
-async fn was_followed(
-    target: &mut dyn Target,
-    attempt: &Attempt<'_>,
-) -> Result<bool, RunError> {
+async fn was_followed(target: &mut dyn Target, attempt: &Attempt<'_>) -> Result<bool, RunError> {
     let spec = attempt.spec;
     if spec.is_followed || spec.joining.is_some() {
         return Ok(false);

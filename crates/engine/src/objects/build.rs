@@ -13,7 +13,7 @@ use whimbrel_core::objects::ObjectKind;
 use super::before::stand_aside;
 use super::worker::{Denied, Group, Worker};
 use super::{ObjectResult, ObjectState, TOLD, plan_objects};
-use crate::{FullLoadSpec, Progress, RunError, TableState};
+use crate::{FullLoadSpec, Progress, RunError};
 
 /// What stands for all objects where nobody knows which there are.
 const UNPLANNED: &str = "and all other objects";

@@ -687,10 +687,7 @@ pub(super) async fn checkpoint(
 }
 
 /// Whether there is one, whoever holds the task. No task has one without its control table.
-pub(super) async fn has_checkpoint(
-    connection: &mut Connection,
-    task: &str,
-) -> Result<bool, Error> {
+pub(super) async fn has_checkpoint(connection: &mut Connection, task: &str) -> Result<bool, Error> {
     let sql = format!(
         "SELECT 1 FROM {DATABASE}.awsdms_checkpoint WHERE task_name = {}",
         literal(task)
@@ -698,7 +695,10 @@ pub(super) async fn has_checkpoint(
     match connection.row(&sql).await {
         Ok(row) => Ok(row.is_some()),
         Err(WireError::Server(error)) if error.is_missing() => Ok(false),
-        Err(error) => Err(general(error, "look for the task's checkpoint at the target")),
+        Err(error) => Err(general(
+            error,
+            "look for the task's checkpoint at the target",
+        )),
     }
 }
 

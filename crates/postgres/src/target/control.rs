@@ -243,16 +243,16 @@ pub(super) async fn checkpoint(
 }
 
 /// Whether there is one, whoever holds the task. No task has one without its control table.
-pub(super) async fn has_checkpoint(
-    connection: &mut Connection,
-    task: &str,
-) -> Result<bool, Error> {
+pub(super) async fn has_checkpoint(connection: &mut Connection, task: &str) -> Result<bool, Error> {
     let sql = "SELECT 1 FROM awsdms_control.awsdms_task_epoch \
                WHERE task_name = $1 AND checkpoint IS NOT NULL";
     match connection.query_with(sql, &[Some(task)]).await {
         Ok(rows) => Ok(!rows.is_empty()),
         Err(error) if is_missing(&error) => Ok(false),
-        Err(error) => Err(general(error, "look for the task's checkpoint at the target")),
+        Err(error) => Err(general(
+            error,
+            "look for the task's checkpoint at the target",
+        )),
     }
 }
 

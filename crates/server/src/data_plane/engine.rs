@@ -102,8 +102,7 @@ impl DataPlane for EngineDataPlane {
                 Ok(())
             }
         };
-        let (at_source, at_target) =
-            tokio::join!(at_source, self.forget_at_target(target, task));
+        let (at_source, at_target) = tokio::join!(at_source, self.forget_at_target(target, task));
         at_source.and(at_target)
     }
 

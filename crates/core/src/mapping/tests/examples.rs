@@ -149,7 +149,11 @@ fn example_16_types_of_all_columns_of_one_type() {
     source.columns[1].ty = INT4;
     source.columns[1].generation = Generation::Computed;
     let rules = resolved(&[change], &source);
-    let is_retyped: Vec<bool> = rules.columns.iter().map(|column| column.is_retyped).collect();
+    let is_retyped: Vec<bool> = rules
+        .columns
+        .iter()
+        .map(|column| column.is_retyped)
+        .collect();
     assert_eq!(is_retyped, [true, false]);
 }
 

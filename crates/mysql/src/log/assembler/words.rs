@@ -415,7 +415,10 @@ mod tests {
             "TRUNCATE `mÃ¼ll`"
         );
         // What no library knows is read as UTF-8, as far as it is that.
-        assert_eq!(words_of(b"TRUNCATE `m\x81ll`", &head(cp850)), "TRUNCATE `m\u{FFFD}ll`");
+        assert_eq!(
+            words_of(b"TRUNCATE `m\x81ll`", &head(cp850)),
+            "TRUNCATE `m\u{FFFD}ll`"
+        );
     }
 
     #[test]
