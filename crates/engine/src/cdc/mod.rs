@@ -451,6 +451,13 @@ impl Run<'_> {
         target: &mut dyn Target,
         tables: &[Table],
     ) -> Result<BTreeSet<TableName>, RunError> {
+        let task = &self.spec.load.task;
+        // Where nothing has begun nothing is left behind either, and a load alone is not taken from its worker.
+        let has_begun = self.hold.fence().is_some()
+            || target.has_checkpoint(task).await.map_err(RunError::Target)?;
+        if !has_begun {
+            return Err(RunError::NothingToResume);
+        }
         let fence = self.claim(target).await?;
         let checkpoint = target.checkpoint(&fence).await.map_err(RunError::Target)?;
         let checkpoint = checkpoint.ok_or(RunError::NothingToResume)?;

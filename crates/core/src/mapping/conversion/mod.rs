@@ -22,6 +22,8 @@ pub struct Conversion {
     to: Kind,
     /// Blanks at the end of the text are padding.
     is_padded: bool,
+    /// Numbers have no type of their own, so that their digits tell which they are.
+    is_by_digits: bool,
 }
 
 /// What is made. These are the types that rules can name.
@@ -92,6 +94,7 @@ impl Conversion {
         takes.then_some(Self {
             to: kind,
             is_padded: matches!(from, ColumnType::Char { .. }),
+            is_by_digits: false,
         })
     }
 
@@ -101,6 +104,7 @@ impl Conversion {
         Some(Self {
             to,
             is_padded: false,
+            is_by_digits: true,
         })
     }
 
@@ -122,7 +126,7 @@ impl Conversion {
                 number::to_int(value, bits, unsigned).map(Converted::Value)
             }
             Kind::Decimal { precision } => number::to_decimal(value, precision, out),
-            Kind::Float32 => number::to_float32(value).map(Converted::Value),
+            Kind::Float32 => number::to_float32(value, self.is_by_digits).map(Converted::Value),
             Kind::Float64 => number::to_float64(value).map(Converted::Value),
             Kind::Text { chars_max } => text::to_text(value, chars_max, self.is_padded, out),
             Kind::Bytes { bytes_max } => text::to_bytes(value, bytes_max).map(Converted::Value),

@@ -178,7 +178,11 @@ fn push(out: &mut String, sign: &str, whole: &str, fraction: &str) {
     }
 }
 
-pub(super) fn to_float32<'v>(value: &Value<'_>) -> Result<Value<'v>, &'static str> {
+/// `is_by_digits`: a longer number is the shorter one whose shortest digits are its own.
+pub(super) fn to_float32<'v>(
+    value: &Value<'_>,
+    is_by_digits: bool,
+) -> Result<Value<'v>, &'static str> {
     let single = match value {
         Value::Float32(number) => *number,
         Value::Float64(number) if !number.is_finite() => of_special(*number),
@@ -188,8 +192,10 @@ pub(super) fn to_float32<'v>(value: &Value<'_>) -> Result<Value<'v>, &'static st
                 reason = "what is lost is looked for"
             )]
             let single = *number as f32;
-            let is_same = f64::from(single).to_bits() == number.to_bits();
-            if !is_same && single.to_string() != number.to_string() {
+            let has_same_digits = || single.to_string() == number.to_string();
+            if f64::from(single).to_bits() != number.to_bits()
+                && !(is_by_digits && has_same_digits())
+            {
                 return Err(NOT_EXACT);
             }
             single

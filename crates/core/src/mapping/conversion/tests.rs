@@ -181,6 +181,18 @@ fn floating_point_numbers_tell_the_same_digits_or_are_refused() {
 }
 
 #[test]
+fn a_number_without_a_type_is_the_shorter_one_of_the_same_digits() {
+    let conversion = Conversion::to(&ColumnType::Float32).unwrap();
+    let made = |number| {
+        let converted = conversion.convert(&Value::Float64(number), &mut String::new());
+        converted.map(|made| format!("{made:?}"))
+    };
+    assert_eq!(made(0.1).unwrap(), "Value(Float32(0.1))");
+    assert_eq!(made(f64::from(0.1_f32)).unwrap(), "Value(Float32(0.1))");
+    made(0.123_456_789_012).unwrap_err();
+}
+
+#[test]
 fn texts_are_those_that_servers_print() {
     for (value, expected) in [
         (Value::Int(-5), "Text(\"-5\")"),

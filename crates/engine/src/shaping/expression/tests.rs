@@ -421,6 +421,36 @@ fn changes_tell_their_commit_once_it_is_known() {
 }
 
 #[test]
+fn short_floating_point_numbers_are_what_their_digits_say() {
+    let tenth = Value::Float32(0.1);
+    assert_eq!(value("$a", &TEXT, tenth), "Text(\"0.1\")");
+    assert_eq!(value("$a", &ColumnType::Float32, tenth), "Float32(0.1)");
+    let is_tenth = "CASE WHEN $a = 0.1 THEN 'yes' END";
+    assert_eq!(value(is_tenth, &TEXT, tenth), "Text(\"yes\")");
+}
+
+#[test]
+fn padding_is_none_of_the_characters_of_an_expression() {
+    let mut table = table();
+    table.columns[0].ty = ColumnType::Char { length: Some(10) };
+    let mut expressions = Expressions::default();
+    let target = TableName::new("new_s", "new_t");
+    for text in ["$a || 'x'", "length($a)"] {
+        expressions.push(Expression::new(text, &TEXT, &table, &target).unwrap());
+    }
+    let row = [Value::Text("ab        "), Value::Text("B"), Value::Null];
+    let mut scratch = Scratch::default();
+    let mut made = |number| {
+        let cell = expressions
+            .evaluator()
+            .value(number, Event::LOAD, &row, &mut scratch)
+            .unwrap();
+        format!("{:?}", cell.value(&scratch))
+    };
+    assert_eq!([made(0), made(1)], ["Text(\"abx\")", "Text(\"2\")"]);
+}
+
+#[test]
 fn what_follows_from_the_row_alone_is_told_apart() {
     for (text, is_pure) in [
         ("$a || 'now'", true),
