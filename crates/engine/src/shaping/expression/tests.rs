@@ -432,7 +432,7 @@ fn short_floating_point_numbers_are_what_their_digits_say() {
 #[test]
 fn padding_is_none_of_the_characters_of_an_expression() {
     let mut table = table();
-    table.columns[0].ty = ColumnType::Char { length: Some(10) };
+    table.columns[0].ty = ColumnType::Char { length: 10 };
     let mut expressions = Expressions::default();
     let target = TableName::new("new_s", "new_t");
     for text in ["$a || 'x'", "length($a)"] {
