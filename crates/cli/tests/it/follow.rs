@@ -2,6 +2,7 @@
 
 mod acting;
 mod at_commit;
+mod deferrable;
 mod definitions;
 mod faults;
 mod forms;
