@@ -9,6 +9,7 @@ mod forms;
 mod joining;
 mod kept_log;
 mod lives;
+mod missed;
 mod partitions;
 mod process;
 mod rings;
