@@ -15,6 +15,7 @@ mod process;
 mod rings;
 mod standby;
 mod torture;
+mod triggers;
 mod two_tasks;
 mod workload;
 
