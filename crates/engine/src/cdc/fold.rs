@@ -580,7 +580,11 @@ impl RowSet for NetRows<'_> {
     }
 
     fn visit(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        for entry in &self.entries {
+        self.visit_behind(0, visit)
+    }
+
+    fn visit_behind(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        for entry in self.entries.iter().skip(skipped) {
             match (self.kind, entry.later.split_last()) {
                 (NetKind::Delete, _) => {
                     let Located { block, row } = entry.key;
