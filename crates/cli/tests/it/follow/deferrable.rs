@@ -38,8 +38,8 @@ fn a_table_whose_primary_key_becomes_deferrable_is_in_error_and_no_row_is_taken_
         assert_ne!(said.exit_code, Some(0), "{said:?}");
         assert_eq!(ends.arrived("good"), 1, "{said:?}");
         for (table, rows) in SHIFTED {
-            let remedy = format!("REPLICA IDENTITY FULL: several rows");
-            assert!(said.err.contains(&remedy), "{table}: {said:?}");
+            let remedy = "REPLICA IDENTITY FULL: several rows";
+            assert!(said.err.contains(remedy), "{table}: {said:?}");
             let as_loaded = format!("{table} where v = 'row ' || id");
             assert_eq!(ends.arrived(&as_loaded), u64::from(rows), "{said:?}");
         }
