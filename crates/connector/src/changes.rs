@@ -350,6 +350,18 @@ pub trait RowSet: Send + Sync {
     /// # Errors
     /// The visitor's, or that of decoding a row.
     fn visit(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error>;
+
+    /// Hands the rows behind the first `skipped` to `visit`. Whoever can skip rows without decoding them does.
+    ///
+    /// # Errors
+    /// As [`RowSet::visit`].
+    fn visit_behind(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        let mut seen = 0;
+        self.visit(&mut |cells| {
+            seen += 1;
+            if seen > skipped { visit(cells) } else { Ok(()) }
+        })
+    }
 }
 
 /// What became of a table's rows in a batch: at most one change per key, so that their order does not matter within a kind.

@@ -471,15 +471,16 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
-    /// A table is known by another name from now on.
+    /// A table is known by another name from now on, with all that is told of it.
     pub(crate) fn rename(&self, before: &TableName, after: &TableName) {
         let mut inner = self.lock();
-        if let Some(entry) = inner.tables.get(before).cloned() {
+        let gone = TableProgress {
+            state: TableState::Dropped,
+            ..TableProgress::new(0)
+        };
+        if let Some(entry) = inner.tables.get_mut(before) {
+            let entry = std::mem::replace(entry, gone);
             inner.tables.insert(after.clone(), entry);
-        }
-        if let Some(gone) = inner.tables.get_mut(before) {
-            gone.state = TableState::Dropped;
-            gone.message = None;
         }
         drop(inner);
         self.changed.notify_waiters();

@@ -2,17 +2,20 @@
 
 mod acting;
 mod at_commit;
+mod deferrable;
 mod definitions;
 mod faults;
 mod forms;
 mod joining;
 mod kept_log;
 mod lives;
+mod missed;
 mod partitions;
 mod process;
 mod rings;
 mod standby;
 mod torture;
+mod triggers;
 mod two_tasks;
 mod workload;
 

@@ -404,7 +404,12 @@ impl BatchWriter {
                     updates: missing(NetKind::Update, updates.row_count(), applied.updated),
                     deletes: missing(NetKind::Delete, deletes.row_count(), applied.deleted),
                 };
-                if self.names(missing) {
+                let does_otherwise =
+                    |rows: MissingRows, kind| rows.others > 0 && net.does_otherwise(kind);
+                if self.names(missing)
+                    || does_otherwise(missing.updates, NetKind::Update)
+                    || does_otherwise(missing.deletes, NetKind::Delete)
+                {
                     // The target tells how many were not there, not which.
                     self.applier.undo_net().await?;
                     return self.in_order(batch, &net.changes, counts).await;

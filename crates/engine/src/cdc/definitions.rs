@@ -66,6 +66,8 @@ pub(super) struct Barrier {
     wanted: Vec<TableName>,
     /// The name at the target that the table gets.
     feeds: Option<TableName>,
+    /// The table whose definition changes, with the name that it has then.
+    defines: Option<(TableName, TableName)>,
     then: Then,
 }
 
@@ -186,6 +188,7 @@ impl Barrier {
     fn leave_out(&mut self, id: TableId) {
         self.work = Some((Vec::new(), Vec::new()));
         self.feeds = None;
+        self.defines = None;
         self.then = Then::Leave(id);
     }
 
@@ -345,7 +348,6 @@ impl Follower<'_> {
         }
         if !is_same {
             info!(table = %after.name, "the definition of the table changed and is changed at the target");
-            self.count_ddl(&before.name, &after.name);
         }
         let (was, is) = (&before.target.name, after.target.name.clone());
         let is_moved = *was != is;
@@ -355,19 +357,14 @@ impl Follower<'_> {
                 now: Some(is.clone()),
             });
         }
+        let names = (before.name.clone(), after.name.clone());
+        let defines = (!is_same || names.0 != names.1).then_some(names);
         let then = Then::FollowAs(id, Box::new(after), Box::new(state));
         self.stand(definitions, records, then);
-        if let Some(barrier) = self.barrier.as_mut().filter(|_| is_moved) {
-            barrier.feeds = Some(is);
+        if let Some(barrier) = &mut self.barrier {
+            barrier.feeds = is_moved.then_some(is);
+            barrier.defines = defines;
         }
-    }
-
-    /// A changed definition counts for the table, under its new name from now on.
-    fn count_ddl(&mut self, before: &TableName, after: &TableName) {
-        if before != after {
-            self.progress.rename(before, after);
-        }
-        self.progress.count(after, |entry| entry.changes.ddls += 1);
     }
 
     /// The rows of a table are loaded again, under its name of now.
@@ -375,10 +372,10 @@ impl Follower<'_> {
         let records = [&before.name, now].map(|table| RecordChange::Remove {
             table: table.clone(),
         });
-        self.count_ddl(&before.name, now);
         let definitions = self.gives_way(&before.target);
         let is_renamed = before.name != *now;
         self.stand(definitions, records.into(), Then::Reload(id));
+        self.defines(&before.name, now);
         self.want(vec![now.clone()], is_renamed);
         self.stand_still(&[id], vec![before.target.name.clone()]);
     }
@@ -401,9 +398,8 @@ impl Follower<'_> {
         let (_, before) = self.tables.followed_as(id).map_err(RunError::Source)?;
         info!(table = %before.name, "the table was dropped at the source");
         let definitions = self.dropping(&before);
-        self.progress
-            .count(&before.name, |entry| entry.changes.ddls += 1);
         self.leave(id, &before, definitions);
+        self.defines(&before.name, &before.name);
         Ok(())
     }
 
@@ -574,8 +570,26 @@ impl Follower<'_> {
             stands: Standing::default(),
             wanted: Vec::new(),
             feeds: None,
+            defines: None,
             then,
         });
+    }
+
+    /// What is done counts as a change of the table's definition, and the table has its new name then.
+    fn defines(&mut self, before: &TableName, after: &TableName) {
+        if let Some(barrier) = &mut self.barrier {
+            barrier.defines = Some((before.clone(), after.clone()));
+        }
+    }
+
+    /// Shows what is done, before a load begins that shows the table by its new name.
+    fn defined(&mut self, barrier: &mut Barrier) {
+        if let Some((before, after)) = barrier.defines.take() {
+            self.uncommitted.define(before, after, self.progress);
+        }
+        if barrier.commits {
+            self.uncommitted.show(None, self.progress);
+        }
     }
 
     /// The target is ready: goes on behind the barrier.
@@ -583,6 +597,9 @@ impl Follower<'_> {
         let Some(mut barrier) = self.barrier.take() else {
             return Ok(());
         };
+        if let Controlled::Done { .. } = done {
+            self.defined(&mut barrier);
+        }
         if let (Controlled::Refused { why, .. }, Then::LoadAgain(_)) = (&done, &barrier.then) {
             self.not_loaded_again(&std::mem::take(&mut barrier.wanted), why);
         }
@@ -599,7 +616,7 @@ impl Follower<'_> {
         self.start_newcomers();
         let (Controlled::Done { is_split } | Controlled::Refused { is_split, .. }) = done;
         if is_split {
-            self.count(None);
+            self.uncommitted.show_rows(None, self.progress);
             // What was applied before the stream was opened stays so.
             let applied = &mut self.committed.changes_applied;
             *applied = barrier.changes_before.max(*applied);

@@ -9,6 +9,9 @@
 //! Of a table of which some rows alone arrive, a row that goes or changes may not have been there. One that went so and came again is
 //! deleted and inserted, and not updated.
 //!
+//! Where a net change meets no row that should be there, it may not be what its changes would have done (an update for a delete and an insert, a delete for a row
+//! that changes its key). Then the net changes are taken back, and the changes applied as they came.
+//!
 //! A change that cannot be expressed so (no key, a moved key with cells that nobody sent, an order that a correct source does not
 //! produce) is applied as it came, between the folded changes before and after it.
 //!
@@ -50,6 +53,8 @@ pub(super) struct NetTable {
     /// Whether the rows that its changes meet may not be there. The target tells how many rows it met and not which, so that a row that
     /// has to be there is not counted with those that need not.
     may_miss: Option<bool>,
+    /// A row changes its key in it.
+    moves_rows: bool,
 }
 
 /// Whether a row was there before the batch.
@@ -476,7 +481,21 @@ impl NetTable {
         let Some((first, later)) = versions else {
             return false;
         };
+        self.moves_rows = true;
         self.delete(old, before, false) && self.insert(new, first, later)
+    }
+
+    /// Whether net changes of a kind that meet no row may be made of changes that would have done otherwise: a row that goes and comes again is one that
+    /// changes, and comes all the same where it was not there; one that changes its key is one that goes and one that comes, and does not come then.
+    pub(super) fn does_otherwise(&self, missing: NetKind) -> bool {
+        match missing {
+            NetKind::Update => {
+                let mut entries = self.entries.iter();
+                entries.any(|entry| entry.is_anew && entry.takes(NetKind::Update))
+            }
+            NetKind::Delete => self.moves_rows,
+            NetKind::Insert => false,
+        }
     }
 
     /// How many rows of a kind may not be there, which is in order.
@@ -561,7 +580,11 @@ impl RowSet for NetRows<'_> {
     }
 
     fn visit(&self, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
-        for entry in &self.entries {
+        self.visit_behind(0, visit)
+    }
+
+    fn visit_behind(&self, skipped: usize, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+        for entry in self.entries.iter().skip(skipped) {
             match (self.kind, entry.later.split_last()) {
                 (NetKind::Delete, _) => {
                     let Located { block, row } = entry.key;

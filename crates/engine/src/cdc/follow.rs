@@ -4,7 +4,7 @@
 //! So the size of a batch follows the load by itself: a single transaction when little happens, thousands when the target is
 //! behind. Memory is bounded by the bytes that may wait; what waits in the stream beyond that holds the source back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     ChangeBlock, ChangeRows, ChangeStream, Checkpoint, LogEvent, Mutation, TableId, Target,
 };
-use whimbrel_core::{Position, TableName, clock};
+use whimbrel_core::{Position, clock};
 
-use super::apply::{BatchWriter, ChangeCounts};
+use super::apply::BatchWriter;
 use super::batch::{Batch, BatchEnd, Collector};
 use super::definitions::{Again, Barrier};
 use super::latency::{WaitingSince, latencies_ms, latency_ms};
 use super::newcomers::Newcomers;
 use super::tables::StreamTables;
+use super::uncommitted::Uncommitted;
 use super::writing::{Done, Finished, Work, Writing, finished};
 use super::{CdcOutcome, CdcSpec, StopTime};
 use crate::{Progress, RunError};
@@ -93,8 +94,7 @@ pub(super) struct Follower<'a> {
     pub(super) applied_before: u64,
     pub(super) waiting_since: WaitingSince,
     pub(super) again: Again,
-    /// What was done of a transaction that is not whole at the target: a cut takes it back, and it comes again.
-    pub(super) uncommitted: BTreeMap<TableName, ChangeCounts>,
+    pub(super) uncommitted: Uncommitted,
 }
 
 /// Where a run ends.
@@ -316,10 +316,11 @@ impl Follower<'_> {
                     self.spec.load.check_tables_in_error(self.progress)?;
                 }
                 for (table, counts) in counts {
-                    self.uncommitted.entry(table).or_default().add(&counts);
+                    self.uncommitted.add(table, &counts);
                 }
                 if let Some(end) = &end {
-                    self.count(Some(latencies_ms(end)));
+                    self.uncommitted
+                        .show(Some(latencies_ms(end)), self.progress);
                 }
                 let waiting_count = self.collector.size().1 as u64;
                 if end.is_some() {
@@ -342,16 +343,6 @@ impl Follower<'_> {
         self.end_if_caught_up();
         self.show_latency();
         Ok(writer)
-    }
-
-    /// Shows what was done, now that it is durable.
-    pub(super) fn count(&mut self, latencies_ms: Option<(u64, u64)>) {
-        for (table, counts) in std::mem::take(&mut self.uncommitted) {
-            self.progress.count(&table, |entry| {
-                entry.changes.add(&counts);
-                entry.latencies_ms = latencies_ms.or(entry.latencies_ms);
-            });
-        }
     }
 
     /// Rows and checkpoint are durable at the target: now the source may forget what comes before `kept_from`.
@@ -419,7 +410,7 @@ impl Follower<'_> {
             if let Err(error) = writer.leave_out_open().await {
                 warn!(%error, "what is open at the target could not be taken back, which happens when its connection ends");
             }
-            self.uncommitted.clear();
+            self.uncommitted.take_back(self.progress);
         }
         writer
     }

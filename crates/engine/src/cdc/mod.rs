@@ -40,6 +40,7 @@ mod reshape;
 mod session;
 mod spec;
 mod tables;
+mod uncommitted;
 mod writing;
 
 use std::collections::BTreeSet;
@@ -62,6 +63,7 @@ pub use spec::{
     ApplyErrors, BATCH_BYTES, BATCH_CHANGES, CdcEnd, CdcSpec, CdcStart, DdlPolicy, OnTruncate,
     Reloads, RowPolicy, StopTime,
 };
+use uncommitted::CutOff;
 
 use crate::data_errors::Tally;
 use crate::feeding;
@@ -112,6 +114,7 @@ pub async fn run_cdc(
     let _stalls = StallWatcher::start(target, &spec.load.task, progress);
     let tally = Tally::default();
     let mut lost_before = BTreeSet::new();
+    let mut cut_off = CutOff::new(progress);
     loop {
         let mut run = Run {
             source,
@@ -125,6 +128,7 @@ pub async fn run_cdc(
             faulted: None,
             tally: &tally,
             lost_before: &mut lost_before,
+            cut_off: &mut cut_off,
         };
         let error = match run.once(&start).await {
             Ok(outcome) => return Ok(outcome),
@@ -220,6 +224,7 @@ struct Run<'a> {
     tally: &'a Tally,
     /// Tables that are loaded again because the log had been purged of their changes, and that have not joined since.
     lost_before: &'a mut BTreeSet<TableName>,
+    cut_off: &'a mut CutOff,
 }
 
 /// What a stop does not wait for; `None` when it came first. What was under way at either end is given up with its connection, as in a crash.

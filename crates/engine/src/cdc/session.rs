@@ -1,6 +1,6 @@
 //! One stream of the log: which tables it follows, from where, and what their rows hold already.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tracing::{error, info, warn};
@@ -18,6 +18,7 @@ use super::follow::{FollowEnd, Follower, Until};
 use super::latency::WaitingSince;
 use super::newcomers::{LoadParts, Newcomers};
 use super::tables::{FollowedTable, StreamTable, StreamTables};
+use super::uncommitted::Uncommitted;
 use super::{CdcOutcome, Run, is_of, unless_stopped};
 use crate::{RunError, TableErrorPolicy, TableState};
 
@@ -91,6 +92,9 @@ impl<'a> Run<'a> {
             self.spec.reloads.ask(barrier.asked_for().iter().cloned());
         }
         self.batches_committed += follower.batches_committed;
+        let committed = follower.committed.clone();
+        let uncommitted = std::mem::take(&mut follower.uncommitted);
+        self.cut_off.leave(committed, uncommitted);
         // With it goes what is open at the target.
         drop(follower);
         if !matches!(outcome, Ok(FollowEnd::Run(_))) {
@@ -171,7 +175,7 @@ impl<'a> Run<'a> {
             failure: None,
             changes_in_transaction: 0,
             waiting_since: WaitingSince::default(),
-            uncommitted: BTreeMap::new(),
+            uncommitted: Uncommitted::default(),
             again,
         };
         follower.start_newcomers();
@@ -195,20 +199,22 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Tables that are followed and shown in error: what left them in error was taken back with its transaction, and comes again or does not.
+    /// Tables that are followed and shown in error or gone: what made them that was taken back with its transaction, and comes again or does not.
     fn show_followed(&self, shapes: &[Table], session: &Session) {
         let progress = self.progress.snapshot();
         let is_suspended = |record: &LoadRecord| {
             let state = record.follow.as_ref();
             state.is_some_and(|state| state.suspended.is_some())
         };
-        let is_in_error = |table: &&Table| {
+        let has_left = |table: &&Table| {
             let entry = progress.tables.get(&table.name);
-            let is_shown = entry.is_some_and(|entry| entry.state == TableState::Error);
+            let is_shown = entry.is_some_and(|entry| {
+                matches!(entry.state, TableState::Error | TableState::Dropped)
+            });
             let mut records = session.loaded.iter().filter(|record| is_suspended(record));
             is_shown && !records.any(|record| record.table == table.name)
         };
-        for table in shapes.iter().filter(is_in_error) {
+        for table in shapes.iter().filter(has_left) {
             self.progress.update(&table.name, |entry| {
                 entry.state = TableState::Completed;
                 entry.message = None;
@@ -255,6 +261,7 @@ impl<'a> Run<'a> {
     ) -> Result<Session, RunError> {
         let checkpoint = target.checkpoint(fence).await.map_err(RunError::Target)?;
         let mut checkpoint = checkpoint.ok_or(RunError::NothingToResume)?;
+        self.cut_off.settle(&checkpoint);
         let records = target.load_records(fence).await.map_err(RunError::Target)?;
         let (finished, interrupted): (Vec<_>, Vec<_>) = records
             .into_iter()

@@ -4,18 +4,21 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, When};
+use whimbrel_connector::memory::{Call, Cell, Faults, MemoryChange, Row, When};
 use whimbrel_engine::{
-    ApplyErrors, CdcOutcome, CdcSpec, DdlPolicy, Escalation, OnTruncate, Progress, RowPolicy,
-    TableState,
+    ApplyErrors, CdcOutcome, CdcSpec, DdlPolicy, Escalation, LeftOut, OnTruncate, Progress,
+    RowPolicy, TableState,
 };
 
 use crate::cdc::{caught_up, cdc, follow, pair};
 use crate::support::{Pair, name};
 
+fn row(id: i64) -> Row {
+    vec![Cell::Int(id), Cell::Text("new".to_owned())]
+}
+
 fn insert(id: i64) -> MemoryChange {
-    let row = vec![Cell::Int(id), Cell::Text("new".to_owned())];
-    MemoryChange::Insert(name("items"), row)
+    MemoryChange::Insert(name("items"), row(id))
 }
 
 /// So many transactions of one row, so far apart.
@@ -202,4 +205,79 @@ async fn changes_of_a_transaction_that_is_cut_off_are_counted_once() {
         struck += faults.struck();
     }
     assert!(struck > 5, "{struck}");
+}
+
+/// Follows a transaction of changes of so many rows of `items`, which the target lacks. Answers what it has of them then, and what was left out.
+async fn without_rows(
+    errors: ApplyErrors,
+    count: u64,
+    changes: fn(&mut Vec<MemoryChange>, i64),
+) -> (u64, LeftOut) {
+    let pair = pair();
+    let spec = CdcSpec {
+        on_apply_error: errors,
+        ..cdc()
+    };
+    let items = name("items");
+    let mut left_out = LeftOut::default();
+    let outcome = follow(&pair, &spec, &Faults::none(), async |progress| {
+        caught_up(&pair, progress).await;
+        let ids = (1000..).zip(0..count).map(|(id, _)| id);
+        let coming = ids.clone().map(insert);
+        pair.source.transact(coming.collect());
+        caught_up(&pair, progress).await;
+        let mut standing = pair.target.get(&items).unwrap();
+        standing.rows.retain(|row| row[0] < Cell::Int(1000));
+        pair.target.put(standing);
+        let mut all = Vec::new();
+        ids.for_each(|id| changes(&mut all, id));
+        pair.source.transact(all);
+        caught_up(&pair, progress).await;
+        left_out = progress.snapshot().tables[&items].changes.left_out;
+    })
+    .await;
+    assert_eq!(outcome.unwrap(), CdcOutcome::Stopped);
+    let there = pair.target.rows(&items).unwrap().into_iter();
+    let there = there.filter(|row| row[0] >= Cell::Int(1000));
+    (there.count() as u64, left_out)
+}
+
+/// Many, and few of which nothing is written down.
+fn unnamed() -> [(ApplyErrors, u64); 2] {
+    let ignoring = ApplyErrors {
+        missing_update: RowPolicy::Ignore,
+        missing_delete: RowPolicy::Ignore,
+        ..ApplyErrors::default()
+    };
+    [(ignoring, 100), (ApplyErrors::default(), 1200)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_goes_and_comes_again_comes_where_it_was_not_there() {
+    for (errors, count) in unnamed() {
+        let (there, left_out) = without_rows(errors, count, |all, id| {
+            all.push(MemoryChange::Delete(name("items"), row(id)));
+            all.push(insert(id));
+        })
+        .await;
+        assert_eq!(there, count);
+        assert_eq!((left_out.updates, left_out.deletes), (0, count));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_changes_its_key_does_not_come_where_it_was_not_there() {
+    for (errors, count) in unnamed() {
+        let (there, left_out) = without_rows(errors, count, |all, id| {
+            all.push(MemoryChange::Update {
+                table: name("items"),
+                before: row(id),
+                after: row(id + 5000),
+                not_sent: Vec::new(),
+            });
+        })
+        .await;
+        assert_eq!(there, 0);
+        assert_eq!((left_out.updates, left_out.deletes), (count, 0));
+    }
 }

@@ -194,7 +194,7 @@ impl Definer {
     }
 }
 
-fn column(id: u32) -> Column {
+pub(crate) fn column(id: u32) -> Column {
     Column {
         name: format!("c{id}"),
         ty: ColumnType::Text { bytes_max: None },

@@ -25,6 +25,7 @@ mod seam;
 mod shaping;
 mod stalls;
 mod support;
+mod told_names;
 mod validating;
 mod validation;
 mod workload;

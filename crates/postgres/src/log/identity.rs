@@ -11,7 +11,7 @@ use crate::wire::{Connection, TextRow, WireError};
 
 /// The tables in `$1` with all their partitions. For each: the table that was asked for, whether it is that one, its own name, its
 /// kind and persistence, its replica identity, the columns of the index that this identity stands on, one of them that is generated,
-/// and whether the server lets it be published with FULL.
+/// and why FULL would not do ([`NoFull`]).
 ///
 /// A generated column is not sent. From version 18 on the server refuses updates and deletes of a published table whose identity
 /// has one (`pub_contains_invalid_column`).
@@ -24,8 +24,10 @@ with recursive asked(schema, name) as (values $1), tree(root, oid) as (
   join pg_inherits i on i.inhparent = t.oid
 )
 select rn.nspname, r.relname, t.root = t.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident,
-       key.columns, key.generated, current_setting('server_version_num')::int < 180000
-         or not exists (select from pg_attribute g where g.attrelid = c.oid and g.attgenerated <> '' and not g.attisdropped)
+       key.columns, key.generated, case
+         when exists (select from pg_index p where p.indrelid = c.oid and p.indisprimary and not p.indimmediate) then 'd'
+         when current_setting('server_version_num')::int >= 180000
+           and exists (select from pg_attribute g where g.attrelid = c.oid and g.attgenerated <> '' and not g.attisdropped) then 'g' end
 from tree t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
 join pg_class r on r.oid = t.root join pg_namespace rn on rn.oid = r.relnamespace
 cross join lateral (select json_agg(a.attname order by k.place)::text as columns,
@@ -46,6 +48,16 @@ pub(super) enum Identity {
     None,
 }
 
+/// Why the rows of a relation cannot be told apart by all their columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoFull {
+    /// The server refuses to update or delete them once they are published: some columns are generated.
+    Generated,
+    /// Several rows may have one primary key until the statement, or the transaction, is over. The log tells each of their changes, so that rows
+    /// which are followed by that key would be taken for each other.
+    Deferrable,
+}
+
 /// A relation that holds rows of a table, or the table itself.
 #[derive(Clone, Debug)]
 struct Member {
@@ -56,8 +68,7 @@ struct Member {
     identity: Identity,
     /// A generated column of the key.
     generated: Option<String>,
-    /// Whether it can be published with FULL.
-    takes_full: bool,
+    no_full: Option<NoFull>,
 }
 
 /// The identities of tables, by the name of the table.
@@ -103,10 +114,22 @@ impl Identities {
         })
     }
 
-    /// Whether the table, with all that holds its rows, can be published with FULL.
+    /// Whether the table, with all that holds its rows, can be followed with FULL.
     pub(super) fn takes_full(&self, table: &TableName) -> bool {
         let mut members = self.0.get(table).into_iter().flatten();
-        members.all(|member| member.takes_full)
+        members.all(|member| member.no_full.is_none())
+    }
+
+    /// Why a table that is followed with FULL cannot be any more: its primary key has become DEFERRABLE.
+    pub(super) fn deferrable(&self, table: &TableName) -> Option<TableFault> {
+        let mut members = self.0.get(table)?.iter();
+        let is_deferrable = |member: &Member| {
+            member.identity == Identity::Full && member.no_full == Some(NoFull::Deferrable)
+        };
+        if !members.any(is_deferrable) {
+            return None;
+        }
+        self.refusal(table)
     }
 
     /// Why a table cannot be captured, with the remedy.
@@ -162,19 +185,23 @@ impl Member {
                 "the replica identity of {what} has the generated column {column}, which the log does not tell; {index}"
             ));
         }
-        if self.identity == Identity::Full && !self.takes_full {
-            return Some(format!(
-                "{what} has generated columns and REPLICA IDENTITY FULL, with which PostgreSQL 18 and later refuse each update and delete of a published table; {index}"
-            ));
-        }
-        let full = if self.takes_full {
-            format!("run ALTER TABLE {name} REPLICA IDENTITY FULL")
-        } else {
-            index
+        let (full, key) = match self.no_full {
+            None => (
+                format!("run ALTER TABLE {name} REPLICA IDENTITY FULL"),
+                "add a primary key",
+            ),
+            Some(NoFull::Generated) => (index, "add a primary key"),
+            Some(NoFull::Deferrable) => (index, "make the primary key one that is not DEFERRABLE"),
         };
         match (&self.identity, root) {
+            (Identity::Full, _) if self.no_full == Some(NoFull::Generated) => Some(format!(
+                "{what} has generated columns and REPLICA IDENTITY FULL, with which PostgreSQL 18 and later refuse each update and delete of a published table; {full}"
+            )),
+            (Identity::Full, _) if self.no_full == Some(NoFull::Deferrable) => Some(format!(
+                "{what} has a DEFERRABLE primary key and REPLICA IDENTITY FULL: several rows may have one key for a while, and their changes could not be told apart; {key}, or {full}"
+            )),
             (Identity::None, _) => Some(format!(
-                "{what} has no primary key that could serve as its replica identity, so the log would not tell which rows are updated or deleted; {full}, or add a primary key"
+                "{what} has no primary key that could serve as its replica identity, so the log would not tell which rows are updated or deleted; {full}, or {key}"
             )),
             (Identity::Key(_), Some(Identity::Full)) => Some(format!(
                 "{what} has a key as its replica identity while the table has FULL, so the log would lack values of its old rows; {full}"
@@ -209,7 +236,12 @@ fn member(row: &TextRow) -> Result<(TableName, Member), WireError> {
         is_logged: char_at(6) == Some('p'),
         identity,
         generated: text(9).map(str::to_owned),
-        takes_full: text(10) == Some("t"),
+        no_full: match char_at(10) {
+            None => None,
+            Some('g') => Some(NoFull::Generated),
+            Some('d') => Some(NoFull::Deferrable),
+            Some(_) => return Err(missing()),
+        },
     };
     Ok((name(0).ok_or_else(missing)?, member))
 }
@@ -230,7 +262,7 @@ mod tests {
             is_logged: true,
             identity,
             generated: None,
-            takes_full: true,
+            no_full: None,
         };
         let name = TableName::new("s", "t");
         let members = vec![member(true, root), member(false, partition)];

@@ -655,7 +655,7 @@ fn old_rows_remedy(table: &Table, identities: &Identities) -> String {
         let name = quote::table(&table.name);
         format!("run ALTER TABLE {name} REPLICA IDENTITY FULL at the source")
     } else {
-        "leave these rules out: the source cannot tell more of a table with generated columns (PostgreSQL 18 and later)".to_owned()
+        "leave these rules out: more cannot be told of a table with a DEFERRABLE primary key, or, in PostgreSQL 18 and later, with generated columns".to_owned()
     }
 }
 

@@ -13,6 +13,7 @@ use whimbrel_core::{Column, ColumnType, Generation, Table, TableName};
 
 use super::ddl::DdlMessage;
 use super::decoder::{Known, News};
+use super::identity::Identities;
 use super::message::{RelationColumn, RelationMessage};
 use crate::catalog::{self, DescribedType};
 use crate::connect::connect;
@@ -22,6 +23,8 @@ use crate::wire::{Connection, WireError};
 
 /// The replica identity that is the primary key.
 const BY_DEFAULT: u8 = b'd';
+/// The replica identity that is the whole row.
+const BY_ALL: u8 = b'f';
 
 /// The columns of a key: by their numbers in the catalog, or their names where there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +118,9 @@ impl Describer {
         let types = types_of(&mut connection, relation).await?;
         self.check_forms(relation, &types)?;
         let told = &*told;
+        if relation.identity == BY_ALL {
+            check_key(&mut connection, told, &name).await?;
+        }
         let key = &self.keys[place];
         let table = if matches(told, &name, relation, &types) {
             with_key(told, relation, Some(key))
@@ -264,6 +270,23 @@ fn failed(error: WireError) -> Error {
     general(error, "look up the tables of the source's log")
 }
 
+/// Refuses rows that are told by all their columns and followed by a primary key that has become DEFERRABLE.
+async fn check_key(
+    connection: &mut Connection,
+    told: &Table,
+    name: &TableName,
+) -> Result<(), Error> {
+    let now = Table {
+        name: name.clone(),
+        ..told.clone()
+    };
+    let identities = Identities::read(connection, &[now]).await?;
+    match identities.deferrable(name) {
+        Some(fault) => Err(Error::Table(Box::new(fault))),
+        None => Ok(()),
+    }
+}
+
 /// Whether the log's columns are those of a table.
 fn matches(
     table: &Table,
@@ -307,7 +330,7 @@ fn with_key(table: &Table, relation: &RelationMessage, primary: Option<&Key>) ->
     let keys = relation.columns.iter().filter(|column| column.is_key);
     let names: Vec<&str> = keys.map(|column| column.name.as_str()).collect();
     let mut table = table.clone();
-    if relation.identity != b'f' {
+    if relation.identity != BY_ALL {
         table.primary_key = key_by(&table, &names);
     } else if let Some(primary) = primary {
         table.primary_key = primary.within(&table).unwrap_or_default();
@@ -348,7 +371,7 @@ fn assembled(
                 name: sent.name.clone(),
                 ty: ty.ty,
                 native: ty.native,
-                nullable: !sent.is_key || relation.identity == b'f',
+                nullable: !sent.is_key || relation.identity == BY_ALL,
                 generation: Generation::None,
                 id: None,
                 default: None,

@@ -105,6 +105,7 @@ async fn tables_whose_rows_cannot_be_told_apart_are_refused_and_stay_writable() 
                 "create table keyless (id int);
                  create table nothing (id int primary key); alter table nothing replica identity nothing;
                  create table late (id int, constraint late_key primary key (id) deferrable);
+                 create table late_by_all (id int primary key deferrable); alter table late_by_all replica identity full;
                  create unlogged table unlogged (id int primary key);
                  create table dropped (id int not null); create unique index dropped_index on dropped (id);
                  alter table dropped replica identity using index dropped_index; drop index dropped_index;
@@ -125,7 +126,8 @@ async fn tables_whose_rows_cannot_be_told_apart_are_refused_and_stay_writable() 
                 "ALTER TABLE \"public\".\"dropped\" REPLICA IDENTITY FULL",
             ),
             ("keyless", "REPLICA IDENTITY FULL"),
-            ("late", "REPLICA IDENTITY FULL"),
+            ("late", "REPLICA IDENTITY USING INDEX"),
+            ("late_by_all", "one that is not DEFERRABLE"),
             ("nothing", "REPLICA IDENTITY FULL"),
             ("unlogged", "SET LOGGED"),
             ("no such table", "dropped or renamed"),

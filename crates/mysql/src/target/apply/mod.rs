@@ -36,7 +36,7 @@ mod single;
 mod stage;
 mod table;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -62,8 +62,10 @@ const MARKING: &str = "mark a place in the open transaction";
 pub(super) struct MysqlApplier {
     session: Session,
     fence: TaskFence,
-    /// By name at the target. Forgotten when a call fails: the table may have been altered.
+    /// By name at the target. Forgotten when a call fails: the table may have been altered. Where a row is refused, once in a transaction: it is looked for by more calls.
     tables: HashMap<TableName, Arc<ApplyTable>>,
+    /// Tables whose triggers were told.
+    told: HashSet<TableName>,
     open: Option<OpenTransaction>,
     /// The table of refused changes, in SQL.
     exceptions: String,
@@ -73,6 +75,8 @@ pub(super) struct MysqlApplier {
 struct OpenTransaction {
     /// Whether the running call has set its savepoint.
     has_savepoint: bool,
+    /// Whether tables were looked at again for a refused row.
+    has_looked_again: bool,
 }
 
 impl MysqlApplier {
@@ -87,6 +91,7 @@ impl MysqlApplier {
             session,
             fence: fence.clone(),
             tables: HashMap::new(),
+            told: HashSet::new(),
             open: None,
         })
     }
@@ -111,7 +116,13 @@ impl MysqlApplier {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        self.tables.clear();
+        let is_of_row = matches!(error, Error::Row(_));
+        let open = self.open.as_mut();
+        let has_looked =
+            open.is_some_and(|open| std::mem::replace(&mut open.has_looked_again, is_of_row));
+        if !is_of_row || !has_looked {
+            self.tables.clear();
+        }
         let can_go_on = matches!(error, Error::Row(_) | Error::Table(_) | Error::Fatal(_));
         if !can_go_on || !self.session.connection.is_ready() {
             return Err(self.give_up(error).await);
@@ -166,7 +177,12 @@ impl MysqlApplier {
         {
             return Ok(Arc::clone(known));
         }
-        let read = Arc::new(ApplyTable::read(&mut self.session.connection, table).await?);
+        let connection = &mut self.session.connection;
+        let read = Arc::new(ApplyTable::read(connection, table).await?);
+        if !self.told.contains(&table.name) {
+            table::warn_of_triggers(connection, table).await?;
+            self.told.insert(table.name.clone());
+        }
         self.tables.insert(table.name.clone(), Arc::clone(&read));
         Ok(read)
     }

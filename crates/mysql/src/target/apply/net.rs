@@ -27,8 +27,7 @@ use crate::wire::{Done, WireError};
 
 /// Fewer rows than this are not worth the round trips of a temporary table.
 const SET_ROWS_MIN: usize = 150;
-/// Rows are turned into text by pieces of about so many bytes, which bounds the memory of a call. Rows of earlier pieces are
-/// decoded again for each later one, so this is more than a usual batch.
+/// Rows are turned into text by pieces of about so many bytes, which bounds the memory of a call.
 const PIECE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Some rows as text, all with the same columns.
@@ -139,12 +138,8 @@ fn gather<'t>(
     first: usize,
 ) -> Result<Groups<'t>, Error> {
     let mut groups = Groups::new(table, kind);
-    let (mut row, mut is_full) = (0, false);
-    let visited = set.visit(&mut |values| {
-        row += 1;
-        if row <= first {
-            return Ok(());
-        }
+    let mut is_full = false;
+    let visited = set.visit_behind(first, &mut |values| {
         groups.add(values)?;
         is_full = groups.byte_count >= PIECE_BYTES;
         if is_full {

@@ -56,9 +56,6 @@ impl ApplyTable {
         let self_updating = (0..layout.slots.len())
             .filter(|&i| names.contains(&layout.slots[i].name))
             .collect();
-        warn_of_triggers(connection, &table.name)
-            .await
-            .map_err(failed)?;
         let primary = primary_key(connection, &table.name).await;
         let primary = primary.map_err(failed)?;
         let is_in_key = |name: &String| {
@@ -136,18 +133,29 @@ async fn primary_key(
     Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
 }
 
-async fn warn_of_triggers(connection: &mut Connection, table: &TableName) -> Result<(), WireError> {
+/// Tells that triggers of the table act.
+pub(super) async fn warn_of_triggers(
+    connection: &mut Connection,
+    table: &TargetTable,
+) -> Result<(), Error> {
     let sql = format!(
         "SELECT trigger_name FROM information_schema.triggers \
          WHERE event_object_schema = {} AND event_object_table = {}",
-        literal(&table.schema),
-        literal(&table.name)
+        literal(&table.name.schema),
+        literal(&table.name.name)
     );
-    let rows = connection.rows(&sql).await?;
+    let rows = connection.rows(&sql).await;
+    let rows = rows.map_err(|error| {
+        of_table(
+            error,
+            &table.source.name,
+            "look at the triggers of the target table",
+        )
+    })?;
     let names: Vec<&str> = rows.iter().map(|row: &TextRow| row.text(0)).collect();
     if !names.is_empty() {
         tracing::warn!(
-            table = %table,
+            table = %table.name,
             triggers = names.join(", "),
             "triggers of the target act on applied changes: the server cannot switch them off for a session; drop them if the source's do the same"
         );

@@ -20,7 +20,7 @@ use crate::target::load::{BINARY_HEADER, BINARY_TRAILER, key_text};
 use crate::types::{Refused, encode_binary, encode_text};
 use crate::wire::{Begun, Pipeline, ServerError, WireError};
 
-/// Rows are sent when there are this many bytes. A set that is larger is visited once more for each part.
+/// Rows are sent when there are this many bytes.
 const PART_BYTES: usize = 8 << 20;
 /// One message of rows to be copied; the server's own reading goes by 64 KiB.
 const FRAME_BYTES: usize = 64 << 10;
@@ -138,23 +138,20 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Takes rows, and sends them whenever there are enough: then the set is visited again, past those that are gone.
+    /// Takes rows, and sends them whenever there are enough.
     async fn rows(&mut self, rows: &dyn RowSet, kind: Kind) -> Result<(), Error> {
         if rows.row_count() == 0 {
             return Ok(());
         }
         let mut gone = 0;
         loop {
-            let mut seen = 0;
             let mut byte_count = 0;
-            let visited = rows.visit(&mut |cells| {
+            let visited = rows.visit_behind(gone, &mut |cells| {
                 if byte_count >= PART_BYTES {
                     return Err(Error::Fatal("enough rows for now".to_owned()));
                 }
-                seen += 1;
-                if seen > gone {
-                    byte_count += self.take(cells, kind)?;
-                }
+                gone += 1;
+                byte_count += self.take(cells, kind)?;
                 Ok(())
             });
             let is_full = visited.is_err() && byte_count >= PART_BYTES;
@@ -165,7 +162,6 @@ impl<'a> Join<'a> {
             if !is_full {
                 return Ok(());
             }
-            gone = seen;
             self.applier.send_part().await?;
         }
     }
@@ -251,17 +247,16 @@ async fn copy(
             pipeline: &mut applier.pipeline,
             scratch: Vec::new(),
             frame: None,
-            skipped: gone,
-            seen: 0,
+            count: 0,
             is_full: false,
         };
-        let visited = rows.visit(&mut |cells| part.row(cells));
+        let visited = rows.visit_behind(gone, &mut |cells| part.row(cells));
         part.end_frame()?;
         if !part.is_full {
             visited?;
             break;
         }
-        gone = part.seen;
+        gone += part.count;
         applier.send_part().await?;
     }
     if !shape.is_text {
@@ -284,9 +279,7 @@ struct CopyPart<'a> {
     scratch: Vec<u8>,
     /// The open message and where its rows begin.
     frame: Option<(Begun, usize)>,
-    /// Rows that were sent before.
-    skipped: usize,
-    seen: usize,
+    count: usize,
     is_full: bool,
 }
 
@@ -296,10 +289,7 @@ impl CopyPart<'_> {
             self.is_full = true;
             return Err(Error::Fatal("enough rows for now".to_owned()));
         }
-        self.seen += 1;
-        if self.seen <= self.skipped {
-            return Ok(());
-        }
+        self.count += 1;
         let shape = self.shape;
         check_width(shape, cells)?;
         if self.frame.is_none() {
