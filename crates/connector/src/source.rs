@@ -142,6 +142,15 @@ pub trait Snapshot: Send + Sync {
     /// The raw formats in which rows of this table can be handed over, best first. Empty: only decoded.
     fn raw_formats(&self, table: &Table) -> Vec<RawFormat>;
 
+    /// Checks that what a reader gave of `table` are rows of the table that had its name when the view opened. Asked when a chunk was read, while the
+    /// reader still lives, by whoever does not follow the log, which tells of another one. A source whose readers see to it themselves has nothing to add.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when another table has its name now, or may have.
+    async fn check_origin(&self, _table: &Table) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// A reader with a connection of its own under this view. At most `reader_count` may exist at once; a dropped one
     /// makes room again.
     async fn reader(&self) -> Result<Box<dyn ChunkReader>, Error>;

@@ -12,7 +12,7 @@ use crate::{
 /// What happens to a target table before its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrepareMode {
-    /// Existing tables and rows stay as they are; missing tables are created.
+    /// Existing tables and rows stay as they are; missing tables are created, and what others write into these stays as well.
     DoNothing,
     /// Existing tables are dropped and created again.
     DropAndCreate,

@@ -2,6 +2,7 @@
 
 mod computed;
 mod keys;
+mod made;
 mod objects;
 mod partitions;
 mod rules;
@@ -10,6 +11,7 @@ mod storage;
 mod unlogged;
 
 pub(crate) use self::keys::{RangeKey, primary_key, range_key};
+pub(crate) use self::made::made_at;
 pub(crate) use self::objects::{ColumnText, is_same_text, schema_objects, shown_text};
 pub(crate) use self::partitions::partitions;
 pub(crate) use self::unlogged::{UnloggedKey, unlogged_keys};

@@ -60,6 +60,11 @@ fn a_table_that_is_named_and_not_there_is_told() {
         assert_eq!(compared.exit_code, Some(1), "{compared:?}");
         let is_told = |line: &str| line.contains(".nosuch") && line.contains(": no such table");
         assert!(compared.out.lines().any(is_told), "{compared:?}");
+        let found = format!("{schema}.a_1,nowhere.%");
+        let compared = ends.run("validate", &["--tables", &found]);
+        assert_eq!(compared.exit_code, Some(1), "{compared:?}");
+        let words = "error      nowhere.%: no table of the source matches";
+        assert!(compared.out.contains(words), "{compared:?}");
         let dry = ends.run("migrate", &["--dry-run", "--tables", &names]);
         assert_eq!(dry.exit_code, Some(1), "{dry:?}");
         assert!(

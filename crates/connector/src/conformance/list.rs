@@ -47,6 +47,7 @@ macro_rules! conformance_tests {
             drop_and_create_leaves_the_new_table_alone
             truncate_keeps_the_table_and_no_rows
             do_nothing_keeps_the_table_and_its_rows
+            do_nothing_keeps_rows_that_come_before_its_own
             every_mode_makes_what_is_missing
             preparing_may_be_repeated
             keys_are_made_as_the_policy_says

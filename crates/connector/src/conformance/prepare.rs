@@ -56,6 +56,19 @@ pub async fn do_nothing_keeps_the_table_and_its_rows(harness: &dyn Harness) {
     assert_eq!(rows, expected);
 }
 
+/// `DoNothing` keeps what others write into a table that it has made, until its only chunk comes and afterwards.
+pub async fn do_nothing_keeps_rows_that_come_before_its_own(harness: &dyn Harness) {
+    rig::make(harness, &[fixture::one_row()]);
+    let how = How::WHOLE.mode(PrepareMode::DoNothing);
+    let mut rig = Rig::prepared(harness, "one_row", how).await;
+    let mut expected = fixture::later_rows();
+    harness.change(End::Target, &[Change::Insert("one_row", &expected)]);
+    rig.load_all().await.unwrap();
+    expected.push(new_row());
+    expected.sort();
+    assert_eq!(rig::rows_at_target(harness, "one_row").await, expected);
+}
+
 /// Every mode makes the table that is missing, and its schema.
 pub async fn every_mode_makes_what_is_missing(harness: &dyn Harness) {
     rig::make(harness, &[fixture::one_row()]);

@@ -49,6 +49,7 @@ impl Source for MemorySource {
             let snapshot = MemorySnapshot {
                 position: super::log::position(&state),
                 tables: Arc::new(state.tables.clone()),
+                database: self.database.clone(),
                 faults: self.faults.clone(),
             };
             Ok(Box::new(snapshot) as Box<dyn Snapshot>)
@@ -81,6 +82,7 @@ impl Source for MemorySource {
 struct MemorySnapshot {
     position: Position,
     tables: Arc<BTreeMap<TableName, MemoryTable>>,
+    database: MemoryDatabase,
     faults: Faults,
 }
 
@@ -121,6 +123,16 @@ impl Snapshot for MemorySnapshot {
         _finished: &[FinishedChunk],
     ) -> Result<bool, Error> {
         Ok(*planned_at == self.position)
+    }
+
+    async fn check_origin(&self, table: &Table) -> Result<(), Error> {
+        let id = |table: &MemoryTable| table.table.id;
+        let before = self.tables.get(&table.name).map(id);
+        let now = self.database.lock().tables.get(&table.name).map(id);
+        if now.is_none() || now == before {
+            return Ok(());
+        }
+        Err(Error::table(&table.name, "another table has its name now"))
     }
 
     fn raw_formats(&self, _table: &Table) -> Vec<RawFormat> {

@@ -364,6 +364,10 @@ impl Subtask {
         } else {
             pass_all(&self.shared, of_chunk, reader, loader, counted).await?;
         }
+        if !self.shared.spec.is_followed {
+            let checked = self.shared.snapshot.check_origin(&table.source).await;
+            checked.map_err(ChunkError::Source)?;
+        }
         reach(Point::ChunkWritten).await;
         let commit = loader.commit().await.map_err(ChunkError::Target)?;
         reach(Point::ChunkCommitted).await;

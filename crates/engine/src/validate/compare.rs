@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use whimbrel_connector::{Error, KeyCell};
 use whimbrel_core::{RowHash, RowHasher, Value, write_text};
@@ -10,6 +10,11 @@ use super::{
     Difference, DifferenceKind, End, ROWS_COMPARED_MAX, TableReport, ValidateSpec, Verdict,
 };
 use crate::RunError;
+
+/// Memory for the rows of both ends that are compared by key at once. The rows of one bucket are compared whatever they take.
+const BYTES_COMPARED_MAX: u64 = 64 << 20;
+/// What such a row takes beside the hashes of its cells and its key.
+const KEPT_ROW_BYTES: u64 = 160;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -77,33 +82,29 @@ pub(crate) async fn compare(
     reader_count: usize,
     from_bucket: usize,
 ) -> Result<Compared, RunError> {
-    let sums = |side| SumSink {
+    let ends = [source, target];
+    let sums = scan_ends(ends, layout, reader_count, |side| SumSink {
         row: RowView::new(layout, side),
         buckets: Buckets::new(),
-    };
-    let (at_source, at_target) = tokio::join!(
-        scan(
-            &*source.snapshot,
-            &layout.source,
-            layout.shape.as_deref(),
-            reader_count,
-            || sums(Side::Source)
-        ),
-        scan(
-            &*target.snapshot,
-            &layout.target,
-            None,
-            reader_count,
-            || sums(Side::Target)
-        ),
-    );
-    let at_source = merged(at_source.map_err(RunError::Source)?);
-    let at_target = merged(at_target.map_err(RunError::Target)?);
+        key_bytes: 0,
+    });
+    let [at_source, at_target] = sums.await?;
+    let sinks = at_source.iter().chain(&at_target);
+    let key_bytes = sinks.map(|sink| sink.key_bytes).sum::<u64>();
+    let (at_source, at_target) = (merged(at_source), merged(at_target));
     let (mut rows, mut next_bucket) = (Vec::new(), None);
     if at_source != at_target {
-        let (differing, next) = at_source.differing(&at_target, ROWS_COMPARED_MAX, from_bucket);
-        rows = find_differences(source, target, layout, reader_count, &differing).await?;
+        let row_count = at_source.row_count() + at_target.row_count();
+        let rows_max = rows_max(layout, key_bytes / row_count.max(1));
+        let (differing, next) = at_source.differing(&at_target, rows_max, from_bucket);
         next_bucket = next;
+        if layout.has_key {
+            rows = find_differences(ends, layout, reader_count, &differing).await?;
+        } else {
+            let (found, cut) = find_surplus(ends, layout, reader_count, &differing).await?;
+            rows = found;
+            next_bucket = cut.or(next);
+        }
     }
     Ok(Compared {
         source_row_count: at_source.row_count(),
@@ -120,36 +121,56 @@ fn merged(sinks: Vec<SumSink<'_>>) -> Buckets {
     all
 }
 
-async fn find_differences(
-    source: &End,
-    target: &End,
+/// How many rows are compared by key at once, whose keys are as long on average: those of wide tables are fewer.
+fn rows_max(layout: &Layout, key_bytes: u64) -> u64 {
+    if !layout.has_key {
+        return ROWS_COMPARED_MAX;
+    }
+    let hashes = (layout.columns.len() * size_of::<RowHash>()) as u64;
+    // The key is held as text and as cells.
+    let row_bytes = KEPT_ROW_BYTES + hashes + 2 * key_bytes;
+    (BYTES_COMPARED_MAX / row_bytes).clamp(1, ROWS_COMPARED_MAX)
+}
+
+/// Reads all rows of both ends, each reader into a sink of its own.
+async fn scan_ends<S: RowSink>(
+    [source, target]: [&End; 2],
     layout: &Layout,
     reader_count: usize,
-    differing: &[bool],
-) -> Result<Vec<DifferingRow>, RunError> {
-    let keep = |side| KeepSink {
-        row: RowView::new(layout, side),
-        differing,
-        rows: HashMap::new(),
-    };
+    make_sink: impl Fn(Side) -> S + Send + Sync,
+) -> Result<[Vec<S>; 2], RunError> {
     let (at_source, at_target) = tokio::join!(
         scan(
             &*source.snapshot,
             &layout.source,
             layout.shape.as_deref(),
             reader_count,
-            || keep(Side::Source)
+            || make_sink(Side::Source)
         ),
         scan(
             &*target.snapshot,
             &layout.target,
             None,
             reader_count,
-            || keep(Side::Target)
+            || make_sink(Side::Target)
         ),
     );
-    let at_source = kept(at_source.map_err(RunError::Source)?);
-    let at_target = kept(at_target.map_err(RunError::Target)?);
+    let at_source = at_source.map_err(RunError::Source)?;
+    Ok([at_source, at_target.map_err(RunError::Target)?])
+}
+
+async fn find_differences(
+    ends: [&End; 2],
+    layout: &Layout,
+    reader_count: usize,
+    differing: &[bool],
+) -> Result<Vec<DifferingRow>, RunError> {
+    let kept_rows = scan_ends(ends, layout, reader_count, |side| KeepSink {
+        row: RowView::new(layout, side),
+        differing,
+        rows: HashMap::new(),
+    });
+    let [at_source, at_target] = kept_rows.await?.map(kept);
     let mut differences = Vec::new();
     for (key, rows) in &at_source {
         match at_target.get(key) {
@@ -182,7 +203,59 @@ fn kept(sinks: Vec<KeepSink<'_>>) -> KeptRows {
     all
 }
 
-/// Compares the rows of one key: usually one at each end; several where the key repeats (a table without one).
+/// Rows that one end has more often than the other, of a table without a key. Of a row nothing is held but its hash, however often it is there.
+async fn find_surplus(
+    ends: [&End; 2],
+    layout: &Layout,
+    reader_count: usize,
+    differing: &[bool],
+) -> Result<(Vec<DifferingRow>, Option<usize>), RunError> {
+    let counted = scan_ends(ends, layout, reader_count, |side| CountSink {
+        row: RowView::new(layout, side),
+        differing,
+        counts: HashMap::new(),
+    });
+    let mut counts: BTreeMap<RowHash, [u64; 2]> = BTreeMap::new();
+    for (side, sinks) in counted.await?.into_iter().enumerate() {
+        for (hash, count) in sinks.into_iter().flat_map(|sink| sink.counts) {
+            counts.entry(hash).or_default()[side] += count;
+        }
+    }
+    Ok(surplus(&counts))
+}
+
+/// The rows that are left over, as many as are compared at once, and the bucket of those that were left out.
+fn surplus(counts: &BTreeMap<RowHash, [u64; 2]>) -> (Vec<DifferingRow>, Option<usize>) {
+    let mut rows = Vec::new();
+    for (&hash, &[at_source, at_target]) in counts {
+        let kind = if at_source > at_target {
+            DifferenceKind::MissingAtTarget
+        } else {
+            DifferenceKind::ExtraAtTarget
+        };
+        for _ in 0..at_source.abs_diff(at_target) {
+            if rows.len() as u64 == ROWS_COMPARED_MAX {
+                return (rows, Some(Buckets::bucket_of(hash)));
+            }
+            rows.push(DifferingRow {
+                difference: Difference {
+                    key: nameless(hash),
+                    kind: kind.clone(),
+                },
+                key_hash: hash,
+                key: None,
+            });
+        }
+    }
+    (rows, None)
+}
+
+/// What stands for the key of a row without one.
+fn nameless(hash: RowHash) -> String {
+    format!("row with hash {:032x}", hash.0)
+}
+
+/// Compares the rows of one key: usually one at each end; several where a target without the key repeats it.
 fn compare_rows(
     key: RowHash,
     (rows, others): (&[KeptRow], &[KeptRow]),
@@ -301,10 +374,20 @@ impl<'a> RowView<'a> {
         Some((self.key_hash(row), cells))
     }
 
-    fn key_text(&mut self, row: &[Value<'_>]) -> String {
-        if !self.layout.has_key {
-            return format!("row with hash {:032x}", self.row_hash(row).0);
-        }
+    /// About how many bytes the key's cells have.
+    fn key_bytes(&self, row: &[Value<'_>]) -> u64 {
+        let key = self.layout.key.iter();
+        let bytes = key.map(
+            |&column| match &row[Self::place(self.layout, self.side, column)] {
+                Value::Text(text) => text.len(),
+                Value::Bytes(bytes) => bytes.len(),
+                _ => size_of::<RowHash>(),
+            },
+        );
+        bytes.sum::<usize>() as u64
+    }
+
+    fn key_text(&self, row: &[Value<'_>]) -> String {
         let mut text = vec![b'('];
         for (index, &column) in self.layout.key.iter().enumerate() {
             if index > 0 {
@@ -320,6 +403,8 @@ impl<'a> RowView<'a> {
 struct SumSink<'a> {
     row: RowView<'a>,
     buckets: Buckets,
+    /// The bytes of all keys.
+    key_bytes: u64,
 }
 
 impl RowSink for SumSink<'_> {
@@ -329,6 +414,7 @@ impl RowSink for SumSink<'_> {
         }
         let hash = self.row.row_hash(row);
         let key = if self.row.layout.has_key {
+            self.key_bytes += self.row.key_bytes(row);
             self.row.key_hash(row)
         } else {
             hash
@@ -360,5 +446,91 @@ impl RowSink for KeepSink<'_> {
         };
         self.rows.entry(key).or_default().push(kept);
         Ok(())
+    }
+}
+
+/// How often each row of differing buckets is there.
+struct CountSink<'a> {
+    row: RowView<'a>,
+    differing: &'a [bool],
+    counts: HashMap<RowHash, u64>,
+}
+
+impl RowSink for CountSink<'_> {
+    fn row(&mut self, row: &[Value<'_>]) -> Result<(), Error> {
+        let hash = self.row.row_hash(row);
+        if self.differing[Buckets::bucket_of(hash)] && !self.row.stays_alone(row) {
+            *self.counts.entry(hash).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_core::mapping::TableMappings;
+    use whimbrel_core::{Column, ColumnType, Engine, Generation, Table, TableName};
+
+    use super::*;
+    use crate::shaping::Shaper;
+
+    fn layout(column_count: usize, primary_key: Vec<usize>) -> Layout {
+        let column = |number| Column {
+            name: format!("c{number}"),
+            ty: ColumnType::Text { bytes_max: None },
+            native: "text".to_owned(),
+            nullable: false,
+            generation: Generation::None,
+            id: None,
+            default: None,
+        };
+        let table = Table {
+            engine: Engine::Postgres,
+            name: TableName::new("s", "t"),
+            columns: (0..column_count).map(column).collect(),
+            primary_key,
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            obstacle: None,
+            notes: Vec::new(),
+        };
+        let shaper = Shaper {
+            settings: &crate::Shaping::default(),
+            mappings: &TableMappings::of_patterns(&[], &[]),
+            target_schema: None,
+        };
+        Layout::of(&table, &table, shaper).unwrap()
+    }
+
+    #[test]
+    fn fewer_rows_of_wide_tables_and_of_long_keys_are_compared_at_once() {
+        assert_eq!(rows_max(&layout(10, vec![0]), 16), ROWS_COMPARED_MAX);
+        for (columns, key_bytes) in [(1600, 16), (1000, 3000), (2, 3000)] {
+            let rows = rows_max(&layout(columns, vec![0]), key_bytes);
+            let bytes = rows * (16 * columns as u64 + 2 * key_bytes);
+            assert!(bytes <= BYTES_COMPARED_MAX, "{columns}: {bytes}");
+            assert!(bytes > BYTES_COMPARED_MAX / 2, "{columns}: {bytes}");
+        }
+        assert_eq!(rows_max(&layout(1, vec![0]), 1 << 40), 1);
+    }
+
+    #[test]
+    fn a_row_that_is_left_over_many_times_is_told_as_often_as_rows_are_compared() {
+        let counts = BTreeMap::from([
+            (RowHash(5), [3, 3]),
+            (RowHash(6), [1, 3]),
+            (RowHash(7), [u64::MAX, 2]),
+            (RowHash(8), [2, 1]),
+        ]);
+        let (rows, cut) = surplus(&counts);
+        assert_eq!((rows.len() as u64, cut), (ROWS_COMPARED_MAX, Some(7)));
+        let kinds = rows.iter().map(|row| (row.key_hash, &row.difference.kind));
+        let kinds: Vec<_> = kinds.take(3).collect();
+        let extra = (RowHash(6), &DifferenceKind::ExtraAtTarget);
+        let missing = (RowHash(7), &DifferenceKind::MissingAtTarget);
+        assert_eq!(kinds, [extra, extra, missing]);
     }
 }

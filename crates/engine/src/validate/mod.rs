@@ -2,8 +2,9 @@
 //!
 //! Neither end sorts: each row is hashed in a form that engines agree on ([`whimbrel_core::RowHasher`]) and added to one of many
 //! buckets, chosen by its key. Equal sums and counts in every bucket mean equal tables. Where buckets differ, their rows
-//! alone are read again under the same snapshots and compared by key. Memory is bounded by the number of buckets and by
-//! [`ROWS_COMPARED_MAX`], whatever the size of the tables. Tables without a key are compared as multisets of rows.
+//! alone are read again under the same snapshots and compared by key. Memory is bounded by the number of buckets, by
+//! [`ROWS_COMPARED_MAX`] and by the bytes that those rows take, whatever the size of the tables. Tables without a key are compared as multisets of
+//! rows, of which their hashes alone are held.
 
 mod buckets;
 mod compare;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use whimbrel_connector::{Connector, Error, Snapshot, Source};
-use whimbrel_core::mapping::TableMappings;
+use whimbrel_core::mapping::{TableMappings, Unmatched};
 use whimbrel_core::{Table, TableName};
 
 use crate::full_load::Found;
@@ -27,6 +28,9 @@ pub(crate) use layout::Layout;
 
 /// Rows of differing buckets that are held at once and compared by key; further buckets are only counted.
 pub const ROWS_COMPARED_MAX: u64 = 100_000;
+
+/// Of a pattern.
+const UNFOUND: &str = "no table of the source matches";
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -147,7 +151,8 @@ pub async fn validate(
         .await
         .map_err(RunError::Target)?;
 
-    let count = names.len() + unmatched.names.len();
+    let missing = missing(&unmatched, spec)?;
+    let count = names.len() + missing.len();
     let mut reports = Vec::new();
     for (index, table) in source_end.tables.iter().enumerate() {
         if stop.is_cancelled() {
@@ -175,13 +180,24 @@ pub async fn validate(
         reports.push(done);
     }
     if !stop.is_cancelled() {
-        for name in &unmatched.names {
-            let done = not_comparable(name, &spec.target_name(name)?, MISSING.to_owned());
+        for done in missing {
             report(reports.len(), count, &done);
             reports.push(done);
         }
     }
     Ok(reports)
+}
+
+/// What was asked for and is not there: whoever compares wants to know that it is, so a pattern without tables is no success either.
+fn missing(unmatched: &Unmatched, spec: &ValidateSpec) -> Result<Vec<TableReport>, RunError> {
+    let mut missing = Vec::new();
+    for name in &unmatched.names {
+        let target = spec.target_name(name)?;
+        missing.push(not_comparable(name, &target, MISSING.to_owned()));
+    }
+    let unfound = unmatched.patterns.iter();
+    missing.extend(unfound.map(|pattern| not_comparable(pattern, pattern, UNFOUND.to_owned())));
+    Ok(missing)
 }
 
 async fn open(

@@ -11,7 +11,7 @@ use super::failures::Failure;
 use super::pending::{Delays, Judgement, Look, PendingRow};
 use super::touched::{Changed, KEYS_MAX};
 use super::{TableValidation, ValidationState, Validator};
-use crate::validate::Layout;
+use crate::validate::{Layout, ROWS_COMPARED_MAX};
 use crate::{TableProgress, TableState};
 
 const GONE: &str = "the table is gone at the source";
@@ -373,6 +373,15 @@ impl Validator {
         }
     }
 
+    /// Whether rows that are to be looked at may become more.
+    pub(super) fn has_room(&self) -> bool {
+        let rows = self.tables.values().map(|entry| match &entry.stage {
+            Stage::Looks(looking) => looking.rows.len() as u64,
+            Stage::Loads | Stage::Waits { .. } | Stage::Done => 0,
+        });
+        rows.sum::<u64>() < ROWS_COMPARED_MAX
+    }
+
     /// Tables that are to be compared.
     pub(super) fn waiting(&self) -> BTreeSet<TableName> {
         let now = Instant::now();
@@ -419,14 +428,17 @@ impl Validator {
 
 #[cfg(test)]
 mod tests {
-    use whimbrel_connector::KeyCell;
+    use std::collections::BTreeMap;
+
+    use whimbrel_connector::memory::{Faults, MemoryConnector, MemoryDatabase};
+    use whimbrel_connector::{Connector, KeyCell};
     use whimbrel_core::mapping::TableMappings;
     use whimbrel_core::{Column, ColumnType, Engine, Generation, Table};
 
     use super::super::pending::Seen;
     use super::*;
     use crate::shaping::Shaper;
-    use crate::validate::Layout;
+    use crate::{FullLoadSpec, Progress, ValidationSpec};
 
     const KEY: RowHash = RowHash(7);
 
@@ -479,15 +491,67 @@ mod tests {
         HashMap::from([(KEY, look)])
     }
 
-    #[test]
-    fn a_suspended_row_that_is_seen_again_counts_as_what_it_is_then() {
+    fn layout() -> Arc<Layout> {
         let shaper = Shaper {
             settings: &crate::Shaping::default(),
             mappings: &TableMappings::of_patterns(&[], &[]),
             target_schema: None,
         };
         let table = table();
-        let layout = Arc::new(Layout::of(&table, &table, shaper).unwrap());
+        Arc::new(Layout::of(&table, &table, shaper).unwrap())
+    }
+
+    fn validator() -> Validator {
+        let end = MemoryConnector::new(MemoryDatabase::new(), Faults::none());
+        let end: Arc<dyn Connector> = Arc::new(end);
+        let mappings = TableMappings::of_patterns(&[], &[]);
+        let spec = ValidationSpec {
+            load: FullLoadSpec::new("task", mappings),
+            control_schema: None,
+            reader_count: 1,
+            keys_per_look: 1000,
+            failures_max: 1000,
+            table_failures_max: 1000,
+            delays: None,
+            first_look_after: Duration::ZERO,
+            touched: Arc::default(),
+            known: BTreeMap::new(),
+            requests: Arc::default(),
+        };
+        Validator::new(&end, &end, spec, &Arc::new(Progress::new()))
+    }
+
+    #[test]
+    fn no_further_table_is_compared_while_many_rows_of_all_are_to_be_looked_at() {
+        let mut validator = validator();
+        let layout = layout();
+        let looks = |rows: u64| {
+            let row = |number: u64| {
+                let key = vec![KeyCell::Number(number.to_string())];
+                PendingRow::new(key, RowHash(number.into()), Instant::now())
+            };
+            let mut entry = Entry::new(0);
+            entry.stage = Stage::Looks(Looking {
+                layout: Arc::clone(&layout),
+                rows: (0..rows).map(row).collect(),
+                next_bucket: None,
+            });
+            entry
+        };
+        for table in ["a", "b"] {
+            assert!(validator.may_compare());
+            let entry = looks(ROWS_COMPARED_MAX / 2);
+            validator.tables.insert(TableName::new("s", table), entry);
+        }
+        assert!(!validator.may_compare());
+        let less = looks(ROWS_COMPARED_MAX / 2 - 1);
+        validator.tables.insert(TableName::new("s", "b"), less);
+        assert!(validator.may_compare());
+    }
+
+    #[test]
+    fn a_suspended_row_that_is_seen_again_counts_as_what_it_is_then() {
+        let layout = layout();
         let mut entry = Entry::new(0);
         let delays = Delays {
             failure: Duration::ZERO,

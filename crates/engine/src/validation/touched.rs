@@ -12,15 +12,26 @@ use crate::validate::{Layout, RowView, Side};
 /// Keys of one table that wait for their look. Looks take some thousand keys a second, so that these are seconds of changes; each is
 /// some hundred bytes at most.
 pub(super) const KEYS_MAX: usize = 20_000;
+/// The same of all tables: a minute of changes, and some megabytes.
+const KEYS_TOTAL_MAX: usize = 100_000;
 
 /// The rows that the log has told of, by table, until the validator takes them.
 #[derive(Debug, Default)]
-pub struct Touched(Mutex<BTreeMap<TableName, Watched>>);
+pub struct Touched(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    watched: BTreeMap<TableName, Watched>,
+    /// How many keys they have.
+    key_count: usize,
+}
 
 #[derive(Debug)]
 struct Watched {
     layout: Arc<Layout>,
     keys: HashMap<RowHash, Vec<KeyCell>>,
+    /// Room for keys, by what there is for all tables.
+    keys_max: usize,
     missed: u64,
     /// Something happened that no key tells of.
     is_redefined: bool,
@@ -41,31 +52,35 @@ impl Touched {
     /// the beginning.
     pub(super) fn watch(&self, table: &TableName, layout: &Arc<Layout>, is_anew: bool) {
         let mut tables = self.lock();
-        if let Some(watched) = tables.get_mut(table).filter(|_| !is_anew) {
+        if let Some(watched) = tables.watched.get_mut(table).filter(|_| !is_anew) {
             watched.layout = Arc::clone(layout);
             return;
         }
+        tables.leave(table);
         let watched = Watched {
             layout: Arc::clone(layout),
             keys: HashMap::new(),
+            keys_max: 0,
             missed: 0,
             is_redefined: false,
         };
-        tables.insert(table.clone(), watched);
+        tables.watched.insert(table.clone(), watched);
     }
 
     /// Keys of this table are of no use any more.
     pub(super) fn leave(&self, table: &TableName) {
-        self.lock().remove(table);
+        self.lock().leave(table);
     }
 
     /// What happened to a table since the last call, if anything.
     pub(super) fn take(&self, table: &TableName) -> Option<Changed> {
         let mut tables = self.lock();
-        let watched = tables.get_mut(table)?;
+        let Tables { watched, key_count } = &mut *tables;
+        let watched = watched.get_mut(table)?;
         if watched.keys.is_empty() && watched.missed == 0 && !watched.is_redefined {
             return None;
         }
+        *key_count -= watched.keys.len();
         Some(Changed {
             layout: Arc::clone(&watched.layout),
             keys: std::mem::take(&mut watched.keys),
@@ -78,9 +93,12 @@ impl Touched {
     /// not end it.
     pub(crate) fn note(&self, table: &TableName, kind: SingleKind, rows: &dyn ChangeRows) {
         let mut tables = self.lock();
-        let Some(watched) = tables.get_mut(table) else {
+        let Tables { watched, key_count } = &mut *tables;
+        let Some(watched) = watched.get_mut(table) else {
             return;
         };
+        let (before_it, room) = (watched.keys.len(), KEYS_TOTAL_MAX - *key_count);
+        watched.keys_max = KEYS_MAX.min(before_it + room);
         let is_told = match kind {
             SingleKind::Insert { after } => watched.row(after, rows) == Told::Yes,
             SingleKind::Delete { before } => watched.row(before, rows) == Told::Yes,
@@ -96,10 +114,18 @@ impl Touched {
             SingleKind::Truncate => false,
         };
         watched.is_redefined |= !is_told;
+        *key_count += watched.keys.len() - before_it;
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<TableName, Watched>> {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn leave(&mut self, table: &TableName) {
+        let left = self.watched.remove(table);
+        self.key_count -= left.map_or(0, |watched| watched.keys.len());
     }
 }
 
@@ -144,10 +170,102 @@ impl Watched {
     }
 
     fn keep(&mut self, hash: RowHash, key: Vec<KeyCell>) {
-        if self.keys.len() < KEYS_MAX {
+        if self.keys.len() < self.keys_max {
             self.keys.insert(hash, key);
         } else if !self.keys.contains_key(&hash) {
             self.missed += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_connector::{Error, RowVisitor};
+    use whimbrel_core::mapping::TableMappings;
+    use whimbrel_core::{Column, ColumnType, Engine, Generation, Table};
+
+    use super::*;
+    use crate::shaping::Shaper;
+
+    /// Rows of one number, which is their place.
+    #[derive(Debug)]
+    struct Numbers;
+
+    impl ChangeRows for Numbers {
+        fn byte_count(&self) -> usize {
+            0
+        }
+
+        fn decode(&self, row: RowAt, visit: &mut RowVisitor<'_>) -> Result<(), Error> {
+            visit(&[Value::Int(row.offset.into())])
+        }
+    }
+
+    fn layout() -> Arc<Layout> {
+        let id = Column {
+            name: "id".to_owned(),
+            ty: ColumnType::Int {
+                bits: 64,
+                unsigned: false,
+            },
+            native: "bigint".to_owned(),
+            nullable: false,
+            generation: Generation::None,
+            id: None,
+            default: None,
+        };
+        let table = Table {
+            engine: Engine::Postgres,
+            name: TableName::new("s", "t"),
+            columns: vec![id],
+            primary_key: vec![0],
+            id: None,
+            key_prefixes: Vec::new(),
+            row_estimate: None,
+            byte_estimate: None,
+            outside_snapshot: None,
+            obstacle: None,
+            notes: Vec::new(),
+        };
+        let shaper = Shaper {
+            settings: &crate::Shaping::default(),
+            mappings: &TableMappings::of_patterns(&[], &[]),
+            target_schema: None,
+        };
+        Arc::new(Layout::of(&table, &table, shaper).unwrap())
+    }
+
+    #[test]
+    fn keys_of_all_tables_together_are_bounded() {
+        let (touched, layout) = (Touched::default(), layout());
+        let names: Vec<TableName> = (0..10)
+            .map(|number| TableName::new("s", format!("t{number}")))
+            .collect();
+        let insert = |table: &TableName, offset| {
+            let after = RowAt {
+                shape: 0,
+                offset,
+                is_whole: true,
+            };
+            touched.note(table, SingleKind::Insert { after }, &Numbers);
+        };
+        for name in &names {
+            touched.watch(name, &layout, true);
+            (0..15_000).for_each(|offset| insert(name, offset));
+        }
+        let taken = |name| {
+            let changed = touched.take(name);
+            changed.map_or((0, 0), |changed| (changed.keys.len(), changed.missed))
+        };
+        // What was taken, and whose table is left, makes room.
+        touched.leave(&names[1]);
+        assert_eq!(taken(&names[0]), (15_000, 0));
+        (0..30_000).for_each(|offset| insert(&names[2], offset));
+        assert_eq!(taken(&names[2]), (20_000, 10_000));
+        let rest: Vec<_> = names[3..].iter().map(taken).collect();
+        let (kept, missed) = rest
+            .iter()
+            .fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        assert_eq!((kept, missed), (KEYS_TOTAL_MAX - 45_000, 50_000));
     }
 }

@@ -187,6 +187,35 @@ async fn a_target_that_is_away_costs_neither_the_snapshot_nor_what_is_loaded() {
     }
 }
 
+/// Of a followed one the log tells.
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_name_another_takes_is_in_error_unless_it_is_followed() {
+    for is_followed in [false, true] {
+        let pair = Pair::new();
+        let mut other = table("orders", 3);
+        other.table.id = Some(77);
+        let source = pair.source.clone();
+        let faults = Faults::meanwhile(Call::Next, 1, move || source.put(other));
+        let spec = FullLoadSpec {
+            is_followed,
+            ..spec()
+        };
+        let progress = Arc::new(Progress::new());
+        pair.run(&spec, &faults, &progress).await.unwrap();
+        let tables = progress.snapshot().tables;
+        let in_error = tables
+            .iter()
+            .filter(|(_, table)| table.state == TableState::Error);
+        let in_error: Vec<_> = in_error.map(|(name, _)| name.clone()).collect();
+        let expected = if is_followed {
+            Vec::new()
+        } else {
+            vec![name("orders")]
+        };
+        assert_eq!(in_error, expected);
+    }
+}
+
 /// A disk that stays full is not met for ever, and neither is a target that does not come back.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_stays_away_ends_the_load() {

@@ -1,7 +1,7 @@
 //! The connections that share a snapshot's view.
 //!
 //! A view lives and dies with its connection. So a connection that a reader gave up in the middle of a result is not closed:
-//! the next reader ends the result first, by KILL QUERY from another connection, which leaves the view open.
+//! the next reader ends the result first, by KILL QUERY from another connection, which leaves the view open, and closes its statement.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use whimbrel_connector::Error;
 use crate::connect::connect;
 use crate::errors::general;
 use crate::options::Options;
-use crate::wire::{Connection, Purpose, WireError};
+use crate::wire::{Connection, Purpose, ResultColumn, Statement, WireError};
 
 /// Statements to try until one does not fall to a kill that was meant for the one before.
 const KILLED_TRIES: usize = 3;
@@ -24,15 +24,21 @@ pub(super) struct Pool {
 
 struct Shared {
     options: Options,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Lent>>,
     /// One permit for each connection that lives and is not in use.
     permits: Arc<Semaphore>,
     living: Mutex<usize>,
 }
 
+struct Lent {
+    connection: Connection,
+    /// What it runs, or has run last.
+    statement: Option<Statement>,
+}
+
 /// A connection on loan. Dropping it gives it back, if it is still of use.
 pub(super) struct Loan {
-    connection: Option<Connection>,
+    lent: Option<Lent>,
     permit: Option<OwnedSemaphorePermit>,
     shared: Arc<Shared>,
 }
@@ -40,9 +46,13 @@ pub(super) struct Loan {
 impl Pool {
     pub(super) fn new(options: Options, connections: Vec<Connection>) -> Self {
         let count = connections.len();
+        let idle = connections.into_iter().map(|connection| Lent {
+            connection,
+            statement: None,
+        });
         let shared = Shared {
             options,
-            idle: Mutex::new(connections),
+            idle: Mutex::new(idle.collect()),
             permits: Arc::new(Semaphore::new(count)),
             living: Mutex::new(count),
         };
@@ -62,18 +72,18 @@ impl Pool {
                         "all connections of the source's snapshot were lost".to_owned(),
                     )
                 })?;
-            let connection = self
+            let lent = self
                 .shared
                 .idle
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop();
             let mut loan = Loan {
-                connection,
+                lent,
                 permit: Some(permit),
                 shared: Arc::clone(&self.shared),
             };
-            match loan.end_open_result().await {
+            match loan.end_statement().await {
                 Ok(()) => return Ok(loan),
                 Err(error) if loan.is_alive() => return Err(error),
                 // Dropping the loan counts the connection as lost.
@@ -85,19 +95,39 @@ impl Pool {
 
 impl Loan {
     fn is_alive(&self) -> bool {
-        self.connection
+        self.lent
             .as_ref()
-            .is_some_and(|connection| connection.is_ready() || connection.has_rows())
+            .is_some_and(|lent| lent.connection.is_ready() || lent.connection.has_rows())
     }
 
     pub(super) fn connection(&mut self) -> Result<&mut Connection, WireError> {
-        self.connection.as_mut().ok_or(WireError::Unusable)
+        let lent = self.lent.as_mut().ok_or(WireError::Unusable)?;
+        Ok(&mut lent.connection)
     }
 
-    /// Ends a result that the reader before, or this one, left open.
-    pub(super) async fn end_open_result(&mut self) -> Result<(), Error> {
+    /// Begins to run a statement, and answers which columns its rows have.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<Vec<ResultColumn>, WireError> {
+        let lent = self.lent.as_mut().ok_or(WireError::Unusable)?;
+        let statement = lent.connection.prepare(sql).await?;
+        let statement = lent.statement.insert(statement);
+        lent.connection.open(statement).await
+    }
+
+    /// Ends the statement that the reader before, or this one, left behind, with what is left of its result.
+    pub(super) async fn end_statement(&mut self) -> Result<(), Error> {
+        self.end_open_result().await?;
+        if let Some(lent) = self.lent.as_mut()
+            && let Some(statement) = lent.statement.take()
+        {
+            let closed = lent.connection.close(statement).await;
+            closed.map_err(|error| general(error, "close a statement of the snapshot"))?;
+        }
+        Ok(())
+    }
+
+    async fn end_open_result(&mut self) -> Result<(), Error> {
         let options = &self.shared.options;
-        let Some(connection) = self.connection.as_mut() else {
+        let Some(Lent { connection, .. }) = self.lent.as_mut() else {
             return Err(Error::Transient(
                 "the connection of the snapshot was lost".to_owned(),
             ));
@@ -134,13 +164,13 @@ impl Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         let is_alive = self.is_alive();
-        match self.connection.take() {
-            Some(connection) if is_alive => {
+        match self.lent.take() {
+            Some(lent) if is_alive => {
                 self.shared
                     .idle
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push(connection);
+                    .push(lent);
             }
             _ => {
                 if let Some(permit) = self.permit.take() {
@@ -156,6 +186,44 @@ impl Drop for Loan {
                     self.shared.permits.close();
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_testkit::{Engine, Server};
+
+    use super::*;
+
+    async fn count(loan: &mut Loan, what: &str) -> u64 {
+        let asked = format!("SHOW SESSION STATUS LIKE 'Com_stmt_{what}'");
+        let row = loan.connection().unwrap().row(&asked).await.unwrap();
+        row.unwrap().number(1).unwrap()
+    }
+
+    #[tokio::test]
+    async fn statements_that_readers_leave_behind_are_closed() {
+        for engine in [Engine::Mariadb1011, Engine::Mysql97] {
+            let database = Server::get(engine).unwrap().database("loans").unwrap();
+            let options = Options::from_url(&database.url()).unwrap();
+            let connection = connect(&options, Purpose::Read).await.unwrap();
+            let pool = Pool::new(options, vec![connection]);
+            // Half-way, at the end, and where it did not even begin.
+            let many = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT repeat('x', 9999) FROM n, n AS m";
+            for sql in [many, "SELECT 1", "SELECT exp(99999)"] {
+                let mut loan = pool.take().await.unwrap();
+                let begun = loan.run(sql).await;
+                if sql == many {
+                    let connection = loan.connection().unwrap();
+                    assert!(connection.block(1000).await.unwrap().is_some());
+                } else if begun.is_ok() {
+                    loan.connection().unwrap().drain().await.unwrap();
+                }
+            }
+            let mut loan = pool.take().await.unwrap();
+            assert_eq!(count(&mut loan, "prepare").await, 3);
+            assert_eq!(count(&mut loan, "close").await, 3, "{engine}");
         }
     }
 }

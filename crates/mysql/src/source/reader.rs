@@ -13,7 +13,7 @@ use super::texts;
 use crate::errors::of_table;
 use crate::quote;
 use crate::types::RowDecoder;
-use crate::wire::{ResultColumn, RowsOrPart, Statement};
+use crate::wire::{ResultColumn, RowsOrPart};
 
 const DOING: &str = "read rows of the table";
 
@@ -24,7 +24,6 @@ pub(super) struct MysqlReader {
 }
 
 struct OpenChunk {
-    statement: Statement,
     layout: Arc<BlockLayout>,
     block_bytes: usize,
     /// The row that comes in parts; `None` where rows come whole.
@@ -34,22 +33,6 @@ struct OpenChunk {
 impl MysqlReader {
     pub(super) fn new(loan: Loan) -> Self {
         Self { loan, open: None }
-    }
-
-    async fn give_up(&mut self) -> Result<(), Error> {
-        self.loan.end_open_result().await?;
-        if let Some(OpenChunk {
-            statement, layout, ..
-        }) = self.open.take()
-        {
-            let connection = self.loan.connection();
-            let closed = match connection {
-                Ok(connection) => connection.close(statement).await,
-                Err(error) => Err(error),
-            };
-            closed.map_err(|error| of_table(error, &layout.table.name, DOING))?;
-        }
-        Ok(())
     }
 }
 
@@ -114,18 +97,16 @@ impl ChunkReader for MysqlReader {
                 "rows of MySQL and MariaDB can only be read decoded".to_owned(),
             ));
         }
-        self.give_up().await?;
+        self.open = None;
+        self.loan.end_statement().await?;
         let range = KeyRange::from_bounds(bounds)
             .ok_or_else(|| Error::table(&table.name, "the chunk's range cannot be understood"))?;
         let wanted = filter.and_then(|filter| filter::condition(filter, table));
         let sql = select(table, &range, wanted)?;
         let failed = |error| of_table(error, &table.name, DOING);
-        let connection = self.loan.connection().map_err(failed)?;
-        let statement = connection.prepare(&sql).await.map_err(failed)?;
-        let announced = connection.open(&statement).await.map_err(failed)?;
+        let announced = self.loan.run(&sql).await.map_err(failed)?;
         let layout = layout(table, &announced)?;
         self.open = Some(OpenChunk {
-            statement,
             layout: Arc::new(layout),
             block_bytes,
             parts: (format == ReadFormat::InParts).then(PartReader::default),

@@ -1,6 +1,6 @@
 //! One consistent view of the whole server for many readers, as the engine sees it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,10 +37,12 @@ pub(super) struct MysqlSnapshot {
     options: Options,
     position: Position,
     pool: Pool,
-    /// For planning, which needs no view: ranges cover every key there can be.
+    /// For planning, which needs no view (ranges cover every key there can be), and for what a view does not tell.
     planner: Mutex<Option<Connection>>,
     /// Views, which the log does not tell of.
     views: HashSet<TableName>,
+    /// When the tables were made that had their names before the views opened, where the server tells it.
+    made_at: HashMap<TableName, String>,
     changed: Changed,
 }
 
@@ -56,6 +58,7 @@ pub(super) async fn open(
     // A lock of a view locks what it reads; one without columns is broken, and is loaded by nobody.
     let views = views.iter().filter(|view| !view.columns.is_empty());
     let views: Vec<Table> = views.cloned().collect();
+    let made_at = made_at(connection, tables).await?;
     let position = open_views(connection, &mut readers, (tables, &views))
         .await
         .map_err(|error| general(error, DOING))?;
@@ -68,7 +71,21 @@ pub(super) async fn open(
         views: views.iter().map(|view| view.name.clone()).collect(),
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
+        made_at,
     })
+}
+
+/// When tables were made. Of one whose rows have no versions that is of no use: what is read is the table of that moment.
+async fn made_at(
+    connection: &mut Connection,
+    tables: &[Table],
+) -> Result<HashMap<TableName, String>, Error> {
+    let versioned = tables
+        .iter()
+        .filter(|table| table.outside_snapshot.is_none());
+    let names: Vec<&TableName> = versioned.map(|table| &table.name).collect();
+    let made_at = catalog::made_at(connection, &names).await;
+    made_at.map_err(|error| general(error, DOING))
 }
 
 /// The position with what tells the log from another of the same names, so that a load that goes on later never takes the one for the other. A user
@@ -166,6 +183,29 @@ impl Snapshot for MysqlSnapshot {
         }
         let is_changed = self.changed.since(planned_at, &table.name, finished);
         Ok(!is_changed.await?)
+    }
+
+    /// A view holds rows, and no names: a table that takes the name of another one (`RENAME TABLE`, by which tools that alter tables online end)
+    /// is read under a view that opened before, with the rows that it had then. A reader that has read of a table keeps everybody from renaming it
+    /// for as long as its view lives. A view may have a catalog of its own time (MySQL), so that nobody under one is asked.
+    async fn check_origin(&self, table: &Table) -> Result<(), Error> {
+        let name = &table.name;
+        let Some(before) = self.made_at.get(name) else {
+            return Ok(());
+        };
+        let mut planner = self.planner.lock().await;
+        let mut connection = self.planning(&mut planner).await?;
+        let now = catalog::made_at(&mut connection, &[name])
+            .await
+            .map_err(|error| of_table(error, name, "look for what has become of the table"))?;
+        *planner = Some(connection);
+        if now.get(name) == Some(before) {
+            return Ok(());
+        }
+        Err(Error::table(
+            name,
+            "another table took its name, or it was made anew (RENAME TABLE, ALTER TABLE), since the snapshot was opened; load it again",
+        ))
     }
 
     fn raw_formats(&self, _: &Table) -> Vec<RawFormat> {

@@ -29,6 +29,7 @@ mod log_transactions;
 mod log_types;
 mod log_watch;
 mod long_rows;
+mod lookups;
 mod prefix_keys;
 mod records;
 mod snapshot;

@@ -141,6 +141,62 @@ async fn rows_read_without_any_lock_are_no_ground_for_changes() {
     pair.source.sql(&format!("drop user '{user}'@'%'")).unwrap();
 }
 
+/// Reads the only chunk of a table.
+async fn read_whole(snapshot: &dyn Snapshot, table: &Table) -> Result<(), Error> {
+    let plan = snapshot.plan(table, 1 << 30).await?;
+    let mut reader = snapshot.reader().await?;
+    let request = ReadRequest {
+        table,
+        bounds: &plan[0],
+        filter: None,
+        format: ReadFormat::Decoded,
+        block_bytes: 1000,
+    };
+    reader.open(request).await?;
+    while reader.next().await?.is_some() {}
+    Ok(())
+}
+
+/// As tools do it that alter tables online: they fill another table and let it take the name.
+#[tokio::test]
+async fn a_table_that_takes_the_name_of_another_is_a_fault_and_not_read() {
+    for engine in ENGINES {
+        for partitions in ["", "partition by hash (id) partitions 2"] {
+            let pair = Pair::on(engine, "renamed");
+            // The server tells to the second when a table was made.
+            let sql = format!(
+                "create table stays (id int primary key); insert into stays values (1);
+                 create table t (id int primary key, v int) {partitions}; insert into t values (1, 1), (2, 2); do sleep(1.1);
+                 create table ghost like t; insert into ghost values (1, 1)"
+            );
+            pair.source.sql(&sql).unwrap();
+            let mut source = pair.from.source().await.unwrap();
+            let tables = pair.tables(&mut *source).await.unwrap();
+            let [_, stays, t] = &tables[..] else {
+                panic!("{tables:?}")
+            };
+            let snapshot = source.snapshot(2).await.unwrap();
+            pair.source
+                .sql("rename table t to gone, ghost to t")
+                .unwrap();
+            for (table, is_same) in [(t, false), (stays, true)] {
+                let checked = match read_whole(&*snapshot, table).await {
+                    Ok(()) => snapshot.check_origin(table).await,
+                    Err(error) => Err(error),
+                };
+                assert_eq!(
+                    checked.is_ok(),
+                    is_same,
+                    "{engine} {partitions} {checked:?}"
+                );
+                if let Err(error) = checked {
+                    assert!(matches!(error, Error::Table(_)), "{error:?}");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_reader_given_up_half_way_makes_room_under_the_same_view() {
     for engine in ENGINES {

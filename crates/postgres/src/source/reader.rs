@@ -40,8 +40,8 @@ const PART_BYTES_MIN: usize = 64;
 
 struct OpenChunk {
     table: TableName,
-    /// What to ask once the rows are read, and the answer to expect.
-    file: Option<(String, u32)>,
+    /// What to ask once the rows are read, and the answer to expect: the file, and how many columns are what they were.
+    origin: Option<(String, [u32; 2])>,
     layout: Arc<RowLayout>,
     block_bytes: usize,
     format: ReadFormat,
@@ -78,14 +78,15 @@ impl PostgresReader {
         Ok(())
     }
 
-    /// Checks that the rows were read from the file that the chunk was planned for.
+    /// Checks that the rows were read from the file that the chunk was planned for, and from the columns that it was planned for.
     ///
-    /// TRUNCATE empties a table for older snapshots too, and VACUUM FULL or CLUSTER give rows other places: both begin a new file.
+    /// TRUNCATE empties a table for older snapshots too, and VACUUM FULL or CLUSTER give rows other places: both begin a new file. A column
+    /// that took the place or the name of another one does not, and is read for the rows of older snapshots.
     /// COPY keeps its lock on the table to the end of our transaction, so asking after it covers the whole of it.
-    async fn check_file(&mut self) -> Result<(), Error> {
+    async fn check_origin(&mut self) -> Result<(), Error> {
         let Some(OpenChunk {
             table,
-            file: Some((sql, expected)),
+            origin: Some((sql, expected)),
             ..
         }) = self.open.take()
         else {
@@ -95,18 +96,18 @@ impl PostgresReader {
             Ok(rows) => rows,
             Err(error) => return Err(self.fail(error, &table)),
         };
-        let file: Option<u32> = rows
-            .iter()
-            .flatten()
-            .flatten()
-            .find_map(|file| file.parse().ok());
-        if file == Some(expected) {
-            return Ok(());
-        }
-        Err(Error::table(
-            &table,
-            "it was truncated or written anew (TRUNCATE, VACUUM FULL, CLUSTER, ALTER TABLE) while it was read; load it again",
-        ))
+        let told = rows.iter().flatten().flatten();
+        let told: Vec<Option<u32>> = told.map(|number| number.parse().ok()).collect();
+        let why = match told[..] {
+            [Some(file), Some(columns)] if [file, columns] == expected => return Ok(()),
+            [Some(file), _] if file == expected[0] => {
+                "columns of it were dropped or renamed (ALTER TABLE) while it was read; load it again"
+            }
+            _ => {
+                "it was truncated or written anew (TRUNCATE, VACUUM FULL, CLUSTER, ALTER TABLE) while it was read; load it again"
+            }
+        };
+        Err(Error::table(&table, why))
     }
 
     fn fail(&mut self, error: WireError, table: &TableName) -> Error {
@@ -156,9 +157,7 @@ impl ChunkReader for PostgresReader {
         }
         self.open = Some(OpenChunk {
             table: request.table.name.clone(),
-            file: range
-                .file
-                .map(|file| (file_sql(request.table, &range), file)),
+            origin: origin(request.table, &range),
             layout: Arc::new(RowLayout::new(request.table, request.format)),
             block_bytes: request.block_bytes,
             format: request.format,
@@ -190,7 +189,7 @@ impl ChunkReader for PostgresReader {
             Ok(None) => {
                 open.parts.end(&open.layout)?;
                 self.state = State::Idle;
-                self.check_file().await?;
+                self.check_origin().await?;
                 Ok(None)
             }
             Err(error) => {
@@ -202,13 +201,26 @@ impl ChunkReader for PostgresReader {
     }
 }
 
-/// Asks for the number of the file that the chunk's relation has now.
-fn file_sql(table: &Table, range: &ChunkRange) -> String {
+/// Asks for the number of the file that the chunk's relation has now, and how many of the columns that are loaded have the names that they have
+/// under the snapshot. `None` for a relation without a file.
+///
+/// A query of the catalog is answered as of the snapshot, and functions that name an object as of now. Of another type than it was described with
+/// a column is only in a new file, or its values are the same bytes.
+fn origin(table: &Table, range: &ChunkRange) -> Option<(String, [u32; 2])> {
+    let file = range.file?;
     let relation = quote::table(range.partition.as_ref().unwrap_or(&table.name));
-    format!(
-        "SELECT pg_relation_filenode({}::regclass)",
-        quote::literal(&relation)
-    )
+    let relation = quote::literal(&relation);
+    let names: Vec<String> = table
+        .loaded_columns()
+        .map(|column| quote::literal(&column.name))
+        .collect();
+    let sql = format!(
+        "SELECT pg_relation_filenode({relation}::regclass), (
+             SELECT count(*) FROM pg_attribute a, pg_identify_object_as_address('pg_class'::regclass, a.attrelid, a.attnum) now
+             WHERE a.attrelid = {relation}::regclass AND a.attname = ANY (ARRAY[{}]::name[]) AND a.attname = now.object_names[3])",
+        names.join(", ")
+    );
+    Some((sql, [file, u32::try_from(names.len()).ok()?]))
 }
 
 /// What is selected of a row: decoded ones hold as text what no decoder knows.

@@ -131,6 +131,8 @@ impl Preparation<'_> {
         let name = quote::table(&table.name);
         let create = create_table(table, connection.major_version());
         let (sql, is_empty) = match (self.mode, existing) {
+            // Whoever leaves tables as they are may share them: another task may write into this one before our chunk comes.
+            (PrepareMode::DoNothing, Existing::Nothing) => (create, false),
             (_, Existing::Nothing) => (create, true),
             (PrepareMode::DropAndCreate, _) => {
                 let names = (source, &table.name);

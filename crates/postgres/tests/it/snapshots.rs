@@ -340,6 +340,66 @@ async fn a_table_truncated_or_moved_while_it_is_read_is_a_fault_and_not_empty() 
     }
 }
 
+/// Partitions have their columns in other places than their table, and one that was dropped.
+const COLUMNS: &str = "create table plain (id int primary key, a varchar(20), b text, gone int);
+    alter table plain drop column gone;
+    create table parted (id int, a varchar(20), b text) partition by range (id);
+    create table leaf (b text, gone int, a varchar(20), id int not null); alter table leaf drop column gone;
+    alter table parted attach partition leaf for values from (0) to (10);
+    insert into plain values (1, 'a', 'b'); insert into parted values (1, 'a', 'b')";
+
+/// What the loads of both tables give, of which columns change between the snapshot and the reading.
+async fn loaded_after(engine: Engine, how: How, change: &str) -> [Result<u64, Error>; 2] {
+    let pair = Pair::on(engine, "columns");
+    pair.source.sql(COLUMNS).unwrap();
+    let mut source = pair.from.source().await.unwrap();
+    let mut target = pair.to.target().await.unwrap();
+    let mut tables = source.tables(&|name| name.name != "leaf").await.unwrap();
+    tables.sort_by_key(|table| table.name.name == "parted");
+    let fence = target.claim(TASK).await.unwrap();
+    let snapshot = source.snapshot(1).await.unwrap();
+    for table in &tables {
+        let change = change.replace("TABLE", &format!("alter table {}", table.name.name));
+        pair.source.sql(&change).unwrap();
+    }
+    let mut loaded = Vec::new();
+    for table in &tables {
+        let one = load_table(&*snapshot, &mut *target, &fence, table, how).await;
+        loaded.push(one.map(|loaded| loaded.row_count));
+    }
+    loaded.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_column_that_takes_the_name_of_another_is_a_fault_and_not_read() {
+    for engine in ENGINES {
+        for how in [How::RAW, How::DECODED] {
+            for change in [
+                "TABLE drop column b, add column b text default 'new'",
+                "TABLE rename a to c; TABLE rename b to a; TABLE rename c to b",
+            ] {
+                for loaded in loaded_after(engine, how, change).await {
+                    let error = loaded.unwrap_err();
+                    assert!(
+                        matches!(&error, Error::Table(fault) if fault.message.contains("columns")),
+                        "{change}: {error:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn columns_that_come_or_take_longer_values_leave_the_others_to_be_read() {
+    let change = "TABLE add later int default 7; TABLE alter a type text";
+    for how in [How::RAW, How::DECODED] {
+        for loaded in loaded_after(Engine::Postgres18, how, change).await {
+            assert_eq!(loaded.unwrap(), 1, "{how:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn keys_may_be_left_out() {
     let pair = Pair::on(Engine::Postgres15, "no_keys");
