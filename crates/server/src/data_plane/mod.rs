@@ -78,6 +78,13 @@ impl EndpointConfig {
         switched(&self.setting(name)?)
     }
 
+    /// What tells its database from others, whoever connects to it and in whatever way.
+    pub(crate) fn place(&self) -> String {
+        let server = self.server_name.to_ascii_lowercase();
+        let database = self.database_name.as_deref().unwrap_or_default();
+        format!("{server}:{}/{database}", self.port)
+    }
+
     /// The one database of a `MySQL` target that takes the tables of all schemas: asked for by `TargetDbType`, or by naming a database
     /// without saying anything else.
     pub(crate) fn single_database(&self) -> Option<String> {

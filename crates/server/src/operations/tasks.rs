@@ -115,16 +115,15 @@ fn task_from_create(
         run: None,
         epoch: 0,
         ever_started: false,
+        started_as: None,
         is_cleared: false,
         is_loaded: false,
+        ran_between: None,
         stop_reason: None,
         last_failure_message: None,
-        cdc_start_time,
-        cdc_start_position: message.cdc_start_position,
-        cdc_stop_position: message
-            .cdc_stop_position
-            .map(checked_stop_position)
-            .transpose()?,
+        cdc_start_time: None,
+        cdc_start_position: None,
+        cdc_stop_position: None,
         recovery_checkpoint: None,
         reloads: BTreeSet::new(),
         revalidations: BTreeSet::new(),
@@ -383,6 +382,18 @@ fn refused_start(refusal: Refusal) -> Fault {
         Refusal::NothingToReload => invalid_combination(
             "Start Type : RELOAD_TARGET, not valid for tasks of migration type cdc".to_owned(),
         ),
+        Refusal::OtherType { was, is } => {
+            let start = match is {
+                MigrationType::Cdc => {
+                    "start-replication, with CdcStartPosition or CdcStartTime where changes are to be followed from, or without to follow from now"
+                }
+                MigrationType::FullLoad | MigrationType::FullLoadAndCdc => "reload-target",
+            };
+            invalid_combination(format!(
+                "Start Type : RESUME_PROCESSING, not valid for a task that ran as {was} and is {is} now, because changes or rows would be left out. Start it with {start}; \
+                 or modify its MigrationType back to {was} and resume it"
+            ))
+        }
     }
 }
 
