@@ -276,7 +276,7 @@ impl Watcher {
         if let Some(end) = end
             && task_lifecycle::end_run(&mut task, end, now)
         {
-            task_statistics::finish_task(&mut task.statistics, end, now);
+            task_statistics::finish_task(&mut task.statistics, &progress, end, now);
             run_events::conclude(&mut *transaction, &mut task, end).await?;
         }
         let task = transaction.replace(&task).await?;

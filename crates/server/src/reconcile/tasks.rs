@@ -133,6 +133,8 @@ impl Tasks {
                     epoch: task.epoch,
                     at: EpochMs::now(),
                     elapsed_ms: task.statistics.elapsed_ms,
+                    resumes: begun.resumes,
+                    loads: task.migration_type != MigrationType::Cdc,
                 };
                 let handle = self.0.data_plane.start_task(spec);
                 self.0.runs.watch(&self.0, &task, start, handle);
@@ -209,16 +211,29 @@ impl Tasks {
         {
             return Ok(());
         }
-        for mut table in transaction
+        let mut tables = transaction
             .list_children::<TableStatistics>(id.as_str())
-            .await?
-        {
-            if table.state == TableState::FullLoad {
+            .await?;
+        for table in &mut tables {
+            let name = TableName::new(table.schema.clone(), table.table.clone());
+            let is_loading = match table.state {
+                TableState::FullLoad => true,
+                // What is asked for still waits for the next run.
+                TableState::Reloading => !task.reloads.contains(&name),
+                _ => false,
+            };
+            if is_loading {
                 table.state = TableState::Cancelled;
                 table.updated_at = now;
-                transaction.replace(&table).await?;
+                transaction.replace(table).await?;
             }
         }
+        let states = tables.iter().map(|table| match table.state {
+            TableState::Reloading => TableState::BeforeLoad,
+            state => state,
+        });
+        let states: Vec<TableState> = states.collect();
+        task_statistics::count_tables(&mut task.statistics, &states);
         run_events::conclude(&mut *transaction, &mut task, end).await?;
         transaction.replace(&task).await?;
         transaction.commit().await

@@ -318,27 +318,45 @@ async fn a_task_that_crashed_before_its_target_was_cleared_begins_afresh() {
 async fn a_task_that_was_stopping_at_a_crash_is_stopped() {
     let task = Task::ready().await;
     task.start("start-replication").await;
-    task.harness
-        .data_plane
-        .run(0)
-        .await
-        .set_progress(progress(&[("a", TableState::FullLoad, 1)]));
+    let mut under_way = progress(&[
+        ("a", TableState::FullLoad, 1),
+        ("b", TableState::FullLoad, 2),
+        ("c", TableState::Completed, 3),
+        ("d", TableState::Completed, 4),
+        ("e", TableState::BeforeLoad, 0),
+    ]);
+    if let Some(table) = under_way.tables.get_mut(&TableName::new("s", "b")) {
+        (table.reload_count, table.reload_answer_count) = (1, 1);
+    }
+    task.harness.data_plane.run(0).await.set_progress(under_way);
     task.harness
         .until("DescribeTableStatistics", task.request(), |page| {
-            page["TableStatistics"][0]["FullLoadRows"] == 1
+            page["TableStatistics"][1]["TableState"] == "Table is being reloaded"
         })
         .await;
+    task.harness.ok("ReloadTables", reload_of(&task, "d")).await;
     task.harness.ok("StopReplicationTask", task.request()).await;
     let task = task.after_a_crash();
-    assert_eq!(
-        task.until("stopped").await["StopReason"],
-        "Stop Reason NORMAL"
-    );
+    let stopped = task.until("stopped").await;
+    assert_eq!(stopped["StopReason"], "Stop Reason NORMAL");
     let page = task
         .harness
         .ok("DescribeTableStatistics", task.request())
         .await;
-    assert_eq!(page["TableStatistics"][0]["TableState"], "Table cancelled");
+    let states = [
+        "Table cancelled",
+        "Table cancelled",
+        "Table completed",
+        // It was asked for, and the next run does it.
+        "Table is being reloaded",
+        "Before load",
+    ];
+    for (number, state) in states.into_iter().enumerate() {
+        assert_eq!(page["TableStatistics"][number]["TableState"], state);
+    }
+    let figures = &stopped["ReplicationTaskStats"];
+    let counts = ["TablesLoaded", "TablesLoading", "TablesQueued"].map(|name| &figures[name]);
+    assert_eq!(counts, [&json!(1), &json!(0), &json!(4)]);
 }
 
 #[tokio::test]
