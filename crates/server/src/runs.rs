@@ -237,8 +237,11 @@ impl Watcher {
     async fn clean_up(&self, task: &ReplicationTask, end: &RunEnd) {
         // A task that goes on, because tables are to be loaded again, has use for it.
         let has_ended = task.run.is_none();
-        if has_ended && task_lifecycle::lets_record_go(task, end) {
-            forgetting::forget_at_ends(&self.context, task).await;
+        if has_ended
+            && task_lifecycle::lets_record_go(task, end)
+            && let Err(error) = forgetting::forget_at_ends(&self.context, task).await
+        {
+            warn!(task_id = %task.id, error = %chain(&error), "what the task has left at its ends remains there until it is deleted");
         }
     }
 

@@ -244,15 +244,27 @@ pub trait DataPlane: Send + Sync {
         endpoint: &EndpointConfig,
     ) -> Result<Vec<String>, ConnectionFailure>;
 
-    /// Removes what runs of this task have recorded at the target beside the tables that they loaded, and what a task that follows
-    /// its source made there for it. Repeatable. `follows`: the task does; one that did before its type was modified is known by its checkpoint.
+    /// Whether the target has a checkpoint of this task: it has followed its source. Repeatable.
     ///
-    /// May take long: the caller bounds it.
-    async fn forget_task(
+    /// May take long, as the next two: the caller bounds it.
+    async fn has_followed(
         &self,
-        ends: (&EndpointConfig, &EndpointConfig),
+        target: &EndpointConfig,
         task: &str,
-        follows: bool,
+    ) -> Result<bool, ConnectionFailure>;
+
+    /// Removes what a task that follows its source made there for it. Repeatable.
+    async fn forget_at_source(
+        &self,
+        source: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure>;
+
+    /// Removes what runs of this task have recorded at the target beside the tables that they loaded. Repeatable.
+    async fn forget_at_target(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
     ) -> Result<(), ConnectionFailure>;
 
     /// Makes all checks of a task that apply, and writes nothing at either end. Repeatable.
