@@ -17,7 +17,7 @@ use crate::events::{instance_event, task_event};
 use crate::forgetting;
 use crate::operations::EVENTS_KEPT_MS;
 
-/// A commit wakes this reconciler again, so more than this go in several passes.
+/// More than this go in several passes. Events do not wake this reconciler: those that come are not old, and its timer is often enough.
 const EVENTS_REMOVED_AT_ONCE: usize = 200;
 
 pub(crate) struct Deletions {
@@ -215,7 +215,6 @@ impl Reconciler for Deletions {
             ReplicationTask::KIND,
             Endpoint::KIND,
             ReplicationInstance::KIND,
-            Event::KIND,
         ]
     }
 
