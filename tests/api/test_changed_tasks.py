@@ -104,9 +104,6 @@ def test_the_figures_stay_while_a_resume_cannot_connect_and_what_a_deletion_leav
         [text] = [event["Message"] for event in events["Events"] if "at the source" in event["Message"]]
         prefix = next(word for word in text.replace(",", " ").split() if word.startswith("whimbrel_"))
         assert slot.startswith(prefix) and "at the target" not in text, (slot, text)
-        name = task["ReplicationTaskArn"].rsplit(":", 1)[1]
-        records = f"select count(*) from awsdms_control.awsdms_load_table where task_name = '{name}'"
-        assert pair.target.sql(records) == "0\n", "the other end is cleaned"
         gate.open()
     pair.source.sql(f"select pg_drop_replication_slot('{slot}')")
     pair.source.sql(f"drop publication {slot}")

@@ -267,9 +267,10 @@ pub(super) async fn start(
                 .to_owned(),
         ));
     }
-    points.check_stop_time(&task)?;
+    let stops_later = points.check_stop_time(&task);
     points.apply(&mut task)?;
     check_start_time(&mut *transaction, &task).await?;
+    stops_later?;
     let instance = transaction
         .find::<ReplicationInstance>(task.instance_id.as_str())
         .await?;
