@@ -40,6 +40,22 @@ impl Context {
         })
     }
 
+    /// Over an empty store in memory, and a data plane of which nothing is asked.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> Arc<Self> {
+        let home = Home {
+            region: "eu-central-1".into(),
+            account_id: "000000000000".into(),
+        };
+        Self::new(
+            Arc::new(whimbrel_store::MemoryStore::default()),
+            Arc::new(Vault::ephemeral()),
+            Arc::new(crate::data_plane::FakeDataPlane::default()),
+            home,
+            std::env::temp_dir().join("whimbrel-assessments-of-no-test"),
+        )
+    }
+
     /// The key that stands for our own encryption at rest where the API names a KMS key.
     pub(crate) fn default_kms_key(&self) -> String {
         format!(

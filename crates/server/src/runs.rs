@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 use whimbrel_core::{Position, TableName};
 use whimbrel_store::{
-    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, TableState, TableStatistics,
-    TaskId, Transaction, ValidationState,
+    ChangeCounts, EpochMs, InstanceId, ReplicationTask, StoreError, Stored, TableState,
+    TableStatistics, TaskId, Transaction, ValidationState,
 };
 
 use crate::context::Context;
@@ -39,6 +39,15 @@ struct Run {
     asked: BTreeSet<TableName>,
     /// The same of comparisons.
     asked_to_compare: BTreeSet<TableName>,
+    /// The version of the task that was written when the run last answered: older ones still ask for what is answered.
+    answered_in: i64,
+}
+
+/// What a run has heard of since its figures were last written.
+#[derive(Debug, Default)]
+struct Answers {
+    reloads: Vec<TableName>,
+    revalidations: Vec<TableName>,
 }
 
 /// The runs of this process and whatever else it has under way.
@@ -68,9 +77,10 @@ impl Runs {
     }
 
     /// Asks a run to load and to compare tables again, each once until it has begun with it.
-    pub(crate) fn ask(&self, task: &ReplicationTask) {
+    pub(crate) fn ask(&self, task: &Stored<ReplicationTask>) {
         let mut runs = self.lock();
-        let Some(run) = runs.get_mut(&task.id) else {
+        let run = runs.get_mut(&task.id);
+        let Some(run) = run.filter(|run| task.version >= run.answered_in) else {
             return;
         };
         let reloads = (&task.reloads, &mut run.asked, &run.requests.reloads);
@@ -88,15 +98,13 @@ impl Runs {
         }
     }
 
-    fn reload_begun(&self, task: &TaskId, table: &TableName) {
-        if let Some(run) = self.lock().get_mut(task) {
-            run.asked.remove(table);
-        }
-    }
-
-    fn revalidation_begun(&self, task: &TaskId, table: &TableName) {
-        if let Some(run) = self.lock().get_mut(task) {
-            run.asked_to_compare.remove(table);
+    /// What a run has answered may be asked of it again, now that the task is written without it.
+    fn answered(&self, task: &Stored<ReplicationTask>, answers: &Answers) {
+        if let Some(run) = self.lock().get_mut(&task.id) {
+            run.asked.retain(|table| !answers.reloads.contains(table));
+            run.asked_to_compare
+                .retain(|table| !answers.revalidations.contains(table));
+            run.answered_in = task.version;
         }
     }
 
@@ -138,7 +146,7 @@ impl Runs {
     pub(crate) fn watch(
         &self,
         context: &Arc<Context>,
-        task: &ReplicationTask,
+        task: &Stored<ReplicationTask>,
         start: RunStart,
         handle: TaskHandle,
     ) {
@@ -148,6 +156,7 @@ impl Runs {
             requests: handle.requests().clone(),
             asked: BTreeSet::new(),
             asked_to_compare: BTreeSet::new(),
+            answered_in: task.version,
         };
         self.lock().insert(task.id.clone(), run);
         let watcher = Watcher {
@@ -228,8 +237,11 @@ impl Watcher {
     async fn clean_up(&self, task: &ReplicationTask, end: &RunEnd) {
         // A task that goes on, because tables are to be loaded again, has use for it.
         let has_ended = task.run.is_none();
-        if has_ended && task_lifecycle::lets_record_go(task, end) {
-            forgetting::forget_at_ends(&self.context, task).await;
+        if has_ended
+            && task_lifecycle::lets_record_go(task, end)
+            && let Err(error) = forgetting::forget_at_ends(&self.context, task).await
+        {
+            warn!(task_id = %task.id, error = %chain(&error), "what the task has left at its ends remains there until it is deleted");
         }
     }
 
@@ -265,7 +277,8 @@ impl Watcher {
                 transaction.create(&run_events::alarm(&task, alarm)).await?;
             }
         }
-        self.write_tables(&mut *transaction, &mut task, &progress, now)
+        let answers = self
+            .write_tables(&mut *transaction, &mut task, &progress, now)
             .await?;
         task.is_cleared |= progress.is_cleared;
         if let Some(checkpoint) = &progress.checkpoint {
@@ -276,23 +289,29 @@ impl Watcher {
         if let Some(end) = end
             && task_lifecycle::end_run(&mut task, end, now)
         {
-            task_statistics::finish_task(&mut task.statistics, end, now);
+            task_statistics::finish_task(&mut task.statistics, &progress, end, now);
             run_events::conclude(&mut *transaction, &mut task, end).await?;
         }
         let task = transaction.replace(&task).await?;
         transaction.commit().await?;
         self.written = progress;
+        if !(answers.reloads.is_empty() && answers.revalidations.is_empty()) {
+            self.context.runs.answered(&task, &answers);
+            // What was asked for again since the commit was not passed on.
+            self.context.wake();
+        }
         Ok(Some(task.value))
     }
 
-    /// Writes the figures of the tables that changed, with an event for each that went into error.
+    /// Writes the figures of the tables that changed, with an event for each that went into error. Gives what the run has heard of.
     async fn write_tables(
         &mut self,
         transaction: &mut dyn Transaction,
         task: &mut ReplicationTask,
         progress: &RunProgress,
         now: EpochMs,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Answers, StoreError> {
+        let mut answers = Answers::default();
         for (name, table) in &progress.tables {
             let before = self.written.tables.get(name);
             let is_told = before.map_or(&[][..], |before| &before.not_created) == table.not_created;
@@ -301,9 +320,13 @@ impl Watcher {
                 table.reload_answer_count > before.map_or(0, |before| before.reload_answer_count);
             if is_answered {
                 task.reloads.remove(name);
-                self.context.runs.reload_begun(&self.task_id, name);
+                answers.reloads.push(name.clone());
             }
-            let validation = self.validation(task, progress, name);
+            let validation = self.validation(progress, name);
+            if validation.is_heard {
+                task.revalidations.remove(name);
+                answers.revalidations.push(name.clone());
+            }
             if self.written.tables.get(name) == Some(table) && validation.is_same {
                 continue;
             }
@@ -342,16 +365,11 @@ impl Watcher {
                 transaction.create(&event).await?;
             }
         }
-        Ok(())
+        Ok(answers)
     }
 
-    /// What the run says of the comparison of a table; takes note of a request that it has heard of.
-    fn validation<'p>(
-        &self,
-        task: &mut ReplicationTask,
-        progress: &'p RunProgress,
-        name: &TableName,
-    ) -> Validation<'p> {
+    /// What the run says of the comparison of a table.
+    fn validation<'p>(&self, progress: &'p RunProgress, name: &TableName) -> Validation<'p> {
         fn of<'p>(progress: &'p RunProgress, name: &TableName) -> Option<&'p ValidationProgress> {
             progress.validations.as_ref()?.get(name)
         }
@@ -359,10 +377,6 @@ impl Watcher {
         let heard = |progress: Option<&ValidationProgress>| {
             progress.map_or(0, |progress| progress.request_count)
         };
-        if heard(now) > heard(before) {
-            task.revalidations.remove(name);
-            self.context.runs.revalidation_begun(&self.task_id, name);
-        }
         let known = match &progress.validations {
             None => Known::NotWanted,
             Some(_) => now.map_or(Known::Nothing, |now| Known::So(&now.known)),
@@ -370,6 +384,7 @@ impl Watcher {
         Validation {
             known,
             is_same: before == now,
+            is_heard: heard(now) > heard(before),
         }
     }
 }
@@ -379,4 +394,9 @@ struct Validation<'p> {
     known: Known<'p>,
     /// It has said so before.
     is_same: bool,
+    /// The run has heard of a request since.
+    is_heard: bool,
 }
+
+#[cfg(test)]
+mod tests;

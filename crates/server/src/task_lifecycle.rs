@@ -51,6 +51,13 @@ pub(crate) enum Refusal {
     FirstStart,
     /// `reload-target` of a task that only follows changes.
     NothingToReload,
+    /// `resume-processing` of a task that does something else now, which cannot go on from what was done.
+    OtherType {
+        /// What it did by its last start.
+        was: MigrationType,
+        /// What it does now.
+        is: MigrationType,
+    },
 }
 
 /// Whether nothing is under way.
@@ -98,10 +105,12 @@ pub(crate) fn start(
         StartType::Resume | StartType::Reload if !task.ever_started => {
             return Err(Refusal::FirstStart);
         }
-        StartType::Start | StartType::Resume | StartType::Reload => {}
+        StartType::Resume => check_goes_on(task)?,
+        StartType::Start | StartType::Reload => {}
     }
     task.status = TaskStatus::Starting;
     task.ever_started = true;
+    task.started_as = Some(task.migration_type);
     task.stop_reason = None;
     task.last_failure_message = None;
     task.run = Some(TaskRun {
@@ -126,6 +135,19 @@ pub(crate) fn start(
     Ok(())
 }
 
+/// Whether what the task does now goes on from what it did. Rows that were loaded without keeping the log lack what was committed since;
+/// tables that were followed only never got the rows that they had.
+fn check_goes_on(task: &ReplicationTask) -> Result<(), Refusal> {
+    use MigrationType as T;
+    let is = task.migration_type;
+    match task.started_as {
+        Some(was) if was != is && (was, is) != (T::FullLoadAndCdc, T::Cdc) => {
+            Err(Refusal::OtherType { was, is })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// StopReplicationTask.
 pub(crate) fn stop(task: &mut ReplicationTask) -> Result<(), Refusal> {
     if !matches!(task.status, TaskStatus::Starting | TaskStatus::Running) {
@@ -135,9 +157,13 @@ pub(crate) fn stop(task: &mut ReplicationTask) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// ModifyReplicationTask.
+/// ModifyReplicationTask, before anything is modified.
 pub(crate) fn modify(task: &mut ReplicationTask) -> Result<(), Refusal> {
-    leave_rest(task, TaskStatus::Modifying)
+    leave_rest(task, TaskStatus::Modifying)?;
+    if task.ever_started {
+        task.started_as.get_or_insert(task.migration_type);
+    }
+    Ok(())
 }
 
 /// MoveReplicationTask.
@@ -214,6 +240,15 @@ pub(crate) fn begin_run(task: &mut ReplicationTask) -> Option<BegunRun> {
     Some(begun)
 }
 
+/// The run begins between these ends. Where the last one had others, it is the record at the target that tells what is loaded there, and
+/// not what that run did elsewhere.
+pub(crate) fn meet_ends(task: &mut ReplicationTask, ends: [String; 2]) {
+    if task.ran_between.as_ref().is_some_and(|last| *last != ends) {
+        task.is_loaded = false;
+    }
+    task.ran_between = Some(ends);
+}
+
 /// How [`begin_run`] wants the run started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BegunRun {
@@ -271,4 +306,4 @@ pub(crate) fn end_run(task: &mut ReplicationTask, end: &RunEnd, now: EpochMs) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

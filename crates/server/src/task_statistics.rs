@@ -19,6 +19,10 @@ pub(crate) struct RunStart {
     pub(crate) at: EpochMs,
     /// Milliseconds that earlier runs of the same load took.
     pub(crate) elapsed_ms: i64,
+    /// Whether it goes on from what earlier runs have done.
+    pub(crate) resumes: bool,
+    /// Whether the task loads, and does not only follow.
+    pub(crate) loads: bool,
 }
 
 /// Brings a table's figures up to what the run says. `before`: changes that earlier runs applied and captured.
@@ -110,37 +114,56 @@ pub(crate) fn apply_task(
     start: RunStart,
     now: EpochMs,
 ) {
-    let count = |states: &[TableState]| {
-        let count = progress
-            .tables
-            .values()
-            .filter(|table| states.contains(&table.state))
-            .count();
+    // A run that goes on knows nothing before it has reached both ends: what earlier runs did is as true as before.
+    if start.resumes && progress.tables.is_empty() {
+        return;
+    }
+    let states: Vec<TableState> = progress.tables.values().map(|table| table.state).collect();
+    count_tables(task, &states);
+    task.full_load_progress_percent = i32::from(progress.percent);
+    if !start.loads {
+        return;
+    }
+    task.full_load_started_at.get_or_insert(start.at);
+    if progress.percent < 100 {
+        task.full_load_finished_at = None;
+    } else if progress.checkpoint.is_some() {
+        // A task that follows its source goes on after its load.
+        task.full_load_finished_at.get_or_insert(now);
+    }
+    if task.full_load_finished_at.is_none() {
+        task.elapsed_ms = start.elapsed_ms.saturating_add(now.ms_since(start.at));
+    }
+}
+
+/// Counts the task's tables by their states.
+pub(crate) fn count_tables(task: &mut TaskStatistics, states: &[TableState]) {
+    let count = |of: &[TableState]| {
+        let count = states.iter().filter(|state| of.contains(state)).count();
         i32::try_from(count).unwrap_or(i32::MAX)
     };
     task.tables_loaded = count(&[TableState::Completed]);
     task.tables_loading = count(&[TableState::FullLoad, TableState::Reloading]);
     task.tables_queued = count(&[TableState::BeforeLoad, TableState::Cancelled]);
     task.tables_errored = count(&[TableState::Error]);
-    task.full_load_progress_percent = i32::from(progress.percent);
-    task.full_load_started_at.get_or_insert(start.at);
-    // A task that follows its source goes on after its load.
-    task.full_load_finished_at = if progress.percent == 100 && progress.checkpoint.is_some() {
-        task.full_load_finished_at.or(Some(now))
-    } else {
-        None
-    };
-    if task.full_load_finished_at.is_some() {
-        return;
-    }
-    task.elapsed_ms = start.elapsed_ms.saturating_add(now.ms_since(start.at));
 }
 
 /// The last touch when the run has come to its end.
-pub(crate) fn finish_task(task: &mut TaskStatistics, end: &RunEnd, now: EpochMs) {
+pub(crate) fn finish_task(
+    task: &mut TaskStatistics,
+    progress: &RunProgress,
+    end: &RunEnd,
+    now: EpochMs,
+) {
     if *end == RunEnd::Finished(StopReason::FullLoadOnlyFinished) {
         task.full_load_progress_percent = 100;
-        task.full_load_finished_at = Some(now);
+        // A run that found everything loaded has finished nothing.
+        let has_loaded = |table: &TableProgress| table.ended_at.is_some();
+        if progress.tables.values().any(has_loaded) {
+            task.full_load_finished_at = Some(now);
+        } else {
+            task.full_load_finished_at.get_or_insert(now);
+        }
     }
 }
 
@@ -211,6 +234,92 @@ mod tests {
         );
     }
 
+    fn start(resumes: bool) -> RunStart {
+        RunStart {
+            epoch: 1,
+            at: EpochMs(1000),
+            elapsed_ms: 300,
+            resumes,
+            loads: true,
+        }
+    }
+
+    fn all_loaded(checkpoint: Option<&str>) -> RunProgress {
+        let table = progress(TableState::Completed, 7);
+        RunProgress {
+            tables: [(TableName::new("s", "t"), table)].into(),
+            percent: 100,
+            checkpoint: checkpoint.map(str::to_owned),
+            ..RunProgress::default()
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_and_has_reached_nothing_leaves_the_figures_as_they_are() {
+        let mut task = TaskStatistics::default();
+        apply_task(
+            &mut task,
+            &all_loaded(Some("x")),
+            start(false),
+            EpochMs(1500),
+        );
+        assert_eq!(
+            (task.tables_loaded, task.full_load_finished_at),
+            (1, Some(EpochMs(1500)))
+        );
+        let before = task.clone();
+        apply_task(
+            &mut task,
+            &RunProgress::default(),
+            start(true),
+            EpochMs(1700),
+        );
+        assert_eq!(task, before);
+        // It has found the tables, and not opened the log yet.
+        apply_task(&mut task, &all_loaded(None), start(true), EpochMs(1800));
+        apply_task(
+            &mut task,
+            &all_loaded(Some("x")),
+            start(true),
+            EpochMs(1900),
+        );
+        assert_eq!(task, before);
+        let mut loading = all_loaded(Some("x"));
+        loading.percent = 50;
+        apply_task(&mut task, &loading, start(true), EpochMs(2000));
+        assert_eq!(task.full_load_finished_at, None);
+    }
+
+    #[test]
+    fn a_load_that_was_over_is_not_over_anew() {
+        const DONE: RunEnd = RunEnd::Finished(StopReason::FullLoadOnlyFinished);
+        let mut task = TaskStatistics::default();
+        let mut loaded = all_loaded(None);
+        finish_task(&mut task, &loaded, &DONE, EpochMs(1500));
+        finish_task(&mut task, &loaded, &DONE, EpochMs(1600));
+        assert_eq!(task.full_load_finished_at, Some(EpochMs(1500)));
+        for table in loaded.tables.values_mut() {
+            table.ended_at = Some(EpochMs(1690));
+        }
+        finish_task(&mut task, &loaded, &DONE, EpochMs(1700));
+        assert_eq!(task.full_load_finished_at, Some(EpochMs(1700)));
+    }
+
+    #[test]
+    fn a_task_that_only_follows_has_no_times_of_a_load() {
+        let mut task = TaskStatistics::default();
+        let start = RunStart {
+            loads: false,
+            ..start(false)
+        };
+        apply_task(&mut task, &all_loaded(Some("x")), start, EpochMs(1500));
+        assert_eq!(
+            (task.full_load_started_at, task.full_load_finished_at),
+            (None, None)
+        );
+        assert_eq!((task.tables_loaded, task.elapsed_ms), (1, 0));
+    }
+
     #[test]
     fn tables_are_counted_by_state_and_time_adds_up() {
         let tables = [
@@ -227,19 +336,10 @@ mod tests {
         let progress = RunProgress {
             tables: tables.collect(),
             percent: 40,
-            is_cleared: true,
-            checkpoint: None,
-            interruption: None,
-            log_alarm: None,
-            target_alarm: None,
-            validations: None,
+            ..RunProgress::default()
         };
         let mut task = TaskStatistics::default();
-        let start = RunStart {
-            epoch: 1,
-            at: EpochMs(1000),
-            elapsed_ms: 300,
-        };
+        let start = start(false);
         apply_task(&mut task, &progress, start, EpochMs(1500));
         assert_eq!(
             (

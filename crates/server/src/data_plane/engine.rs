@@ -38,6 +38,9 @@ use super::{
 pub type MakeConnector =
     dyn Fn(&EndpointConfig) -> Result<Arc<dyn Connector>, ConnectError> + Send + Sync;
 
+const SEE_THE_TARGET: &str =
+    "see that the endpoint's user may read and write the control tables in awsdms_control";
+
 /// Real databases through their connectors, and full loads through the engine.
 pub struct EngineDataPlane {
     make_connector: Arc<MakeConnector>,
@@ -88,22 +91,39 @@ impl DataPlane for EngineDataPlane {
             .map_err(|error| failure(error, remedy))
     }
 
-    async fn forget_task(
+    async fn has_followed(
         &self,
-        (source, target): (&EndpointConfig, &EndpointConfig),
+        target: &EndpointConfig,
         task: &str,
-        follows: bool,
+    ) -> Result<bool, ConnectionFailure> {
+        let failed = |error| failure(error, SEE_THE_TARGET);
+        let connector = (self.make_connector)(target)?;
+        let mut target = connector.target().await.map_err(failed)?;
+        target.has_checkpoint(task).await.map_err(failed)
+    }
+
+    async fn forget_at_source(
+        &self,
+        source: &EndpointConfig,
+        task: &str,
     ) -> Result<(), ConnectionFailure> {
-        let followed = follows || self.has_checkpoint(target, task).await?;
-        let at_source = async {
-            if followed {
-                self.forget_at_source(source, task).await
-            } else {
-                Ok(())
-            }
-        };
-        let (at_source, at_target) = tokio::join!(at_source, self.forget_at_target(target, task));
-        at_source.and(at_target)
+        let remedy = "see that the endpoint's user may remove the task's replication slot and publication at the source";
+        let failed = |error| failure(error, remedy);
+        let connector = (self.make_connector)(source)?;
+        release_log(&connector, task).await.map_err(failed)
+    }
+
+    async fn forget_at_target(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure> {
+        let failed = |error| failure(error, SEE_THE_TARGET);
+        let connector = (self.make_connector)(target)?;
+        let mut target = connector.target().await.map_err(failed)?;
+        // Claimed first: a worker that is believed dead can then no longer write.
+        let fence = target.claim(task).await.map_err(failed)?;
+        target.forget(&fence).await.map_err(failed).map(drop)
     }
 
     async fn assess(
@@ -157,45 +177,6 @@ pub(super) struct Signals {
     clearance: Arc<Clearance>,
     pub(super) requests: Requests,
     pub(super) stop: CancellationToken,
-}
-
-impl EngineDataPlane {
-    async fn forget_at_source(
-        &self,
-        source: &EndpointConfig,
-        task: &str,
-    ) -> Result<(), ConnectionFailure> {
-        let remedy = "drop the task's replication slot and publication at the source, or its log is kept for ever";
-        let failed = |error| failure(error, remedy);
-        let connector = (self.make_connector)(source)?;
-        release_log(&connector, task).await.map_err(failed)
-    }
-
-    async fn has_checkpoint(
-        &self,
-        target: &EndpointConfig,
-        task: &str,
-    ) -> Result<bool, ConnectionFailure> {
-        let failed = |error| failure(error, "see that the target can be reached");
-        let connector = (self.make_connector)(target)?;
-        let mut target = connector.target().await.map_err(failed)?;
-        target.has_checkpoint(task).await.map_err(failed)
-    }
-
-    async fn forget_at_target(
-        &self,
-        target: &EndpointConfig,
-        task: &str,
-    ) -> Result<(), ConnectionFailure> {
-        let remedy =
-            "delete the task's rows from the control tables in awsdms_control at the target";
-        let failed = |error| failure(error, remedy);
-        let connector = (self.make_connector)(target)?;
-        let mut target = connector.target().await.map_err(failed)?;
-        // Claimed first: a worker that is believed dead can then no longer write.
-        let fence = target.claim(task).await.map_err(failed)?;
-        target.forget(&fence).await.map_err(failed).map(drop)
-    }
 }
 
 /// Tells of log that the source keeps for tasks that do not run. The connection is none the worse for it.

@@ -138,6 +138,15 @@ impl FakeDataPlane {
         }
     }
 
+    async fn forget(&self, end: &EndpointConfig, task: &str) -> Result<(), ConnectionFailure> {
+        self.released().await;
+        self.answer(end)?;
+        lock(&self.0.state)
+            .forgotten
+            .push((end.server_name.clone(), task.to_owned()));
+        Ok(())
+    }
+
     fn answer(&self, endpoint: &EndpointConfig) -> Result<(), ConnectionFailure> {
         match lock(&self.0.state).failures.get(&endpoint.server_name) {
             Some(failure) => Err(failure.clone()),
@@ -163,18 +172,28 @@ impl DataPlane for FakeDataPlane {
         Ok(lock(&self.0.state).schemas.clone())
     }
 
-    async fn forget_task(
+    async fn has_followed(
         &self,
-        (_, target): (&EndpointConfig, &EndpointConfig),
+        target: &EndpointConfig,
+        _task: &str,
+    ) -> Result<bool, ConnectionFailure> {
+        self.answer(target).map(|()| false)
+    }
+
+    async fn forget_at_source(
+        &self,
+        source: &EndpointConfig,
         task: &str,
-        _follows: bool,
     ) -> Result<(), ConnectionFailure> {
-        self.released().await;
-        self.answer(target)?;
-        lock(&self.0.state)
-            .forgotten
-            .push((target.server_name.clone(), task.to_owned()));
-        Ok(())
+        self.forget(source, task).await
+    }
+
+    async fn forget_at_target(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure> {
+        self.forget(target, task).await
     }
 
     async fn assess(

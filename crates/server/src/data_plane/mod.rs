@@ -78,6 +78,13 @@ impl EndpointConfig {
         switched(&self.setting(name)?)
     }
 
+    /// What tells its database from others, whoever connects to it and in whatever way.
+    pub(crate) fn place(&self) -> String {
+        let server = self.server_name.to_ascii_lowercase();
+        let database = self.database_name.as_deref().unwrap_or_default();
+        format!("{server}:{}/{database}", self.port)
+    }
+
     /// The one database of a `MySQL` target that takes the tables of all schemas: asked for by `TargetDbType`, or by naming a database
     /// without saying anything else.
     pub(crate) fn single_database(&self) -> Option<String> {
@@ -237,15 +244,27 @@ pub trait DataPlane: Send + Sync {
         endpoint: &EndpointConfig,
     ) -> Result<Vec<String>, ConnectionFailure>;
 
-    /// Removes what runs of this task have recorded at the target beside the tables that they loaded, and what a task that follows
-    /// its source made there for it. Repeatable. `follows`: the task does; one that did before its type was modified is known by its checkpoint.
+    /// Whether the target has a checkpoint of this task: it has followed its source. Repeatable.
     ///
-    /// May take long: the caller bounds it.
-    async fn forget_task(
+    /// May take long, as the next two: the caller bounds it.
+    async fn has_followed(
         &self,
-        ends: (&EndpointConfig, &EndpointConfig),
+        target: &EndpointConfig,
         task: &str,
-        follows: bool,
+    ) -> Result<bool, ConnectionFailure>;
+
+    /// Removes what a task that follows its source made there for it. Repeatable.
+    async fn forget_at_source(
+        &self,
+        source: &EndpointConfig,
+        task: &str,
+    ) -> Result<(), ConnectionFailure>;
+
+    /// Removes what runs of this task have recorded at the target beside the tables that they loaded. Repeatable.
+    async fn forget_at_target(
+        &self,
+        target: &EndpointConfig,
+        task: &str,
     ) -> Result<(), ConnectionFailure>;
 
     /// Makes all checks of a task that apply, and writes nothing at either end. Repeatable.

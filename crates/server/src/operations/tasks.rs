@@ -1,14 +1,13 @@
 //! Replication tasks. Which call is allowed when: [`crate::task_lifecycle`].
 
 mod modify;
+mod points;
 mod wire;
 
 pub(super) use modify::modify;
 
 use std::collections::BTreeSet;
 
-use whimbrel_connector::StartPoint;
-use whimbrel_core::Engine;
 use whimbrel_core::mapping::TableMappings;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 use whimbrel_model as model;
@@ -18,10 +17,10 @@ use whimbrel_store::{
     TaskId, TaskStatistics, TaskStatus, Transaction,
 };
 
+use self::points::{Points, check_start_time};
 pub(super) use self::wire::to_wire;
 use super::{endpoints, instances, tags};
 use crate::arn::{ArnKind, random_id};
-use crate::cdc_points;
 use crate::context::Context;
 use crate::engine_catalog;
 use crate::events::task_event;
@@ -86,27 +85,23 @@ fn task_from_create(
     instance_id: InstanceId,
     message: model::CreateReplicationTaskMessage,
 ) -> Result<ReplicationTask, Fault> {
-    let cdc_start_time = message.cdc_start_time.map(super::epoch_ms);
-    check_start_point(cdc_start_time, message.cdc_start_position.as_deref())?;
-    let migration_type = migration_type(message.migration_type.as_str())?;
-    check_follows(
-        migration_type,
-        cdc_start_time.is_some()
-            || message.cdc_start_position.is_some()
-            || message.cdc_stop_position.is_some(),
+    let points = Points::parse(
+        message.cdc_start_time.map(super::epoch_ms),
+        message.cdc_start_position,
+        message.cdc_stop_position,
     )?;
     let id = match &message.resource_identifier {
         Some(text) => identifier::resource_identifier(text)?,
         None => random_id(),
     };
-    Ok(ReplicationTask {
+    let mut task = ReplicationTask {
         id: TaskId(id),
         identifier: identifier::task_identifier(&message.replication_task_identifier)?,
         source_endpoint_id,
         target_endpoint_id,
         instance_id,
         move_to: None,
-        migration_type,
+        migration_type: migration_type(message.migration_type.as_str())?,
         table_mappings: checked_mappings(message.table_mappings)?,
         settings: SettingsDocument::for_create(message.replication_task_settings.as_deref())
             .map_err(bad_settings)?,
@@ -115,23 +110,24 @@ fn task_from_create(
         run: None,
         epoch: 0,
         ever_started: false,
+        started_as: None,
         is_cleared: false,
         is_loaded: false,
+        ran_between: None,
         stop_reason: None,
         last_failure_message: None,
-        cdc_start_time,
-        cdc_start_position: message.cdc_start_position,
-        cdc_stop_position: message
-            .cdc_stop_position
-            .map(checked_stop_position)
-            .transpose()?,
+        cdc_start_time: None,
+        cdc_start_position: None,
+        cdc_stop_position: None,
         recovery_checkpoint: None,
         reloads: BTreeSet::new(),
         revalidations: BTreeSet::new(),
         task_data: message.task_data,
         created_at: EpochMs::now(),
         statistics: TaskStatistics::default(),
-    })
+    };
+    points.apply(&mut task)?;
+    Ok(task)
 }
 
 /// Refuses one more task on an instance that has all it may have.
@@ -189,35 +185,6 @@ fn checked_mappings(document: String) -> Result<String, Fault> {
 #[allow(clippy::needless_pass_by_value, reason = "shaped for map_err")]
 fn bad_settings(error: whimbrel_core::settings::SettingsError) -> Fault {
     invalid_value(error.to_string())
-}
-
-fn check_start_point(time: Option<EpochMs>, position: Option<&str>) -> Result<(), Fault> {
-    if time.is_some() && position.is_some() {
-        return Err(invalid_combination(
-            "CdcStartTime and CdcStartPosition cannot both be given".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-/// Where following begins or ends is no matter of a load.
-fn check_follows(migration_type: MigrationType, is_any_point_given: bool) -> Result<(), Fault> {
-    if is_any_point_given && migration_type == MigrationType::FullLoad {
-        return Err(invalid_combination(
-            "CdcStartTime, CdcStartPosition and CdcStopPosition apply only to tasks that follow changes".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-/// `server_time:2018-02-09T12:12:12` or `commit_time:…`.
-fn checked_stop_position(position: String) -> Result<String, Fault> {
-    match cdc_points::stop(&position) {
-        Some(_) => Ok(position),
-        _ => Err(invalid_value(format!(
-            "Invalid CdcStopPosition {position}. It must be server_time:YYYY-MM-DDThh:mm:ss or commit_time:YYYY-MM-DDThh:mm:ss"
-        ))),
-    }
 }
 
 pub(super) async fn describe(
@@ -287,12 +254,11 @@ pub(super) async fn start(
     let start_type: StartType = text.parse().map_err(|_| {
         invalid_value(format!("Invalid StartReplicationTaskType {text}. Valid values: start-replication, resume-processing, reload-target"))
     })?;
-    let start_time = message.cdc_start_time.map(super::epoch_ms);
-    check_start_point(start_time, message.cdc_start_position.as_deref())?;
-    let stop_position = message
-        .cdc_stop_position
-        .map(checked_stop_position)
-        .transpose()?;
+    let points = Points::parse(
+        message.cdc_start_time.map(super::epoch_ms),
+        message.cdc_start_position,
+        message.cdc_stop_position,
+    )?;
     task_lifecycle::start(&mut task, start_type, EpochMs::now()).map_err(refused_start)?;
     if TaskSettings::of(&task.settings).validation_only {
         return Err(invalid_combination(
@@ -301,13 +267,10 @@ pub(super) async fn start(
                 .to_owned(),
         ));
     }
-    take_cdc_points(
-        &mut task,
-        start_time,
-        message.cdc_start_position,
-        stop_position,
-    )?;
+    let stops_later = points.check_stop_time(&task);
+    points.apply(&mut task)?;
     check_start_time(&mut *transaction, &task).await?;
+    stops_later?;
     let instance = transaction
         .find::<ReplicationInstance>(task.instance_id.as_str())
         .await?;
@@ -320,51 +283,6 @@ pub(super) async fn start(
     Ok(model::StartReplicationTaskResponse {
         replication_task: Some(to_wire(context, &task, true)),
     })
-}
-
-/// Where following begins and ends, as far as the start of the task says so.
-fn take_cdc_points(
-    task: &mut ReplicationTask,
-    start_time: Option<EpochMs>,
-    start_position: Option<String>,
-    stop_position: Option<String>,
-) -> Result<(), Fault> {
-    let is_any_given = start_time.is_some() || start_position.is_some() || stop_position.is_some();
-    check_follows(task.migration_type, is_any_given)?;
-    if start_position.is_some() {
-        task.cdc_start_position = start_position;
-        task.cdc_start_time = None;
-    }
-    if start_time.is_some() {
-        task.cdc_start_time = start_time;
-        task.cdc_start_position = None;
-    }
-    if stop_position.is_some() {
-        task.cdc_stop_position = stop_position;
-    }
-    Ok(())
-}
-
-/// The log of PostgreSQL cannot be searched for a time.
-async fn check_start_time(
-    transaction: &mut dyn Transaction,
-    task: &ReplicationTask,
-) -> Result<(), Fault> {
-    let start = cdc_points::start(task.cdc_start_time, task.cdc_start_position.as_deref());
-    if !matches!(start, Some(StartPoint::Time(_))) {
-        return Ok(());
-    }
-    let source = transaction
-        .find::<Endpoint>(task.source_endpoint_id.as_str())
-        .await?;
-    let engine = source.and_then(|source| engine_catalog::connects_to(&source.engine_name));
-    if engine == Some(Engine::Postgres) {
-        return Err(invalid_combination(
-            "CdcStartTime cannot be used with a PostgreSQL source, whose log cannot be searched for a time: give CdcStartPosition, the LSN to begin at, or neither to begin now"
-                .to_owned(),
-        ));
-    }
-    Ok(())
 }
 
 fn refused_start(refusal: Refusal) -> Fault {
@@ -383,6 +301,18 @@ fn refused_start(refusal: Refusal) -> Fault {
         Refusal::NothingToReload => invalid_combination(
             "Start Type : RELOAD_TARGET, not valid for tasks of migration type cdc".to_owned(),
         ),
+        Refusal::OtherType { was, is } => {
+            let start = match is {
+                MigrationType::Cdc => {
+                    "start-replication, with CdcStartPosition or CdcStartTime where changes are to be followed from, or without to follow from now"
+                }
+                MigrationType::FullLoad | MigrationType::FullLoadAndCdc => "reload-target",
+            };
+            invalid_combination(format!(
+                "Start Type : RESUME_PROCESSING, not valid for a task that ran as {was} and is {is} now, because changes or rows would be left out. Start it with {start}; \
+                 or modify its MigrationType back to {was} and resume it"
+            ))
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use tracing::{info, warn};
 use whimbrel_store::{
     AssessmentRun, Connection, Endpoint, EndpointStatus, EpochMs, Event, InstanceStatus, Record,
-    ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, TableStatistics,
-    TagSet, TaskId, TaskStatus,
+    ReplicationInstance, ReplicationTask, Resource, SchemaRefresh, StoreError, Stored,
+    TableStatistics, TagSet, TaskId, TaskStatus,
 };
 
 use super::{PassError, Reconciler, UnderWay, chain};
@@ -17,7 +17,7 @@ use crate::events::{instance_event, task_event};
 use crate::forgetting;
 use crate::operations::EVENTS_KEPT_MS;
 
-/// A commit wakes this reconciler again, so more than this go in several passes.
+/// More than this go in several passes. Events do not wake this reconciler: those that come are not old, and its timer is often enough.
 const EVENTS_REMOVED_AT_ONCE: usize = 200;
 
 pub(crate) struct Deletions {
@@ -25,8 +25,36 @@ pub(crate) struct Deletions {
     tasks: UnderWay<TaskId>,
 }
 
-async fn remove_task(context: &Context, task: &ReplicationTask) -> Result<(), StoreError> {
+/// Removes a task, and first what it has left at its ends. One that a pass has seen may have gone since, and another one have its id.
+async fn remove_task(context: &Context, task: &Stored<ReplicationTask>) -> Result<(), PassError> {
+    let found = context.store.find(task.id.as_str()).await?;
+    if !is_still(task, found.as_ref()) {
+        return Ok(());
+    }
+    // A task that no run has claimed has left nothing.
+    let remains = if task.epoch == 0 {
+        Vec::new()
+    } else {
+        forgetting::forget_at_ends(context, task).await?
+    };
+    Ok(remove_records(context, task, &remains).await?)
+}
+
+fn is_still(task: &Stored<ReplicationTask>, found: Option<&Stored<ReplicationTask>>) -> bool {
+    found.is_some_and(|found| found.seq == task.seq && found.status == TaskStatus::Deleting)
+}
+
+/// `remains`: what the task has left at its ends, of which nobody else would know.
+async fn remove_records(
+    context: &Context,
+    task: &Stored<ReplicationTask>,
+    remains: &[String],
+) -> Result<(), StoreError> {
     let mut transaction = context.store.begin().await?;
+    let found = transaction.find(task.id.as_str()).await?;
+    if !is_still(task, found.as_ref()) {
+        return Ok(());
+    }
     transaction
         .delete_children(TableStatistics::KIND, task.id.as_str())
         .await?;
@@ -46,21 +74,28 @@ async fn remove_task(context: &Context, task: &ReplicationTask) -> Result<(), St
             &context.home.arn(ArnKind::Task, task.id.as_str()),
         )
         .await?;
-    if transaction
+    transaction
         .delete(ReplicationTask::KIND, task.id.as_str())
-        .await?
-    {
-        transaction
-            .create(&task_event(
-                task,
-                "deletion",
-                "The replication task has been deleted.",
-            ))
-            .await?;
+        .await?;
+    if !remains.is_empty() {
+        transaction.create(&not_cleaned_up(task, remains)).await?;
     }
+    let text = "The replication task has been deleted.";
+    transaction
+        .create(&task_event(task, "deletion", text))
+        .await?;
     transaction.commit().await?;
     info!(task_id = %task.id, "task deleted");
     Ok(())
+}
+
+fn not_cleaned_up(task: &ReplicationTask, remains: &[String]) -> Event {
+    let text = format!(
+        "The clean up of the data of the deleted replication task failed: {}. What to do: whimbrel forget SOURCE TARGET --task {}, when both can be reached",
+        remains.join("; "),
+        task.id
+    );
+    task_event(task, "failure", &text)
 }
 
 impl Deletions {
@@ -71,15 +106,13 @@ impl Deletions {
         }
     }
 
-    fn start_removal(&self, task: ReplicationTask) {
+    fn start_removal(&self, task: Stored<ReplicationTask>) {
         let Some(guard) = self.tasks.begin(task.id.clone()) else {
             return;
         };
         let context = Arc::clone(&self.context);
         self.context.runs.spawn(async move {
-            // A task that no run has claimed has left nothing.
-            let is_forgotten = task.epoch == 0 || forgetting::forget_at_ends(&context, &task).await;
-            if is_forgotten && let Err(error) = remove_task(&context, &task).await {
+            if let Err(error) = remove_task(&context, &task).await {
                 warn!(task_id = %task.id, error = %chain(&error), "a task could not be deleted and is tried again");
             }
             drop(guard);
@@ -182,7 +215,6 @@ impl Reconciler for Deletions {
             ReplicationTask::KIND,
             Endpoint::KIND,
             ReplicationInstance::KIND,
-            Event::KIND,
         ]
     }
 
@@ -190,7 +222,7 @@ impl Reconciler for Deletions {
         let store = &self.context.store;
         for task in store.list::<ReplicationTask>().await? {
             if task.status == TaskStatus::Deleting && !self.context.runs.contains(&task.id) {
-                self.start_removal(task.value);
+                self.start_removal(task);
             }
         }
         for endpoint in store.list::<Endpoint>().await? {
@@ -205,5 +237,32 @@ impl Reconciler for Deletions {
         }
         self.remove_old_events().await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task_lifecycle::tests::task;
+
+    #[tokio::test]
+    async fn a_removal_that_comes_late_leaves_the_next_task_of_the_same_id() {
+        let context = Context::of_test();
+        let store = &context.store;
+        let listed = store.create(&task(TaskStatus::Deleting)).await.unwrap();
+        remove_task(&context, &listed).await.unwrap();
+        for status in [TaskStatus::Ready, TaskStatus::Deleting] {
+            let next = store.create(&task(status)).await.unwrap();
+            remove_task(&context, &listed).await.unwrap();
+            remove_records(&context, &listed, &[]).await.unwrap();
+            let found = store.find::<ReplicationTask>(next.id.as_str());
+            assert_eq!(found.await.unwrap().as_ref(), Some(&next));
+            let mut transaction = store.begin().await.unwrap();
+            transaction
+                .delete(ReplicationTask::KIND, next.id.as_str())
+                .await
+                .unwrap();
+            transaction.commit().await.unwrap();
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Reconcilers: each reads intended and actual state of one concern and closes the gap.
 //!
 //! They take no input, so it does not matter what was missed: whatever a killed process left undone is found by the first pass of the
-//! next one. A pass runs when the store changed, and on a timer; what fails is tried again by a later pass.
+//! next one. A pass runs when the store changed, and on a timer; what fails is tried again by a later pass. A run writes its figures into the
+//! store every second, so that with many runs something always changes: passes that only the store wakes keep a distance.
 
 mod assessments;
 mod connections;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, warn};
 use whimbrel_connector::in_background;
@@ -34,6 +36,8 @@ use crate::endpoint_config::EndpointConfigError;
 
 /// How long a pass waits for a change before it looks anyway.
 const PASS_INTERVAL: Duration = Duration::from_secs(15);
+/// How long after the beginning of a pass a change in the store begins the next one.
+const PASSES_APART: Duration = Duration::from_millis(200);
 /// How long after a failed pass the next one comes, whatever changes.
 const FAILED_PASS_WAIT: Duration = Duration::from_secs(1);
 
@@ -85,6 +89,7 @@ pub(crate) async fn run(
             // Marked before the pass looks: a change that comes while it does is looked at again.
             let seen = changes.borrow_and_update().of(kinds);
             wakes.mark_unchanged();
+            let next_at = Instant::now() + PASSES_APART;
             let wait = match reconciler.pass().await {
                 Ok(()) => PASS_INTERVAL,
                 Err(error) => {
@@ -94,7 +99,7 @@ pub(crate) async fn run(
                 }
             };
             tokio::select! {
-                () = changed(&mut changes, kinds, seen) => {}
+                () = changed(&mut changes, kinds, seen, next_at) => {}
                 _ = wakes.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -106,8 +111,14 @@ pub(crate) async fn run(
     }
 }
 
-async fn changed(changes: &mut watch::Receiver<Changes>, kinds: &[&str], seen: u64) {
+async fn changed(
+    changes: &mut watch::Receiver<Changes>,
+    kinds: &[&str],
+    seen: u64,
+    not_before: Instant,
+) {
     drop(changes.wait_for(|changes| changes.of(kinds) != seen).await);
+    tokio::time::sleep_until(not_before).await;
 }
 
 /// Runs passes until `shutdown`, and goes on when one panics: a fault in one concern must not stop it for good.
@@ -178,4 +189,70 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use whimbrel_store::{ReplicationTask, Resource as _, TaskStatus};
+
+    use super::*;
+    use crate::task_lifecycle::tests::task;
+
+    struct Counting(Arc<AtomicU32>);
+
+    #[async_trait]
+    impl Reconciler for Counting {
+        fn name(&self) -> &'static str {
+            "counting"
+        }
+
+        fn kinds(&self) -> &'static [&'static str] {
+            &[ReplicationTask::KIND]
+        }
+
+        async fn pass(&self) -> Result<(), PassError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_always_changes_does_not_keep_a_reconciler_busy() {
+        let context = Context::of_test();
+        let count = Arc::new(AtomicU32::new(0));
+        let passes = run(
+            Arc::new(Counting(Arc::clone(&count))),
+            Arc::clone(&context),
+            CancellationToken::new(),
+        );
+        let begun_at = Instant::now();
+        let writes = async {
+            for number in 0..50 {
+                let mut next = task(TaskStatus::Running);
+                next.id.0 = number.to_string();
+                next.identifier = number.to_string();
+                context.store.create(&next).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let of_changes = count.load(Ordering::Relaxed);
+            let periods = begun_at.elapsed().as_millis() / PASSES_APART.as_millis();
+            assert!(
+                u128::from(of_changes) <= periods + 1,
+                "{of_changes} passes in {periods} periods"
+            );
+            // What is not in the store is looked at without delay.
+            for number in 1..=5 {
+                context.wake();
+                while count.load(Ordering::Relaxed) < of_changes + number {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = passes => {}
+            () = writes => {}
+        }
+    }
 }

@@ -16,11 +16,12 @@ use whimbrel_store::{
 use super::{PassError, Reconciler, chain};
 use crate::cdc_points;
 use crate::context::Context;
-use crate::data_plane::{Following, RunEnd, RunMode, TaskSpec};
+use crate::data_plane::{EndpointConfig, Following, RunEnd, RunMode, TaskSpec};
+use crate::endpoint_config::EndpointConfigError;
 use crate::events::task_event;
 use crate::run_events;
 use crate::task_lifecycle::{self, BegunRun};
-use crate::task_statistics::RunStart;
+use crate::task_statistics::{self, RunStart};
 
 pub(crate) struct Tasks(pub(crate) Arc<Context>);
 
@@ -88,7 +89,12 @@ impl Tasks {
     }
 
     /// Claims the task under a new epoch and starts its run.
-    async fn begin(&self, id: &TaskId) -> Result<(), PassError> {
+    async fn begin(&self, task: &ReplicationTask) -> Result<(), PassError> {
+        let id = &task.id;
+        let ends = match self.ends(task).await {
+            Err(SpecError::Later(error)) => return Err(error),
+            ends => ends,
+        };
         let mut transaction = self.0.store.begin().await?;
         let Some(mut task) = transaction.find::<ReplicationTask>(id.as_str()).await? else {
             return Ok(());
@@ -96,12 +102,15 @@ impl Tasks {
         let Some(begun) = task_lifecycle::begin_run(&mut task) else {
             return Ok(());
         };
+        if let Ok(ends) = &ends {
+            task_lifecycle::meet_ends(&mut task, ends.each_ref().map(EndpointConfig::place));
+        }
         if !begun.resumes {
             transaction
                 .delete_children(TableStatistics::KIND, id.as_str())
                 .await?;
         }
-        let task = transaction.replace(&task).await?.value;
+        let task = transaction.replace(&task).await?;
         if !begun.was_running {
             let start_type = task.run.as_ref().map_or("", |run| run.start_type.as_str());
             let text = format!(
@@ -114,12 +123,18 @@ impl Tasks {
         }
         transaction.commit().await?;
         info!(task_id = %task.id, epoch = task.epoch, ?begun, "run begins");
-        match self.spec(&task, begun).await {
+        let spec = match ends {
+            Ok(ends) => self.spec(&task, ends, begun).await,
+            Err(error) => Err(error),
+        };
+        match spec {
             Ok(spec) => {
                 let start = RunStart {
                     epoch: task.epoch,
                     at: EpochMs::now(),
                     elapsed_ms: task.statistics.elapsed_ms,
+                    resumes: begun.resumes,
+                    loads: task.migration_type != MigrationType::Cdc,
                 };
                 let handle = self.0.data_plane.start_task(spec);
                 self.0.runs.watch(&self.0, &task, start, handle);
@@ -136,21 +151,19 @@ impl Tasks {
         }
     }
 
-    async fn spec(&self, task: &ReplicationTask, begun: BegunRun) -> Result<TaskSpec, SpecError> {
-        let mut endpoints = Vec::new();
-        for id in [&task.source_endpoint_id, &task.target_endpoint_id] {
-            let config = self.0.endpoint_config(id).await.map_err(|error| {
-                if error.is_transient() {
-                    SpecError::Later(error.into())
-                } else {
-                    SpecError::Never(chain(&error))
-                }
-            })?;
-            endpoints.push(config);
-        }
-        let (Some(target), Some(source)) = (endpoints.pop(), endpoints.pop()) else {
-            return Err(SpecError::Never("the task has no endpoints".to_owned()));
-        };
+    /// Source and target of the task.
+    async fn ends(&self, task: &ReplicationTask) -> Result<[EndpointConfig; 2], SpecError> {
+        let source = self.0.endpoint_config(&task.source_endpoint_id).await?;
+        let target = self.0.endpoint_config(&task.target_endpoint_id).await?;
+        Ok([source, target])
+    }
+
+    async fn spec(
+        &self,
+        task: &ReplicationTask,
+        [source, target]: [EndpointConfig; 2],
+        begun: BegunRun,
+    ) -> Result<TaskSpec, SpecError> {
         let mut validated = BTreeMap::new();
         let mode = if begun.resumes {
             let tables = self
@@ -198,16 +211,29 @@ impl Tasks {
         {
             return Ok(());
         }
-        for mut table in transaction
+        let mut tables = transaction
             .list_children::<TableStatistics>(id.as_str())
-            .await?
-        {
-            if table.state == TableState::FullLoad {
+            .await?;
+        for table in &mut tables {
+            let name = TableName::new(table.schema.clone(), table.table.clone());
+            let is_loading = match table.state {
+                TableState::FullLoad => true,
+                // What is asked for still waits for the next run.
+                TableState::Reloading => !task.reloads.contains(&name),
+                _ => false,
+            };
+            if is_loading {
                 table.state = TableState::Cancelled;
                 table.updated_at = now;
-                transaction.replace(&table).await?;
+                transaction.replace(table).await?;
             }
         }
+        let states = tables.iter().map(|table| match table.state {
+            TableState::Reloading => TableState::BeforeLoad,
+            state => state,
+        });
+        let states: Vec<TableState> = states.collect();
+        task_statistics::count_tables(&mut task.statistics, &states);
         run_events::conclude(&mut *transaction, &mut task, end).await?;
         transaction.replace(&task).await?;
         transaction.commit().await
@@ -235,6 +261,16 @@ enum SpecError {
     Never(String),
 }
 
+impl From<EndpointConfigError> for SpecError {
+    fn from(error: EndpointConfigError) -> Self {
+        if error.is_transient() {
+            Self::Later(error.into())
+        } else {
+            Self::Never(chain(&error))
+        }
+    }
+}
+
 #[async_trait]
 impl Reconciler for Tasks {
     fn name(&self) -> &'static str {
@@ -253,7 +289,7 @@ impl Reconciler for Tasks {
                 }
                 TaskStatus::Starting | TaskStatus::Running => {
                     if !self.0.runs.contains(&task.id) && self.instance_is_available(&task).await? {
-                        self.begin(&task.id).await?;
+                        self.begin(&task).await?;
                     }
                     self.0.runs.ask(&task);
                 }

@@ -5,7 +5,7 @@ use whimbrel_store::{EndpointId, InstanceId, TaskId};
 
 use super::*;
 
-fn task(status: TaskStatus) -> ReplicationTask {
+pub(crate) fn task(status: TaskStatus) -> ReplicationTask {
     ReplicationTask {
         id: TaskId("T".into()),
         identifier: "t".into(),
@@ -21,8 +21,10 @@ fn task(status: TaskStatus) -> ReplicationTask {
         run: None,
         epoch: 0,
         ever_started: status != TaskStatus::Ready,
+        started_as: None,
         is_cleared: false,
         is_loaded: false,
+        ran_between: None,
         stop_reason: None,
         last_failure_message: None,
         cdc_start_time: None,
@@ -200,4 +202,50 @@ fn a_modified_task_goes_back_to_where_it_was() {
         assert!(settle(&mut task));
         assert_eq!(task.status, status);
     }
+}
+
+#[test]
+fn a_resume_goes_on_only_from_what_the_task_did_before() {
+    use MigrationType as T;
+    let types = [T::FullLoad, T::Cdc, T::FullLoadAndCdc];
+    for (was, is) in types.into_iter().flat_map(|was| types.map(|is| (was, is))) {
+        let mut task = task(TaskStatus::Ready);
+        task.migration_type = was;
+        start(&mut task, StartType::Start, NOW).unwrap();
+        task.status = TaskStatus::Stopped;
+        modify(&mut task).unwrap();
+        task.migration_type = is;
+        settle(&mut task);
+        let fits = was == is || (was, is) == (T::FullLoadAndCdc, T::Cdc);
+        let expected = if fits {
+            Ok(())
+        } else {
+            Err(Refusal::OtherType { was, is })
+        };
+        let resumed = start(&mut task.clone(), StartType::Resume, NOW);
+        assert_eq!(resumed, expected, "{was} to {is}");
+        let anew = if is == T::Cdc {
+            StartType::Start
+        } else {
+            StartType::Reload
+        };
+        start(&mut task, anew, NOW).unwrap();
+        task.status = TaskStatus::Stopped;
+        start(&mut task, StartType::Resume, NOW).unwrap();
+    }
+}
+
+#[test]
+fn what_a_task_of_an_older_version_did_is_known_when_it_is_modified() {
+    let mut task = task(TaskStatus::Stopped);
+    modify(&mut task).unwrap();
+    task.migration_type = MigrationType::Cdc;
+    settle(&mut task);
+    assert_eq!(
+        start(&mut task, StartType::Resume, NOW),
+        Err(Refusal::OtherType {
+            was: MigrationType::FullLoad,
+            is: MigrationType::Cdc
+        })
+    );
 }

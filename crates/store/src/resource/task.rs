@@ -158,6 +158,9 @@ pub struct ReplicationTask {
     pub epoch: i64,
     /// Whether the task was ever started.
     pub ever_started: bool,
+    /// What it did by its last start: what is at the target came there by that. Not known of a task that an older version started.
+    #[serde(default)]
+    pub started_as: Option<MigrationType>,
     /// Whether the target has let go of what earlier starts recorded there. Until then every run is a fresh one, or it
     /// would take the record of an earlier start for its own.
     #[serde(alias = "is_load_prepared")]
@@ -166,6 +169,10 @@ pub struct ReplicationTask {
     /// tables' figures alone.
     #[serde(default)]
     pub is_loaded: bool,
+    /// Server, port and database of source and target as its last run found them: of other ones, its figures tell nothing. Not known of a
+    /// task that only an older version ran.
+    #[serde(default)]
+    pub ran_between: Option<[String; 2]>,
     /// Why the last run ended.
     pub stop_reason: Option<StopReason>,
     /// What went wrong in the last run.

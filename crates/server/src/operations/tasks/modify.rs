@@ -2,11 +2,9 @@ use whimbrel_core::settings::{SettingsDocument, TablePrepMode, TaskSettings};
 use whimbrel_model as model;
 use whimbrel_store::{ReplicationTask, Stored, TaskStatus, Transaction};
 
+use super::points::Points;
 use super::wire::to_wire;
-use super::{
-    bad_settings, check_follows, check_start_point, checked_mappings, checked_stop_position, find,
-    migration_type,
-};
+use super::{bad_settings, checked_mappings, find, migration_type};
 use crate::arn::ArnKind;
 use crate::context::Context;
 use crate::fault::{self, Fault, invalid_state};
@@ -35,33 +33,24 @@ pub(in crate::operations) async fn modify(
             task.status
         ))
     })?;
-    let start_time = message.cdc_start_time.map(epoch_ms);
-    check_start_point(start_time, message.cdc_start_position.as_deref())?;
+    let points = Points::parse(
+        message.cdc_start_time.map(epoch_ms),
+        message.cdc_start_position,
+        message.cdc_stop_position,
+    )?;
     if let Some(identifier) = message.replication_task_identifier {
         task.identifier = identifier::task_identifier(&identifier)?;
     }
     if let Some(migration) = message.migration_type {
         task.migration_type = migration_type(migration.as_str())?;
     }
-    check_follows(
-        task.migration_type,
-        start_time.is_some()
-            || message.cdc_start_position.is_some()
-            || message.cdc_stop_position.is_some(),
-    )?;
+    points.apply(&mut task)?;
     if let Some(mappings) = message.table_mappings {
         task.table_mappings = checked_mappings(mappings)?;
     }
     if let Some(settings) = settings {
         check_reloads(&task, &settings)?;
         task.settings = settings;
-    }
-    if start_time.is_some() || message.cdc_start_position.is_some() {
-        task.cdc_start_time = start_time;
-        task.cdc_start_position = message.cdc_start_position;
-    }
-    if let Some(position) = message.cdc_stop_position {
-        task.cdc_stop_position = Some(checked_stop_position(position)?);
     }
     if message.task_data.is_some() {
         task.task_data = message.task_data;

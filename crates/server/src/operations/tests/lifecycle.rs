@@ -318,27 +318,45 @@ async fn a_task_that_crashed_before_its_target_was_cleared_begins_afresh() {
 async fn a_task_that_was_stopping_at_a_crash_is_stopped() {
     let task = Task::ready().await;
     task.start("start-replication").await;
-    task.harness
-        .data_plane
-        .run(0)
-        .await
-        .set_progress(progress(&[("a", TableState::FullLoad, 1)]));
+    let mut under_way = progress(&[
+        ("a", TableState::FullLoad, 1),
+        ("b", TableState::FullLoad, 2),
+        ("c", TableState::Completed, 3),
+        ("d", TableState::Completed, 4),
+        ("e", TableState::BeforeLoad, 0),
+    ]);
+    if let Some(table) = under_way.tables.get_mut(&TableName::new("s", "b")) {
+        (table.reload_count, table.reload_answer_count) = (1, 1);
+    }
+    task.harness.data_plane.run(0).await.set_progress(under_way);
     task.harness
         .until("DescribeTableStatistics", task.request(), |page| {
-            page["TableStatistics"][0]["FullLoadRows"] == 1
+            page["TableStatistics"][1]["TableState"] == "Table is being reloaded"
         })
         .await;
+    task.harness.ok("ReloadTables", reload_of(&task, "d")).await;
     task.harness.ok("StopReplicationTask", task.request()).await;
     let task = task.after_a_crash();
-    assert_eq!(
-        task.until("stopped").await["StopReason"],
-        "Stop Reason NORMAL"
-    );
+    let stopped = task.until("stopped").await;
+    assert_eq!(stopped["StopReason"], "Stop Reason NORMAL");
     let page = task
         .harness
         .ok("DescribeTableStatistics", task.request())
         .await;
-    assert_eq!(page["TableStatistics"][0]["TableState"], "Table cancelled");
+    let states = [
+        "Table cancelled",
+        "Table cancelled",
+        "Table completed",
+        // It was asked for, and the next run does it.
+        "Table is being reloaded",
+        "Before load",
+    ];
+    for (number, state) in states.into_iter().enumerate() {
+        assert_eq!(page["TableStatistics"][number]["TableState"], state);
+    }
+    let figures = &stopped["ReplicationTaskStats"];
+    let counts = ["TablesLoaded", "TablesLoading", "TablesQueued"].map(|name| &figures[name]);
+    assert_eq!(counts, [&json!(1), &json!(0), &json!(4)]);
 }
 
 #[tokio::test]
@@ -601,6 +619,72 @@ async fn a_task_whose_target_is_gone_can_be_deleted() {
         .ok("DeleteReplicationTask", task.request())
         .await;
     until_gone(&task).await;
+}
+
+/// The events that tell what a deleted task has left.
+async fn left(task: &Task) -> Vec<String> {
+    let events = told(task).await.into_iter();
+    let failures = events.filter(|(category, _)| category == "failure");
+    failures.map(|(_, text)| text).collect()
+}
+
+#[tokio::test]
+async fn what_a_deleted_task_has_left_at_an_end_is_told_and_the_other_end_is_cleaned() {
+    for (gone, cleaned, words) in [
+        ("db1", "db2", "whimbrel_"),
+        ("db2", "db1", "awsdms_control"),
+    ] {
+        let task = Task::of("full-load-and-cdc").await;
+        task.start("start-replication").await;
+        task.until("running").await;
+        task.harness.ok("StopReplicationTask", task.request()).await;
+        task.harness.data_plane.run(0).await.end(RunEnd::Stopped);
+        task.until("stopped").await;
+        let refused = ConnectionFailure {
+            message: format!("{gone}:5432 refused the connection"),
+            remedy: "start it".into(),
+        };
+        task.harness.data_plane.fail(gone, refused);
+        task.harness
+            .ok("DeleteReplicationTask", task.request())
+            .await;
+        until_gone(&task).await;
+        let (_, id) = task.arn.rsplit_once(':').unwrap();
+        assert_eq!(
+            task.harness.data_plane.forgotten(),
+            [(cleaned.to_owned(), id.to_owned())]
+        );
+        let [text]: [String; 1] = left(&task).await.try_into().unwrap();
+        for words in ["refused the connection", words, "whimbrel forget", id] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_task_gives_up_its_source_though_its_target_cannot_be_connected_to() {
+    let task = Task::of("cdc").await;
+    task.start("start-replication").await;
+    task.until("running").await;
+    task.harness.ok("StopReplicationTask", task.request()).await;
+    task.harness.data_plane.run(0).await.end(RunEnd::Stopped);
+    let stopped = task.until("stopped").await;
+    let request = json!({
+        "EndpointArn": stopped["TargetEndpointArn"],
+        "PostgreSQLSettings": {"SecretsManagerSecretId": "s", "SecretsManagerAccessRoleArn": "arn:aws:iam::000000000000:role/r"},
+    });
+    task.harness.ok("ModifyEndpoint", request).await;
+    task.harness
+        .ok("DeleteReplicationTask", task.request())
+        .await;
+    until_gone(&task).await;
+    let forgotten = task.harness.data_plane.forgotten();
+    assert_eq!(forgotten[0].0, "db1", "{forgotten:?}");
+    let [text]: [String; 1] = left(&task).await.try_into().unwrap();
+    assert!(
+        text.contains("at the target") && text.contains("Secrets Manager"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

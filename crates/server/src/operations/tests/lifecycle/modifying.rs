@@ -1,8 +1,10 @@
 //! What of a task may be changed, and when.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use whimbrel_store::StopReason;
 
 use super::Task;
+use crate::data_plane::{RunEnd, RunMode};
 
 #[tokio::test]
 async fn only_severities_change_while_a_task_runs() {
@@ -87,4 +89,65 @@ async fn an_endpoint_of_a_task_stays_at_its_end() {
         "{text}"
     );
     task.harness.ok("ModifyEndpoint", modify("source")).await;
+}
+
+#[tokio::test]
+async fn a_task_of_another_type_begins_anew_instead_of_going_on() {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
+    task.until("stopped").await;
+    for (number, migration_type, start_type) in [
+        (1, "cdc", "start-replication"),
+        (2, "full-load-and-cdc", "reload-target"),
+    ] {
+        let request = json!({"ReplicationTaskArn": task.arn, "MigrationType": migration_type});
+        task.harness.ok("ModifyReplicationTask", request).await;
+        task.until("stopped").await;
+        let code = "InvalidParameterCombinationException";
+        let text = task.refused_start("resume-processing", code).await;
+        assert!(
+            text.contains(migration_type) && text.contains(start_type),
+            "{text}"
+        );
+        task.start(start_type).await;
+        let run = task.harness.data_plane.run(number).await;
+        assert_eq!(run.spec.mode, RunMode::Fresh);
+        task.until("running").await;
+        task.harness.ok("StopReplicationTask", task.request()).await;
+        run.end(RunEnd::Stopped);
+        task.until("stopped").await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_time_has_passed_starts_once_the_time_is_taken_back() {
+    let task = Task::of("cdc").await;
+    let stop_at = |operation: &'static str, position: &str| {
+        let mut request = json!({"ReplicationTaskArn": task.arn, "CdcStopPosition": position});
+        if operation == "StartReplicationTask" {
+            request["StartReplicationTaskType"] = json!("start-replication");
+        }
+        (operation, request)
+    };
+    let code = "InvalidParameterCombinationException";
+    let passed = "server_time:2020-01-01T00:00:00";
+    for (operation, request) in [
+        stop_at("ModifyReplicationTask", ""),
+        stop_at("StartReplicationTask", ""),
+    ] {
+        task.until("ready").await;
+        let (modify, request_passed) = stop_at("ModifyReplicationTask", passed);
+        task.harness.ok(modify, request_passed).await;
+        task.until("ready").await;
+        let text = task.refused_start("start-replication", code).await;
+        assert!(text.contains(passed) && text.contains("empty"), "{text}");
+        task.harness.ok(operation, request).await;
+        let page = task.harness.ok("DescribeReplicationTasks", json!({})).await;
+        let position = &page["ReplicationTasks"][0]["CdcStopPosition"];
+        assert_eq!(*position, Value::Null);
+    }
+    let run = task.harness.data_plane.run(0).await;
+    assert_eq!(run.spec.following.unwrap().stop_at, None);
 }

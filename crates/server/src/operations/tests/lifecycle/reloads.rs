@@ -117,6 +117,42 @@ async fn tables_of_a_load_that_has_ended_are_not_loaded_again_by_a_resume() {
     run.end(RunEnd::Stopped);
 }
 
+/// Loads, modifies the target, and gives how the resumed run is to go on.
+async fn resumed_after(modified: Value) -> RunMode {
+    let task = Task::ready().await;
+    task.start("start-replication").await;
+    let run = task.harness.data_plane.run(0).await;
+    run.set_progress(progress(&[("a", TableState::Completed, 7)]));
+    run.end(RunEnd::Finished(StopReason::FullLoadOnlyFinished));
+    let target = task.until("stopped").await["TargetEndpointArn"].clone();
+    let mut request = modified;
+    request["EndpointArn"] = target.clone();
+    task.harness.ok("ModifyEndpoint", request).await;
+    let target = target.as_str().unwrap();
+    task.harness.tested(&task.instance, target).await;
+    task.start("resume-processing").await;
+    let run = task.harness.data_plane.run(1).await;
+    run.end(RunEnd::Stopped);
+    run.spec.mode
+}
+
+#[tokio::test]
+async fn tables_that_were_loaded_elsewhere_are_loaded_by_a_resume() {
+    for elsewhere in [
+        json!({"ServerName": "production"}),
+        json!({"Port": 5433}),
+        json!({"DatabaseName": "other"}),
+    ] {
+        assert_eq!(resumed_after(elsewhere).await, goes_on());
+    }
+    let loaded = RunMode::Resume {
+        completed: vec![TableName::new("s", "a")],
+        may_begin: true,
+    };
+    let same = json!({"Username": "another", "Password": "another-password"});
+    assert_eq!(resumed_after(same).await, loaded);
+}
+
 /// What is recorded of a table in error keeps its rows from being loaded twice.
 #[tokio::test]
 async fn the_record_of_a_table_in_error_stays_though_an_earlier_run_ended_well() {
