@@ -4,6 +4,7 @@ mod across;
 mod acting;
 mod by_default;
 mod by_default_mysql;
+mod conditions;
 mod faults;
 mod kept;
 mod listed;
