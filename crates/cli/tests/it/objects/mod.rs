@@ -13,6 +13,7 @@ mod page;
 mod random_views;
 mod rights;
 mod same_engine;
+mod sequences;
 mod shaped;
 mod views;
 mod views_read;

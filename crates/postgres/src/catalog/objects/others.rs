@@ -2,7 +2,6 @@ use whimbrel_core::objects::OtherObject;
 
 use super::super::text;
 use super::{Described, optional};
-use crate::quote::literal;
 use crate::wire::{Connection, WireError};
 
 /// What belongs to tables, and is not made.
@@ -51,19 +50,7 @@ pub(super) async fn read(
     described: &mut Described,
 ) -> Result<(), WireError> {
     let mut rows = described.rows(connection, OF_TABLES).await?;
-    let mut schemas: Vec<String> = described
-        .objects
-        .tables
-        .iter()
-        .map(|table| literal(&table.table.schema))
-        .collect();
-    schemas.sort();
-    schemas.dedup();
-    rows.extend(
-        connection
-            .query(&OF_SCHEMAS.replace("$2", &schemas.join(", ")))
-            .await?,
-    );
+    rows.extend(described.rows(connection, OF_SCHEMAS).await?);
     for row in &rows {
         described.objects.others.push(OtherObject {
             what: text(row, 0)?.to_owned(),
