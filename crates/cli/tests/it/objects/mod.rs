@@ -5,6 +5,7 @@ mod acting;
 mod by_default;
 mod by_default_mysql;
 mod conditions;
+mod domains;
 mod faults;
 mod kept;
 mod listed;
