@@ -24,7 +24,7 @@ use crate::{Engine, TableName};
 pub struct SchemaObjects {
     /// One for each table that was asked for.
     pub tables: Vec<TableObjects>,
-    /// Sequences that belong to no column, in the schemas of these tables.
+    /// Sequences that are no column's counter, in the schemas of these tables.
     pub sequences: Vec<Sequence>,
     /// What is made by its text, in an order in which that can be done: views, routines, triggers, grants.
     pub scripts: Vec<Scripted>,
@@ -116,4 +116,6 @@ pub struct OtherObject {
     pub name: String,
     /// The statement that makes it at the source, where the catalog gives one.
     pub native: Option<String>,
+    /// Whether it means nothing to servers of other engines.
+    pub is_of_engine: bool,
 }

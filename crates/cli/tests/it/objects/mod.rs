@@ -8,6 +8,7 @@ mod conditions;
 mod domains;
 mod faults;
 mod kept;
+mod keys;
 mod listed;
 mod own;
 mod page;
