@@ -46,10 +46,11 @@ pub fn read_all(objects: &mut SchemaObjects, tables: &[Table], dialect: Dialect)
             let column = table.columns.iter().find(|column| column.name == name);
             column.map(|column| &column.ty)
         };
-        for check in &mut object.checks {
+        let of_domains = &mut object.of_domains;
+        for check in object.checks.iter_mut().chain(&mut of_domains.checks) {
             check.condition = parse(&check.native, dialect, &type_of);
         }
-        for default in &mut object.defaults {
+        for default in object.defaults.iter_mut().chain(&mut of_domains.defaults) {
             let native = default.native.as_deref();
             default.value = native.and_then(|native| parse(native, dialect, &|_| None));
         }

@@ -54,3 +54,45 @@ fn a_domain_that_cannot_be_made_leaves_only_its_tables_out() {
     assert_eq!(ends.arrived("t"), 1, "{again:?}");
     assert!(!again.out.contains("domain public.email"), "{again:?}");
 }
+
+fn columns_have_what_their_domains_say(target: Engine) {
+    let ends = Ends::between(Engine::Postgres15, target, "domains_across");
+    ends.source
+        .sql(
+            "create domain counted as int constraint not_below check (value >= 0);
+             create domain few as counted default 7 not null constraint \"few's\" check (value < 10 and value <> 5);
+             create domain word as text constraint plain check (value ~ '^[a-z]+$'); create domain stamp as text default lower('X');
+             create table t (id int primary key, n few, m few default 3, w word, s stamp, o counted not null default 1); insert into t (id) values (1)",
+        )
+        .unwrap();
+    let said = ends.run_well("migrate", &[]);
+    for name in ["check public.t.w_plain", "default public.t.s"] {
+        let line = format!("not made: {name}: ");
+        assert!(said.out.contains(&line), "{line} is not in\n{}", said.out);
+    }
+    for (row, is_taken) in [
+        ("(id) values (2)", true),
+        ("(id, n) values (3, null)", false),
+        ("(id, n) values (4, 10)", false),
+        ("(id, n) values (5, 5)", false),
+        ("(id, n) values (6, -1)", false),
+        ("(id, o) values (7, -1)", false),
+        ("(id, o) values (8, 100)", true),
+    ] {
+        let insert = format!("insert into t {row}");
+        assert_eq!(ends.source.sql(&insert).is_ok(), is_taken, "{row}");
+        assert_eq!(ends.target.sql(&insert).is_ok(), is_taken, "{row}");
+    }
+    let given = ends.target.sql("select n, m, o from t where id = 2");
+    assert_eq!(given.unwrap(), "7\t3\t1\n");
+}
+
+#[test]
+fn columns_have_what_their_domains_say_in_mysql() {
+    columns_have_what_their_domains_say(Engine::Mysql97);
+}
+
+#[test]
+fn columns_have_what_their_domains_say_in_mariadb() {
+    columns_have_what_their_domains_say(Engine::Mariadb1011);
+}

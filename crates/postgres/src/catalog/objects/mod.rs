@@ -3,6 +3,7 @@
 
 mod constraints;
 mod counters;
+mod domains;
 mod indexes;
 mod others;
 mod scripts;
@@ -115,6 +116,7 @@ pub(crate) async fn schema_objects(
     constraints::read_foreign_keys(connection, &mut described).await?;
     constraints::read_checks(connection, &mut described).await?;
     read_defaults(connection, &mut described).await?;
+    domains::read(connection, &mut described).await?;
     counters::read(connection, &mut described).await?;
     read_comments(connection, &mut described).await?;
     others::read(connection, &mut described).await?;
