@@ -61,5 +61,5 @@ pub use source::{
 pub use stall::{Stall, StallWatch};
 pub use target::{
     ChunkCommit, ChunkLoad, ChunkRecord, FedTable, Feeding, KeyNotRestored, KeyPolicy, LoadRecord,
-    Loader, PrepareMode, ShapedTable, Target, TargetColumn, TargetTable, TaskFence,
+    Loader, PrepareMode, RefusedType, ShapedTable, Target, TargetColumn, TargetTable, TaskFence,
 };

@@ -12,6 +12,8 @@ pub struct TypeDefinition {
     pub name: String,
     /// Idempotent SQL of the source's engine that makes it, schema included. May be several statements.
     pub sql: String,
+    /// Whether it makes nothing, but sees that a type which is there holds the same values: where it does not, nothing is loaded.
+    pub is_demand: bool,
 }
 
 /// One end in the role of a source: its catalog and its snapshots.

@@ -9,6 +9,15 @@ use crate::{
     RowBlock, TypeDefinition,
 };
 
+/// A type that the server does not make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedType {
+    /// The type.
+    pub definition: TypeDefinition,
+    /// The server's words.
+    pub reason: String,
+}
+
 /// What happens to a target table before its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrepareMode {
@@ -348,8 +357,12 @@ pub trait Target: Send {
     /// again: they stay noted at the target, and another call tries them again.
     async fn forget(&mut self, fence: &TaskFence) -> Result<Vec<KeyNotRestored>, Error>;
 
-    /// Makes the types that a source of the same engine lists; those that exist stay as they are.
-    async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<(), Error>;
+    /// Makes the types that a source of the same engine lists; those that exist stay as they are. Answers those that the server refuses, which may rest on
+    /// what is made later, such as a function: the others are made all the same.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] when a demand on the target is not met.
+    async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<Vec<RefusedType>, Error>;
 
     /// Whether foreign keys by which other tables of the task refer to one stay when that is dropped, which is an error then. They may go where
     /// all tables of the task are made anew.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use cap::Cap;
 use tokio::runtime::{Builder, Runtime};
 use whimbrel_connector::expression::{self, Dialect};
+use whimbrel_core::ColumnType;
 use whimbrel_core::settings::{SettingsDocument, TaskSettings};
 
 use crate::values;
@@ -116,7 +117,8 @@ pub const TARGETS: &[Target] = &[
     Target::new("sql", |data| {
         let text = text(data);
         for dialect in [Dialect::Postgres, Dialect::MySql] {
-            expression::parse(&text, dialect, &|name| name.len() > 3);
+            let ty = ColumnType::Text { bytes_max: None };
+            expression::parse(&text, dialect, &|name| (name.len() > 3).then_some(&ty));
         }
         values::views(&text);
     }),

@@ -3,6 +3,7 @@
 //! What is not known to mean the same is not read at all: the answer is `None`, never a guess. The texts come from the servers' own printers, so they are
 //! fully qualified, with casts spelled out (PostgreSQL) or names in back-ticks (MySQL, MariaDB).
 
+mod casts;
 pub(crate) mod lexer;
 mod parser;
 mod safety;
@@ -25,10 +26,14 @@ pub enum Dialect {
     MySql,
 }
 
-/// Reads an expression. `is_text` tells of a column whether it holds texts that no cast to text changes.
-pub fn parse(text: &str, dialect: Dialect, is_text: &dyn Fn(&str) -> bool) -> Option<Expression> {
+/// Reads an expression. `type_of` tells the type of a column, by which a cast changes its values or not.
+pub fn parse<'t>(
+    text: &str,
+    dialect: Dialect,
+    type_of: &dyn Fn(&str) -> Option<&'t ColumnType>,
+) -> Option<Expression> {
     let tokens = lexer::tokens(text, dialect)?;
-    parser::Parser::new(&tokens, dialect, is_text).whole()
+    parser::Parser::new(&tokens, dialect, type_of).whole()
 }
 
 /// Reads the defaults and checks of tables as far as they mean the same everywhere.
@@ -37,22 +42,17 @@ pub fn read_all(objects: &mut SchemaObjects, tables: &[Table], dialect: Dialect)
         let Some(table) = tables.iter().find(|table| table.name == object.table) else {
             continue;
         };
-        let is_text = |name: &str| {
+        let type_of = |name: &str| {
             let column = table.columns.iter().find(|column| column.name == name);
-            let holds_text = |ty: &ColumnType| {
-                matches!(
-                    ty,
-                    ColumnType::Varchar { .. } | ColumnType::Text { .. } | ColumnType::Enum { .. }
-                )
-            };
-            column.is_some_and(|column| holds_text(&column.ty))
+            column.map(|column| &column.ty)
         };
-        for check in &mut object.checks {
-            check.condition = parse(&check.native, dialect, &is_text);
+        let of_domains = &mut object.of_domains;
+        for check in object.checks.iter_mut().chain(&mut of_domains.checks) {
+            check.condition = parse(&check.native, dialect, &type_of);
         }
-        for default in &mut object.defaults {
+        for default in object.defaults.iter_mut().chain(&mut of_domains.defaults) {
             let native = default.native.as_deref();
-            default.value = native.and_then(|native| parse(native, dialect, &|_| false));
+            default.value = native.and_then(|native| parse(native, dialect, &|_| None));
         }
     }
 }

@@ -1,44 +1,33 @@
+use whimbrel_core::ColumnType;
 use whimbrel_core::objects::{BinaryOperator, Expression, Literal, SpecialValue};
 
 use super::Dialect;
+use super::casts::{self, CastType};
 use super::lexer::Token;
 
 /// Deeper ones are left to a person.
 const DEPTH_MAX: usize = 64;
 
-/// Types to which a constant may be cast without becoming another one.
-const TEXT_TYPES: [&str; 4] = ["text", "character varying", "character", "bpchar"];
-const NUMBER_TYPES: [&str; 6] = [
-    "integer",
-    "bigint",
-    "smallint",
-    "numeric",
-    "double precision",
-    "real",
-];
-/// Types whose constants are no plain text elsewhere.
-const OTHER_TYPES: [&str; 3] = ["bytea", "regclass", "geometry"];
-
-pub(super) struct Parser<'t> {
-    tokens: &'t [Token],
+pub(super) struct Parser<'p, 't> {
+    tokens: &'p [Token],
     at: usize,
     depth: usize,
     dialect: Dialect,
-    is_text: &'t dyn Fn(&str) -> bool,
+    type_of: &'p dyn Fn(&str) -> Option<&'t ColumnType>,
 }
 
-impl<'t> Parser<'t> {
+impl<'p, 't> Parser<'p, 't> {
     pub(super) fn new(
-        tokens: &'t [Token],
+        tokens: &'p [Token],
         dialect: Dialect,
-        is_text: &'t dyn Fn(&str) -> bool,
+        type_of: &'p dyn Fn(&str) -> Option<&'t ColumnType>,
     ) -> Self {
         Self {
             tokens,
             at: 0,
             depth: 0,
             dialect,
-            is_text,
+            type_of,
         }
     }
 
@@ -47,7 +36,7 @@ impl<'t> Parser<'t> {
         (self.at == self.tokens.len()).then_some(expression)
     }
 
-    fn peek(&self) -> Option<&'t Token> {
+    fn peek(&self) -> Option<&'p Token> {
         self.tokens.get(self.at)
     }
 
@@ -191,8 +180,8 @@ impl<'t> Parser<'t> {
             self.symbol(")")?;
         }
         if self.takes_symbol("::") {
-            let ty = self.type_name()?;
-            if !TEXT_TYPES.iter().any(|text| ty == format!("{text}[]")) {
+            let ty = self.cast_type()?;
+            if !ty.is_list_of_texts() {
                 return None;
             }
         }
@@ -247,55 +236,23 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// A text in quotes has the type of the first cast behind it; every other cast makes another value of one, or the same.
     fn cast(&mut self) -> Option<Expression> {
+        let mut is_untyped = matches!(self.peek(), Some(Token::Text(_)));
         let mut value = self.primary()?;
         while self.dialect == Dialect::Postgres && self.takes_symbol("::") {
-            let ty = self.type_name()?;
-            value = self.as_type(value, &ty)?;
+            let ty = self.cast_type()?;
+            value = match value {
+                Expression::Literal(Literal::Text(text)) if is_untyped => casts::typed(text, &ty)?,
+                value => casts::unchanged(value, &ty, self.type_of)?,
+            };
+            is_untyped = false;
         }
         Some(value)
     }
 
-    /// A value cast to a type, where the cast changes nothing that matters elsewhere.
-    fn as_type(&self, value: Expression, ty: &str) -> Option<Expression> {
-        match value {
-            Expression::Literal(Literal::Text(text)) if NUMBER_TYPES.contains(&ty) => {
-                Some(Expression::Literal(Literal::Number(text)))
-            }
-            Expression::Literal(Literal::Text(text)) if ty == "boolean" => match text.as_str() {
-                "t" | "true" => Some(Expression::Literal(Literal::Bool(true))),
-                "f" | "false" => Some(Expression::Literal(Literal::Bool(false))),
-                _ => None,
-            },
-            Expression::Literal(Literal::Text(text)) => {
-                // 'now' and 'infinity' are times, and no texts.
-                let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-');
-                let is_time = ["date", "timestamp", "time"]
-                    .iter()
-                    .any(|time| ty.starts_with(time));
-                let is_other =
-                    OTHER_TYPES.contains(&ty) || ty.contains("bit") || (is_word && is_time);
-                (!is_other).then_some(Expression::Literal(Literal::Text(text)))
-            }
-            Expression::Literal(Literal::Number(_)) if NUMBER_TYPES.contains(&ty) => Some(value),
-            Expression::Literal(Literal::Null) => Some(value),
-            Expression::Literal(Literal::Bits(_)) if ty.contains("bit") => Some(value),
-            Expression::Column(ref name) if TEXT_TYPES.contains(&ty) && (self.is_text)(name) => {
-                Some(value)
-            }
-            Expression::Column(ref name)
-                if matches!(ty, "numeric" | "bigint" | "double precision")
-                    && !(self.is_text)(name) =>
-            {
-                Some(value)
-            }
-            _ => None,
-        }
-    }
-
-    /// A type's name, with the lengths left out, which bound nothing that is not bounded by the value.
-    fn type_name(&mut self) -> Option<String> {
-        let mut words = Vec::new();
+    fn cast_type(&mut self) -> Option<CastType> {
+        let (mut words, mut bounds) = (Vec::new(), Vec::new());
         loop {
             match self.peek()? {
                 Token::Name(name) => words.push(name.clone()),
@@ -309,10 +266,7 @@ impl<'t> Parser<'t> {
                 continue;
             }
             if self.takes_symbol("(") {
-                while !self.takes_symbol(")") {
-                    self.peek()?;
-                    self.at += 1;
-                }
+                bounds = self.bounds()?;
             }
             let goes_on = ["varying", "precision", "without", "with", "time", "zone"];
             let more =
@@ -326,7 +280,23 @@ impl<'t> Parser<'t> {
             self.symbol("]")?;
             name.push_str("[]");
         }
-        Some(name)
+        Some(CastType { name, bounds })
+    }
+
+    /// Lengths, or digits, behind the opening parenthesis.
+    fn bounds(&mut self) -> Option<Vec<usize>> {
+        let mut bounds = Vec::new();
+        loop {
+            let Some(Token::Number(digits)) = self.peek() else {
+                return None;
+            };
+            self.at += 1;
+            bounds.push(digits.parse().ok()?);
+            if !self.takes_symbol(",") {
+                self.symbol(")")?;
+                return Some(bounds);
+            }
+        }
     }
 
     fn primary(&mut self) -> Option<Expression> {

@@ -2,7 +2,7 @@ use whimbrel_core::objects::{BinaryOperator, Expression, Literal, SpecialValue};
 
 use whimbrel_core::ColumnType;
 
-use super::{Dialect, check_types, is_condition, orders_texts, parse};
+use super::{Dialect, ExpressionWriter, check_types, is_condition, orders_texts, parse};
 
 fn column(name: &str) -> Expression {
     Expression::Column(name.to_owned())
@@ -24,12 +24,34 @@ fn binary(left: Expression, operator: BinaryOperator, right: Expression) -> Expr
     }
 }
 
+fn type_of(name: &str) -> Option<&'static ColumnType> {
+    Some(match name {
+        "state" => &ColumnType::Text { bytes_max: None },
+        "padded" => &ColumnType::Char { length: 3 },
+        "int" => &ColumnType::Int {
+            bits: 32,
+            unsigned: false,
+        },
+        "bigint" => &ColumnType::Int {
+            bits: 64,
+            unsigned: false,
+        },
+        "dec" => &ColumnType::Decimal {
+            precision: Some((10, 2)),
+            unsigned: false,
+        },
+        "real" => &ColumnType::Float32,
+        "double" => &ColumnType::Float64,
+        _ => return None,
+    })
+}
+
 fn postgres(text: &str) -> Option<Expression> {
-    parse(text, Dialect::Postgres, &|name| name == "state")
+    parse(text, Dialect::Postgres, &type_of)
 }
 
 fn mysql(text: &str) -> Option<Expression> {
-    parse(text, Dialect::MySql, &|_| false)
+    parse(text, Dialect::MySql, &type_of)
 }
 
 #[test]
@@ -137,6 +159,116 @@ fn what_may_mean_something_else_is_not_read() {
     }
     let deep = format!("{}a > 1{}", "(".repeat(500), ")".repeat(500));
     assert_eq!(postgres(&deep), None);
+}
+
+#[test]
+fn a_cast_that_keeps_every_value_is_left_out() {
+    let equal = |name, value| Some(binary(column(name), BinaryOperator::Equal, value));
+    for (written, expected) in [
+        ("(int)::integer = 5", equal("int", number("5"))),
+        ("(int)::bigint = 5", equal("int", number("5"))),
+        ("(int)::numeric = 0.5", equal("int", number("0.5"))),
+        ("(dec)::numeric = 0.5", equal("dec", number("0.5"))),
+        (
+            "(int)::double precision = (0.5)::double precision",
+            equal("int", number("0.5")),
+        ),
+        (
+            "(\"real\")::double precision = '1e+20'::double precision",
+            equal("real", number("1e+20")),
+        ),
+        ("\"real\" = (1.5)::real", equal("real", number("1.5"))),
+        ("dec = (0.50)::numeric(10,2)", equal("dec", number("0.50"))),
+        ("dec = (5)::numeric(10)", equal("dec", number("5"))),
+        ("int = '-5'::integer", equal("int", number("-5"))),
+        (
+            "(state)::text = ('ab'::character varying)::text",
+            equal("state", text("ab")),
+        ),
+        (
+            "(state)::text = ('äb'::character varying)::character varying(2)",
+            equal("state", text("äb")),
+        ),
+        ("padded = 'ab  '::bpchar", equal("padded", text("ab"))),
+    ] {
+        assert!(
+            expected.is_some() && postgres(written) == expected,
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn a_cast_that_makes_another_value_is_not_read() {
+    for written in [
+        "dec = (dec)::bigint",
+        "double = (double)::numeric",
+        "(dec)::double precision = 0.5",
+        "(bigint)::double precision = 0.5",
+        "(bigint)::integer = 5",
+        "(int)::smallint = 5",
+        "int = (int)::numeric(3,0)",
+        "(state)::character varying(1) = 'A'",
+        "(state)::bpchar = 'A'::bpchar",
+        "(padded)::text = 'A'",
+        "(unknown)::bigint = 5",
+        "(state)::text = ('ab'::character varying)::character varying(1)",
+        "(state)::text = ANY ((ARRAY['ab'::character varying])::character varying(1)[])",
+        "(state)::text = ('A'::bpchar)::character(2)",
+        "int = (0.6)::integer",
+        "int = ('0.6'::numeric)::integer",
+        "dec = (0.555)::numeric(10,2)",
+        "dec = (1e-3)::numeric(10,2)",
+        "dec = (155)::numeric(10,-2)",
+        "\"real\" = (0.1)::real",
+        "'2020-01-01 23:00:00.5'::timestamp(0) without time zone",
+        "('2020-01-01 23:00:00'::timestamp without time zone)::date",
+        "(B'101')::bit(4)",
+        "dec <> 'NaN'::numeric",
+        "double < 'Infinity'::double precision",
+        "double < '-Infinity'::double precision",
+    ] {
+        assert_eq!(postgres(written), None, "{written}");
+    }
+}
+
+/// Servers disagree about what binds closer, so that nothing is left to that.
+#[test]
+fn what_is_written_is_read_as_it_was_meant() {
+    let null = |name: &str| Expression::IsNull {
+        value: Box::new(column(name)),
+        is_negated: false,
+    };
+    let within = |value| Expression::In {
+        value: Box::new(value),
+        list: vec![number("1"), number("2")],
+        is_negated: true,
+    };
+    let not = |value| Expression::Not(Box::new(value));
+    let equal = |left, right| binary(left, BinaryOperator::Equal, right);
+    let writer = ExpressionWriter {
+        column: &|name| Ok(format!("`{name}`")),
+        literal: |text| format!("'{text}'"),
+    };
+    for (expression, written) in [
+        (
+            equal(null("a"), null("b")),
+            "(((`a`) IS NULL) = ((`b`) IS NULL))",
+        ),
+        (
+            equal(within(column("a")), within(column("b"))),
+            "((`a` NOT IN (1, 2)) = (`b` NOT IN (1, 2)))",
+        ),
+        (
+            equal(not(column("a")), not(column("b"))),
+            "((NOT (`a`)) = (NOT (`b`)))",
+        ),
+        (within(null("a")), "(((`a`) IS NULL) NOT IN (1, 2))"),
+        (not(null("a")), "(NOT (((`a`) IS NULL)))"),
+    ] {
+        assert_eq!(writer.write(&expression).as_deref(), Ok(written));
+        assert_eq!(mysql(written), Some(expression), "{written}");
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct ExpressionWriter<'a> {
 impl ExpressionWriter<'_> {
     /// The expression in SQL; `Err`: why it cannot be written.
     ///
+    /// Whatever has an operator stands in parentheses: engines do not agree which of two binds closer (`a IS NULL = b`).
+    ///
     /// # Errors
     /// What `column` says, and that an expression depends on the time.
     pub fn write(&self, expression: &Expression) -> Result<String, String> {
@@ -22,10 +24,10 @@ impl ExpressionWriter<'_> {
             Expression::Literal(value) => constant(value, self.literal),
             Expression::Special(_) => return Err("it depends on the time".to_owned()),
             Expression::CharLength(value) => format!("char_length({})", self.write(value)?),
-            Expression::Not(value) => format!("NOT ({})", self.write(value)?),
+            Expression::Not(value) => format!("(NOT ({}))", self.write(value)?),
             Expression::IsNull { value, is_negated } => {
                 let not = if *is_negated { "NOT " } else { "" };
-                format!("({}) IS {not}NULL", self.write(value)?)
+                format!("(({}) IS {not}NULL)", self.write(value)?)
             }
             Expression::In {
                 value,
@@ -37,7 +39,7 @@ impl ExpressionWriter<'_> {
                     .map(|item| self.write(item))
                     .collect::<Result<_, _>>()?;
                 let not = if *is_negated { "NOT " } else { "" };
-                format!("{} {not}IN ({})", self.write(value)?, list.join(", "))
+                format!("({} {not}IN ({}))", self.write(value)?, list.join(", "))
             }
             Expression::Binary {
                 left,

@@ -9,8 +9,8 @@ use crate::control_tables::ControlWrite;
 use crate::{
     Applier, ApplySettings, Checkpoint, ChunkCommit, ChunkLoad, ChunkRecord, Error, FedTable,
     Feeding, FollowState, KeyNotRestored, KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode,
-    RawFormat, RefusalKind, RowBlock, RowRefusal, Target, TargetColumn, TargetTable, TaskFence,
-    TypeDefinition,
+    RawFormat, RefusalKind, RefusedType, RowBlock, RowRefusal, Target, TargetColumn, TargetTable,
+    TaskFence, TypeDefinition,
 };
 
 pub(super) struct MemoryTarget {
@@ -246,8 +246,8 @@ impl Target for MemoryTarget {
         })
     }
 
-    async fn create_types(&mut self, _types: &[TypeDefinition]) -> Result<(), Error> {
-        Ok(())
+    async fn create_types(&mut self, _types: &[TypeDefinition]) -> Result<Vec<RefusedType>, Error> {
+        Ok(Vec::new())
     }
 
     async fn prepare(

@@ -210,21 +210,28 @@ impl<'a> ObjectPlanner<'a> {
     }
 
     /// Adds an object that belongs to no table.
-    pub fn add_free(&mut self, kind: ObjectKind, name: String, statements: Vec<ObjectStatement>) {
-        if self.wants(kind) {
-            self.plan.steps.push(ObjectStep {
-                kind,
-                table: None,
-                name,
-                statements,
-                needs: Vec::new(),
-                rests_on: Vec::new(),
-                waits_for_end: true,
-                note: None,
-                script: None,
-                original: None,
-            });
+    pub fn add_free(
+        &mut self,
+        kind: ObjectKind,
+        name: String,
+        statements: Vec<ObjectStatement>,
+    ) -> Option<&mut ObjectStep> {
+        if !self.wants(kind) {
+            return None;
         }
+        self.plan.steps.push(ObjectStep {
+            kind,
+            table: None,
+            name,
+            statements,
+            needs: Vec::new(),
+            rests_on: Vec::new(),
+            waits_for_end: true,
+            note: None,
+            script: None,
+            original: None,
+        });
+        self.plan.steps.last_mut()
     }
 
     /// Adds an object that is made by its text.

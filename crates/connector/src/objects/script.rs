@@ -109,7 +109,9 @@ pub fn plan_scripts(
         }
         planner.add_script(step(script, home.ok().flatten().as_deref(), taking));
     }
-    for other in &objects.others {
+    let is_foreign = taking.foreign.is_some();
+    let others = objects.others.iter();
+    for other in others.filter(|other| !(other.is_of_engine && is_foreign)) {
         let refused = Refused {
             reason: "objects of this kind are not migrated: make it by hand".to_owned(),
             statement: other.native.clone(),

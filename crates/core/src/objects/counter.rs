@@ -64,11 +64,13 @@ pub struct Counter {
     pub options: Option<String>,
 }
 
-/// A sequence that belongs to no column.
+/// A sequence that is no column's counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// Schema and name.
     pub name: TableName,
+    /// The table and column with which it goes, where it goes with one.
+    pub owner: Option<(TableName, String)>,
     /// The number that comes next.
     pub next: NextNumber,
     /// Between one number and the next.

@@ -24,7 +24,7 @@ use crate::{Engine, TableName};
 pub struct SchemaObjects {
     /// One for each table that was asked for.
     pub tables: Vec<TableObjects>,
-    /// Sequences that belong to no column, in the schemas of these tables.
+    /// Sequences that are no column's counter, in the schemas of these tables.
     pub sequences: Vec<Sequence>,
     /// What is made by its text, in an order in which that can be done: views, routines, triggers, grants.
     pub scripts: Vec<Scripted>,
@@ -36,6 +36,17 @@ impl SchemaObjects {
     /// Whose SQL the texts are; `None`: nothing is described.
     pub fn engine(&self) -> Option<Engine> {
         self.tables.first().map(|table| table.engine)
+    }
+
+    /// The same for an engine that has no domains.
+    #[must_use]
+    pub fn without_domains(mut self) -> Self {
+        for table in &mut self.tables {
+            let OfDomains { checks, defaults } = std::mem::take(&mut table.of_domains);
+            table.checks.extend(checks);
+            table.defaults.extend(defaults);
+        }
+        self
     }
 }
 
@@ -60,6 +71,17 @@ pub struct TableObjects {
     pub comment: Option<String>,
     /// Comments of columns: name and text.
     pub column_comments: Vec<(String, String)>,
+    /// What columns have by their types.
+    pub of_domains: OfDomains,
+}
+
+/// What columns have that are of domains. A target that has the domains has it by them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfDomains {
+    /// Their checks, on the columns; that one is not NULL among them.
+    pub checks: Vec<Check>,
+    /// Their defaults, of the columns that have none of their own.
+    pub defaults: Vec<ColumnDefault>,
 }
 
 impl TableObjects {
@@ -75,6 +97,7 @@ impl TableObjects {
             counters: Vec::new(),
             comment: None,
             column_comments: Vec::new(),
+            of_domains: OfDomains::default(),
         }
     }
 }
@@ -116,4 +139,6 @@ pub struct OtherObject {
     pub name: String,
     /// The statement that makes it at the source, where the catalog gives one.
     pub native: Option<String>,
+    /// Whether it means nothing to servers of other engines.
+    pub is_of_engine: bool,
 }

@@ -12,7 +12,6 @@ use whimbrel_connector::failpoint::{Point, reach};
 use whimbrel_connector::{
     Connector, Error, LoadRecord, ReadFormat, Snapshot, Source, Target, TargetTable, TaskFence,
 };
-use whimbrel_core::objects::ScriptTime;
 use whimbrel_core::{ChunkBounds, ChunkId, Position, Table, TableName, clock};
 
 use super::LoadOutcome;
@@ -381,10 +380,9 @@ async fn prepare_ground(
     let open: Vec<OpenTable<'_>> = open.collect();
     let about = (attempt.spec, &**attempt.progress);
     ground.clear(target, fence, about, &open).await?;
-    ground.lay(target, fence, ScriptTime::BeforeTypes).await?;
-    let types = target.create_types(&plan.types).await;
-    types.map_err(RunError::Target)?;
-    ground.lay(target, fence, ScriptTime::BeforeTables).await
+    ground
+        .lay_all(target, fence, (&plan.types, attempt.progress))
+        .await
 }
 
 /// Checks that no table was altered between its description and the snapshot: its rows would be read as what they are not. From

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use whimbrel_connector::objects::{Aside, ObjectPlan, ObjectStep};
-use whimbrel_connector::{Error, PrepareMode, Source, Target, TaskFence};
+use whimbrel_connector::{
+    Error, PrepareMode, RefusedType, Source, Target, TaskFence, TypeDefinition,
+};
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, ScriptTime};
 
-use super::{ObjectResult, ObjectState, plan_objects};
+use super::{ObjectResult, ObjectState, TOLD, plan_objects};
 use crate::{FullLoadSpec, Progress, RunError};
 
 /// A table that is to be loaded: its name at either end, where it has one.
@@ -41,8 +43,40 @@ impl Groundwork {
         }
     }
 
+    /// Makes the types of columns, and what tables or these types rest on.
+    ///
+    /// A domain may rest on a function, and a function on a domain: what is refused is tried again as long as there are more types each time. A type that is
+    /// not made is told, and leaves the tables in error that have it.
+    pub(crate) async fn lay_all(
+        &self,
+        target: &mut dyn Target,
+        fence: &TaskFence,
+        (types, progress): (&[TypeDefinition], &Progress),
+    ) -> Result<(), RunError> {
+        progress.forget_objects(|name| types.iter().any(|known| known.name == name));
+        self.lay(target, fence, ScriptTime::BeforeTypes).await?;
+        let refused = target.create_types(types).await;
+        let mut refused = refused.map_err(RunError::Target)?;
+        loop {
+            self.lay(target, fence, ScriptTime::BeforeTables).await?;
+            let open: Vec<TypeDefinition> = refused.into_iter().map(|one| one.definition).collect();
+            if open.is_empty() {
+                return Ok(());
+            }
+            let again = target.create_types(&open).await;
+            refused = again.map_err(RunError::Target)?;
+            if refused.len() == open.len() {
+                break;
+            }
+        }
+        for one in refused {
+            tell_refused(fence, progress, one);
+        }
+        Ok(())
+    }
+
     /// Makes what tables or their types rest on. What the server refuses is tried again behind the load, and told then.
-    pub(crate) async fn lay(
+    async fn lay(
         &self,
         target: &mut dyn Target,
         fence: &TaskFence,
@@ -153,6 +187,28 @@ pub(super) async fn stand_aside(
         }
     }
     Ok(())
+}
+
+fn tell_refused(fence: &TaskFence, progress: &Progress, refused: RefusedType) {
+    let name = refused.definition.name;
+    error!(
+        target: TOLD,
+        task = fence.task,
+        object = name,
+        error = refused.reason,
+        "the type cannot be made"
+    );
+    progress.object_ends(ObjectResult {
+        kind: ObjectKind::Type,
+        name,
+        state: ObjectState::Failed(format!(
+            "{}; without it tables that have it are not made: make it by hand, and load them",
+            refused.reason
+        )),
+        note: None,
+        review: None,
+        elapsed: Duration::ZERO,
+    });
 }
 
 fn tell_acting(fence: &TaskFence, progress: &Progress, step: &ObjectStep, why: &str) {

@@ -88,10 +88,9 @@ impl Building<'_> {
             return Ok(Built::All);
         }
         self.tell_unconverted(&planned.unconverted);
-        let names = now.iter().map(|step| step.name.as_str()).collect();
+        let due = now.iter().map(|step| (step.kind, step.name.as_str()));
         self.progress
-            .begin_objects(&names, waiting, planned.unconverted);
-        drop(names);
+            .begin_objects(&due.collect(), waiting, planned.unconverted);
         info!(
             task = self.fence.task,
             objects = now.len(),

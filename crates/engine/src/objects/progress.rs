@@ -77,9 +77,10 @@ impl ProgressSnapshot {
 }
 
 impl Progress {
+    /// The name alone tells no object from another: a column's default and comment have one.
     pub(super) fn begin_objects(
         &self,
-        names: &BTreeSet<&str>,
+        due: &BTreeSet<(ObjectKind, &str)>,
         waiting: usize,
         unconverted: Vec<Unconverted>,
     ) {
@@ -92,11 +93,11 @@ impl Progress {
                     ObjectState::Kept => result.note.is_some(),
                     ObjectState::Made | ObjectState::Waits(_) => false,
                 };
-                is_open && !names.contains(result.name.as_str())
+                is_open && !due.contains(&(result.kind, result.name.as_str()))
             });
             *objects = ObjectProgress {
                 round: objects.round + 1,
-                total: names.len() + results.len(),
+                total: due.len() + results.len(),
                 results,
                 waiting,
                 unconverted,
@@ -162,5 +163,30 @@ impl Progress {
             objects.running.remove(&result.name);
             objects.results.push(result);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_of_one_name_and_several_kinds_are_counted_each() {
+        let progress = Progress::new();
+        let failed = |kind: ObjectKind| ObjectResult {
+            kind,
+            name: "s.t.a".to_owned(),
+            state: ObjectState::Failed("refused".to_owned()),
+            note: None,
+            review: None,
+            elapsed: Duration::ZERO,
+        };
+        progress.object_ends(failed(ObjectKind::Index));
+        progress.object_ends(failed(ObjectKind::Default));
+        let due = [ObjectKind::Default, ObjectKind::Comment].map(|kind| (kind, "s.t.a"));
+        progress.begin_objects(&due.into(), 0, Vec::new());
+        let objects = progress.snapshot().objects.unwrap_or_default();
+        assert_eq!(objects.total, 3);
+        assert_eq!(objects.results, [failed(ObjectKind::Index)]);
     }
 }

@@ -19,8 +19,8 @@ use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
     Applier, ApplySettings, Bounds, Checkpoint, Error, FedTable, Feeding, KeyNotRestored,
-    KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, Target, TargetColumn,
-    TargetTable, TaskFence, TypeDefinition,
+    KeyPolicy, LoadRecord, Loader, NOBODY, PrepareMode, RawFormat, RefusedType, Target,
+    TargetColumn, TargetTable, TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, Engine, Position, Table, TableName};
@@ -311,9 +311,9 @@ impl Target for MysqlTarget {
         kept_objects::is_any_noted(&mut self.connection, fence).await
     }
 
-    async fn create_types(&mut self, _: &[TypeDefinition]) -> Result<(), Error> {
+    async fn create_types(&mut self, _: &[TypeDefinition]) -> Result<Vec<RefusedType>, Error> {
         // Types belong to columns here.
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn prepare(

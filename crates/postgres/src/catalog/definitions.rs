@@ -48,7 +48,7 @@ select t.oid, case t.typtype
   when 'd' then (
        select 'AS ' || format_type(t.typbasetype, t.typtypmod)
          || coalesce(case when t.typcollation <> u.typcollation then format(' COLLATE %I.%I', cn.nspname, co.collname) end, '')
-         || coalesce(' DEFAULT ' || t.typdefault, '') || case when t.typnotnull then ' NOT NULL' else '' end
+         || coalesce(' DEFAULT ' || pg_get_expr(t.typdefaultbin, 0), '') || case when t.typnotnull then ' NOT NULL' else '' end
          || coalesce((select string_agg(' CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid), '' order by c.conname)
                       from pg_constraint c where c.contypid = t.oid and c.contype = 'c' and c.convalidated), '')
        from pg_type u left join pg_collation co on co.oid = t.typcollation left join pg_namespace cn on cn.oid = co.collnamespace
@@ -152,6 +152,7 @@ async fn money(connection: &mut Connection) -> Result<TypeDefinition, WireError>
     Ok(TypeDefinition {
         name: format!("money of {digits} digits after the point"),
         sql: format!("DO {}", literal(&check)),
+        is_demand: true,
     })
 }
 
@@ -170,6 +171,7 @@ async fn collations(
         Ok(TypeDefinition {
             name: format!("collation {schema}.{name}"),
             sql: format!("{}; {create}", create_schema(schema)),
+            is_demand: false,
         })
     };
     rows.iter().map(definition).collect()
@@ -298,6 +300,7 @@ fn definitions(
                 definitions.push(TypeDefinition {
                     name: format!("extension {extension}"),
                     sql,
+                    is_demand: false,
                 });
             }
         } else if let (false, Some(body)) = (entry.is_implied, bodies.get(oid)) {
@@ -313,7 +316,11 @@ fn definitions(
                 ))
             );
             let name = format!("{} {}.{}", what.to_lowercase(), entry.schema, entry.name);
-            definitions.push(TypeDefinition { name, sql });
+            definitions.push(TypeDefinition {
+                name,
+                sql,
+                is_demand: false,
+            });
         }
     }
     definitions

@@ -26,8 +26,8 @@ use whimbrel_connector::control_tables::ControlWrite;
 use whimbrel_connector::objects::{Aside, ObjectOutcome, ObjectPlan, ObjectStep};
 use whimbrel_connector::{
     Applier, ApplySettings, Bounds, Checkpoint, Error, FedTable, Feeding, KeyNotRestored,
-    KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, Target, TargetTable, TaskFence,
-    TypeDefinition,
+    KeyPolicy, LoadRecord, Loader, PrepareMode, RawFormat, RefusedType, Target, TargetTable,
+    TaskFence, TypeDefinition,
 };
 use whimbrel_core::objects::{ObjectSelection, SchemaObjects};
 use whimbrel_core::{ChunkBounds, ColumnType, Engine, Position, Table, TableName};
@@ -321,16 +321,21 @@ impl Target for PostgresTarget {
         control::forget(&mut self.connection, fence).await
     }
 
-    async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<(), Error> {
+    async fn create_types(&mut self, types: &[TypeDefinition]) -> Result<Vec<RefusedType>, Error> {
+        let mut refused = Vec::new();
         for definition in types {
-            self.connection
-                .query(&definition.sql)
-                .await
-                .map_err(|error| {
-                    general(error, &format!("create {} at the target", definition.name))
-                })?;
+            let Err(error) = self.connection.query(&definition.sql).await else {
+                continue;
+            };
+            match general(error, &format!("create {} at the target", definition.name)) {
+                Error::Fatal(reason) if !definition.is_demand => refused.push(RefusedType {
+                    definition: definition.clone(),
+                    reason,
+                }),
+                error => return Err(error),
+            }
         }
-        Ok(())
+        Ok(refused)
     }
 
     async fn clear_way(

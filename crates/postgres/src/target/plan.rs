@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use whimbrel_connector::{Error, KeyPolicy, TargetColumn, TargetTable};
-use whimbrel_core::{Column, Engine, Table, TableName};
+use whimbrel_core::{Column, ColumnType, Engine, Table, TableName};
 
 use super::ActualColumn;
 use crate::errors::of_table;
@@ -91,8 +91,29 @@ fn plan_notes(source: &Table, is_key_whole: bool, has_key: bool) -> Vec<String> 
         all.push("the primary key has a computed column and is not created".to_owned());
     } else if has_key {
         all.extend(prefix_notes(source));
+        let mut key = source.primary_key.iter();
+        if key.any(|&at| source.columns.get(at).is_some_and(agrees_otherwise)) {
+            all.push(format!("the primary key: {}", agrees_by_bytes("it")));
+        }
     }
     all
+}
+
+/// Whether texts that differ here agree at the source, by a collation of another engine: in another case, with other accents.
+pub(super) fn agrees_otherwise(column: &Column) -> bool {
+    let is_text = matches!(
+        column.ty,
+        ColumnType::Char { .. } | ColumnType::Varchar { .. } | ColumnType::Text { .. }
+    );
+    is_text && column.native.contains(" COLLATE ") && !column.native.contains("_bin")
+}
+
+/// What a user should know of a key with such a column.
+pub(super) fn agrees_by_bytes(key: &str) -> String {
+    format!(
+        "{key} keeps fewer texts apart at the source, whose collation takes some for equal (in another case, with other accents), and takes both here: \
+         give the columns a nondeterministic collation, or the type citext, or add a unique index of lower(…)"
+    )
 }
 
 /// What becomes of a key of beginnings. Values that differ there differ as a whole, so that whole ones are a key as well, and rows are found

@@ -148,7 +148,7 @@ pub(crate) async fn load(
     let tables = all_tables(&mut *source).await?;
     let fence = target.claim(TASK).await?;
     let types = source.type_definitions(&tables).await?;
-    target.create_types(&types).await?;
+    assert_eq!(target.create_types(&types).await?, []);
     let snapshot = source.snapshot(2).await?;
     let mut loaded = Vec::new();
     for table in &tables {

@@ -279,3 +279,22 @@ fn system_versioning_is_listed() {
         "{out}"
     );
 }
+
+/// What a table is besides its columns.
+#[test]
+fn what_a_postgres_table_is_besides_is_listed() {
+    let fixture = "create table parent (id int primary key); create table \"Child\" (a int) inherits (parent); create unlogged table quick (id int primary key);
+         create table told (id int primary key, a int not null unique); alter table told replica identity using index told_a_key;
+         create table whole (id int primary key); alter table whole replica identity full";
+    let inherits = (
+        "inheritance",
+        "$.Child",
+        "ALTER TABLE public.\"Child\" INHERIT public.parent",
+    );
+    let is_logged = ("unlogged table", "$.quick", "SET UNLOGGED");
+    let told = ("replica identity", "$.told", "USING INDEX told_a_key");
+    let whole = ("replica identity", "$.whole", "REPLICA IDENTITY FULL");
+    let all = [inherits, is_logged, told, whole];
+    lists_everything(Engine::Postgres15, Engine::Postgres15, fixture, &all);
+    lists_everything(Engine::Postgres15, Engine::Mariadb1011, fixture, &all[..1]);
+}

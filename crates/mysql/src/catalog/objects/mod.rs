@@ -106,6 +106,7 @@ async fn read_definitions(
                 what: "partitioning".to_owned(),
                 name: table.name.to_string(),
                 native: Some(partitioning.to_owned()),
+                is_of_engine: false,
             });
         }
     }
@@ -193,6 +194,7 @@ async fn read_table_facts(
                     quote::identifier(&name.name)
                 )),
                 name: name.to_string(),
+                is_of_engine: false,
             }));
         }
     }

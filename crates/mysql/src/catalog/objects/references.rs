@@ -61,6 +61,7 @@ fn unseen(table: &TableName, key: &str) -> OtherObject {
             "GRANT SELECT, REFERENCES ON {} TO …",
             quote::table(table)
         )),
+        is_of_engine: false,
     }
 }
 

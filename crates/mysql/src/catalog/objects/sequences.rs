@@ -38,6 +38,7 @@ pub(super) async fn read(
             cache: number(5, 1000),
             cycles: number(6, 0) != 0,
             name,
+            owner: None,
         });
     }
     Ok(())

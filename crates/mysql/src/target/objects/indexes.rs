@@ -113,6 +113,10 @@ fn statement(table: &Placed<'_>, index: &Index, name: &str) -> Result<Converted,
     if index.is_ignored {
         notes.push("the source does not use it; this server does");
     }
+    let constraint = index.constraint.as_deref().unwrap_or_default();
+    if constraint.ends_with(" DEFERRABLE") || constraint.ends_with(" INITIALLY DEFERRED") {
+        notes.push("it is looked at with each row here, and could be deferred at the source");
+    }
     Ok((
         add(&format!("({})", parts.join(", "))),
         (!notes.is_empty()).then(|| notes.join("; ")),

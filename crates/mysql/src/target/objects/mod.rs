@@ -134,6 +134,7 @@ pub(super) fn plan(
     wanted: &ObjectSelection,
     engine: Engine,
 ) -> ObjectPlan {
+    let objects = &objects.clone().without_domains();
     let places = Places::new(tables);
     let length = |name: &str| name.chars().count();
     let mut described: Vec<Placed<'_>> = objects

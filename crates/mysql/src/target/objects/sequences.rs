@@ -9,52 +9,19 @@ use crate::quote;
 const MAX: i64 = i64::MAX - 1;
 const MIN: i64 = i64::MIN + 1;
 
-/// Sequences that belong to no column: MariaDB has them, MySQL does not.
+/// Sequences that are no column's counter: MariaDB has them, MySQL does not.
 pub(super) fn plan(planning: &mut Planning<'_>, objects: &SchemaObjects) {
     for sequence in &objects.sequences {
-        if planning.engine != Engine::MariaDb {
-            if planning.found.wants(ObjectKind::Sequence) {
-                let refused = Refused::because(
-                    "there are no sequences here: number the rows with AUTO_INCREMENT, or keep the number in a table",
-                );
-                planning
-                    .found
-                    .list("sequence", sequence.name.to_string(), refused);
+        let place = match place(planning, objects, sequence) {
+            Ok(place) => place,
+            Err(refused) => {
+                if planning.found.wants(ObjectKind::Sequence) {
+                    let name = sequence.name.to_string();
+                    planning.found.list("sequence", name, refused);
+                }
+                continue;
             }
-            continue;
-        }
-        if sequence.next == NextNumber::Hidden {
-            if planning.found.wants(ObjectKind::Sequence) {
-                let refused = Refused::because(
-                    "the source's user may not read it, and it must not begin anew: grant SELECT on it there, and make the objects again",
-                );
-                let name = sequence.name.to_string();
-                planning.found.list("sequence", name, refused);
-            }
-            continue;
-        }
-        let mut beside = objects
-            .tables
-            .iter()
-            .filter(|table| table.table.schema == sequence.name.schema);
-        let schema =
-            beside.find_map(|table| Some(&planning.places.table(&table.table)?.name.schema));
-        let place = TableName::new(schema.unwrap_or(&sequence.name.schema), &sequence.name.name);
-        let taken = planning
-            .table_names
-            .take(&place.schema, &place.name, &sequence.name.schema);
-        if taken != place.name {
-            if planning.found.wants(ObjectKind::Sequence) {
-                let refused = Refused::with_statement(
-                    format!("there is something else of the name {place} among what is made"),
-                    create("…", sequence),
-                );
-                planning
-                    .found
-                    .list("sequence", sequence.name.to_string(), refused);
-            }
-            continue;
-        }
+        };
         let name = quote::table(&place);
         let mut statements = vec![ObjectStatement::always(create(&name, sequence))];
         // A number that is behind the present one changes nothing.
@@ -69,6 +36,43 @@ pub(super) fn plan(planning: &mut Planning<'_>, objects: &SchemaObjects) {
             .found
             .add_free(ObjectKind::Sequence, sequence.name.to_string(), statements);
     }
+}
+
+/// Its name here, in the database of the tables beside which it was; `Err`: why it is not made.
+fn place(
+    planning: &mut Planning<'_>,
+    objects: &SchemaObjects,
+    sequence: &Sequence,
+) -> Result<TableName, Refused> {
+    if planning.engine != Engine::MariaDb {
+        return Err(Refused::because(
+            "there are no sequences here: number the rows with AUTO_INCREMENT, or keep the number in a table",
+        ));
+    }
+    if sequence.next == NextNumber::Hidden {
+        return Err(Refused::because(
+            "the source's user may not read it, and it must not begin anew: grant SELECT on it there, and make the objects again",
+        ));
+    }
+    let refused = |reason: &str| Refused::with_statement(reason, create("…", sequence));
+    let mut beside = objects
+        .tables
+        .iter()
+        .filter(|table| table.table.schema == sequence.name.schema);
+    let schema = beside.find_map(|table| Some(&planning.places.table(&table.table)?.name.schema));
+    let schema = schema.ok_or_else(|| {
+        refused("no table of its schema is migrated, by which it would belong to a database here")
+    })?;
+    let place = TableName::new(schema, &sequence.name.name);
+    let taken = planning
+        .table_names
+        .take(&place.schema, &place.name, &sequence.name.schema);
+    if taken != place.name {
+        return Err(refused(&format!(
+            "there is something else of the name {place} among what is made"
+        )));
+    }
+    Ok(place)
 }
 
 fn create(name: &str, sequence: &Sequence) -> String {

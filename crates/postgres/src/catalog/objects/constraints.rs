@@ -38,6 +38,7 @@ pub(super) async fn read_foreign_keys(
                 what: "foreign key over periods".to_owned(),
                 name: format!("{}.{}", table.table, key.name),
                 native: optional(&row, 11),
+                is_of_engine: false,
             };
             described.objects.others.push(other);
         } else {

@@ -5,15 +5,16 @@ use whimbrel_core::objects::{Counter, CounterForm, NextNumber, Sequence, TableOb
 
 use super::super::{flag, number, text};
 use super::{Described, optional};
-use crate::quote::{self, literal};
+use crate::quote;
 use crate::wire::{Connection, TextRow, WireError};
 
-/// Sequences of columns, and whether the column takes its default from there.
+/// Sequences of columns, and whether the column's default is their next number, and nothing is made of that.
 const OF_COLUMNS: &str = "
 select d.refobjid, s.seqrelid, n.nspname, c.relname, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
        has_sequence_privilege(s.seqrelid, 'SELECT'), format_type(s.seqtypid, null), a.attname, a.attidentity,
-       exists (select from pg_attrdef ad join pg_depend u on u.classid = 'pg_attrdef'::regclass and u.objid = ad.oid and u.refobjid = s.seqrelid
-               where ad.adrelid = a.attrelid and ad.adnum = a.attnum)
+       exists (select from pg_attrdef ad, format('nextval(%L::regclass)', s.seqrelid::regclass) as given
+               where ad.adrelid = a.attrelid and ad.adnum = a.attnum
+                 and pg_get_expr(ad.adbin, ad.adrelid) in (given, format('(%s)::smallint', given), format('(%s)::integer', given)))
 from pg_depend d join pg_class c on c.oid = d.objid and c.relkind = 'S' join pg_namespace n on n.oid = c.relnamespace
 join pg_sequence s on s.seqrelid = c.oid join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
 where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and d.refobjid = any($1)
@@ -33,26 +34,17 @@ pub(super) async fn read(
     described: &mut Described,
 ) -> Result<(), WireError> {
     let owned = described.rows(connection, OF_COLUMNS).await?;
-    let schemas: std::collections::BTreeSet<&str> = described
-        .objects
-        .tables
-        .iter()
-        .map(|table| table.table.schema.as_str())
-        .collect();
-    let schemas: Vec<String> = schemas.into_iter().map(literal).collect();
-    let free = connection
-        .query(&FREE.replace("$2", &schemas.join(", ")))
-        .await?;
+    let free = described.rows(connection, FREE).await?;
     let next = next_numbers(connection, owned.iter().chain(&free)).await?;
     for row in &owned {
-        let sequence = sequence(row, &next)?;
+        let mut sequence = sequence(row, &next)?;
         let is_identity = !text(row, 13)?.is_empty();
         let is_default = flag(row, 14)?;
         let column = text(row, 12)?.to_owned();
         let options = options(&sequence, text(row, 11)?);
         let is_always = text(row, 13)? == "a";
+        let table = described.table(row)?;
         if is_identity || is_default {
-            let table = described.table(row)?;
             add_counter(
                 table,
                 column,
@@ -61,6 +53,7 @@ pub(super) async fn read(
                 options,
             );
         } else {
+            sequence.owner = Some((table.table.clone(), column));
             described.objects.sequences.push(sequence);
         }
     }
@@ -119,6 +112,7 @@ fn sequence(row: &TextRow, next: &HashMap<u32, (i64, bool)>) -> Result<Sequence,
     };
     Ok(Sequence {
         name: TableName::new(text(row, 2)?, text(row, 3)?),
+        owner: None,
         next,
         increment,
         min,

@@ -3,18 +3,20 @@
 
 mod constraints;
 mod counters;
+mod domains;
 mod indexes;
 mod others;
 mod scripts;
 
 pub(crate) use scripts::{Resting, resting_on};
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use whimbrel_core::objects::{ColumnDefault, SchemaObjects, TableObjects};
 use whimbrel_core::{Engine, Table};
 
 use super::{number, oid_array, text};
+use crate::quote::literal;
 use crate::wire::{Connection, TextRow, WireError};
 
 const DEFAULTS: &str = "
@@ -29,28 +31,56 @@ from pg_description d left join pg_attribute a on d.objsubid > 0 and a.attrelid 
 where d.classoid = 'pg_class'::regclass and d.objoid = any($1)
 order by d.objoid, d.objsubid";
 
+/// The schemas that belong to a migration: those of its tables, and those without any table, where all schemas that have some take part.
+const SCHEMAS: &str = "
+with own as (
+  select n.oid, n.nspname, exists (select from pg_class c where c.relnamespace = n.oid and c.relkind in ('r', 'p')) as has_tables
+  from pg_namespace n
+  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and n.nspname !~ '^awsdms_'
+    and not exists (select from pg_depend d where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
+)
+select o.nspname from own o
+where o.nspname in ($2) or not o.has_tables and not exists (select from own other where other.has_tables and other.nspname not in ($2))
+order by o.nspname";
+
 /// The tables under description, by the server's number.
 pub(super) struct Described {
     places: HashMap<u32, usize>,
     objects: SchemaObjects,
+    /// The tables, as a list of the server's numbers.
     oids: String,
+    /// The schemas, as a list of literals.
+    schemas: String,
 }
 
 impl Described {
-    fn new(tables: &[Table]) -> Self {
+    async fn of(connection: &mut Connection, tables: &[Table]) -> Result<Self, WireError> {
         let known = tables.iter().filter_map(|table| Some((table, table.id?)));
         let (mut places, mut objects) = (HashMap::new(), SchemaObjects::default());
+        let mut own = BTreeSet::new();
         for (table, oid) in known {
             places.insert(oid, objects.tables.len());
+            own.insert(literal(&table.name.schema));
             objects
                 .tables
                 .push(TableObjects::new(Engine::Postgres, table.name.clone()));
         }
-        Self {
+        let mut schemas = Vec::new();
+        if !own.is_empty() {
+            let own: Vec<String> = own.into_iter().collect();
+            for row in connection
+                .query(&SCHEMAS.replace("$2", &own.join(", ")))
+                .await?
+            {
+                schemas.push(literal(text(&row, 0)?));
+            }
+        }
+        Ok(Self {
             oids: oid_array(places.keys().copied()),
+            schemas: schemas.join(", "),
             places,
             objects,
-        }
+        })
     }
 
     /// The table that a row is about, by its first column.
@@ -62,12 +92,14 @@ impl Described {
             .ok_or_else(|| WireError::Protocol(format!("unasked table {oid}")))
     }
 
+    /// Runs a query in which `$1` stands for the tables and `$2` for the schemas.
     async fn rows(
         &self,
         connection: &mut Connection,
         sql: &str,
     ) -> Result<Vec<TextRow>, WireError> {
-        connection.query(&sql.replace("$1", &self.oids)).await
+        let sql = sql.replace("$1", &self.oids).replace("$2", &self.schemas);
+        connection.query(&sql).await
     }
 }
 
@@ -76,7 +108,7 @@ pub(crate) async fn schema_objects(
     connection: &mut Connection,
     tables: &[Table],
 ) -> Result<SchemaObjects, WireError> {
-    let mut described = Described::new(tables);
+    let mut described = Described::of(connection, tables).await?;
     if described.places.is_empty() {
         return Ok(described.objects);
     }
@@ -84,6 +116,7 @@ pub(crate) async fn schema_objects(
     constraints::read_foreign_keys(connection, &mut described).await?;
     constraints::read_checks(connection, &mut described).await?;
     read_defaults(connection, &mut described).await?;
+    domains::read(connection, &mut described).await?;
     counters::read(connection, &mut described).await?;
     read_comments(connection, &mut described).await?;
     others::read(connection, &mut described).await?;

@@ -2,18 +2,41 @@ use whimbrel_core::objects::OtherObject;
 
 use super::super::text;
 use super::{Described, optional};
-use crate::quote::literal;
 use crate::wire::{Connection, WireError};
 
-/// What belongs to tables, and is not made.
+/// What belongs to tables, and is not made. Of a primary key that is what its columns do not say.
 const OF_TABLES: &str = "
 select 'partitioning', n.nspname || '.' || c.relname, 'PARTITION BY ' || pg_get_partkeydef(c.oid)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'p' and c.oid = any($1)
 union all
+select 'inheritance', n.nspname || '.' || c.relname, format('ALTER TABLE %I.%I INHERIT %I.%I', n.nspname, c.relname, pn.nspname, p.relname)
+from pg_inherits h join pg_class c on c.oid = h.inhrelid join pg_namespace n on n.oid = c.relnamespace
+join pg_class p on p.oid = h.inhparent join pg_namespace pn on pn.oid = p.relnamespace
+where c.oid = any($1)
+union all
+select 'primary key as it is at the source', n.nspname || '.' || c.relname,
+       format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid))
+from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace join pg_index i on i.indexrelid = k.conindid
+where k.contype = 'p' and c.oid = any($1)
+  and (k.condeferrable or i.indnatts > i.indnkeyatts or coalesce((to_jsonb(k)->>'conperiod')::bool, false))
+union all
 select 'index that was never finished', n.nspname || '.' || ic.relname, pg_get_indexdef(i.indexrelid)
 from pg_index i join pg_class ic on ic.oid = i.indexrelid join pg_namespace n on n.oid = ic.relnamespace
 where not i.indisvalid and i.indrelid = any($1)
+order by 1, 2";
+
+/// What belongs to tables, is not made, and has no meaning to servers of other engines.
+const OF_ENGINE: &str = "
+select 'unlogged table', n.nspname || '.' || c.relname, format('ALTER TABLE %I.%I SET UNLOGGED', n.nspname, c.relname)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relpersistence = 'u' and c.oid = any($1)
+union all
+select 'replica identity', n.nspname || '.' || c.relname, format('ALTER TABLE %I.%I REPLICA IDENTITY %s', n.nspname, c.relname,
+  case c.relreplident when 'f' then 'FULL' when 'n' then 'NOTHING' else 'USING INDEX ' || quote_ident((
+    select ic.relname from pg_index i join pg_class ic on ic.oid = i.indexrelid where i.indrelid = c.oid and i.indisreplident)) end)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relreplident <> 'd' and c.oid = any($1)
 order by 1, 2";
 
 /// What lives in schemas, and what belongs to the database, unless an extension brought it.
@@ -50,26 +73,15 @@ pub(super) async fn read(
     connection: &mut Connection,
     described: &mut Described,
 ) -> Result<(), WireError> {
-    let mut rows = described.rows(connection, OF_TABLES).await?;
-    let mut schemas: Vec<String> = described
-        .objects
-        .tables
-        .iter()
-        .map(|table| literal(&table.table.schema))
-        .collect();
-    schemas.sort();
-    schemas.dedup();
-    rows.extend(
-        connection
-            .query(&OF_SCHEMAS.replace("$2", &schemas.join(", ")))
-            .await?,
-    );
-    for row in &rows {
-        described.objects.others.push(OtherObject {
-            what: text(row, 0)?.to_owned(),
-            name: text(row, 1)?.to_owned(),
-            native: optional(row, 2),
-        });
+    for (sql, is_of_engine) in [(OF_TABLES, false), (OF_ENGINE, true), (OF_SCHEMAS, false)] {
+        for row in &described.rows(connection, sql).await? {
+            described.objects.others.push(OtherObject {
+                what: text(row, 0)?.to_owned(),
+                name: text(row, 1)?.to_owned(),
+                native: optional(row, 2),
+                is_of_engine,
+            });
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-use whimbrel_connector::objects::{ObjectStatement, Refused};
+use whimbrel_connector::objects::{ObjectStatement, Refused, column_at_target};
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{
     Counter, CounterForm, NextNumber, ObjectKind, SchemaObjects, Sequence,
@@ -7,7 +7,7 @@ use whimbrel_core::objects::{
 use super::{Placed, Planning};
 use crate::quote::{self, identifier, literal};
 
-/// Sequences that belong to no column. They go to the schema of the tables beside which they were.
+/// Sequences that are no column's counter. They go to the schema of the tables beside which they were.
 pub(super) fn plan_sequences(planning: &mut Planning<'_>, objects: &SchemaObjects) {
     for sequence in &objects.sequences {
         let name = place(planning, objects, sequence);
@@ -24,7 +24,10 @@ pub(super) fn plan_sequences(planning: &mut Planning<'_>, objects: &SchemaObject
             "SELECT 1 WHERE to_regclass({}) IS NOT NULL",
             literal(&quoted)
         );
-        let mut statements = vec![ObjectStatement::unless(create, exists)];
+        let mut statements = vec![
+            in_schema(&name.schema),
+            ObjectStatement::unless(create, exists),
+        ];
         match sequence.next {
             NextNumber::Known(next) => {
                 statements.push(set(&literal(&quoted), &quoted, next, sequence.increment));
@@ -34,10 +37,50 @@ pub(super) fn plan_sequences(planning: &mut Planning<'_>, objects: &SchemaObject
             }
             NextNumber::None | NextNumber::Hidden => {}
         }
-        planning
-            .found
-            .add_free(ObjectKind::Sequence, sequence.name.to_string(), statements);
+        let owner = sequence.owner.as_ref();
+        let owner = owner.and_then(|(table, column)| owned_by(planning, &name, table, column));
+        statements.extend(owner);
+        let step =
+            planning
+                .found
+                .add_free(ObjectKind::Sequence, sequence.name.to_string(), statements);
+        if let (Some(step), Some((table, _))) = (step, &sequence.owner) {
+            step.needs.push(table.clone());
+        }
     }
+}
+
+/// A schema without tables is made with what it has.
+fn in_schema(schema: &str) -> ObjectStatement {
+    ObjectStatement::unless(
+        format!("CREATE SCHEMA {}", identifier(schema)),
+        format!(
+            "SELECT 1 FROM pg_namespace WHERE nspname = {}",
+            literal(schema)
+        ),
+    )
+}
+
+/// Lets a sequence go with the column with which it goes at the source, unless it goes with one already.
+fn owned_by(
+    planning: &Planning<'_>,
+    name: &TableName,
+    table: &TableName,
+    column: &str,
+) -> Option<ObjectStatement> {
+    let target = planning.places.table(table)?;
+    let column = column_at_target(target, column, true)?;
+    let quoted = quote::table(name);
+    let owned = format!(
+        "SELECT 1 FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = to_regclass({}) AND deptype = 'a'",
+        literal(&quoted)
+    );
+    let own = format!(
+        "ALTER SEQUENCE {quoted} OWNED BY {}.{}",
+        quote::table(&target.name),
+        identifier(column)
+    );
+    Some(ObjectStatement::unless(own, owned))
 }
 
 /// Why a sequence that belongs to nothing is not made.

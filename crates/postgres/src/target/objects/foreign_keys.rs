@@ -45,11 +45,11 @@ fn statements(
             key.referenced
         );
         let add = definition(
+            table,
             key,
-            &table.columns(&key.columns)?,
             &quote::table(&key.referenced),
             &outside_columns(key),
-        );
+        )?;
         return Err(Refused::with_statement(
             outside,
             format!("ALTER TABLE {} ADD CONSTRAINT {quoted} {add}", table.name),
@@ -64,11 +64,11 @@ fn statements(
         ));
     };
     let add = definition(
+        table,
         key,
-        &table.columns(&key.columns)?,
         &referenced.name,
         &referenced.columns(&key.referenced_columns)?,
-    );
+    )?;
     let add = format!("ALTER TABLE {} ADD CONSTRAINT {quoted} {add}", table.name);
     keeps_key(table.target, referenced.target, key)
         .map_err(|reason| Refused::with_statement(reason, add.clone()))?;
@@ -149,31 +149,27 @@ fn outside_columns(key: &ForeignKey) -> String {
 }
 
 fn definition(
+    table: &Placed<'_>,
     key: &ForeignKey,
-    columns: &str,
     referenced: &str,
     referenced_columns: &str,
-) -> String {
+) -> Result<String, Refused> {
+    let columns = table.columns(&key.columns)?;
     let matches = if key.matches_full { " MATCH FULL" } else { "" };
     let some = if key.on_delete_columns.is_empty() {
         String::new()
     } else {
-        let quoted: Vec<String> = key
-            .on_delete_columns
-            .iter()
-            .map(|name| identifier(name))
-            .collect();
-        format!(" ({})", quoted.join(", "))
+        format!(" ({})", table.columns(&key.on_delete_columns)?)
     };
     let deferral = key
         .deferral
         .as_ref()
         .map_or_else(String::new, |deferral| format!(" {deferral}"));
-    format!(
+    Ok(format!(
         "FOREIGN KEY ({columns}) REFERENCES {referenced} ({referenced_columns}){matches} ON DELETE {}{some} ON UPDATE {}{deferral}",
         key.on_delete.as_str(),
         key.on_update.as_str()
-    )
+    ))
 }
 
 /// Whether no two rows agree in these columns.

@@ -2,6 +2,7 @@ use whimbrel_connector::objects::{ObjectStatement, Refused, keeps_values, keeps_
 use whimbrel_core::ColumnType;
 use whimbrel_core::objects::{Index, IndexMethod, IndexPart, IndexedValue, ObjectKind};
 
+use super::super::plan;
 use super::{Placed, Planning};
 use crate::quote::{identifier, literal};
 
@@ -22,7 +23,7 @@ pub(super) fn plan(planning: &mut Planning<'_>, table: &Placed<'_>) {
         if let Some(step) = step {
             // A batch of changes may pass through states in which two rows agree.
             step.waits_for_end = index.is_unique || index.constraint.is_some();
-            step.note = note(index, &name);
+            step.note = note(table, index, &name);
         }
     }
 }
@@ -142,11 +143,30 @@ fn convert(table: &Placed<'_>, index: &Index, name: &str) -> Result<String, Refu
     } else {
         ""
     };
+    if let Some(constraint) = &index.constraint {
+        return match constraint.strip_prefix("UNIQUE ") {
+            Some(_) => Ok(format!(
+                "ALTER TABLE {} ADD CONSTRAINT {name} UNIQUE{nulls} ({parts}){included}{}",
+                table.name,
+                deferral(constraint)
+            )),
+            None => Err(by_hand(
+                "it serves a constraint whose columns have other names here",
+            )),
+        };
+    }
     Ok(format!(
         "CREATE {}INDEX {name} ON {} ({parts}){included}{nulls}",
         unique(index),
         table.name
     ))
+}
+
+/// What a constraint says behind its columns of when rows are held to it.
+fn deferral(constraint: &str) -> &str {
+    let kinds = [" DEFERRABLE INITIALLY DEFERRED", " DEFERRABLE"];
+    let mut kinds = kinds.into_iter();
+    kinds.find(|kind| constraint.ends_with(kind)).unwrap_or("")
 }
 
 fn convert_part(table: &Placed<'_>, part: &IndexPart) -> Result<String, String> {
@@ -196,6 +216,12 @@ fn by_hand(table: &Placed<'_>, index: &Index, name: &str) -> String {
             names.join(" || ' ' || ")
         );
     }
+    if let Some(constraint) = &index.constraint {
+        return format!(
+            "ALTER TABLE {} ADD CONSTRAINT {name} {constraint}",
+            table.name
+        );
+    }
     let parts = index.parts.iter().map(|part| match &part.value {
         IndexedValue::Column(column) => identifier(table.column(column).unwrap_or(column)),
         IndexedValue::Expression(text) => format!("({text})"),
@@ -217,7 +243,7 @@ fn by_hand(table: &Placed<'_>, index: &Index, name: &str) -> String {
     )
 }
 
-fn note(index: &Index, name: &str) -> Option<String> {
+fn note(table: &Placed<'_>, index: &Index, name: &str) -> Option<String> {
     let mut notes = Vec::new();
     if index.name != *name {
         notes.push(format!("its name here is {name}, because names of indexes differ within a schema and have at most 63 bytes"));
@@ -227,6 +253,14 @@ fn note(index: &Index, name: &str) -> Option<String> {
     }
     if index.is_ignored {
         notes.push("the source does not use it; this server does".to_owned());
+    }
+    let columns = &table.target.source.columns;
+    let agrees_otherwise = |name: &str| {
+        let column = columns.iter().find(|column| column.name == name);
+        column.is_some_and(plan::agrees_otherwise)
+    };
+    if !table.is_same_engine && index.is_unique && columns_of(index).any(agrees_otherwise) {
+        notes.push(plan::agrees_by_bytes("it"));
     }
     (!notes.is_empty()).then(|| notes.join("; "))
 }

@@ -73,6 +73,7 @@ pub(super) async fn read(
                     what: "privileges on routines, which the source's user may not see,".to_owned(),
                     name: format!("of {database}"),
                     native: Some("GRANT SELECT ON mysql.procs_priv TO …".to_owned()),
+                    is_of_engine: false,
                 });
                 continue;
             }
@@ -164,6 +165,7 @@ fn list_pattern(described: &mut Described, row: &TextRow) {
         what: "grant on all databases whose names match a pattern,".to_owned(),
         name,
         native: Some(sql),
+        is_of_engine: false,
     });
 }
 

@@ -163,6 +163,7 @@ impl Shown {
             what: format!("{} whose text the source's user may not see", self.what),
             name: name.to_string(),
             native: None,
+            is_of_engine: false,
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) async fn kinds(
                 "GRANT {privilege} ON {}.* TO …",
                 identifier(database)
             )),
+            is_of_engine: false,
         })
         .collect())
 }

@@ -171,6 +171,7 @@ fn script(
             what: what.to_owned(),
             name: name.to_owned(),
             native: None,
+            is_of_engine: false,
         }));
     };
     let key = key(row, 0)?;

@@ -18,22 +18,9 @@ use std::collections::HashMap;
 
 use whimbrel_core::TableName;
 
-use super::super::oid_array;
 use super::{Described, optional};
 use crate::quote::literal;
 use crate::wire::{Connection, TextRow, WireError};
-
-/// The schemas that belong to a migration: those of its tables, and those without any table, where all schemas that have some take part.
-const SCHEMAS: &str = "
-with own as (
-  select n.oid, n.nspname, exists (select from pg_class c where c.relnamespace = n.oid and c.relkind in ('r', 'p')) as has_tables
-  from pg_namespace n
-  where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and n.nspname !~ '^awsdms_'
-    and not exists (select from pg_depend d where d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
-)
-select o.nspname from own o
-where o.nspname in ($2) or not o.has_tables and not exists (select from own other where other.has_tables and other.nspname not in ($2))
-order by o.nspname";
 
 /// What the texts are of.
 struct Scope {
@@ -45,30 +32,17 @@ struct Scope {
 }
 
 impl Scope {
-    async fn of(connection: &mut Connection, described: &Described) -> Result<Self, WireError> {
+    fn of(described: &Described) -> Self {
         let tables = &described.objects.tables;
-        let mut schemas: Vec<String> = tables
-            .iter()
-            .map(|table| literal(&table.table.schema))
-            .collect();
-        schemas.sort();
-        schemas.dedup();
-        let sql = SCHEMAS.replace("$2", &schemas.join(", "));
-        let rows = connection.query(&sql).await?;
-        let schemas: Vec<String> = rows
-            .iter()
-            .filter_map(|row| optional(row, 0))
-            .map(|schema| literal(&schema))
-            .collect();
         let names = described
             .places
             .iter()
             .filter_map(|(oid, place)| Some((oid.to_string(), tables.get(*place)?.table.clone())));
-        Ok(Self {
-            tables: oid_array(described.places.keys().copied()),
-            schemas: schemas.join(", "),
+        Self {
+            tables: described.oids.clone(),
+            schemas: described.schemas.clone(),
             names: names.collect(),
-        })
+        }
     }
 
     /// Runs a query in which `$1` stands for the tables and `$2` for the schemas.
@@ -91,7 +65,7 @@ pub(super) async fn read(
     connection: &mut Connection,
     described: &mut Described,
 ) -> Result<(), WireError> {
-    let scope = Scope::of(connection, described).await?;
+    let scope = Scope::of(described);
     let mut scripts = extensions::read(connection, &scope).await?;
     let (types, other_types) = types::read(connection, &scope).await?;
     let code = code::read(connection, &scope).await?;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use whimbrel_core::TableName;
 use whimbrel_core::objects::{ObjectKind, Scripted};
 
-use super::super::super::text;
+use super::super::super::{oid_array, text};
 use super::order::{Key, key};
 use super::{Scope, code};
 use crate::quote::{self, literal};
@@ -109,7 +109,7 @@ pub(crate) async fn resting_on(
         schemas.push(literal(text(&row, 0)?));
     }
     let scope = Scope {
-        tables: super::oid_array(std::iter::empty()),
+        tables: oid_array(std::iter::empty()),
         schemas: schemas.join(", "),
         names: HashMap::new(),
     };

@@ -51,6 +51,7 @@ pub(super) async fn read(
                 what: what.to_owned(),
                 name: name.to_owned(),
                 native: None,
+                is_of_engine: false,
             });
             continue;
         };
