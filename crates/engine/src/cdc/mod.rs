@@ -459,7 +459,10 @@ impl Run<'_> {
         let task = &self.spec.load.task;
         // Where nothing has begun nothing is left behind either, and a load alone is not taken from its worker.
         let has_begun = self.hold.fence().is_some()
-            || target.has_checkpoint(task).await.map_err(RunError::Target)?;
+            || target
+                .has_checkpoint(task)
+                .await
+                .map_err(RunError::Target)?;
         if !has_begun {
             return Err(RunError::NothingToResume);
         }
