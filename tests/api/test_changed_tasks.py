@@ -60,7 +60,7 @@ def test_a_time_that_has_passed_is_taken_back(dms, pair):  # noqa: F811
     assert described["Status"] == "running" and "CdcStopPosition" not in described
 
 
-def test_a_load_is_not_over_at_a_target_that_it_has_never_seen(dms, pair):  # noqa: F811
+def test_a_load_that_is_over_is_not_resumed_at_a_target_that_it_has_never_seen(dms, pair):  # noqa: F811
     task = pair.task()
     assert run(dms, task)["Status"] == "stopped"
     database = unique("production").replace("-", "_")
@@ -68,7 +68,9 @@ def test_a_load_is_not_over_at_a_target_that_it_has_never_seen(dms, pair):  # no
     try:
         dms.modify_endpoint(EndpointArn=pair.target_endpoint["EndpointArn"], DatabaseName=database)
         connect(dms, pair.instance, pair.target_endpoint)
-        done = run(dms, task, "resume-processing")
+        refused_there = run(dms, task, "resume-processing")
+        assert refused_there["Status"] == "failed" and "reload-target" in refused_there["LastFailureMessage"], refused_there
+        done = run(dms, task, "reload-target")
         assert done["StopReason"] == "Stop Reason FULL_LOAD_ONLY_FINISHED", done
         assert pair.target.sql(f"select id, name from {pair.schema}.a order by id", database) == ROWS
         remove(dms, task)

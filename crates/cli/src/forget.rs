@@ -61,8 +61,8 @@ pub(crate) async fn run(args: &ForgetArgs) -> Result<Exit, Failure> {
 /// The name comes from the URLs and tables, so that a migration with others is still there.
 async fn tell_unknown(source: &dyn Connector, task: &str) {
     print(&format!(
-        "nothing was kept for a migration named {task}\n  \
-         help: if one was to be forgotten, give the URLs and tables that it had, or its name with --task\n"
+        "the target knows no migration named {task}; the source keeps nothing for it, if it did\n  \
+         help: if another was to be forgotten, give the URLs and tables that it had, or its name with --task\n"
     ));
     match source.unread_logs().await {
         Ok(unread_logs) => {

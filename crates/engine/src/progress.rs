@@ -14,6 +14,9 @@ use crate::cdc::latency_ms;
 use crate::validation::TableValidation;
 use crate::{ChangeCounts, ObjectProgress, RetryPolicy, RunError};
 
+#[cfg(test)]
+mod tests;
+
 /// The state of one table's load. The run sets all of them; the texts are the API's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TableState {
@@ -471,16 +474,37 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
-    /// A table is known by another name from now on, with all that is told of it.
-    pub(crate) fn rename(&self, before: &TableName, after: &TableName) {
+    /// A table is known by another name from now on, with all that is told of it. Answers what was told of another table of that name.
+    pub(crate) fn rename(&self, before: &TableName, after: &TableName) -> Option<TableProgress> {
         let mut inner = self.lock();
         let gone = TableProgress {
             state: TableState::Dropped,
             ..TableProgress::new(0)
         };
+        let mut stood = None;
         if let Some(entry) = inner.tables.get_mut(before) {
             let entry = std::mem::replace(entry, gone);
-            inner.tables.insert(after.clone(), entry);
+            stood = inner.tables.insert(after.clone(), entry);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+        stood
+    }
+
+    /// Takes a renaming back: what stood under the later name stands there again.
+    pub(crate) fn unrename(
+        &self,
+        before: &TableName,
+        after: &TableName,
+        stood: Option<TableProgress>,
+    ) {
+        let mut inner = self.lock();
+        let entry = match stood {
+            Some(stood) => inner.tables.insert(after.clone(), stood),
+            None => inner.tables.remove(after),
+        };
+        if let Some(entry) = entry {
+            inner.tables.insert(before.clone(), entry);
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -681,92 +705,5 @@ impl Progress {
         self.inner
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percent_reaches_a_hundred_only_at_the_end() {
-        let progress = Progress::new();
-        let name = |n: &str| TableName::new("s", n);
-        let listed = |name: TableName, row_estimate| Listed {
-            name,
-            row_estimate,
-            byte_estimate: 0,
-            record: None,
-            is_completed: false,
-            not_created: Vec::new(),
-        };
-        progress.begin(vec![listed(name("a"), 10), listed(name("b"), 0)]);
-        assert_eq!(progress.snapshot().percent(), 0);
-        progress.update(&name("a"), |table| table.row_count = 5000);
-        assert_eq!(progress.snapshot().percent(), 99);
-        progress.update(&name("a"), |table| table.state = TableState::Completed);
-        assert_eq!(progress.snapshot().percent(), 99);
-        progress.update(&name("b"), |table| table.state = TableState::Error);
-        assert_eq!(progress.snapshot().percent(), 100);
-    }
-
-    #[test]
-    fn percent_goes_by_size_where_rows_are_not_estimated() {
-        let progress = Progress::new();
-        let name = TableName::new("s", "t");
-        let listed = Listed {
-            name: name.clone(),
-            row_estimate: 0,
-            byte_estimate: 1_000_000,
-            record: None,
-            is_completed: false,
-            not_created: Vec::new(),
-        };
-        progress.begin(vec![listed]);
-        let percent_at = |rows, bytes, chunks| {
-            progress.update(&name, |table| {
-                table.state = TableState::FullLoad;
-                (table.row_count, table.byte_count) = (rows, bytes);
-                (table.chunks_done, table.chunk_count) = (chunks, 4);
-            });
-            progress.snapshot().percent()
-        };
-        assert_eq!(percent_at(0, 0, 0), 0);
-        assert_eq!(percent_at(1, 10, 0), 1);
-        assert_eq!(percent_at(10_000, 100_000, 0), 10);
-        assert_eq!(percent_at(10_000, 100_000, 1), 25);
-        assert_eq!(percent_at(200_000, 2_000_000, 3), 99);
-        // Stopped, it keeps what is committed.
-        assert_eq!(percent_at(10_000, 100_000, 1), 25);
-        progress.update(&name, |table| table.state = TableState::Cancelled);
-        assert_eq!(progress.snapshot().percent(), 25);
-    }
-
-    #[test]
-    fn a_load_that_breaks_off_and_begins_anew_counts_once() {
-        let progress = Progress::new();
-        let table = TableName::new("s", "t");
-        let begin = || {
-            let listed = Listed {
-                name: table.clone(),
-                row_estimate: 0,
-                byte_estimate: 0,
-                record: None,
-                is_completed: false,
-                not_created: Vec::new(),
-            };
-            progress.begin_beside(vec![listed], true);
-            progress.snapshot().tables[&table].reload_count
-        };
-        let now_is = |state| progress.update(&table, |entry| entry.state = state);
-        assert_eq!(begin(), 0);
-        now_is(TableState::FullLoad);
-        assert_eq!(begin(), 0);
-        now_is(TableState::Completed);
-        assert_eq!(begin(), 1);
-        now_is(TableState::FullLoad);
-        assert_eq!(begin(), 1);
-        now_is(TableState::Error);
-        assert_eq!(begin(), 2);
     }
 }

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use tracing::warn;
+use whimbrel_core::Engine;
 use whimbrel_store::{EndpointId, MigrationType, ReplicationTask};
 
 use crate::connectors::time_limit;
 use crate::context::Context;
 use crate::data_plane::{ConnectionFailure, EndpointConfig};
+use crate::engine_catalog::connects_to;
 use crate::endpoint_config::EndpointConfigError;
 use crate::reconcile::chain;
 
@@ -31,10 +33,15 @@ pub(crate) async fn forget_at_ends(
         let asked = context.data_plane.has_followed(end, task.id.as_str());
         match within_time(end, asked).await {
             Ok(has_followed) => is_followed = has_followed,
-            // It would not answer more either.
-            Err(reason) => target = Err(reason),
+            // It would not answer more either, and a source from which nothing is to be removed is none the worse for being asked.
+            Err(reason) => {
+                target = Err(reason);
+                is_followed = true;
+            }
         }
     }
+    // Other engines keep nothing for those who read their log.
+    is_followed &= source.as_ref().map_or(true, keeps_for_readers);
     let (data_plane, id) = (&context.data_plane, task.id.as_str());
     let at_source = async {
         let source = source?;
@@ -73,6 +80,10 @@ fn follows(task: &ReplicationTask) -> bool {
     types.into_iter().flatten().any(follows)
 }
 
+fn keeps_for_readers(source: &EndpointConfig) -> bool {
+    connects_to(&source.engine_name) == Some(Engine::Postgres)
+}
+
 async fn within_time<T>(
     end: &EndpointConfig,
     call: impl Future<Output = Result<T, ConnectionFailure>>,
@@ -91,8 +102,14 @@ fn of_source(task: &ReplicationTask, reason: &str) -> String {
         c @ ('a'..='z' | '0'..='9') => c,
         _ => '_',
     });
+    // The target may not have been there to tell.
+    let condition = if follows(task) {
+        "The"
+    } else {
+        "If the task has ever followed its source, the"
+    };
     format!(
-        "at the source: {reason}. If it is PostgreSQL, the replication slot and the publication remain there whose names begin with whimbrel_{}, and have it \
+        "at the source: {reason}. {condition} replication slot and the publication remain there whose names begin with whimbrel_{}, and have PostgreSQL \
          keep its log for ever",
         name.collect::<String>()
     )

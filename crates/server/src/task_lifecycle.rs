@@ -140,10 +140,10 @@ pub(crate) fn start(
 fn check_goes_on(task: &ReplicationTask) -> Result<(), Refusal> {
     use MigrationType as T;
     let is = task.migration_type;
+    let has_loaded = task.statistics.full_load_finished_at.is_some();
     match task.started_as {
-        Some(was) if was != is && (was, is) != (T::FullLoadAndCdc, T::Cdc) => {
-            Err(Refusal::OtherType { was, is })
-        }
+        Some(T::FullLoadAndCdc) if is == T::Cdc && has_loaded => Ok(()),
+        Some(was) if was != is => Err(Refusal::OtherType { was, is }),
         Some(_) | None => Ok(()),
     }
 }
@@ -240,13 +240,28 @@ pub(crate) fn begin_run(task: &mut ReplicationTask) -> Option<BegunRun> {
     Some(begun)
 }
 
-/// The run begins between these ends. Where the last one had others, it is the record at the target that tells what is loaded there, and
-/// not what that run did elsewhere.
-pub(crate) fn meet_ends(task: &mut ReplicationTask, ends: [String; 2]) {
+/// The run begins between these ends. Where the last one had others, what it loaded there is not loaded here.
+///
+/// # Errors
+/// A load that is over would be resumed elsewhere: nobody knows here what of it there is, and tables of the same names may be somebody's.
+pub(crate) fn meet_ends(
+    task: &mut ReplicationTask,
+    ends: [String; 2],
+    begun: BegunRun,
+) -> Result<(), &'static str> {
     if task.ran_between.as_ref().is_some_and(|last| *last != ends) {
+        let loads_alone = task.migration_type == MigrationType::FullLoad;
+        if begun.resumes && task.is_loaded && loads_alone {
+            return Err(
+                "The task has loaded its tables between other servers or databases than its endpoints name now, so that it cannot be resumed here. \
+                 Start it with reload-target, which prepares and loads all tables at this target; or modify the endpoints back. \
+                 Tables that are new can be loaded by a task of their own",
+            );
+        }
         task.is_loaded = false;
     }
     task.ran_between = Some(ends);
+    Ok(())
 }
 
 /// How [`begin_run`] wants the run started.

@@ -309,14 +309,15 @@ impl Follower<'_> {
         } = finished;
         match applied.map_err(RunError::Target)? {
             Done::Batch(counts, suspended) => {
+                // Before anything can end the run: it is done.
+                for (table, counts) in counts {
+                    self.uncommitted.add(table, &counts);
+                }
                 let is_of_open = end.is_none() && self.piece_of == self.tables.number();
                 for (table, reason) in suspended {
                     let left = self.suspended(&table, reason, is_of_open);
                     left.map_err(RunError::Source)?;
                     self.spec.load.check_tables_in_error(self.progress)?;
-                }
-                for (table, counts) in counts {
-                    self.uncommitted.add(table, &counts);
                 }
                 if let Some(end) = &end {
                     self.uncommitted

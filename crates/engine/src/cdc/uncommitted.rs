@@ -10,15 +10,15 @@ use whimbrel_connector::Checkpoint;
 use whimbrel_core::TableName;
 
 use super::ChangeCounts;
-use crate::Progress;
+use crate::{Progress, TableProgress};
 
 #[derive(Debug, Default)]
 pub(super) struct Uncommitted {
     rows: BTreeMap<TableName, ChangeCounts>,
     /// How often the definition of each table changed.
     definitions: BTreeMap<TableName, u64>,
-    /// Tables that have another name since, with that, in their order.
-    renamed: Vec<(TableName, TableName)>,
+    /// Tables that have another name since, with that and what was told of another table of it, in their order.
+    renamed: Vec<(TableName, TableName, Option<TableProgress>)>,
 }
 
 impl Uncommitted {
@@ -29,14 +29,14 @@ impl Uncommitted {
     /// The definition of a table changed, and perhaps its name.
     pub(super) fn define(&mut self, before: TableName, after: TableName, progress: &Progress) {
         if before != after {
-            progress.rename(&before, &after);
+            let stood = progress.rename(&before, &after);
             if let Some(rows) = self.rows.remove(&before) {
                 self.rows.insert(after.clone(), rows);
             }
             if let Some(count) = self.definitions.remove(&before) {
                 self.definitions.insert(after.clone(), count);
             }
-            self.renamed.push((before, after.clone()));
+            self.renamed.push((before, after.clone(), stood));
         }
         *self.definitions.entry(after).or_default() += 1;
     }
@@ -63,8 +63,8 @@ impl Uncommitted {
     pub(super) fn take_back(&mut self, progress: &Progress) {
         self.rows.clear();
         self.definitions.clear();
-        for (before, after) in std::mem::take(&mut self.renamed).into_iter().rev() {
-            progress.rename(&after, &before);
+        for (before, after, stood) in std::mem::take(&mut self.renamed).into_iter().rev() {
+            progress.unrename(&before, &after, stood);
         }
     }
 }

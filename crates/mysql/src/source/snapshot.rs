@@ -39,6 +39,8 @@ pub(super) struct MysqlSnapshot {
     pool: Pool,
     /// For planning, which needs no view (ranges cover every key there can be), and for what a view does not tell.
     planner: Mutex<Option<Connection>>,
+    /// For what has become of tables: whoever ends a chunk does not wait for a plan.
+    origins: Mutex<Option<Connection>>,
     /// Views, which the log does not tell of.
     views: HashSet<TableName>,
     /// When the tables were made that had their names before the views opened, where the server tells it.
@@ -71,6 +73,7 @@ pub(super) async fn open(
         views: views.iter().map(|view| view.name.clone()).collect(),
         pool: Pool::new(options.clone(), readers),
         planner: Mutex::new(None),
+        origins: Mutex::new(None),
         made_at,
     })
 }
@@ -108,6 +111,24 @@ async fn bound(options: &Options, engine: Engine, position: Position) -> Result<
 }
 
 impl MysqlSnapshot {
+    /// When the table was made that has the name now.
+    async fn made_now(&self, name: &TableName) -> Result<Option<String>, Error> {
+        let mut kept = self.origins.lock().await;
+        if let Some(mut connection) = kept.take()
+            && let Ok(mut now) = catalog::made_at(&mut connection, &[name]).await
+        {
+            *kept = Some(connection);
+            return Ok(now.remove(name));
+        }
+        // The one that was kept may have been idle for longer than something on its way allows.
+        let mut connection = connect(&self.options, Purpose::Read).await?;
+        let now = catalog::made_at(&mut connection, &[name]).await;
+        let mut now = now
+            .map_err(|error| of_table(error, name, "look for what has become of the table"))?;
+        *kept = Some(connection);
+        Ok(now.remove(name))
+    }
+
     /// The connection for planning, or a new one.
     async fn planning(&self, planner: &mut Option<Connection>) -> Result<Connection, Error> {
         match planner.take() {
@@ -193,13 +214,9 @@ impl Snapshot for MysqlSnapshot {
         let Some(before) = self.made_at.get(name) else {
             return Ok(());
         };
-        let mut planner = self.planner.lock().await;
-        let mut connection = self.planning(&mut planner).await?;
-        let now = catalog::made_at(&mut connection, &[name])
-            .await
-            .map_err(|error| of_table(error, name, "look for what has become of the table"))?;
-        *planner = Some(connection);
-        if now.get(name) == Some(before) {
+        // One whose time the server does not tell now is there all the same: it was just read.
+        let now = self.made_now(name).await?;
+        if now.is_none_or(|now| now == *before) {
             return Ok(());
         }
         Err(Error::table(

@@ -172,6 +172,10 @@ pub(super) fn is_missing(error: &WireError) -> bool {
     matches!(error, WireError::Server(e) if matches!(e.code.as_str(), "42P01" | "3F000"))
 }
 
+fn lacks_column(error: &WireError) -> bool {
+    matches!(error, WireError::Server(e) if e.code == "42703")
+}
+
 fn is_locked(error: &WireError) -> bool {
     matches!(error, WireError::Server(e) if e.code == "55P03")
 }
@@ -242,13 +246,13 @@ pub(super) async fn checkpoint(
         .transpose()
 }
 
-/// Whether there is one, whoever holds the task. No task has one without its control table.
+/// Whether there is one, whoever holds the task. No task has one without its control table, or in one of an older version.
 pub(super) async fn has_checkpoint(connection: &mut Connection, task: &str) -> Result<bool, Error> {
     let sql = "SELECT 1 FROM awsdms_control.awsdms_task_epoch \
                WHERE task_name = $1 AND checkpoint IS NOT NULL";
     match connection.query_with(sql, &[Some(task)]).await {
         Ok(rows) => Ok(!rows.is_empty()),
-        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) if is_missing(&error) || lacks_column(&error) => Ok(false),
         Err(error) => Err(general(
             error,
             "look for the task's checkpoint at the target",

@@ -391,9 +391,14 @@ fn objects_told(progress: &Progress, end: RunEnd) -> RunEnd {
         0 => String::new(),
         count => format!("; and {count} more, see the service's log"),
     };
+    let rows = match snapshot.count(whimbrel_engine::TableState::Error) {
+        0 => "all rows are there, but not all objects".to_owned(),
+        1 => "a table is in error, and not all objects are there".to_owned(),
+        count => format!("{count} tables are in error, and not all objects are there"),
+    };
     RunEnd::Failed {
         message: format!(
-            "all rows are there, but not all objects: {} {}: {why}{more}; mend the cause and resume the task: rows and objects that are there stay as they are",
+            "{rows}: {} {}: {why}{more}; mend the cause and resume the task: rows and objects that are there stay as they are",
             first.kind.singular(),
             first.name
         ),

@@ -243,15 +243,17 @@ mod tests {
                 "{of_changes} passes in {periods} periods"
             );
             // What is not in the store is looked at without delay.
+            let woken_at = Instant::now();
             for number in 1..=5 {
                 context.wake();
                 while count.load(Ordering::Relaxed) < of_changes + number {
                     tokio::task::yield_now().await;
                 }
             }
+            assert!(woken_at.elapsed() < PASSES_APART * 2, "{:?}", woken_at.elapsed());
         };
         tokio::select! {
-            () = passes => {}
+            () = passes => panic!("the reconciler ends by itself"),
             () = writes => {}
         }
     }

@@ -102,9 +102,12 @@ impl Tasks {
         let Some(begun) = task_lifecycle::begin_run(&mut task) else {
             return Ok(());
         };
-        if let Ok(ends) = &ends {
-            task_lifecycle::meet_ends(&mut task, ends.each_ref().map(EndpointConfig::place));
-        }
+        let ends = ends.and_then(|ends| {
+            let places = ends.each_ref().map(EndpointConfig::place);
+            task_lifecycle::meet_ends(&mut task, places, begun)
+                .map_err(|refusal| SpecError::Never(refusal.to_owned()))?;
+            Ok(ends)
+        });
         if !begun.resumes {
             transaction
                 .delete_children(TableStatistics::KIND, id.as_str())

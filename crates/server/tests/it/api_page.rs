@@ -38,7 +38,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "StartReplicationTask",
-        "`resume-processing` is refused of a task whose `MigrationType` was modified, but for `full-load-and-cdc` to `cdc`, and any start of one whose \
+        "`resume-processing` is refused of a task whose `MigrationType` was modified, but for `full-load-and-cdc` to `cdc` once its load is over, or whose load is over and whose endpoints name other servers now, and any start of one whose \
          `CdcStopPosition` `server_time` is over; an empty `CdcStopPosition` takes it back, here and in `ModifyReplicationTask`; `CdcStartTime` is refused for PostgreSQL sources, and of a MariaDB source means when the last statement of a transaction began; `ValidationOnly` is refused",
     ),
 ];

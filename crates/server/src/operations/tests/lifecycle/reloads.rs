@@ -117,8 +117,8 @@ async fn tables_of_a_load_that_has_ended_are_not_loaded_again_by_a_resume() {
     run.end(RunEnd::Stopped);
 }
 
-/// Loads, modifies the target, and gives how the resumed run is to go on.
-async fn resumed_after(modified: Value) -> RunMode {
+/// Loads, modifies the target, and resumes.
+async fn resumed_after(modified: Value) -> Task {
     let task = Task::ready().await;
     task.start("start-replication").await;
     let run = task.harness.data_plane.run(0).await;
@@ -131,26 +131,37 @@ async fn resumed_after(modified: Value) -> RunMode {
     let target = target.as_str().unwrap();
     task.harness.tested(&task.instance, target).await;
     task.start("resume-processing").await;
-    let run = task.harness.data_plane.run(1).await;
-    run.end(RunEnd::Stopped);
-    run.spec.mode
+    task
 }
 
+/// Neither are its tables called loaded there, nor are tables of the same names dropped.
 #[tokio::test]
-async fn tables_that_were_loaded_elsewhere_are_loaded_by_a_resume() {
+async fn a_load_that_is_over_is_not_resumed_elsewhere() {
     for elsewhere in [
         json!({"ServerName": "production"}),
         json!({"Port": 5433}),
         json!({"DatabaseName": "other"}),
     ] {
-        assert_eq!(resumed_after(elsewhere).await, goes_on());
+        let task = resumed_after(elsewhere).await;
+        let failed = task.until("failed").await;
+        let message = failed["LastFailureMessage"].as_str().unwrap();
+        assert!(message.contains("reload-target"), "{message}");
+        // The second time it is the same.
+        task.start("resume-processing").await;
+        task.until("failed").await;
+        task.start("reload-target").await;
+        assert_eq!(
+            task.harness.data_plane.run(1).await.spec.mode,
+            RunMode::Fresh
+        );
     }
     let loaded = RunMode::Resume {
         completed: vec![TableName::new("s", "a")],
         may_begin: true,
     };
     let same = json!({"Username": "another", "Password": "another-password"});
-    assert_eq!(resumed_after(same).await, loaded);
+    let task = resumed_after(same).await;
+    assert_eq!(task.harness.data_plane.run(1).await.spec.mode, loaded);
 }
 
 /// What is recorded of a table in error keeps its rows from being loaded twice.
