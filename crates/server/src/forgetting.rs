@@ -10,8 +10,8 @@ use whimbrel_store::{EndpointId, MigrationType, ReplicationTask};
 use crate::connectors::time_limit;
 use crate::context::Context;
 use crate::data_plane::{ConnectionFailure, EndpointConfig};
-use crate::engine_catalog::connects_to;
 use crate::endpoint_config::EndpointConfigError;
+use crate::engine_catalog::connects_to;
 use crate::reconcile::chain;
 
 /// How long an end may take, and what connecting to it may take beside it. One that is gone must not keep a task from going.

@@ -123,8 +123,8 @@ impl MysqlSnapshot {
         // The one that was kept may have been idle for longer than something on its way allows.
         let mut connection = connect(&self.options, Purpose::Read).await?;
         let now = catalog::made_at(&mut connection, &[name]).await;
-        let mut now = now
-            .map_err(|error| of_table(error, name, "look for what has become of the table"))?;
+        let mut now =
+            now.map_err(|error| of_table(error, name, "look for what has become of the table"))?;
         *kept = Some(connection);
         Ok(now.remove(name))
     }

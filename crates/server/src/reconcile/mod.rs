@@ -250,7 +250,11 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             }
-            assert!(woken_at.elapsed() < PASSES_APART * 2, "{:?}", woken_at.elapsed());
+            assert!(
+                woken_at.elapsed() < PASSES_APART * 2,
+                "{:?}",
+                woken_at.elapsed()
+            );
         };
         tokio::select! {
             () = passes => panic!("the reconciler ends by itself"),

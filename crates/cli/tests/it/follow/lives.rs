@@ -120,7 +120,10 @@ async fn caught_up_and_forgotten(from: Engine, to: Engine) {
     assert_refused(&said, &["resume"]);
     // There is nothing left to forget.
     let said = arena.ends.run_well("forget", &[]);
-    assert!(said.out.contains("the target knows no migration named"), "{said:?}");
+    assert!(
+        said.out.contains("the target knows no migration named"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
