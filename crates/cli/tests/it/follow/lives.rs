@@ -215,6 +215,9 @@ fn a_table_without_row_versions_is_refused_before_anything_starts() {
     }
 }
 
+const ASLEEP: &str =
+    "from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+
 /// A target with a table that somebody has locked, so that what follows cannot come to its end.
 fn while_locked(ends: &Ends, run: impl FnOnce()) {
     std::thread::scope(|scope| {
@@ -222,15 +225,23 @@ fn while_locked(ends: &Ends, run: impl FnOnce()) {
             ends.target
                 .sql("begin; lock table t in exclusive mode; select pg_sleep(600)")
         });
-        let asleep =
-            "from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
-        let count = format!("select count(*) {asleep}");
+        let count = format!("select count(*) {ASLEEP}");
         wait_until(|| ends.target.sql(&count).unwrap() == "1\n");
+        let sleeper = Sleeper(ends);
         run();
-        let end = format!("select pg_terminate_backend(pid) {asleep}");
-        ends.target.sql(&end).unwrap();
+        drop(sleeper);
         holder.join().unwrap().unwrap_err();
     });
+}
+
+/// Who sleeps at the target holds the lock no longer than this is there, so that a test that fails does so at once.
+struct Sleeper<'a>(&'a Ends);
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        let end = format!("select pg_terminate_backend(pid) {ASLEEP}");
+        self.0.target.sql(&end).ok();
+    }
 }
 
 #[test]
